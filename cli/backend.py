@@ -1,0 +1,44 @@
+"""How JAX is started for a command: quietly, on the asked device, with compiled programs kept between commands."""
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+_OFF = ("off", "0", "none", "false")
+
+
+def start(device: str) -> None:
+    """Prepare JAX before its first array. Without a GPU asked for, only the CPU backend is started."""
+    import jax
+
+    # A GPU that is there but cannot be used is reported by the runner, in a sentence; JAX's own warning says it again.
+    logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
+    if device == "cpu" and not os.environ.get("JAX_PLATFORMS"):
+        jax.config.update("jax_platforms", "cpu")
+    enable_cache()
+
+
+def enable_cache() -> Path | None:
+    """Keep compiled programs in the user's cache folder and return it; None when switched off or not writable.
+
+    NASHGAMES_CACHE names another folder, or is `off`.
+    """
+    import jax
+    import platformdirs
+
+    chosen = os.environ.get("NASHGAMES_CACHE", "").strip()
+    if chosen.lower() in _OFF:
+        jax.config.update("jax_enable_compilation_cache", False)
+        return None
+    folder = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("nashgames")) / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    return folder

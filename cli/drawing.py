@@ -1,0 +1,60 @@
+"""Figures of a results directory and of a game, as files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nashgames.errors import NashGamesError
+
+if TYPE_CHECKING:
+    from nashgames.game import Game
+
+FORMATS = ("png", "svg")
+
+
+def draw(
+    directory: Path,
+    *,
+    out: Path | None = None,
+    formats: Sequence[str] = FORMATS,
+    distance: str | None = None,
+    brief: bool = False,
+) -> list[Path]:
+    """Draw what the last experiment in `directory` calls for, or one `distance` alone, and return the files.
+
+    `brief` leaves out the curves of the distances to the equilibrium: a figure takes as long as a small run.
+
+    Raises NashGamesError when the directory holds no finished run.
+    """
+    from nashgames import plots
+    from nashgames.store import Results
+
+    results = Results.read(directory)
+    runs, curves = results.runs, results.curves
+    wanted = runs[runs["run_id"].isin(results.manifest["run_ids"])]
+    if not len(wanted):
+        raise NashGamesError(f"'{directory}' has no finished run to draw; start its command again")
+    points = curves[curves["run_id"].isin(wanted["run_id"])]
+    if distance is None:
+        figures = plots.figures(wanted, points, results.paths)
+    else:
+        figures = {f"convergence-{distance}": plots.convergence(points, wanted, distance=distance)}
+    folder = directory if out is None else out
+    written: list[Path] = []
+    for name, figure in figures.items():
+        if brief and name.startswith(("convergence-kl", "convergence-span")):
+            continue
+        written += plots.save(figure, folder / name, tuple(formats))
+    return written
+
+
+def draw_game(game: "Game", ratings: Any, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw the preferences of a game (of its first context), actions ordered by their Hodge rating."""
+    from nashgames import plots
+
+    margins = game.margins.to_dense()
+    title = game.description.name
+    if game.contexts > 1:
+        margins, title = margins[0], f"{title}, context 1 of {game.contexts}"
+    figure = plots.game(margins, game.description.labels, ratings, title=title)
+    return plots.save(figure, folder / Path(game.description.name).stem, tuple(formats))

@@ -1,0 +1,89 @@
+"""Everything that can go wrong becomes one sentence and an exit code."""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from nashgames.cli.options import ACCEPTED
+from nashgames.errors import NashGamesError, unknown
+
+OK, FAILED, USAGE, STOPPED = 0, 1, 2, 130
+
+# typer brings click along or carries its own copy, depending on its version; the class above BadParameter is the usage
+# error in both, and nothing else names it in both.
+_UsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+_BAD_PATH = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.EEXIST)
+
+
+class Commands(TyperGroup):
+    """The group of commands whose `main` never ends in a traceback."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise unknown("command", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:
+        from nashgames.cli import streams
+
+        streams.make_tolerant()
+        extra["standalone_mode"] = False
+        extra["obj"] = list(sys.argv[1:] if args is None else args)
+        try:
+            outcome = super().main(args=args, prog_name="nashgames", **extra)
+            code = outcome if isinstance(outcome, int) else OK
+        except Exception as error:
+            if os.environ.get("NASHGAMES_DEBUG") == "1" and not isinstance(error, NashGamesError | _UsageError):
+                raise
+            sentence, code = explain(error)
+            streams.complain(sentence)
+        raise SystemExit(code)
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """The sentence and the exit code for an error of any kind."""
+    if isinstance(error, NashGamesError):
+        return str(error), USAGE
+    if isinstance(error, _UsageError):
+        return _usage(error), USAGE
+    if isinstance(error, OSError):
+        place = f"'{error.filename}'" if error.filename else "a file"
+        reason = error.strerror or str(error)
+        if error.errno in _BAD_PATH:
+            return f"cannot use {place}: {reason}; name a place that can be written with --out", USAGE
+        return f"cannot write {place}: {reason}; finished runs are kept, the same command continues", FAILED
+    if isinstance(error, MemoryError):
+        return "this machine has not enough memory for it; take fewer actions (-n) or --dtype float32", FAILED
+    text = " ".join(str(error).split()) or "no message"
+    return (
+        f"unexpected {type(error).__name__}: {text}; this is a mistake in nashgames: please report it with the "
+        "command and what NASHGAMES_DEBUG=1 shows",
+        FAILED,
+    )
+
+
+def _usage(error: Any) -> str:
+    """typer's own complaint about a command line, said like every other error: given, accepted, what to do."""
+    context = error.ctx
+    if context is None:
+        return str(error.format_message())
+    path, parameters = context.command_path, context.command.get_params(context)
+    options = {name: parameter for parameter in parameters for name in parameter.opts if name.startswith("-")}
+    name = getattr(error, "option_name", None)
+    if name is not None and name not in options:
+        return str(unknown(f"option of '{path}'", name, [option for option in options if option.startswith("--")]))
+    if name is not None:
+        if options[name].is_flag:
+            return f"{name} takes no value; write it alone"
+        return f"{name} needs a value; accepted: {ACCEPTED[options[name].name]}"
+    missing = getattr(error, "param", None)
+    if missing is not None:
+        return f"'{path}' needs {missing.metavar}; see '{path} --help'"
+    message = str(error.format_message()).rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}; see '{path} --help'"

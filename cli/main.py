@@ -1,0 +1,162 @@
+"""`nashgames`: thin commands. Whatever is slow to import is imported inside them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nashgames.cli import options as o
+from nashgames.cli.failures import Commands
+
+app = typer.Typer(
+    name="nashgames",
+    cls=Commands,
+    help="Learning in preference games: exact equilibria, convergence curves, and the figures of a paper.",
+    epilog="Start with: nashgames run",
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        from nashgames.cli.streams import emit
+
+        emit(f"nashgames {version('nashgames')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def nashgames(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        from nashgames.cli.streams import emit
+
+        emit(context.get_help())
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    game: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="GAME",
+            show_default=False,
+            help="A family, a shipped game or a path (see: nashgames list games); random-logits unless given.",
+        ),
+    ] = None,
+    solver: o.Solvers = None,
+    beta: o.Beta = None,
+    actions: o.Actions = None,
+    reference: o.Reference = None,
+    seed: o.Seed = None,
+    seeds: o.Seeds = None,
+    queries: o.Queries = None,
+    tolerance: o.Tolerance = None,
+    records: o.Records = None,
+    record_every: o.RecordEvery = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    out: o.Out = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    force: o.Force = False,
+    no_plot: o.NoPlot = False,
+) -> None:
+    """Play one game with several solvers: a table, curves on disk, a figure."""
+    from nashgames.cli.play import play, run_experiment
+
+    play(run_experiment(game, context.params), context.params, context.obj, sweep=False)
+
+
+@app.command()
+def sweep(
+    context: typer.Context,
+    experiment: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="EXPERIMENT.toml|PRESET",
+            show_default=False,
+            help="A file or a preset (see: nashgames list presets); the options replace what it says.",
+        ),
+    ] = None,
+    game: o.Games = None,
+    solver: o.Solvers = None,
+    beta: o.Betas = None,
+    actions: o.ActionsList = None,
+    reference: o.Reference = None,
+    seed: o.Seed = None,
+    seeds: o.Seeds = None,
+    queries: o.Queries = None,
+    tolerance: o.Tolerance = None,
+    records: o.Records = None,
+    record_every: o.RecordEvery = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    out: o.Out = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    force: o.Force = False,
+    no_plot: o.NoPlot = False,
+) -> None:
+    """Play a grid of games, solvers, β and sizes; finished runs are reused."""
+    from nashgames.cli.play import play, sweep_experiment
+
+    play(sweep_experiment(experiment, context.params), context.params, context.obj, sweep=True)
+
+
+@app.command()
+def plot(
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A results directory.")],
+    y: o.Distance = None,
+    format: o.Formats = None,
+    out: o.Out = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Draw the figures of a results directory again."""
+    from nashgames.cli import inspecting
+
+    inspecting.plot(directory, y, format, out, json=json, quiet=quiet)
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="games|solvers|references|presets", show_default=False, help="What to list; all of it unless given."
+        ),
+    ] = None,
+    json: o.Json = False,
+) -> None:
+    """List what can be named: games, solvers, references, presets."""
+    from nashgames.cli import inspecting
+
+    inspecting.catalogue(what, json=json)
+
+
+@app.command()
+def show(
+    game: Annotated[str, typer.Argument(metavar="GAME", help="A family, a shipped game or a path.")],
+    actions: o.Actions = None,
+    seed: o.Seed = None,
+    format: o.Formats = None,
+    out: o.Out = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    no_plot: o.NoPlot = False,
+) -> None:
+    """Show what a game is like: its facts, and its preferences as a heat map."""
+    from nashgames.cli import inspecting
+
+    inspecting.show(game, actions, seed, format, out, json=json, quiet=quiet, plot=not no_plot)

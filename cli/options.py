@@ -1,0 +1,140 @@
+"""What can be written behind `nashgames run` and `nashgames sweep`, and how it becomes an experiment's plain numbers."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nashgames.errors import NashGamesError, unknown
+from nashgames.selection import split
+
+ACCEPTED = {
+    "game": "a family, a shipped game or a path, e.g. disc[strength=2], castles, wins.csv",
+    "solver": "a solver with or without parameters, e.g. nash-mp, nash-prox[eta=0.05,inner=40], average[nash-mp]",
+    "beta": "a number above 0, e.g. 0.05",
+    "actions": "a whole number of at least 2, e.g. 100",
+    "reference": "uniform, random[scale=1], tilted[span=2], or a path to a table of probabilities",
+    "seed": "a whole number of at least 0, e.g. 0",
+    "seeds": "a whole number of at least 1, e.g. 20",
+    "queries": "a whole number of at least 1, e.g. 5000",
+    "tolerance": "a number of at least 0 (0: never), e.g. 1e-10",
+    "records": "a whole number of at least 1, e.g. 200",
+    "record_every": "a whole number of at least 1, e.g. 10",
+    "dtype": "float64, float32",
+    "device": "cpu, gpu",
+    "out": "a directory, e.g. results/runs/mine",
+    "format": "png, svg, pdf",
+    "y": "suboptimality, kl_to_equilibrium, span_to_equilibrium, exploitability",
+}
+"""The accepted form of every option that takes a value, as the help and the errors say it."""
+
+_SEVERAL = ("game", "solver", "beta", "actions", "reference")
+_ONE = ("seed", "seeds", "queries", "tolerance", "records", "record_every", "dtype", "device")
+
+
+def flag(key: str) -> str:
+    """The option's name on the command line: `record_every` → `--record-every`."""
+    return f"--{key.replace('_', '-')}"
+
+
+def _option(key: str, *short: str, metavar: str, help: str, panel: str) -> Any:
+    text = f"{help}: {ACCEPTED[key]}".replace("[", r"\[")
+    return typer.Option(flag(key), *short, metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
+
+
+def _switch(*names: str, help: str, panel: str = "Output") -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+
+
+_GAME, _MEASURE, _OUTPUT = "What is played", "How far and how exactly", "Output"
+
+Games = Annotated[
+    list[str] | None, _option("game", "-g", metavar="GAME[,GAME…]", help="games, several or repeated", panel=_GAME)
+]
+Solvers = Annotated[
+    list[str] | None,
+    _option("solver", "-s", metavar="SOLVER[,SOLVER…]", help="solvers, several or repeated", panel=_GAME),
+]
+Beta = Annotated[list[str] | None, _option("beta", metavar="B", help="β, the weight of KL(π‖μ)", panel=_GAME)]
+Betas = Annotated[list[str] | None, _option("beta", metavar="B[,B…]", help="β, the weight of KL(π‖μ)", panel=_GAME)]
+Actions = Annotated[list[str] | None, _option("actions", "-n", metavar="N", help="actions of the game", panel=_GAME)]
+ActionsList = Annotated[
+    list[str] | None, _option("actions", "-n", metavar="N[,N…]", help="actions of the game", panel=_GAME)
+]
+Reference = Annotated[
+    list[str] | None, _option("reference", metavar="MU", help="the reference policy μ", panel=_GAME)
+]
+Seed = Annotated[str | None, _option("seed", metavar="SEED", help="the first seed", panel=_GAME)]
+Seeds = Annotated[str | None, _option("seeds", metavar="K", help="how many seeds in a row", panel=_GAME)]
+Queries = Annotated[str | None, _option("queries", metavar="N", help="the budget of a run", panel=_MEASURE)]
+Tolerance = Annotated[
+    str | None, _option("tolerance", metavar="EPS", help="suboptimality at which a run stops", panel=_MEASURE)
+]
+Records = Annotated[
+    str | None, _option("records", metavar="K", help="points of a curve, at geometric steps", panel=_MEASURE)
+]
+RecordEvery = Annotated[
+    str | None, _option("record_every", metavar="M", help="a point every M steps instead", panel=_MEASURE)
+]
+Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", help="precision", panel=_MEASURE)]
+Device = Annotated[str | None, _option("device", metavar="DEVICE", help="where it is computed", panel=_MEASURE)]
+Out = Annotated[str | None, _option("out", metavar="DIRECTORY", help="where the files go", panel=_OUTPUT)]
+Json = Annotated[bool, _switch("--json", help="Print data only, as JSON, on standard output.")]
+Quiet = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the directory and errors.")]
+Force = Annotated[bool, _switch("--force", help="Compute again what an earlier command finished.")]
+NoPlot = Annotated[bool, _switch("--no-plot", help="Draw no figures.")]
+Formats = Annotated[
+    list[str] | None, _option("format", metavar="FORMAT[,FORMAT…]", help="file formats", panel=_OUTPUT)
+]
+Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="what the curves show", panel=_OUTPUT)]
+
+
+def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, as an Experiment takes them: text, or a list of texts where several are possible."""
+    values: dict[str, Any] = {key: listed(key, given[key]) for key in _SEVERAL if given.get(key)}
+    return values | {key: given[key] for key in _ONE if given.get(key) is not None}
+
+
+def listed(key: str, texts: Sequence[str]) -> list[str]:
+    """The values of an option that may be repeated and whose values split at commas outside brackets."""
+    parts = [part for text in texts for part in split(text)]
+    if not parts:
+        raise NashGamesError(f"{flag(key)} is empty; accepted: {ACCEPTED[key]}")
+    return parts
+
+
+def by_flag(sentence: str, keys: Iterable[str]) -> str:
+    """An experiment's complaint about `keys` in the words of the command line: `beta is '0'` → `--beta is '0'`."""
+    what, mark, rest = re.split(r"(['\";]|$)", sentence, maxsplit=1)
+    names = "|".join(sorted(keys, key=len, reverse=True))
+    return re.sub(rf"\b({names})\b", lambda found: flag(found[1]), what) + mark + rest
+
+
+def one_each(values: Mapping[str, Any]) -> None:
+    """Raise NashGamesError where `run` was given several values, naming the command that takes them."""
+    for key in ("game", "beta", "actions", "reference"):
+        if len(values.get(key, ())) > 1:
+            several = ",".join(str(value) for value in values[key])
+            raise NashGamesError(
+                f"{flag(key) if key != 'game' else 'GAME'} has {len(values[key])} values ({several}) and run plays one; "
+                f"several are for: nashgames sweep {flag(key)} {several}"
+            )
+
+
+def among(key: str, values: Sequence[str]) -> None:
+    """Raise NashGamesError unless every value of an option is one of the names it accepts."""
+    names = ACCEPTED[key].split(", ")
+    for value in values:
+        if value not in names:
+            raise unknown(f"value of {flag(key)}", value, names)
+
+
+def output_directory(text: str | None) -> Path | None:
+    """The path behind --out; NashGamesError where it is empty or a file."""
+    if text is None:
+        return None
+    if not text.strip() or Path(text).is_file():
+        raise NashGamesError(f"--out is '{text}'; accepted: {ACCEPTED['out']}, not the name of a file")
+    return Path(text)

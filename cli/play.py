@@ -1,0 +1,215 @@
+"""One experiment in the terminal: what was asked for, its run, its tables, its figures."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nashgames.cli import options, streams, words
+from nashgames.cli.failures import FAILED, STOPPED
+from nashgames.errors import NashGamesError, unknown
+
+if TYPE_CHECKING:
+    from nashgames.cli.display import Progress
+    from nashgames.experiment import Experiment
+    from nashgames.runner import Finished
+
+DEFAULT_RUN: Mapping[str, Any] = {
+    "game": "random-logits",
+    "actions": 100,
+    "beta": 0.05,
+    "solver": ["nash-mp", "nash-prox", "mirror-descent", "online-ipo"],
+    "tolerance": 1e-10,
+    "queries": 5000,
+}
+"""What `nashgames run` plays when nothing else is asked for."""
+
+_LISTED_FIGURES = 6
+
+
+def run_experiment(game: str | None, given: Mapping[str, Any]) -> "Experiment":
+    """The experiment of `nashgames run`: one game, one β, one size, any number of solvers."""
+    if game is not None and game.endswith(".toml"):
+        raise NashGamesError(f"GAME is '{game}', an experiment file; play it with: nashgames sweep {game}")
+    values = options.chosen({**given, "game": None if game is None else [game]})
+    options.one_each(values)
+    base = dict(DEFAULT_RUN)
+    if game is not None:
+        del base["actions"]
+    return _experiment(base, values)
+
+
+def sweep_experiment(source: str | None, given: Mapping[str, Any]) -> "Experiment":
+    """The experiment of `nashgames sweep`: a TOML file, a preset or the default grid, with the options on top."""
+    from nashgames.experiment import Experiment, load_preset, presets
+
+    values = options.chosen(given)
+    if source is None:
+        base = load_preset("default").to_dict()
+        if values:
+            del base["name"]
+        if "game" in values:
+            del base["actions"]
+    elif source.endswith(".toml") or Path(source).is_file():
+        base = Experiment.from_toml(source).to_dict()
+    elif source in presets():
+        base = load_preset(source).to_dict()
+    else:
+        raise _no_experiment(source, list(presets()))
+    return _experiment(base, values)
+
+
+def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str] | None, *, sweep: bool) -> None:
+    """Run an experiment and show it; ends the command with exit code 1 when a run failed, 130 on Ctrl-C."""
+    from nashgames.cli import backend
+    from nashgames.cli.display import Progress
+
+    directory = options.output_directory(given["out"])
+    with Progress(experiment, quiet=given["quiet"], data=given["json"]) as screen:
+        try:
+            screen.wait("starting")
+            backend.start(experiment.device)
+            finished = _run(experiment, directory, given["force"], arguments, screen)
+            _show(finished, screen)
+            figures = [] if given["no_plot"] else _draw(finished, screen, brief=not sweep)
+            _close(experiment, finished, figures, screen, sweep=sweep)
+        except KeyboardInterrupt:
+            screen.clear()
+            streams.complain(_stopped(screen))
+            raise typer.Exit(STOPPED) from None
+    if finished.failed:
+        streams.complain(f"{finished.failed} of {len(finished.runs) + finished.failed} runs failed; the others are kept")
+        raise typer.Exit(FAILED)
+
+
+def _experiment(base: Mapping[str, Any], values: Mapping[str, Any]) -> "Experiment":
+    """The experiment of both; what it refuses is said in the words of the command line."""
+    from nashgames.experiment import Experiment
+
+    # Two ways to choose the points of a curve exclude each other: the one on the command line replaces the file's.
+    replaced = {"records": "record_every", "record_every": "records"}
+    dropped = {replaced[key] for key in values if key in replaced and replaced[key] not in values}
+    merged = {key: value for key, value in {**base, **values}.items() if key not in dropped}
+    try:
+        return Experiment.from_dict(merged)
+    except NashGamesError as error:
+        raise NashGamesError(options.by_flag(str(error), values)) from None
+
+
+def _no_experiment(source: str, names: list[str]) -> NashGamesError:
+    from nashgames.generators import FAMILIES
+    from nashgames.selection import parse
+    from nashgames.tables import TABLES
+
+    if "/" in source or Path(source).suffix:
+        return NashGamesError(f"there is no experiment file '{source}'; give a TOML file or one of: {', '.join(names)}")
+    if parse(source).name in (*FAMILIES, *TABLES):
+        return NashGamesError(f"'{source}' is a game, not an experiment; write: nashgames sweep --game {source}")
+    return unknown("preset", source, names)
+
+
+def _run(
+    experiment: "Experiment", directory: Path | None, force: bool, arguments: list[str] | None, screen: "Progress"
+) -> "Finished":
+    from nashgames import runner
+
+    events = runner.execute(experiment, directory, force=force, arguments=arguments)
+    try:
+        for event in events:
+            screen.show(event)
+            if isinstance(event, runner.Finished):
+                return event
+    finally:
+        # Wherever Ctrl-C arrives, also while a line is drawn, the runner gets to write what is finished.
+        events.close()
+    raise RuntimeError("the runner ended without a Finished event")
+
+
+def _show(finished: "Finished", screen: "Progress") -> None:
+    from nashgames.cli import summary
+
+    if screen.data or screen.quiet:
+        return
+    sizes = finished.runs["n"].unique()
+    screen.header(int(sizes[0]) if len(sizes) == 1 else None)
+    if len(finished.runs):
+        screen.line()
+        screen.sheet(summary.runs_table(finished.runs))
+        if len(finished.runs) > summary.MANY_RUNS:
+            screen.line(f" {summary.tally(finished.runs)}", style="dim")
+    for sheet in summary.mixtures(finished.runs, finished.policies):
+        screen.line()
+        screen.sheet(sheet)
+
+
+def _draw(finished: "Finished", screen: "Progress", *, brief: bool) -> list[Path]:
+    from nashgames.cli import drawing
+
+    screen.wait("drawing the figures")
+    written = drawing.draw(finished.directory, brief=brief) if len(finished.runs) else []
+    screen.clear()
+    return written
+
+
+def _close(
+    experiment: "Experiment", finished: "Finished", figures: list[Path], screen: "Progress", *, sweep: bool
+) -> None:
+    """The last lines: what was reused, the files, and what to type next; or the data alone."""
+    from nashgames.cli import summary
+
+    directory = str(finished.directory)
+    if screen.data:
+        runs = summary.payload(finished.runs)
+        streams.emit(json.dumps({"directory": directory, "reused": finished.reused, "runs": runs}, allow_nan=False))
+        return
+    if screen.quiet:
+        streams.emit(directory)
+        return
+    screen.line()
+    if finished.reused:
+        runs = words.plural(len(finished.runs), "run")
+        verb = "was" if finished.reused == 1 else "were"
+        screen.line(f" {finished.reused} of {runs} {verb} finished before and reused; --force redoes them", style="dim")
+    points = f"{words.plural(len(finished.runs), 'run')}, {words.plural(len(finished.curves), 'point')}"
+    curves = finished.directory / "curves.parquet"
+    others = ", ".join(path.name for path in finished.files if path != curves)
+    pictures = [path for path in figures if path.suffix == ".png"]
+    files = [("curves", f"{curves}   ({points})"), ("beside", others)]
+    files += [("figure", str(path)) for path in pictures[:_LISTED_FIGURES]]
+    if len(pictures) > _LISTED_FIGURES:
+        files.append(("", f"and {len(pictures) - _LISTED_FIGURES} more figures beside them"))
+    commands = [("plot", f"nashgames plot {shlex.quote(directory)}")]
+    if not sweep:
+        commands.append(("next", _next_sweep(experiment)))
+    screen.pairs([*files, *commands])
+
+
+def _next_sweep(experiment: "Experiment") -> str:
+    """The sweep around what was just played."""
+    from nashgames.generators import FAMILIES
+    from nashgames.selection import parse
+
+    game = experiment.game[0]
+    family = FAMILIES.get(parse(game).name) if "/" not in game else None
+    words_ = ["nashgames sweep"]
+    if game != DEFAULT_RUN["game"]:
+        words_.append(f"--game {shlex.quote(game)}")
+    words_.append("--beta 1,0.1,0.01")
+    if family is not None and family.takes_actions and family.default_actions == DEFAULT_RUN["actions"]:
+        words_.append("--actions 10,100,1000")
+    return " ".join(words_)
+
+
+def _stopped(screen: "Progress") -> str:
+    if screen.planned is None:
+        return "stopped before anything was computed"
+    kept = screen.planned.reused + screen.finished_runs
+    if not kept:
+        return f"stopped before a run was finished; nothing is kept of {words.plural(screen.planned.runs, 'run')}"
+    return (
+        f"stopped; {words.count(kept)} of {words.plural(screen.planned.runs, 'run')} are finished and kept in "
+        f"'{screen.planned.directory}', and the same command computes the others"
+    )

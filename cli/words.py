@@ -1,0 +1,111 @@
+"""Numbers and names as a person reads them; no table, no colour."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+DASH = "–"
+_SYMBOLS = {"eta": "η", "kappa": "κ"}
+
+
+def count(value: int | float | None) -> str:
+    """A whole number with its digits in groups of three, or a dash where there is none.
+
+    >>> count(1912), count(None)
+    ('1 912', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f"{round(value):,}".replace(",", " ")
+
+
+def small(value: float | None) -> str:
+    """A distance to two digits, or a dash where it was not measured.
+
+    >>> small(8.14e-11), small(float("nan"))
+    ('8.1e-11', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return DASH
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def share(value: float) -> str:
+    """A share as a percentage: `0.237` → `24 %`; what is not nothing is not shown as 0 %."""
+    percent = 100 * value
+    if 0 < percent < 0.95:
+        return "< 1 %"
+    return f"{min(percent, 99):.0f} %" if percent < 100 else "100 %"
+
+
+def number(value: float) -> str:
+    """A parameter in at most four digits: `0.1`, `2.096`, `40`."""
+    return f"{value:.4g}"
+
+
+def series(values: Iterable[Any]) -> str:
+    """Distinct numbers in the order given, long lists by their ends: `1, 0.1, 0.01` or `1 … 0.001`."""
+    distinct = list(dict.fromkeys(values))
+    texts = [count(value) if isinstance(value, int) else number(value) for value in distinct]
+    return ", ".join(texts) if len(texts) <= 4 else f"{texts[0]} … {texts[-1]}"
+
+
+def duration(seconds: float) -> str:
+    """Time as one looks at a clock: `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def plural(number_of: int, noun: str) -> str:
+    return f"{count(number_of)} {noun}" if number_of == 1 else f"{count(number_of)} {noun}s"
+
+
+def step(row: Mapping[str, Any]) -> str:
+    """The step of a run and where it comes from: `η = 0.1 = 2β, theory`; `η = 0.05, 40 inner, step 3.2, given`."""
+    numbers = json.loads(row["hyperparameters"])
+    parts = []
+    for name, value in numbers.items():
+        if value is None or (name == "kappa" and value == 1):
+            continue
+        if name == "inner":
+            parts.append(f"{value} inner")
+        elif name in _SYMBOLS:
+            twice = name == "eta" and math.isclose(value, 2 * row["beta"], rel_tol=1e-6)
+            parts.append(f"{_SYMBOLS[name]} = {number(value)}{' = 2β' if twice else ''}")
+        else:
+            parts.append(f"{name} {number(value)}")
+    return ", ".join([*parts, str(row["step_source"])])
+
+
+def facts(facts: Any) -> str:
+    """What a game is like, in one line."""
+    winner = facts.condorcet_winner_label
+    first = f"Condorcet winner {winner}" if winner is not None else "no Condorcet winner"
+    about = "about " if facts.cyclic_triples_sampled else ""
+    return (
+        f"{first} · {about}{share(facts.cyclic_triples)} of triples are cycles · "
+        f"cyclic share of the energy {share(facts.cyclic_energy)}"
+    )
+
+
+def header(experiment: Any, actions: int | None = None) -> str:
+    """The experiment in one line; `actions` is the size of its game where there is only one."""
+    seeds = f"seed {experiment.seed}"
+    if experiment.seeds > 1:
+        seeds = f"seeds {experiment.seed}–{experiment.seed + experiment.seeds - 1}"
+    sizes = [actions] if actions is not None else list(experiment.actions)
+    games, references = list(experiment.game), list(experiment.reference)
+    return " · ".join(
+        [
+            games[0] if len(games) == 1 else plural(len(games), "game"),
+            *([f"{series(sizes)} actions"] if sizes else []),
+            f"β {series(experiment.beta)}",
+            f"{references[0]} reference" if len(references) == 1 else f"references {', '.join(references)}",
+            seeds,
+            f"{experiment.dtype} on {experiment.device}",
+        ]
+    )

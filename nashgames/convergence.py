@@ -1,0 +1,222 @@
+"""Distances against queries: medians, quantile bands, how every run ended, and the theorem's line."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nashgames import estimates
+from nashgames.errors import unknown
+from nashgames.estimates import Band, Floats, Trace
+from nashgames.palette import FAINT, THEOREM, Look, looks, plain, styled
+from nashgames.panels import Panel, axes_of, facets, legend, name_axes, prepare, traces_of
+
+DISTANCES: Mapping[str, str] = {
+    "suboptimality": "suboptimality",
+    "duality_gap": "duality gap\n(twice the suboptimality)",
+    "exploitability": "exploitability\n(original game)",
+    "kl_to_equilibrium": "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$",
+    "span_to_equilibrium": "span to equilibrium\n" r"span$(\log\pi-\log\pi^{*})$",
+}
+"""Columns that `convergence` draws, and what their axis says."""
+
+_LEVELS = (0.1, 0.9)
+_HEADROOM = 1e3
+_MANY = 200
+_ENDS = (("converged", "o", 2.0), ("diverged", "x", 4.0))
+_REMARK: Mapping[str, Any] = {"color": FAINT, "fontsize": 6}
+
+
+@styled
+def convergence(
+    curves: pd.DataFrame,
+    runs: pd.DataFrame,
+    *,
+    distance: str = "suboptimality",
+    bound: bool = True,
+    ax: Axes | None = None,
+) -> Figure:
+    """A distance (logarithmic) against queries for the solvers of `runs`, a panel for every game, n and β.
+
+    Runs that differ in the seed only become a median and a 10–90 % quantile band; a dot is where a run reached its
+    tolerance, a cross where it diverged. `bound` draws the theorem's line (theory §4.1) where nash-mp has η ≤ 2β:
+    a bound for the KL, one for the half step for the suboptimality and the duality gap, the order alone for the span.
+    Raises NashGamesError for an unknown distance, no runs, or several panels in `ax`.
+    """
+    if distance not in DISTANCES:
+        raise unknown("distance", distance, DISTANCES)
+    runs = prepare(runs)
+    laid = facets(runs, ["game", "reference", "n", "beta"])
+    traces = traces_of(curves, runs, distance)
+    drawn = [_estimate(panel, traces, distance, bound) for panel in laid.panels]
+    figure, axes = axes_of(laid, ax)
+    look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
+    low, high = _limits(drawn)
+    for cell, curves_here in zip(axes, drawn, strict=True):
+        cell.set(yscale="log", ylim=(low, high))
+        _scale_queries(cell, [trace for each in drawn for trace in each.all])
+        _draw(cell, curves_here, look, low, high)
+    name_axes(axes, "queries", DISTANCES[distance])
+    legend(figure, ax, _handles(drawn, look, distance, high), _caption(drawn))
+    return figure
+
+
+@dataclass(frozen=True)
+class _Theorem:
+    """A line of theory §4.1 for one step size: its `values` `[t]` at `queries` `[t]`."""
+
+    eta: float
+    beta: float
+    queries: Floats
+    values: Floats
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """What one panel shows: the traces and the band of every label, and the theorem's lines."""
+
+    traces: Mapping[str, list[Trace]]
+    bands: Mapping[str, Band]
+    theorems: list[_Theorem]
+
+    @property
+    def all(self) -> list[Trace]:
+        return [trace for group in self.traces.values() for trace in group]
+
+
+def _estimate(panel: Panel, traces: Mapping[str, Trace], distance: str, bound: bool) -> _Curves:
+    groups = panel.runs[panel.runs["run_id"].isin(list(traces))].groupby("label")["run_id"]
+    found = {str(label): [traces[run] for run in group] for label, group in groups}
+    bands = {label: estimates.over_runs(group, _LEVELS) for label, group in found.items()}
+    theorems = []
+    if bound and bands:
+        last = max(band.queries[-1] for band in bands.values())
+        queries = np.unique(np.concatenate([np.linspace(0, last, 500), np.geomspace(1, max(last, 1), 500)]))
+        proved = panel.runs[panel.runs["solver"] == "nash-mp"].drop_duplicates("hyperparameters")
+        for label, beta, text in proved[["label", "beta", "hyperparameters"]].itertuples(index=False):
+            eta = json.loads(text).get("eta")
+            # The slack admits η = 2β that went through decimal text or float32.
+            if isinstance(eta, int | float) and 0 < eta <= 2 * beta * (1 + 1e-6) and label in bands:
+                values = _bound(distance, queries, beta, eta, bands[label])
+                theorems += [] if values is None else [_Theorem(eta, beta, queries, values)]
+    return _Curves(found, bands, theorems)
+
+
+def _bound(distance: str, queries: Floats, beta: float, eta: float, band: Band) -> Floats | None:
+    if distance == "kl_to_equilibrium":
+        return estimates.kl_bound(queries, beta, eta)
+    if distance == "suboptimality":
+        return estimates.suboptimality_bound(queries, beta, eta)
+    if distance == "duality_gap":
+        return 2 * estimates.suboptimality_bound(queries, beta, eta)
+    measured = np.flatnonzero(np.isfinite(band.median) & (band.median > 0))
+    if distance != "span_to_equilibrium" or not len(measured):
+        return None
+    start = float(band.median[measured[0]])
+    return start * estimates.proved_order(queries - band.queries[measured[0]], eta)
+
+
+def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high: float) -> None:
+    for theorem in curves.theorems:
+        ax.plot(theorem.queries, theorem.values, zorder=1.5, **THEOREM)
+    if any(theorem.values[-1] >= high for theorem in curves.theorems):
+        ax.text(0.98, 0.97, "theorem line is higher", transform=ax.transAxes, ha="right", va="top", **_REMARK)
+    for label, own in look.items():
+        if label not in curves.bands:
+            continue
+        band = curves.bands[label]
+        if band.runs > 1:
+            lower, upper = (np.clip(edge, low, 10 * high) for edge in (band.lower, band.upper))
+            ax.fill_between(band.queries, lower, upper, color=own.colour, alpha=0.18, linewidth=0, zorder=2)
+        shown = np.where(np.isfinite(band.median), np.maximum(band.median, low), np.nan)
+        ax.plot(band.queries, shown, color=own.colour, linestyle=own.dashes, zorder=2.5)
+        missing = ~np.isfinite(np.concatenate([[np.nan], shown, [np.nan]]))
+        alone = ~missing[1:-1] & missing[:-2] & missing[2:]
+        _dots(ax, own.colour, own.marker, 2.5, band.queries[alone], shown[alone])
+        for status, marker, size in _ENDS:
+            ends = [_end(trace) for trace in curves.traces[label] if trace.status == status]
+            points = np.array([end for end in ends if end is not None]).reshape(-1, 2)
+            _dots(ax, own.colour, marker, size, points[:, 0], np.clip(points[:, 1], low, high))
+    if not any(np.isfinite(trace.values).any() for trace in curves.all):
+        ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", va="center", **_REMARK)
+
+
+def _end(trace: Trace) -> tuple[float, float] | None:
+    """The last finite point of a run."""
+    finite = np.flatnonzero(np.isfinite(trace.values))
+    return (trace.queries[finite[-1]], trace.values[finite[-1]]) if len(finite) else None
+
+
+def _dots(ax: Axes, colour: str, marker: str, size: float, x: Floats, y: Floats) -> None:
+    if len(x):
+        style: dict[str, Any] = {"linestyle": "none", "clip_on": False, "zorder": 3}
+        ax.plot(x, y, color=colour, marker=marker, markersize=size, rasterized=len(x) > _MANY, **style)
+
+
+def _limits(drawn: Sequence[_Curves]) -> tuple[float, float]:
+    """Limits of the distance over all panels; room above for the theorem and for what grows, but not without end."""
+    traces = [trace.values[np.isfinite(trace.values)] for curves in drawn for trace in curves.all]
+    values = np.concatenate([np.empty(0), *traces])
+    positive = values[values > 0]
+    if not len(positive):
+        return 1e-16, 1.0
+    first = [trace[trace > 0][:1] for trace in traces]
+    tops = [theorem.values.max() for curves in drawn for theorem in curves.theorems]
+    high = min(max([positive.max(), *tops]), _HEADROOM * np.concatenate(first).max())
+    # Exact zeros have no logarithm: they are drawn on the lower edge, a decade under the least value that has one.
+    low = positive.min() / (10 if (values == 0).any() else 2)
+    return float(max(low, 1e-300)), float(high * 2)
+
+
+def _scale_queries(ax: Axes, traces: Sequence[Trace]) -> None:
+    """A logarithmic axis with a place for 0 where the records span more than two decades, else a linear one."""
+    queries = np.concatenate([np.zeros(1), *(trace.queries for trace in traces)])
+    last, positive = float(queries.max()), queries[queries > 0]
+    if len(positive) and last > 100 * positive.min():
+        first = 10.0 ** np.floor(np.log10(positive.min()))
+        ax.set_xscale("symlog", linthresh=first, linscale=0.4)
+        ax.xaxis.set_minor_locator(ticker.SymmetricalLogLocator(base=10, linthresh=first, subs=list(range(2, 10))))
+        ax.set_xlim(0, last * 1.3)
+    else:
+        ax.set_xlim(0, max(last * 1.03, 1.0))
+
+
+def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str, high: float) -> list[Line2D]:
+    handles = []
+    for label, own in look.items():
+        statuses = [trace.status for curves in drawn for trace in curves.traces.get(label, [])]
+        lost = statuses.count("diverged")
+        text = plain(label) + (f" ({lost} of {len(statuses)} diverged)" if lost else "")
+        handles.append(own.handle(text, marker=""))
+    theorems = [theorem for curves in drawn for theorem in curves.theorems]
+    if any((theorem.values < high).any() for theorem in theorems):
+        largest = all(np.isclose(theorem.eta, 2 * theorem.beta, rtol=1e-5) for theorem in theorems)
+        rate = r"$(1+2\beta)^{-N/2}$" if largest else r"$(1+\eta)^{-N/2}$"
+        kinds = {"kl_to_equilibrium": "theorem", "span_to_equilibrium": "slope of the theorem"}
+        handles.append(Line2D([], [], label=f"{kinds.get(distance, 'theorem (half step)')}, {rate}", **THEOREM))
+    present = {trace.status for curves in drawn for trace in curves.all}
+    for status, marker, size in _ENDS:
+        if status in present:
+            handles.append(Line2D([], [], color=FAINT, linestyle="none", marker=marker, markersize=size, label=status))
+    return handles
+
+
+def _caption(drawn: Sequence[_Curves]) -> str:
+    """What the lines and bands are taken over, and what the logarithm cannot show."""
+    counts = [band.runs for curves in drawn for band in curves.bands.values()]
+    parts = []
+    if max(counts, default=1) > 1:
+        over = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)}–{max(counts)}"
+        # With fewer than ten runs the 10 % and 90 % quantiles are the least and the greatest value.
+        band = "range" if max(counts) < 10 else f"{100 * _LEVELS[0]:g}–{100 * _LEVELS[1]:g} % quantile band"
+        parts.append(f"median and {band} over {over} seeds")
+    if any((trace.values == 0).any() for curves in drawn for trace in curves.all):
+        parts.append("zeros are drawn on the lower edge")
+    return "; ".join(parts)

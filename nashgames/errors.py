@@ -1,0 +1,20 @@
+"""The one exception of the host side: a sentence for a person."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class NashGamesError(ValueError):
+    """Bad input: what was given, what is accepted, what to do, in one sentence."""
+
+
+def unknown(kind: str, given: str, accepted: Iterable[str]) -> NashGamesError:
+    """The error for a name that does not exist, with the nearest one that does.
+
+    >>> str(unknown("solver", "nash-pm", ["nash-mp", "online-ipo"]))
+    "unknown solver 'nash-pm'; did you mean 'nash-mp'? Accepted: nash-mp, online-ipo"
+    """
+    names = list(accepted)
+    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
+    return NashGamesError(f"unknown {kind} '{given}'{hint} Accepted: {', '.join(names) or 'none'}")

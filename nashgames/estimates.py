@@ -1,0 +1,148 @@
+"""The estimates behind the figures: arrays in, arrays out; no data frame, no matplotlib."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run's measured points `queries`, `values` `[t]` in order of the queries, and the status it ended with."""
+
+    queries: Floats
+    values: Floats
+    status: str = "budget"
+
+
+@dataclass(frozen=True)
+class Band:
+    """Median and quantile band over `runs` traces at `queries` `[t]`; inf where that share of the runs has diverged."""
+
+    queries: Floats
+    lower: Floats
+    median: Floats
+    upper: Floats
+    runs: int
+
+
+def quantiles(values: Floats, levels: Sequence[float]) -> Floats:
+    """The quantiles of `values` `[k, …]` over its first axis, `[levels, …]`: the least value that a share reaches.
+
+    No interpolation: every result is a value of one of the runs, so that inf (diverged, not reached) orders like
+    any number. One NaN (not measured) makes the quantile NaN.
+    """
+    ordered = np.sort(values, axis=0)
+    # The small slack keeps 0.7 · 10 = 7.000000000000001 from being rounded up to the eighth value.
+    ranks = [max(int(np.ceil(level * len(values) - 1e-9)) - 1, 0) for level in levels]
+    return np.where(np.isnan(values).any(axis=0), np.nan, ordered[ranks])
+
+
+def hold(trace: Trace, grid: Floats) -> Floats:
+    """The trace as a step function at `grid` `[t]`: NaN before its first point, its last value after it stopped.
+
+    A diverged run counts as inf from its last point on: it is the worst of the runs, not one that stopped early.
+    """
+    index = np.searchsorted(trace.queries, grid, side="right") - 1
+    held = np.where(index >= 0, trace.values[np.maximum(index, 0)], np.nan)
+    if trace.status == "diverged":
+        held[grid >= trace.queries[-1]] = np.inf
+    return held
+
+
+def shared_grid(traces: Sequence[Trace]) -> Floats:
+    """The queries `[t]` at which every run that has not stopped yet has a point; all queries if fewer than two.
+
+    At these no held value is stale, so a median over runs that stop at different points has no artificial plateaus.
+    """
+    union = np.unique(np.concatenate([trace.queries for trace in traces]))
+    fresh = np.ones(len(union), bool)
+    for trace in traces:
+        fresh &= np.isin(union, trace.queries) | (union > trace.queries[-1])
+    return union[fresh] if fresh.sum() > 1 else union
+
+
+def over_runs(traces: Sequence[Trace], levels: tuple[float, float] = (0.1, 0.9)) -> Band:
+    """Median and the band between two quantile levels over at least one trace, each a step function of the queries."""
+    grid = shared_grid(traces)
+    held = np.stack([hold(trace, grid) for trace in traces])
+    lower, median, upper = quantiles(held, (levels[0], 0.5, levels[1]))
+    return Band(grid, lower, median, upper, len(traces))
+
+
+def contraction(queries: Floats, values: Floats, floor: float = 0.0) -> float:
+    """The rate r per query of values ≈ c·e^{−rN}, fitted by least squares to log values over the tail of a curve.
+
+    The curve `[t]` ends where it first reaches `floor`, below which only rounding is left. Its tail begins where log
+    values have made, for good, half of their way down; it has at least three points, and NaN is returned where there
+    are fewer. A curve that does not fall by more than twice its scatter about the line has rate 0.
+    """
+    known = ~np.isnan(values)
+    queries, values = queries[known], values[known]
+    end = np.flatnonzero((values <= floor) | ~np.isfinite(values))
+    queries, values = queries[: end[0] if len(end) else None], values[: end[0] if len(end) else None]
+    if len(values) < 3:
+        return float("nan")
+    logs = np.log(values)
+    above = np.flatnonzero(logs > (logs[0] + logs[-1]) / 2)
+    start = min(above[-1] + 1 if len(above) else 0, len(logs) - 3)
+    x = queries[start:] - queries[start:].mean()
+    y = logs[start:] - logs[start:].mean()
+    slope = float(x @ y / (x @ x))
+    scatter = float(np.std(y - slope * x))
+    return -slope if -slope * (x[-1] - x[0]) > 2 * scatter else 0.0
+
+
+def rounding_floor(distance: str, beta: float, dtype: str) -> float:
+    """The value of a distance below which rounding speaks: (ε/β)² for the KL to π*, ε²/β for the suboptimality.
+
+    Log-probabilities carry the error of Aπ/β, of the order ε/β; the KL is quadratic in them and the suboptimality
+    is β times a KL (theory §2).
+    """
+    epsilon = float(np.finfo(dtype).eps)
+    return (epsilon / beta) ** 2 * (1.0 if distance == "kl_to_equilibrium" else beta)
+
+
+def proved_order(queries: Floats, eta: float) -> Floats:
+    """(1+η)^{−N/2}, the order of Nash-MP's theorem after N `queries`, two a step (theory §4.1)."""
+    return np.asarray(np.exp(-np.log1p(eta) * np.asarray(queries, np.float64) / 2))
+
+
+def kl_bound(queries: Floats, beta: float, eta: float) -> Floats:
+    """Nash-MP's KL(π*‖π_K) ≤ (1+η)^{−K}/(2β) for η ≤ 2β after N = 2K `queries` from π_0 = μ (theory §4.1)."""
+    return proved_order(queries, eta) / (2 * beta)
+
+
+def suboptimality_bound(queries: Floats, beta: float, eta: float) -> Floats:
+    """Nash-MP's SubOpt(π_{K+½}) ≤ (β + 1/(4β))/(2βη)·(1+η)^{−K} for η ≤ 2β (theory §4.1; 2βη = 4β² at η = 2β).
+
+    The half step is there after N = 2K + 1 `queries`.
+    """
+    return proved_order(np.asarray(queries) - 1, eta) * ((beta + 1 / (4 * beta)) / (2 * beta * eta))
+
+
+def proved_rate(beta: Floats) -> Floats:
+    """The rate of Nash-MP's theorem at η = 2β per query, ½ log(1+2β) (theory §4.1)."""
+    return np.asarray(np.log1p(2 * np.asarray(beta)) / 2, np.float64)
+
+
+def hodge_ratings(margins: NDArray[np.floating]) -> Floats:
+    """r_i = mean_j A_ij `[n]`, the transitive part of the margins A `[n, n]`: A_ij = r_i − r_j + C_ij with ΣC = 0."""
+    return np.asarray(margins.mean(axis=1, dtype=np.float64))
+
+
+def ordered_preferences(margins: NDArray[np.floating], ratings: Floats, cells: int) -> Floats:
+    """P = A + ½ with the actions from the highest to the lowest rating, averaged over blocks to at most `cells` a side.
+
+    Never holds more than one block of rows beside A, whatever n is.
+    """
+    n = len(ratings)
+    order = np.argsort(-np.asarray(ratings), kind="stable")
+    edges = np.linspace(0, n, min(n, cells) + 1).astype(int)
+    sizes = np.diff(edges)
+    rows = [margins[order[a:b]].mean(axis=0, dtype=np.float64)[order] for a, b in itertools.pairwise(edges)]
+    return 0.5 + np.stack([np.add.reduceat(row, edges[:-1]) / sizes for row in rows])

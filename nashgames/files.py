@@ -1,0 +1,118 @@
+"""A user's file, guarded: found, small enough for the memory that is free, and never unpickled.
+
+Every sentence starts with the file's name as the user gave it.
+"""
+
+import csv
+import difflib
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from nashgames.errors import NashGamesError
+
+SUFFIXES = (".csv", ".parquet", ".npy")
+
+
+def locate(name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
+    """The regular, non-empty, readable file called `name`, with one of the known endings.
+
+    Raises NashGamesError for anything else; a missing file's sentence names the nearest file of its folder.
+    """
+    accepted = ", ".join(suffixes)
+    path = Path(name).expanduser()
+    with refusing(name):
+        if path.is_dir():
+            raise NashGamesError(f"'{name}' is a folder; name a file in it that ends in one of: {accepted}")
+        if not path.exists():
+            raise NashGamesError(f"there is no file '{name}'{_nearest_file(path)}; tables are read from {accepted}")
+        if path.suffix.lower() not in suffixes:
+            ending = f"ends in '{path.suffix}'" if path.suffix else "has no ending"
+            raise NashGamesError(f"'{name}' {ending}; accepted: {accepted}")
+        if not path.is_file():
+            raise NashGamesError(f"'{name}' is not a regular file; save the table in a file first")
+        if path.stat().st_size == 0:
+            raise NashGamesError(f"'{name}' is empty (0 bytes); it should hold a table")
+    return path
+
+
+def check_memory(needed: int, what: str) -> None:
+    """Raise NashGamesError with both numbers when `needed` bytes are more than the memory that is free."""
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise NashGamesError(
+            f"{what} needs {size_text(needed)} of memory and {size_text(free)} is free; "
+            "use fewer actions or a machine with more memory"
+        )
+
+
+def fingerprint(path: Path) -> str:
+    """The first 16 hex digits of the SHA-256 of the file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def open_array(name: str, path: Path) -> np.ndarray:
+    """The array of real numbers in an NPY file, mapped into memory rather than read.
+
+    Raises NashGamesError for a file that is no NPY, a pickle, a truncated array, or one that holds no real numbers.
+    """
+    with refusing(name), path.open("rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+            shape, _, dtype = reader(file)
+        except Exception:  # a broken header makes NumPy raise whatever its parser meets
+            raise NashGamesError(
+                f"'{name}' is not an NPY file (no readable header); write it with numpy.save"
+            ) from None
+        held = path.stat().st_size - file.tell()
+    if dtype.hasobject:
+        raise NashGamesError(f"'{name}' holds pickled Python objects, which are never loaded; save an array of float64")
+    if dtype.kind not in "fiub":
+        raise NashGamesError(f"'{name}' holds an array of {dtype}; accepted: real numbers such as float64")
+    expected = dtype.itemsize
+    for length in shape:
+        expected *= length
+    if min(shape, default=1) < 0 or expected > held:
+        raise NashGamesError(
+            f"'{name}' says it holds {dtype} of shape {shape} and has only {size_text(held)} of data; "
+            "it was cut short, write it again"
+        )
+    if expected == 0:
+        raise NashGamesError(f"'{name}' is empty (its array has shape {shape}); it should hold a table")
+    values: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return values
+
+
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """Say what the operating system, or the reader of a CSV line, has against the file."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        bad = f"byte 0x{error.object[error.start]:02x}"
+        raise NashGamesError(f"'{name}' is not UTF-8 text ({bad}); save it as CSV in UTF-8") from None
+    except (OSError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise NashGamesError(f"'{name}' cannot be read: {reason}") from None
+
+
+def size_text(count: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.4g} TB"
+
+
+def _nearest_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f", nor a folder '{path.parent}'"
+    near = difflib.get_close_matches(path.name, [near.name for near in path.parent.iterdir()], n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else f" in the folder '{path.parent}'"

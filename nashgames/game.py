@@ -1,0 +1,120 @@
+"""The KL-regularised preference game."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nashgames.errors import NashGamesError
+from nashgames.margins import DenseMargins, Margins
+
+DEFAULT_BETA = 0.05
+
+
+class KnownEquilibrium(NamedTuple):
+    """The equilibrium that a game was built around: log π*_β `[n]` (`[m, n]` over contexts), −inf off its support.
+
+    `beta` 0 means π*, an equilibrium of the original game; otherwise it is π*_β for this β and the reference that the
+    game brought.
+    """
+
+    beta: float
+    log_policy: Any
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a person wants to know of a game and no compiled program needs.
+
+    `name` and `parameters` select it again; `labels` name the actions; `fingerprint` is a content hash for games that
+    come from a file; `known_equilibrium` is given where the construction knows it; `notes` are sentences about what
+    was done to the data.
+    """
+
+    name: str = "game"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+    seed: int | None = None
+    fingerprint: str | None = None
+    notes: tuple[str, ...] = ()
+    known_equilibrium: KnownEquilibrium | None = None
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["margins", "log_reference", "beta", "weights"],
+    meta_fields=[],
+    drop_fields=["description"],
+)
+@dataclass(frozen=True)
+class Game:
+    """A preference game P_β(π ≻ π') = P(π ≻ π') − β KL(π‖μ) + β KL(π'‖μ) (theory §1).
+
+    Shapes: `margins` `[n, n]`, `log_reference` `[n]`, `beta` scalar, `weights` scalar 1; over m contexts `margins`
+    `[m, n, n]`, `log_reference` `[m, n]`, `weights` `[m]` with sum 1. As a pytree it has only these four leaves: the
+    description stays on the host, so that a label never recompiles a program.
+    """
+
+    margins: Margins
+    log_reference: Any
+    beta: Any = DEFAULT_BETA
+    weights: Any = 1.0
+    description: Description = Description()
+
+    @property
+    def actions(self) -> int:
+        """n, the number of actions."""
+        return self.margins.shape[-1]
+
+    @property
+    def contexts(self) -> int:
+        """m, the number of contexts; 1 for a game without them."""
+        return self.margins.shape[0] if len(self.margins.shape) == 3 else 1
+
+    def advantage(self, log_policy: jax.Array) -> jax.Array:
+        """One query of the game, q(π) = Aπ: the margin of every action against π. The only product with A."""
+        return self.margins.advantage(jnp.exp(log_policy))
+
+    def average(self, values: jax.Array) -> jax.Array:
+        """The average over contexts, Σ_x ρ_x values_x, of one number a context (theory, table of symbols)."""
+        return jnp.sum(self.weights * values)
+
+    def replace(self, **changes: Any) -> "Game":
+        """A copy with some fields changed: `game.replace(beta=0.01)`."""
+        return dataclasses.replace(self, **changes)
+
+
+def make_game(
+    margins: Any,
+    *,
+    beta: float = DEFAULT_BETA,
+    log_reference: Any = None,
+    weights: Any = None,
+    description: Description = Description(),
+) -> Game:
+    """A game from an array of margins A (`[n, n]` or `[m, n, n]`), uniform reference unless one is given.
+
+    Raises NashGamesError when the margins are not square, the reference or weights do not fit, or β is not positive.
+    """
+    shape = np.shape(margins)
+    if len(shape) not in (2, 3) or shape[-1] != shape[-2] or shape[-1] < 2:
+        raise NashGamesError(f"margins have shape {shape}; a game needs [n, n] or [contexts, n, n] with n ≥ 2")
+    check_beta(beta)
+    if log_reference is None:
+        log_reference = np.full(shape[:-1], -np.log(shape[-1]))
+    if np.shape(log_reference) != shape[:-1]:
+        raise NashGamesError(f"the reference has shape {np.shape(log_reference)}; this game needs {shape[:-1]}")
+    if weights is None:
+        weights = 1.0 if len(shape) == 2 else np.full(shape[0], 1 / shape[0])
+    return Game(DenseMargins(margins), log_reference, beta, weights, description)
+
+
+def check_beta(beta: float) -> None:
+    """Raise NashGamesError unless β is a finite positive number."""
+    if not (np.isfinite(beta) and beta > 0):
+        raise NashGamesError(f"beta is {beta:g}; accepted: a finite number above 0")

@@ -1,0 +1,79 @@
+"""How A is stored, behind one small protocol: dense first; low-rank, tiled or packed storage can follow."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+TILE = 1024
+"""Rows and columns of a block of margins; generators draw their random numbers block by block."""
+
+_ALIGNMENT = 64
+
+
+class Margins(Protocol):
+    """The skew-symmetric A = P − ½ with entries in [−½, ½], `[n, n]`, or `[m, n, n]` over m contexts."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    def advantage(self, policy: jax.Array) -> jax.Array: ...
+    def to_dense(self) -> Any: ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class DenseMargins:
+    """A as one array; a NumPy array until the runner places it on a device."""
+
+    values: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.values.dtype
+
+    def advantage(self, policy: jax.Array) -> jax.Array:
+        """Aπ for `policy` `[n]` (`[m, n]` over contexts), at full precision on every device."""
+        return jnp.einsum("...ij,...j->...i", self.values, policy, precision=jax.lax.Precision.HIGHEST)
+
+    def to_dense(self) -> Any:
+        return self.values
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An uninitialised array aligned so that a CPU device uses it in place instead of copying it."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    buffer = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % _ALIGNMENT
+    return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+def fill_skew(out: np.ndarray, block: Callable[[slice, slice], np.ndarray]) -> None:
+    """Fill `out` `[n, n]` with a skew-symmetric matrix from its blocks on and above the diagonal.
+
+    `block(rows, columns)` is called once for every pair of TILE-aligned slices with rows ≤ columns and returns
+    float64 margins; of a diagonal block only the part above the diagonal is used. No second matrix is made.
+    """
+    for rows, columns in tiles_above(out.shape[0]):
+        values = block(rows, columns)
+        if rows == columns:
+            values = np.triu(values, 1)
+            values = values - values.T
+        out[rows, columns] = values
+        out[columns, rows] = -values.T
+
+
+def tiles_above(n: int) -> Iterator[tuple[slice, slice]]:
+    """The TILE-aligned pairs (rows, columns) with rows ≤ columns that `fill_skew` asks a block for, in its order."""
+    tiles = [slice(start, min(start + TILE, n)) for start in range(0, n, TILE)]
+    for i, rows in enumerate(tiles):
+        for columns in tiles[i:]:
+            yield rows, columns

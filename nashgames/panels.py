@@ -1,0 +1,216 @@
+"""Small multiples: which runs share a panel, how panels are laid out and titled, and the legend below them."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nashgames.errors import NashGamesError
+from nashgames.estimates import Floats, Trace
+from nashgames.palette import FAINT, PaperFigure, plain
+
+LIMIT = 4
+"""Rows and columns of panels in one figure; what is left out is said in the title."""
+
+
+_CELL = ["game", "reference", "n", "beta", "seed", "dtype", "device"]
+
+
+def prepare(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs.parquet with labels that tell curves apart that are not repetitions of one another.
+
+    A label is extended by the precision or the device where these differ, and replaced by the full selection where
+    one cell of the experiment has it twice. Raises NashGamesError where there are no runs.
+    """
+    if runs.empty:
+        raise NashGamesError("there are no runs to draw; a figure needs at least one finished run")
+    labels = runs["label"].astype(str)
+    twice = labels[runs.assign(label=labels).duplicated([*_CELL, "label"])].unique()
+    labels = labels.where(~labels.isin(twice), runs["selection"].astype(str))
+    for key in ("dtype", "device"):
+        if several(runs[key]):
+            labels = labels + " · " + runs[key].astype(str)
+    return runs.assign(label=labels)
+
+
+def traces_of(curves: pd.DataFrame, runs: pd.DataFrame, column: str) -> dict[str, Trace]:
+    """The measured points of `column` for every run of `runs`, by run_id; NaN where it was not measured."""
+    mine = curves[curves["run_id"].isin(runs["run_id"])].sort_values(["run_id", "step"], kind="stable")
+    mine = mine.drop_duplicates(["run_id", "queries"], keep="last")
+    return {
+        str(run): Trace(floats(points["queries"]), floats(points[column]), str(points["status"].iloc[-1]))
+        for run, points in mine.groupby("run_id", sort=False)
+    }
+
+
+def several(column: "pd.Series[Any]") -> bool:
+    """Whether a column has more than one value."""
+    return len(column.unique()) > 1
+
+
+def floats(column: "pd.Series[Any]") -> Floats:
+    """A column as float64, null as NaN."""
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: where it stands, the runs it shows, its title, and the text at its right edge."""
+
+    row: int
+    column: int
+    runs: pd.DataFrame
+    title: str
+    strip: str = ""
+
+
+@dataclass(frozen=True)
+class Facets:
+    """The panels of a figure, its numbers of rows and columns, and its title."""
+
+    rows: int
+    columns: int
+    panels: list[Panel]
+    title: str
+
+
+def say(key: str, value: Any) -> str:
+    """A value of a column in the terms of the field: β = 0.1, n = 100, uniform reference, seed 0."""
+    words = {"beta": "β = {:g}", "n": "n = {}", "seed": "seed {}"}
+    if key in words:
+        return words[key].format(value)
+    return plain(str(value)) + (" reference" if key == "reference" else "")
+
+
+def facets(runs: pd.DataFrame, keys: Sequence[str]) -> Facets:
+    """The panels for every combination of `keys` that occurs in `runs`; keys with one value go to the title.
+
+    With several values of the last key and of another one the last key runs along the columns; otherwise the
+    panels are a list, wrapped.
+    """
+    varied = [key for key in keys if several(runs[key])]
+    fixed = " · ".join(say(key, runs[key].iloc[0]) for key in keys if key not in varied)
+    if not varied:
+        return Facets(1, 1, [Panel(0, 0, runs, "")], fixed)
+    last = varied[-1] if varied[-1] == keys[-1] and len(varied) > 1 else None
+    down = _combinations(runs, [key for key in varied if key != last])
+    if last is None:
+        shown = some(down, LIMIT * LIMIT)
+        rows, columns = wrap(len(shown))
+        panels = [Panel(*divmod(i, columns), frame, text) for i, (text, frame) in enumerate(shown)]
+        return Facets(rows, columns, panels, _title(fixed, _left_out(len(shown), len(down), "panels")))
+    across = sorted(runs[last].unique(), reverse=last == "beta")
+    shown, values = some(down, LIMIT), some(across, LIMIT)
+    panels = [
+        Panel(
+            i, j, frame[frame[last] == value], say(last, value) if i == 0 else "", text if j == len(values) - 1 else ""
+        )
+        for i, (text, frame) in enumerate(shown)
+        for j, value in enumerate(values)
+    ]
+    names = {"beta": "values of β", "label": "solvers"}
+    left_out = (_left_out(len(values), len(across), names.get(last, last)), _left_out(len(shown), len(down), "rows"))
+    return Facets(len(shown), len(values), panels, _title(fixed, *left_out))
+
+
+def _combinations(runs: pd.DataFrame, keys: list[str]) -> list[tuple[str, pd.DataFrame]]:
+    # β falls from panel to panel and everything else rises, so that the games get harder to the right and downwards.
+    ordered = runs.sort_values(keys, ascending=[key != "beta" for key in keys], kind="stable")
+    groups = ordered.groupby(keys, sort=False, observed=True)
+    return [(", ".join(say(k, v) for k, v in zip(keys, values, strict=True)), frame) for values, frame in groups]
+
+
+def _left_out(shown: int, present: int, what: str) -> str:
+    return f"{shown} of {present} {what} shown" if shown < present else ""
+
+
+def _title(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
+
+
+def some(values: Iterable[Any], limit: int) -> list[Any]:
+    """At most `limit` of the values, evenly spread, the first and the last among them."""
+    listed = list(values)
+    if len(listed) <= limit:
+        return listed
+    return [listed[i] for i in np.linspace(0, len(listed) - 1, limit).round().astype(int)]
+
+
+def wrap(panels: int) -> tuple[int, int]:
+    """Rows and columns for a list of panels: one row up to three, else close to a square."""
+    columns = panels if panels <= 3 else int(np.ceil(np.sqrt(panels)))
+    return int(np.ceil(panels / columns)), columns
+
+
+def axes_of(
+    laid: Facets, ax: Axes | None, *, share: bool = True, single: tuple[float, float] = (4.6, 3.2), height: float = 1.75
+) -> tuple[Figure, list[Axes]]:
+    """A figure with one axes for every panel, titled; or the figure of `ax`, which holds a single panel.
+
+    Sizes are inches: `single` for one panel, else at most 7 wide and `height` a row.
+    """
+    if ax is not None:
+        if len(laid.panels) != 1:
+            raise NashGamesError(
+                f"ax holds one panel and these runs need {len(laid.panels)}; select fewer runs or leave ax out"
+            )
+        ax.set_title(laid.title)
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        return figure, [ax]
+    size = single
+    if len(laid.panels) > 1:
+        size = (min(7.0, 0.7 + 2.1 * max(laid.columns, 2)), 1.0 + height * laid.rows)
+    made = PaperFigure(figsize=size, layout="constrained")
+    cells = made.subplots(laid.rows, laid.columns, sharex=share, sharey=share, squeeze=False)
+    used = {(panel.row, panel.column) for panel in laid.panels}
+    for place, cell in np.ndenumerate(cells):
+        if place not in used:
+            cell.remove()
+        elif (place[0] + 1, place[1]) not in used:
+            cell.tick_params(labelbottom=True)
+    for panel in laid.panels:
+        cell = cells[panel.row, panel.column]
+        cell.set_title(panel.title)
+        if panel.strip:
+            where: dict[str, Any] = {
+                "xy": (1, 0.5),
+                "xytext": (3, 0),
+                "xycoords": "axes fraction",
+                "textcoords": "offset points",
+            }
+            cell.annotate(panel.strip, rotation=-90, ha="left", va="center", **where)
+    made.suptitle(laid.title)
+    return made, [cells[panel.row, panel.column] for panel in laid.panels]
+
+
+def name_axes(axes: Sequence[Axes], x: str, y: str) -> None:
+    """Name the axes of the panels that show their ticks: below the lowest ones and left of the leftmost ones."""
+    for cell in axes:
+        if cell.xaxis.get_tick_params()["labelbottom"]:
+            cell.set_xlabel(x)
+        if cell.yaxis.get_tick_params()["labelleft"]:
+            cell.set_ylabel(y)
+
+
+def legend(figure: Figure, ax: Axes | None, handles: Sequence[Line2D], caption: str = "") -> None:
+    """A legend with a caption below the data: of the figure, or of the caller's own `ax`."""
+    if not handles:
+        return
+    # Inches of an entry at this size of type, without the marks of its formulae.
+    widths = [0.75 + 0.058 * len(re.sub(r"[\\${}^]", "", str(handle.get_label()))) for handle in handles]
+    columns = len(handles)
+    while columns > 1 and sum(max(part) for part in np.array_split(widths, columns)) > figure.get_figwidth():
+        columns -= 1
+    options: dict[str, Any] = {"handles": handles, "ncols": columns, "title": caption or None, "title_fontsize": 6.5}
+    if ax is not None:
+        made = ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), **options)
+    else:
+        made = figure.legend(loc="outside lower center", **options)
+    made.get_title().set_color(FAINT)

@@ -1,0 +1,209 @@
+"""An experiment → the runs it stands for, with their identities, grouped by the games they share."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from nashgames import generators, tables
+from nashgames.batch import Settings
+from nashgames.errors import NashGamesError, unknown
+from nashgames.experiment import Cell, Experiment, content_hash
+from nashgames.game import Game
+from nashgames.references import REFERENCES
+from nashgames.rows import Identity
+from nashgames.selection import bind, parse, render
+from nashgames.solvers import hyperparameters, make_solver, selection_of
+from nashgames.store import SCHEMA
+
+_STACK_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a game comes from: its canonical text, and on which of a run's numbers it depends.
+
+    `default_actions` is n where none is asked for, None where the game decides; `fingerprint` is of a file's bytes.
+    """
+
+    text: str
+    default_actions: int | None = None
+    contexts: int = 1
+    takes_seed: bool = False
+    takes_beta: bool = False
+    fingerprint: str | None = None
+
+    def make(self, actions: int | None, seed: int, beta: float, dtype: str) -> Game:
+        """The game itself."""
+        if self.text.partition("[")[0] in generators.FAMILIES:
+            return generators.generate(self.text, actions=actions, seed=seed, beta=beta, dtype=dtype)
+        return tables.load(self.text, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planned run; runs with equal `game_key` play the same margins."""
+
+    identity: Identity
+    source: Source
+    actions: int | None
+
+    @property
+    def game_key(self) -> tuple[Source, int | None, int, float]:
+        """What the margins depend on: source, n, seed and β where they matter, else 0."""
+        seed = self.identity.seed if self.source.takes_seed else 0
+        return (self.source, self.actions, seed, self.identity.beta if self.source.takes_beta else 0.0)
+
+    @property
+    def lane_key(self) -> tuple[Any, ...]:
+        """What tells this run from others of the same game and solver class."""
+        seed = 0 if self.source.takes_seed else self.identity.seed
+        return (self.identity.reference, seed, self.identity.beta, selection_of(self.identity.solver))
+
+
+def find_source(text: str) -> Source:
+    """The source that a game's selection names; NashGamesError for an unknown name or parameter or a missing file."""
+    name = text.partition("[")[0].strip()
+    if name in generators.FAMILIES:
+        family = generators.FAMILIES[name]
+        values = bind("game", parse(text), family.parameters)
+        return Source(
+            render(name, values),
+            default_actions=family.default_actions if family.takes_actions else None,
+            contexts=int(values.get("contexts", 1)),
+            takes_seed=family.takes_seed,
+            takes_beta=family.takes_beta,
+        )
+    if name in tables.TABLES:
+        return Source(render(name, bind("game", parse(text), tables.TABLES[name].parameters)))
+    if tables.is_path(text):
+        return Source(text, fingerprint=_file_hash(tables.path_selection(text).name))
+    raise unknown("game", name, [*generators.FAMILIES, *tables.TABLES, "a path ending in .csv, .parquet or .npy"])
+
+
+def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[str]]:
+    """The runs of an experiment, each once, and notes on what was left out.
+
+    Raises NashGamesError for a game, solver, reference or parameter that does not exist, and for `actions` where no
+    game's size is free.
+    """
+    sources = {text: find_source(text) for text in experiment.game}
+    if experiment.actions and all(source.default_actions is None for source in sources.values()):
+        raise NashGamesError(
+            f"actions is {experiment.actions[0]}, but {', '.join(sources)} has a size of its own; leave actions "
+            f"out, or use a generated game such as random-logits"
+        )
+    for text in experiment.solver:
+        settings.max_steps(make_solver(text), max(experiment.beta))
+    references = {text: _canonical_reference(text) for text in experiment.reference}
+    labels = _labels(experiment.solver)
+    runs: dict[str, Run] = {}
+    notes: dict[str, None] = {}
+    for cell in experiment.cells():
+        source = sources[cell.game]
+        reference = references[cell.reference]
+        fixed = not source.takes_seed and not reference.startswith("random")
+        if fixed and cell.seed != experiment.seed:
+            notes[f"{cell.game} does not depend on the seed: it is played once, with seed {experiment.seed}"] = None
+            continue
+        run = _run(cell, source, reference, labels[cell.solver], settings)
+        runs.setdefault(run.identity.run_id, run)
+    return list(runs.values()), list(notes)
+
+
+def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
+    """Runs by the games they play, games of one shape together as long as their stacked margins stay small: chunks of
+    games, each game the list of its runs."""
+    by_game: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        by_game.setdefault(run.game_key, []).append(run)
+    chunks: dict[tuple[Any, ...], list[list[Run]]] = {}
+    counts: dict[tuple[Any, ...], int] = {}
+    for (source, actions, _, beta), of_game in by_game.items():
+        shape = (source, actions, beta)
+        size = max((actions or _STACK_BYTES) ** 2 * source.contexts * dtype_bytes, 1)
+        counts[shape] = counts.get(shape, -1) + 1
+        number = counts[shape] // max(_STACK_BYTES // size, 1)
+        chunks.setdefault((*shape, number), []).append(of_game)
+    return list(chunks.values())
+
+
+def batches_of(games: list[list[Run]]) -> list[list[list[Run]]]:
+    """The runs of a chunk of games as batches `[G][B]` that share a compiled program: one solver class, equal lanes."""
+    batches: dict[tuple[Any, ...], list[list[Run]]] = {}
+    for of_game in games:
+        by_solver: dict[Any, list[Run]] = {}
+        for run in of_game:
+            by_solver.setdefault(jax.tree.structure(run.identity.solver), []).append(run)
+        for structure, lanes in by_solver.items():
+            key = (structure, tuple(run.lane_key for run in lanes))
+            batches.setdefault(key, []).append(lanes)
+    return list(batches.values())
+
+
+def _run(cell: Cell, source: Source, reference: str, label: str, settings: Settings) -> Run:
+    asked = make_solver(cell.solver)
+    solver = asked.with_theory_defaults(cell.beta)
+    actions = None if source.default_actions is None else cell.actions or source.default_actions
+    reference = reference if source.takes_beta or reference != "own" else "uniform"
+    content = {
+        "format": SCHEMA,
+        "game": source.text,
+        "fingerprint": source.fingerprint,
+        "actions": actions,
+        "seed": cell.seed,
+        "reference": reference,
+        "reference_file": None if _is_named(reference) else _file_hash(reference),
+        "beta": cell.beta,
+        "solver": selection_of(solver),
+        **{key: value for key, value in vars(settings).items() if key != "precision"},
+        "queries": settings.budget(cell.beta),
+        **vars(settings.precision),
+    }
+    given = any(value is not None for value in hyperparameters(asked).values())
+    identity = Identity(
+        run_id=content_hash(content),
+        game=source.text,
+        reference=reference,
+        seed=cell.seed,
+        beta=cell.beta,
+        solver=solver,
+        label=label,
+        step_source="given" if given else "theory",
+    )
+    return Run(identity, source, actions)
+
+
+def _labels(solvers: Iterable[str]) -> dict[str, str]:
+    """A solver's short name where only one variant of it is asked for, else the selection as it was given."""
+    names = {text: make_solver(text).name for text in solvers}
+    counts = list(names.values())
+    return {text: name if counts.count(name) == 1 else text for text, name in names.items()}
+
+
+def _canonical_reference(text: str) -> str:
+    name = text.partition("[")[0].strip()
+    if name in REFERENCES:
+        return render(name, bind("reference", parse(text), REFERENCES[name].parameters))
+    if tables.is_path(text):
+        _file_hash(text)
+        return text
+    raise unknown("reference", text, [*REFERENCES, "a path ending in .csv or .parquet"])
+
+
+def _is_named(reference: str) -> bool:
+    return reference.partition("[")[0] in REFERENCES
+
+
+def _file_hash(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise NashGamesError(
+            f"cannot read '{path}': {reason}; give the path of a table (.csv, .parquet, .npy)"
+        ) from None

@@ -1,0 +1,178 @@
+"""Pictures of one game: its preferences as a heat map, and the policies' way through the simplex of three actions."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from nashgames import estimates
+from nashgames.errors import NashGamesError
+from nashgames.estimates import Floats
+from nashgames.palette import INK, Look, PaperFigure, looks, plain, styled
+from nashgames.panels import axes_of, facets, floats, legend, prepare
+
+_LABELLED = 40
+_NUMBERED = 12
+_CELLS = 500
+_FULL = 1000
+_HEIGHT = np.sqrt(3) / 2
+_CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, _HEIGHT]])
+_LINE = 0.01
+_MARKS: Mapping[str, dict[str, Any]] = {
+    "start": {"marker": ".", "color": INK, "markersize": 5},
+    "reference": {"marker": "o", "color": INK, "markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.8},
+    "equilibrium": {
+        "marker": "*",
+        "color": "black",
+        "markersize": 8,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.5,
+    },
+}
+
+
+@styled
+def game(
+    margins: NDArray[np.floating],
+    labels: Sequence[str] | None = None,
+    ratings: Floats | None = None,
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """P = A + ½ of `margins` `[n, n]` as a heat map, actions ordered by falling Hodge rating (`ratings` `[n]`).
+
+    The colours are centred at ½ and reach to the largest margin. Up to 40 actions are named; above 1,000 the cells
+    are means over blocks of actions, and the axis says so. Raises NashGamesError where the shapes do not fit.
+    """
+    n = len(margins)
+    if np.ndim(margins) != 2 or np.shape(margins) != (n, n) or n < 2:
+        raise NashGamesError(f"margins have shape {np.shape(margins)}; the heat map shows one game, [n, n] with n ≥ 2")
+    ratings = estimates.hodge_ratings(margins) if ratings is None else np.asarray(ratings)
+    for what, given in (("labels", labels), ("ratings", ratings)):
+        if given is not None and len(given) != n:
+            raise NashGamesError(f"there are {len(given)} {what} for {n} actions; give one for every action")
+    shown = estimates.ordered_preferences(margins, ratings, _CELLS if n > _FULL else n)
+    reach = float(np.abs(shown - 0.5).max()) or 0.5
+    if ax is None:
+        figure: Figure = PaperFigure(figsize=(4.2, 3.5), layout="constrained")
+        ax = figure.add_subplot()
+    else:
+        root = ax.get_figure(root=True)
+        assert root is not None
+        figure = root
+    image = ax.imshow(shown, cmap="RdBu_r", vmin=0.5 - reach, vmax=0.5 + reach, extent=(-0.5, n - 0.5, n - 0.5, -0.5))
+    ax.grid(False)
+    ax.set_title(plain(title, 60))
+    if n <= _LABELLED:
+        order = np.argsort(-ratings, kind="stable")
+        names = [plain(str(labels[i] if labels is not None else i), 18) for i in order]
+        ax.set_xticks(range(n), names, rotation=0 if n * max(map(len, names)) < 40 else 90)
+        ax.set_yticks(range(n), names)
+        ax.tick_params(length=0, labelsize=6.5 if n <= 20 else 5)
+        ax.set_ylabel("action, from the highest rating to the lowest")
+    else:
+        blocks = f", means over blocks of {n / len(shown):.3g} actions" if len(shown) < n else ""
+        ax.set_ylabel("rank by Hodge rating" + blocks)
+    if n <= _NUMBERED:
+        for (i, j), value in np.ndenumerate(shown):
+            strong = abs(value - 0.5) > 0.6 * reach
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color="white" if strong else INK)
+    bar = figure.colorbar(image, ax=ax, label="probability that the row is preferred to the column", pad=0.02)
+    bar.outline.set_visible(False)
+    return figure
+
+
+@styled
+def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
+    """The way of every solver's policy through the simplex of three actions, a panel for every game and β.
+
+    `paths` has the columns run_id, step, context, action, probability, and where they are known label (of the action),
+    reference and equilibrium (its probabilities). Without the last, the end of a run whose suboptimality proves
+    it closer to the equilibrium than a line is wide, β KL(π‖π*) ≤ SubOpt (theory §2), stands for it. Drawn are
+    the first seed and the first context. Raises NashGamesError for a game of another size or without paths.
+    """
+    runs = prepare(runs)
+    runs = runs[(runs["n"] == 3) & runs["run_id"].isin(paths["run_id"])]
+    if runs.empty:
+        raise NashGamesError("there are no paths of games with three actions; the simplex shows exactly these")
+    runs = runs[runs["seed"] == runs["seed"].min()]
+    laid = facets(runs, ["game", "reference", "seed", "beta"])
+    if runs["contexts"].max() > 1:
+        laid = dataclasses.replace(laid, title=f"{laid.title} · first of {runs['contexts'].max()} contexts")
+    paths = paths[paths["run_id"].isin(runs["run_id"]) & (paths["context"] == paths["context"].min())]
+    points = {str(run): rows.sort_values(["step", "action"]) for run, rows in paths.groupby("run_id")}
+    figure, axes = axes_of(laid, ax, share=False, single=(3.5, 3.6), height=1.8)
+    look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
+    for cell, panel in zip(axes, laid.panels, strict=True):
+        mine = {run: points[run] for run in panel.runs["run_id"]}
+        first = next(iter(mine.values()))
+        _triangle(cell, [str(x) for x in first["label"][:3]] if "label" in first else [f"action {i}" for i in range(3)])
+        for run, label, status in panel.runs[["run_id", "label", "status"]].itertuples(index=False):
+            _way(cell, _place(mine[run]["probability"]), look[label], diverged=status == "diverged")
+        _mark(cell, "start", _place(first["probability"])[:1])
+        _mark(cell, "reference", _place(first["reference"])[:1] if "reference" in first else None)
+        known = first["equilibrium"].notna().all() if "equilibrium" in first else False
+        _mark(cell, "equilibrium", _place(first["equilibrium"])[:1] if known else _proved(panel.runs, mine))
+    handles = [own.handle(plain(label)) for label, own in look.items()]
+    marked = {str(line.get_gid()) for cell in axes for line in cell.get_lines()}
+    handles += [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items() if name in marked]
+    legend(figure, ax, handles)
+    return figure
+
+
+def _place(probabilities: "pd.Series[float]") -> Floats:
+    """Points of the plane `[t, 2]` for rows of three probabilities; rows that are not finite are left out."""
+    rows = floats(probabilities).reshape(-1, 3)
+    return np.asarray(rows[np.isfinite(rows).all(axis=1)] @ _CORNERS)
+
+
+def _proved(runs: pd.DataFrame, points: Mapping[str, pd.DataFrame]) -> Floats | None:
+    """The end of the best run where Pinsker's ‖π − π*‖₁ ≤ √(2 SubOpt/β) puts it within the width of a line."""
+    best = runs.sort_values("suboptimality").iloc[0]
+    if not np.sqrt(2 * best["suboptimality"] / best["beta"]) < _LINE:
+        return None
+    return _place(points[best["run_id"]]["probability"])[-1:]
+
+
+def _triangle(ax: Axes, names: Sequence[str]) -> None:
+    ax.set_axis_off()
+    ax.set_aspect("equal")
+    ax.set(xlim=(-0.12, 1.12), ylim=(-0.13, _HEIGHT + 0.11))
+    for share in (0.2, 0.4, 0.6, 0.8):
+        for k in range(3):
+            a, b, c = np.roll(_CORNERS, k, axis=0)
+            ax.plot(*np.transpose([a + share * (b - a), c + share * (b - c)]), color="#e4e4e4", linewidth=0.5, zorder=1)
+    ax.plot(*_CORNERS[[0, 1, 2, 0]].T, color=INK, linewidth=0.7, zorder=2)
+    for corner, name, below in zip(_CORNERS, names, (True, True, False), strict=True):
+        shift = (0, -3 if below else 3)
+        place: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top" if below else "bottom"}
+        ax.annotate(plain(name, 18), corner, shift, **place)
+
+
+def _way(ax: Axes, points: Floats, look: Look, *, diverged: bool) -> None:
+    """A path with an arrow head after a quarter and three quarters of its length, and a mark at its end."""
+    if not len(points):
+        return
+    ax.plot(*points.T, color=look.colour, linestyle=look.dashes, linewidth=1.0, zorder=3)
+    ax.plot(*points[-1:].T, color=look.colour, marker="x" if diverged else look.marker, markersize=3, zorder=4)
+    steps = np.diff(points, axis=0)
+    travelled = np.cumsum(np.hypot(*steps.T))
+    for share in (0.25, 0.75):
+        if len(travelled) and travelled[-1] > 0.05:
+            i = int(np.searchsorted(travelled, share * travelled[-1]))
+            along = steps[i] / np.hypot(*steps[i])
+            middle = points[i] + steps[i] / 2
+            arrow = {"arrowstyle": "-|>", "color": look.colour, "linewidth": 0, "mutation_scale": 9}
+            ax.annotate("", middle + 0.02 * along, middle - 0.02 * along, arrowprops=arrow, zorder=3)
+
+
+def _mark(ax: Axes, name: str, point: Floats | None) -> None:
+    if point is not None and len(point):
+        ax.plot(*point.T, linestyle="none", gid=name, zorder=5, **_MARKS[name])

@@ -1,0 +1,145 @@
+"""The referee: π*_β by Newton's method with continuation in β, in float64 on the host.
+
+It shares no code with the solvers that it judges.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse.linalg
+from scipy.special import log_softmax
+
+from nashgames.game import Game
+
+_FIRST_BETA = 1.0
+_SHRINK = 0.5
+_MAX_SOLVES = 100
+_DENSE = 1024
+_DENSE_FALLBACK = 5000
+_NEGLIGIBLE = 1e-9
+_ROWS = 1024
+
+
+class Equilibrium(NamedTuple):
+    """π*_β with what is known of its quality.
+
+    `log_policy` `[n]`, `[m, n]` over contexts, float64; `residual` max_i |log π − log BR_β(π)|_i, the largest over
+    contexts; `solves` linear systems were solved on the way from β = 1, all contexts together.
+    """
+
+    beta: float
+    log_policy: np.ndarray
+    residual: float
+    solves: int
+
+    @property
+    def converged(self) -> bool:
+        """Whether the residual is at the rounding of q(π)/β in float64."""
+        return bool(self.residual <= _tolerance(self.beta, self.log_policy.shape[-1]))
+
+
+def equilibrium(game: Game) -> Equilibrium:
+    """The unique symmetric equilibrium π*_β of `game` at its β (theory §1)."""
+    return next(equilibrium_path(game, [float(game.beta)]))
+
+
+def equilibrium_path(game: Game, betas: Sequence[float]) -> Iterator[Equilibrium]:
+    """π*_β for every β of `betas`, from the largest to the smallest in one warm-started pass.
+
+    Newton on F(ℓ) = ℓ − log BR_β(e^ℓ), whose Jacobian is I − (I − 1·BRᵀ) A diag(π)/β, from β = 1 (or the largest asked
+    for) by halving; a step is shortened until the Jeffreys divergence between π and BR_β(π) falls (theory §4.7).
+    """
+    margins = np.asarray(game.margins.to_dense())
+    contexts = margins if margins.ndim == 3 else margins[None]
+    log_references = np.asarray(game.log_reference, np.float64).reshape(len(contexts), -1)
+    paths = [_path(a, mu, betas) for a, mu in zip(contexts, log_references, strict=True)]
+    for solutions in zip(*paths, strict=True):
+        log_policy = np.stack([s.log_policy for s in solutions]).reshape(np.shape(game.log_reference))
+        yield Equilibrium(
+            solutions[0].beta, log_policy, max(s.residual for s in solutions), sum(s.solves for s in solutions)
+        )
+
+
+def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]) -> Iterator[Equilibrium]:
+    log_policy, solves, current = log_reference, 0, np.inf
+    for beta in sorted(set(betas), reverse=True):
+        while current > beta:
+            current = max(beta, min(current * _SHRINK, _FIRST_BETA)) if beta < _FIRST_BETA else beta
+            log_policy, residual, count = _newton(margins, log_reference, current, log_policy)
+            solves += count
+        yield Equilibrium(beta, log_policy, residual, solves)
+
+
+def _newton(
+    margins: np.ndarray, log_reference: np.ndarray, beta: float, log_policy: np.ndarray
+) -> tuple[np.ndarray, float, int]:
+    log_response, divergence = _response(margins, log_reference, beta, log_policy)
+    tolerance = _tolerance(beta, len(log_policy))
+    for solves in range(_MAX_SOLVES):
+        residual = log_policy - log_response
+        if np.max(np.abs(residual)) <= tolerance:
+            return log_policy, float(np.max(np.abs(residual))), solves
+        direction = _direction(margins, beta, log_policy, log_response, residual)
+        length = 1.0
+        while True:
+            trial = log_softmax(log_policy + length * direction)
+            log_response, reached = _response(margins, log_reference, beta, trial)
+            # Once the divergence is at rounding only actions of negligible probability move: F is linear there, so a
+            # full step is exact however the divergence rounds.
+            if reached <= (1 - 0.1 * length) * divergence or reached < tolerance**2 or length < 1e-3:
+                break
+            length /= 2
+        log_policy, divergence = trial, reached
+    return log_policy, float(np.max(np.abs(log_policy - log_response))), _MAX_SOLVES
+
+
+def _direction(
+    margins: np.ndarray, beta: float, log_policy: np.ndarray, log_response: np.ndarray, residual: np.ndarray
+) -> np.ndarray:
+    """δ with [I − (I − 1·BRᵀ) A diag(π)/β] δ = −residual: dense when few actions matter, by GMRES otherwise."""
+    policy, response = np.exp(log_policy), np.exp(log_response)
+
+    def push(delta: np.ndarray) -> np.ndarray:
+        pushed = _product(margins, policy * delta) / beta
+        return pushed - response @ pushed
+
+    active = np.flatnonzero(policy > _NEGLIGIBLE)
+    if len(active) > _DENSE:
+        n = len(policy)
+        operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=lambda x: x - push(x), dtype=np.float64)
+        # An inexact Newton step: its relative error follows the residual, which keeps the last steps quadratic.
+        accuracy = float(np.clip(1e-2 * np.max(np.abs(residual)), 1e-10, 1e-2))
+        delta, failed = scipy.sparse.linalg.gmres(operator, -residual, rtol=accuracy, restart=100, maxiter=1)
+        if not failed or len(active) > _DENSE_FALLBACK:
+            return delta
+    scaled = margins[np.ix_(active, active)] * (policy[active] / beta)
+    # (BRᵀ A diag π)/β over all actions, from one product: A is skew.
+    scaled += (_product(margins, response)[active] * policy[active] / beta)[None, :]
+    system = np.eye(len(active)) - scaled
+    delta = np.zeros_like(policy)
+    delta[active] = scipy.linalg.solve(system, -residual[active], overwrite_a=True, check_finite=False)
+    return push(delta) - residual
+
+
+def _response(
+    margins: np.ndarray, log_reference: np.ndarray, beta: float, log_policy: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """log BR_β(π) and the Jeffreys divergence Σ (π − BR)(log π − log BR), a sum of non-negative terms."""
+    log_response = log_softmax(log_reference + _product(margins, np.exp(log_policy)) / beta)
+    gap = np.abs(log_policy - log_response)
+    return log_response, float(np.sum(np.exp(np.maximum(log_policy, log_response)) * -np.expm1(-gap) * gap))
+
+
+def _product(margins: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """A·vector in float64, by blocks of rows where A is float32 so that no second matrix is made."""
+    if margins.dtype == np.float64:
+        return margins @ vector
+    blocks = [margins[start : start + _ROWS] @ vector for start in range(0, len(margins), _ROWS)]
+    return np.concatenate(blocks)
+
+
+def _tolerance(beta: float, n: int) -> float:
+    """Rounding of log π − log μ − q/β: a few units of q's last place, magnified by 1/β, and of log π."""
+    return 1e-12 + 2e-15 * np.sqrt(n) / beta

@@ -1,0 +1,144 @@
+"""Curves of a batch → the rows that are stored; one row a measured point, and every row describes its run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nashgames.batch import Batch, Curve, Settings
+from nashgames.game import Game
+from nashgames.referee import Equilibrium
+from nashgames.solvers import hyperparameters, selection_of
+from nashgames.solvers.protocol import Solver
+from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells a run from others: the names it was asked for by, and its numbers."""
+
+    run_id: str
+    game: str
+    reference: str
+    seed: int
+    beta: float
+    solver: Solver
+    label: str
+    step_source: str
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Finished runs as the tables of a results directory (columns in `store`)."""
+
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    policies: pd.DataFrame
+    paths: pd.DataFrame
+
+
+def frames_of(
+    batch: Batch,
+    games: Sequence[Game],
+    identities: Sequence[Sequence[Identity]],
+    equilibria: Sequence[Sequence[Equilibrium]],
+) -> Frames:
+    """The tables of all runs of a batch; `identities` and `equilibria` are `[G][B]` like its lanes."""
+    collected: dict[str, list[pd.DataFrame]] = {"runs": [], "curves": [], "policies": [], "paths": []}
+    for game, of_game, found, curves in zip(games, identities, equilibria, batch.curves(), strict=True):
+        for identity, equilibrium, curve in zip(of_game, found, curves, strict=True):
+            keys = _keys(identity, game, batch.settings)
+            points = _points(curve, identity.solver.queries_per_step)
+            collected["curves"].append(points.assign(**keys)[list(CURVE_COLUMNS)])
+            row = keys | points.iloc[-1].to_dict() | _of_run(batch, identity, equilibrium, curve)
+            collected["runs"].append(pd.DataFrame([row])[list(RUN_COLUMNS)])
+            collected["policies"].append(_policies(identity.run_id, game, curve.log_policy))
+            if curve.path is not None:
+                collected["paths"].append(_path(identity.run_id, curve))
+    empty = pd.DataFrame(columns=list(PATH_COLUMNS))
+    return Frames(
+        **{name: pd.concat(parts, ignore_index=True) if parts else empty for name, parts in collected.items()}
+    )
+
+
+def _keys(identity: Identity, game: Game, settings: Settings) -> dict[str, Any]:
+    return {
+        "run_id": identity.run_id,
+        "game": identity.game,
+        "game_family": game.description.name,
+        "game_parameters": _json(game.description.parameters),
+        "n": game.actions,
+        "contexts": game.contexts,
+        "seed": identity.seed,
+        "reference": identity.reference,
+        "solver": identity.solver.name,
+        "hyperparameters": _json(hyperparameters(identity.solver)),
+        "beta": identity.beta,
+        "dtype": settings.precision.dtype,
+        "device": settings.precision.device,
+    }
+
+
+def _of_run(batch: Batch, identity: Identity, equilibrium: Equilibrium, curve: Curve) -> dict[str, Any]:
+    queries = int(curve.steps[-1]) * identity.solver.queries_per_step
+    return {
+        "selection": selection_of(identity.solver),
+        "label": identity.label,
+        "step_source": identity.step_source,
+        "tolerance": batch.settings.tolerance,
+        "budget": batch.settings.budget(identity.beta),
+        "queries_to_tolerance": queries if curve.status == "converged" else None,
+        "diverged_step": curve.diverged_step,
+        "compile_seconds": batch.compile_seconds,
+        "solve_seconds": batch.solve_seconds,
+        "batch_size": batch.size,
+        "equilibrium_residual": equilibrium.residual,
+        "equilibrium_solves": equilibrium.solves,
+    }
+
+
+def _points(curve: Curve, queries_per_step: int) -> pd.DataFrame:
+    steps = curve.steps.astype(np.int64)
+    status = ["running"] * (len(steps) - 1) + [curve.status]
+    return pd.DataFrame(
+        {"step": steps, "queries": steps * queries_per_step, "comparisons": np.zeros_like(steps)}
+        | {"seconds": curve.seconds, **curve.metrics, "status": status}
+    )
+
+
+def _policies(run_id: str, game: Game, log_policy: np.ndarray) -> pd.DataFrame:
+    log_policy = np.asarray(log_policy, np.float64).reshape(game.contexts, game.actions)
+    labels = game.description.labels or tuple(str(action) for action in range(game.actions))
+    context, action = np.indices(log_policy.shape)
+    return pd.DataFrame(
+        {
+            "run_id": run_id,
+            "context": context.ravel(),
+            "action": action.ravel(),
+            "label": list(labels) * game.contexts,
+            "probability": np.exp(log_policy).ravel(),
+            "log_probability": log_policy.ravel(),
+        }
+    )[list(POLICY_COLUMNS)]
+
+
+def _path(run_id: str, curve: Curve) -> pd.DataFrame:
+    assert curve.path is not None
+    path = np.asarray(curve.path, np.float64).reshape(len(curve.steps), -1, curve.path.shape[-1])
+    point, context, action = np.indices(path.shape)
+    return pd.DataFrame(
+        {
+            "run_id": run_id,
+            "step": curve.steps.astype(np.int64)[point.ravel()],
+            "context": context.ravel(),
+            "action": action.ravel(),
+            "probability": np.exp(path).ravel(),
+        }
+    )[list(PATH_COLUMNS)]
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values), ensure_ascii=False)

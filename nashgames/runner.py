@@ -1,0 +1,273 @@
+"""Planned runs → batches that share a compiled program → chunks → events; finished runs reach the disk on the way."""
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+
+from nashgames.batch import Batch, Lane, Settings
+from nashgames.environment import environment
+from nashgames.experiment import Experiment, content_hash
+from nashgames.facts import Facts, facts
+from nashgames.game import Game
+from nashgames.plan import Run, batches_of, game_chunks, plan
+from nashgames.precision import Precision
+from nashgames.referee import Equilibrium, equilibrium_path
+from nashgames.references import resolve_reference
+from nashgames.rows import Frames, frames_of
+from nashgames.store import Results
+
+RESULTS = Path("results") / "runs"
+_FLUSH_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What will be done: `runs` of the experiment, of them `reused` from the directory, the rest in `batches`."""
+
+    directory: Path
+    runs: int
+    reused: int
+    batches: int
+
+
+@dataclass(frozen=True)
+class GameReady:
+    """A game was made; its `facts` are given when it is the only one of the experiment."""
+
+    title: str
+    game: Game
+    facts: Facts | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refereed:
+    """The equilibrium of a game at `beta` was computed; `residual` in log-probabilities says how well."""
+
+    title: str
+    beta: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """A chunk of a batch was computed; `suboptimality` is the largest over the `active` of its `runs`.
+
+    `seconds_left` is to the end of the budget, an upper bound: converged runs stop earlier.
+    """
+
+    batch: int
+    batches: int
+    label: str
+    runs: int
+    active: int
+    queries: int
+    budget: int
+    suboptimality: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class BatchFinished:
+    """A batch is done; `runs` are its rows."""
+
+    batch: int
+    batches: int
+    runs: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A sentence the user should read."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Everything is on disk: the rows of this experiment's runs, new and reused; `failed` runs have none."""
+
+    directory: Path
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    policies: pd.DataFrame
+    paths: pd.DataFrame
+    reused: int
+    failed: int
+    files: tuple[Path, ...]
+
+
+Event = Planned | GameReady | Refereed | Advanced | BatchFinished | Noted | Finished
+
+
+def default_directory(experiment: Experiment) -> Path:
+    """Where an experiment's results go: its name, or its games and a content hash."""
+    if experiment.name is not None:
+        return RESULTS / experiment.name
+    games = {Path(text.partition("[")[0]).stem for text in experiment.game}
+    return RESULTS / f"{games.pop() if len(games) == 1 else 'sweep'}-{content_hash(experiment.to_dict())[:4]}"
+
+
+def execute(
+    experiment: Experiment,
+    directory: Path | None = None,
+    *,
+    force: bool = False,
+    arguments: Sequence[str] | None = None,
+) -> Iterator[Event]:
+    """Play an experiment and yield what happens; the last event is `Finished`.
+
+    Runs that `directory` already holds are reused unless `force`. What is finished is on disk whenever the iteration
+    stops, also by KeyboardInterrupt. Raises NashGamesError for anything in the experiment that does not exist or fit.
+    """
+    settings = Settings(
+        experiment.queries,
+        experiment.tolerance,
+        experiment.records,
+        experiment.record_every,
+        Precision(experiment.dtype, experiment.device),
+    )
+    settings.precision.jax_device()
+    runs, notes = plan(experiment, settings)
+    directory = directory or default_directory(experiment)
+    ids = [run.identity.run_id for run in runs]
+    with Results.open(directory) as results:
+        done = set() if force else results.finished & set(ids)
+        chunks = game_chunks((r for r in runs if r.identity.run_id not in done), settings.precision.numpy.itemsize)
+        batches = sum(len(batches_of(chunk)) for chunk in chunks)
+        yield Planned(directory, len(runs), len(done), batches)
+        yield from map(Noted, notes)
+        results.begin(experiment.to_dict(), ids, environment(arguments))
+        session = _Session(settings, batches, show_facts=len({run.game_key for run in runs}) == 1)
+        flushed = time.monotonic()
+        try:
+            for event in itertools.chain.from_iterable(map(session.play, chunks)):
+                if isinstance(event, Frames):
+                    results.add(event.runs, event.curves, event.policies, event.paths)
+                    if time.monotonic() - flushed > _FLUSH_SECONDS:
+                        results.flush()
+                        flushed = time.monotonic()
+                else:
+                    yield event
+        finally:
+            if results.finished or directory.exists():
+                results.flush()
+        yield _finished(results, ids, len(done), session.failed)
+
+
+def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) -> Finished:
+    frames = {name: getattr(results, name) for name in ("runs", "curves", "policies", "paths")}
+    order = {run_id: position for position, run_id in enumerate(ids)}
+    mine = {name: frame[frame["run_id"].isin(order)].reset_index(drop=True) for name, frame in frames.items()}
+    mine["runs"] = mine["runs"].sort_values("run_id", key=lambda column: column.map(order), ignore_index=True)
+    results.manifest["counts"] = {"runs": len(mine["runs"]), "reused": reused, "points": len(mine["curves"])}
+    results.manifest["finished"] = environment()["started"]
+    results.flush()
+    directory = results.directory
+    files = tuple(path for name in frames if (path := directory / f"{name}.parquet").exists())
+    return Finished(
+        directory=directory, **mine, reused=reused, failed=failed, files=(*files, directory / "manifest.json")
+    )
+
+
+class _Session:
+    """The state of one `execute`: batch numbers for the display, and how many runs failed."""
+
+    def __init__(self, settings: Settings, batches: int, *, show_facts: bool) -> None:
+        self.failed = 0
+        self._settings = settings
+        self._batches = batches
+        self._show_facts = show_facts
+        self._numbers = itertools.count(1)
+
+    def play(self, chunk: list[list[Run]]) -> Iterator[Event | Frames]:
+        """Make the games of a chunk, find their equilibria, and run every batch of solvers on them."""
+        games = []
+        for runs in chunk:
+            source, actions, seed, beta = runs[0].game_key
+            games.append(source.make(actions, seed, beta or runs[0].identity.beta, self._settings.precision.dtype))
+        title = f"{chunk[0][0].source.text} · {games[0].actions:,} actions"
+        shown = facts(games[0]) if self._show_facts else None
+        yield GameReady(title, games[0], shown, games[0].description.notes)
+        referees: dict[str, Equilibrium] = {}
+        references: dict[str, np.ndarray] = {}
+        for game, runs in zip(games, chunk, strict=True):
+            yield from self._referee(game, runs, title, references, referees)
+        by_key = {runs[0].game_key: game for game, runs in zip(games, chunk, strict=True)}
+        for lanes in batches_of(chunk):
+            try:
+                yield from self._run_batch(
+                    [by_key[runs[0].game_key] for runs in lanes], lanes, title, references, referees
+                )
+            except (jax.errors.JaxRuntimeError, MemoryError) as error:
+                self.failed += sum(map(len, lanes))
+                yield Noted(f"{lanes[0][0].identity.solver.name} on {title} failed: {str(error).splitlines()[0]}")
+
+    def _referee(
+        self,
+        game: Game,
+        runs: list[Run],
+        title: str,
+        references: dict[str, np.ndarray],
+        referees: dict[str, Equilibrium],
+    ) -> Iterator[Event]:
+        """Fill in, by run id, log μ and π*_β; one warm-started path a reference serves every β."""
+        paths: dict[tuple[str, int], dict[float, Equilibrium]] = {}
+        for run in runs:
+            identity = run.identity
+            key = (identity.reference, identity.seed)
+            log_reference = resolve_reference(identity.reference, game, identity.seed)
+            references[identity.run_id] = log_reference
+            if key not in paths:
+                betas = {r.identity.beta for r in runs if (r.identity.reference, r.identity.seed) == key}
+                paths[key] = {}
+                for found in equilibrium_path(game.replace(log_reference=log_reference), sorted(betas)):
+                    paths[key][found.beta] = found
+                    yield Refereed(title, found.beta, found.residual)
+                    if not found.converged:
+                        yield Noted(
+                            f"the equilibrium of {title} at β = {found.beta:g} is known to {found.residual:.1e} in "
+                            f"log-probabilities only: distances to it are left empty"
+                        )
+            referees[identity.run_id] = paths[key][identity.beta]
+
+    def _run_batch(
+        self,
+        games: list[Game],
+        runs: list[list[Run]],
+        title: str,
+        references: dict[str, np.ndarray],
+        referees: dict[str, Equilibrium],
+    ) -> Iterator[Event | Frames]:
+        def lane(run: Run) -> Lane:
+            found = referees[run.identity.run_id]
+            known = found.log_policy if found.converged else np.full_like(found.log_policy, np.nan)
+            identity = run.identity
+            return Lane(identity.solver, identity.beta, references[identity.run_id], known, identity.seed)
+
+        number = next(self._numbers)
+        batch = Batch(games, [[lane(run) for run in of_game] for of_game in runs], self._settings)
+        while not batch.finished:
+            batch.advance()
+            yield Advanced(
+                batch=number,
+                batches=self._batches,
+                label=f"{batch.solver.name} · {title}",
+                runs=batch.size,
+                active=batch.active,
+                queries=batch.step * batch.solver.queries_per_step,
+                budget=batch.max_steps * batch.solver.queries_per_step,
+                suboptimality=batch.suboptimality,
+                seconds_left=batch.seconds_left,
+            )
+        identities = [[run.identity for run in of_game] for of_game in runs]
+        equilibria = [[referees[run.identity.run_id] for run in of_game] for of_game in runs]
+        frames = frames_of(batch, games, identities, equilibria)
+        yield frames
+        yield BatchFinished(number, self._batches, frames.runs)

@@ -1,0 +1,133 @@
+"""Names that carry parameters: `disc[strength=2]`, `nash-mp[eta=0.2]`, `average[mirror-descent[step=1]]`.
+
+The same syntax selects games, references and solvers on the command line, in TOML and in every row.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nashgames.errors import NashGamesError, unknown
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A parsed selection: a name, its `key=value` parameters as text, and positional parts (nested selections)."""
+
+    name: str
+    parameters: Mapping[str, str]
+    positional: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One documented parameter of a game family, a reference or a solver."""
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+
+
+def split(text: str) -> list[str]:
+    """Split at the commas outside brackets: `a[x=1,y=2],b` → `a[x=1,y=2]`, `b`."""
+    parts, depth, current = [], 0, ""
+    for character in text:
+        depth += (character == "[") - (character == "]")
+        if depth < 0:
+            break
+        if character == "," and depth == 0:
+            parts.append(current.strip())
+            current = ""
+        else:
+            current += character
+    if depth != 0:
+        raise NashGamesError(f"'{text}' has unbalanced brackets; write name[parameter=value,…]")
+    return [part for part in [*parts, current.strip()] if part]
+
+
+def parse(text: str) -> Selection:
+    """Parse `name[parameter=value,…]`.
+
+    Raises NashGamesError for unbalanced brackets, text behind the closing one, or a repeated parameter.
+    """
+    name, bracket, rest = text.strip().partition("[")
+    if not bracket:
+        return Selection(name, {})
+    if not rest.endswith("]"):
+        raise NashGamesError(f"'{text}' does not end in ']'; write name[parameter=value,…]")
+    parameters: dict[str, str] = {}
+    positional = []
+    for part in split(rest[:-1]):
+        key, equals, value = part.partition("=")
+        if not equals or "[" in key:
+            positional.append(part)
+        elif key.strip() in parameters:
+            raise NashGamesError(f"'{text}' gives '{key.strip()}' twice; give it once")
+        else:
+            parameters[key.strip()] = value.strip()
+    return Selection(name.strip(), parameters, tuple(positional))
+
+
+def parameters_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
+    """The documented parameters of a factory: those annotated `Annotated[kind, "help"]`, in order."""
+    hints = typing.get_type_hints(factory, include_extras=True)
+    found = {}
+    for name, parameter in inspect.signature(factory).parameters.items():
+        metadata = getattr(hints.get(name), "__metadata__", None)
+        if metadata:
+            found[name] = Parameter(name, hints[name].__origin__, parameter.default, metadata[0])
+    return found
+
+
+def bind(kind: str, selection: Selection, accepted: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The selection's parameters as typed values.
+
+    Raises NashGamesError for a parameter that does not exist or a value of another type.
+    """
+    if selection.positional:
+        raise NashGamesError(
+            f"{kind} '{selection.name}' cannot read '{selection.positional[0]}'; write parameter=value "
+            f"with one of: {', '.join(accepted) or 'none'}"
+        )
+    values = {}
+    for key, text in selection.parameters.items():
+        if key not in accepted:
+            raise unknown(f"parameter of {kind} '{selection.name}'", key, accepted)
+        values[key] = convert(f"{selection.name}[{key}]", text, accepted[key].kind)
+    return values
+
+
+def convert(what: str, text: str, kind: type) -> Any:
+    """`text` as a bool, int, float or str; NashGamesError names `what` and the accepted form otherwise."""
+    if kind is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise NashGamesError(f"{what} is '{text}'; accepted: true, false")
+    try:
+        return kind(text)
+    except ValueError:
+        form = {int: "an integer", float: "a number"}.get(kind, kind.__name__)
+        raise NashGamesError(f"{what} is '{text}'; accepted: {form}") from None
+
+
+def render(name: str, parameters: Mapping[str, Any]) -> str:
+    """The canonical text of a selection, numbers in their shortest exact form.
+
+    >>> render("nash-mp", {"eta": 0.2})
+    'nash-mp[eta=0.2]'
+    """
+    if not parameters:
+        return name
+    return f"{name}[{','.join(f'{k}={_text(v)}' for k, v in parameters.items())}]"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)

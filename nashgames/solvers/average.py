@@ -1,0 +1,61 @@
+"""A wrapper that reports the average iterate of any solver."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+
+from nashgames.game import Game
+from nashgames.solvers.protocol import Solver
+
+
+class AverageState(NamedTuple):
+    """`inner`: the wrapped solver's state; `log_policy`, `advantage` of the average; `steps` averaged."""
+
+    inner: Any
+    log_policy: jax.Array
+    advantage: jax.Array
+    steps: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Average:
+    """The arithmetic mean of the iterates π_1 … π_K of `solver`; its advantage is the mean of theirs, at no query.
+
+    π̄_K = (1/K) Σ_k π_k. The mean is taken in log space, so that probabilities below the smallest number stay exact.
+    """
+
+    solver: Solver
+
+    @property
+    def name(self) -> str:
+        return f"average[{self.solver.name}]"
+
+    @property
+    def queries_per_step(self) -> int:
+        return self.solver.queries_per_step
+
+    def with_theory_defaults(self, beta: float) -> Self:
+        return dataclasses.replace(self, solver=self.solver.with_theory_defaults(beta))
+
+    def init(self, game: Game, key: jax.Array) -> AverageState:
+        inner = self.solver.init(game, key)
+        log_policy, advantage = self.solver.log_policy(inner), self.solver.advantage(game, inner)
+        return AverageState(inner, log_policy, advantage, jnp.zeros((), log_policy.dtype))
+
+    def update(self, game: Game, state: AverageState, key: jax.Array) -> AverageState:
+        inner = self.solver.update(game, state.inner, key)
+        count = state.steps + 1
+        old, new = jnp.log1p(-1 / count), -jnp.log(count)
+        log_policy = jnp.logaddexp(old + state.log_policy, new + self.solver.log_policy(inner))
+        advantage = state.advantage + (self.solver.advantage(game, inner) - state.advantage) / count
+        return AverageState(inner, log_policy, advantage, count)
+
+    def log_policy(self, state: AverageState) -> jax.Array:
+        return state.log_policy
+
+    def advantage(self, game: Game, state: AverageState) -> jax.Array:
+        return state.advantage

@@ -1,0 +1,60 @@
+"""What a solver is."""
+
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+
+import jax
+
+from nashgames.game import Game
+
+THEORY: Any = None
+"""The default of a number that theory sets for each β: `with_theory_defaults` replaces it."""
+
+
+class PolicyState(NamedTuple):
+    """The state most tabular methods need: the policy, and the advantage the next step will use.
+
+    `log_policy` and `advantage` q(π): `[n]`, `[m, n]` over contexts. The advantage is queried when the policy is made,
+    which gives its suboptimality for nothing; it is charged to the step that uses it.
+    """
+
+    log_policy: jax.Array
+    advantage: jax.Array
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """A frozen dataclass of hyperparameters, registered as a pytree whose leaves are the numbers.
+
+    Numbers left at THEORY take the value that theory guarantees for the game's β (`with_theory_defaults`). Every method
+    is pure and traced; shapes are `[n]`, or `[m, n]` over contexts: the last axis is the actions in both cases.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name on the command line and in every row."""
+        ...
+
+    @property
+    def queries_per_step(self) -> int:
+        """Queries of q(·) charged for one update: the fair x-axis."""
+        ...
+
+    def with_theory_defaults(self, beta: float) -> Self:
+        """The solver with every number that was left out filled in for this β."""
+        ...
+
+    def init(self, game: Game, key: jax.Array) -> Any:
+        """The state at π_0 = μ."""
+        ...
+
+    def update(self, game: Game, state: Any, key: jax.Array) -> Any:
+        """One update, costing `queries_per_step` queries."""
+        ...
+
+    def log_policy(self, state: Any) -> jax.Array:
+        """The policy to report, as normalised log-probabilities."""
+        ...
+
+    def advantage(self, game: Game, state: Any) -> jax.Array:
+        """q(π) of the reported policy: from the state where a step pays for it anyway, else `game.advantage`."""
+        ...

@@ -1,0 +1,142 @@
+"""THE compiled loop: every run of every solver goes through `advance`, and nothing else compiles a loop.
+
+Axes: games first, runs last. A number of one run (β, η, a state's entry) has a trailing axis over the B runs that
+share a game; what belongs to a game (margins, weights) has none, so that one product A @ X `[n, B]` serves all its runs.
+When G games of one size are solved together (`stacked`), everything has one more, leading, axis over them.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nashgames import metrics
+from nashgames.game import Game
+from nashgames.metrics import Metrics
+from nashgames.solvers.protocol import Solver
+
+RUNNING, CONVERGED, BUDGET, DIVERGED = range(4)
+STATUS_NAMES = ("running", "converged", "budget", "diverged")
+
+
+class Problem(NamedTuple):
+    """What a batch of runs solves; every leaf but the game's margins and weights is per run.
+
+    `log_equilibrium` `[n]` is NaN where it is not known; `tolerance` is on the suboptimality.
+    """
+
+    game: Game
+    solver: Solver
+    log_equilibrium: jax.Array
+    tolerance: jax.Array
+    max_steps: jax.Array
+    key: jax.Array
+
+
+class Run(NamedTuple):
+    """One run between two steps: the solver's state after `step` steps, and whether it goes on.
+
+    A run that has stopped keeps its last state; a diverged one its last finite state, `step` steps old.
+    """
+
+    state: Any
+    step: jax.Array
+    status: jax.Array
+
+
+class Point(NamedTuple):
+    """A recorded point of a run; `log_policy` is empty except for games of three actions, whose simplex is drawn."""
+
+    step: jax.Array
+    status: jax.Array
+    metrics: Metrics
+    log_policy: jax.Array
+
+
+PER_RUN = Problem(
+    game=Game(margins=None, log_reference=-1, beta=-1, weights=None),  # type: ignore[arg-type]
+    solver=-1,  # type: ignore[arg-type]
+    log_equilibrium=-1,  # type: ignore[arg-type]
+    tolerance=-1,  # type: ignore[arg-type]
+    max_steps=-1,  # type: ignore[arg-type]
+    key=-1,  # type: ignore[arg-type]
+)
+"""The batch axis of every leaf of a Problem, as `jax.vmap` takes it."""
+
+
+@partial(jax.jit, static_argnames="stacked")
+def start(problem: Problem, *, stacked: bool) -> Run:
+    """Every run at step 0, π_0 = μ."""
+    return _over_runs(_start, stacked)(problem)
+
+
+@partial(jax.jit, static_argnames="stacked", donate_argnames="runs")
+def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -> tuple[Run, Point]:
+    """Bring all runs to each step of `targets` `[K]` in turn and measure them there; points have a leading axis K.
+
+    The steps are data: any targets, in any chunks, run the same compiled body, so that chunks equal the whole bit for
+    bit. The loop ends early when no run is running.
+    """
+    step_all = _over_runs(_step, stacked)
+
+    def reach(runs: Run, target: jax.Array) -> tuple[Run, Point]:
+        def unfinished(carry: tuple[jax.Array, Run]) -> jax.Array:
+            step, runs = carry
+            return (step < target) & jnp.any(runs.status == RUNNING)
+
+        def body(carry: tuple[jax.Array, Run]) -> tuple[jax.Array, Run]:
+            step, runs = carry
+            return step + 1, step_all(problem, runs)
+
+        _, runs = jax.lax.while_loop(unfinished, body, (jnp.max(runs.step), runs))
+        return runs, _over_runs(_measure, stacked)(problem, runs)
+
+    return jax.lax.scan(reach, runs, targets)
+
+
+@partial(jax.jit, static_argnames="stacked")
+def log_policies(problem: Problem, runs: Run, *, stacked: bool) -> jax.Array:
+    """The last iterates, log π: `[n, B]`, `[m, n, B]` over contexts, `[G, …]` when stacked."""
+    return _over_runs(lambda problem, run: problem.solver.log_policy(run.state), stacked)(problem, runs)
+
+
+def _over_runs(function: Any, stacked: bool) -> Any:
+    def batched(problem: Problem, *rest: Any) -> Any:
+        one_game = jax.vmap(function, in_axes=(PER_RUN, *[-1] * len(rest)), out_axes=-1)
+        return (jax.vmap(one_game) if stacked else one_game)(problem, *rest)
+
+    return batched
+
+
+def _start(problem: Problem) -> Run:
+    state = problem.solver.init(problem.game, problem.key)
+    step = jnp.zeros((), jnp.int32)
+    return Run(state, step, _status(problem, state, step))
+
+
+def _step(problem: Problem, run: Run) -> Run:
+    key = jax.random.fold_in(problem.key, run.step)
+    state = problem.solver.update(problem.game, run.state, key)
+    step = run.step + 1
+    status = _status(problem, state, step)
+    running = run.status == RUNNING
+    kept = running & (status != DIVERGED)
+    state, step = jax.tree.map(partial(jnp.where, kept), (state, step), (run.state, run.step))
+    return Run(state, step, jnp.where(running, status, run.status))
+
+
+def _status(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
+    """Converged, out of budget, diverged or running, at no query: the advantage of the policy is in the state."""
+    log_policy = problem.solver.log_policy(state)
+    reached = metrics.suboptimality(problem.game, log_policy, problem.solver.advantage(problem.game, state))
+    status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING)
+    status = jnp.where(reached <= problem.tolerance, CONVERGED, status)
+    return jnp.where(jnp.isfinite(reached), status, DIVERGED)
+
+
+def _measure(problem: Problem, run: Run) -> Point:
+    log_policy = problem.solver.log_policy(run.state)
+    advantage = problem.solver.advantage(problem.game, run.state)
+    measured = metrics.measure(problem.game, log_policy, advantage, problem.log_equilibrium)
+    return Point(run.step, run.status, measured, log_policy if log_policy.shape[-1] == 3 else log_policy[..., :0])

@@ -1,0 +1,382 @@
+"""What the terminal shows, from rows and events alone; nothing is computed here."""
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nashgames.cli import options, streams, summary, words
+from nashgames.cli.display import Progress, Screen
+from nashgames.experiment import Experiment
+from nashgames.game import make_game
+from nashgames.runner import Advanced, BatchFinished, Finished, GameReady, Noted, Planned, Refereed
+from nashgames.store import RUN_COLUMNS
+
+
+def row(**changes):
+    values = {
+        "run_id": "0" * 12,
+        "game": "random-logits",
+        "game_family": "random-logits",
+        "game_parameters": '{"strength": 1.0}',
+        "n": 100,
+        "contexts": 1,
+        "seed": 0,
+        "reference": "uniform",
+        "solver": "nash-mp",
+        "hyperparameters": '{"eta": 0.1}',
+        "beta": 0.05,
+        "dtype": "float64",
+        "device": "cpu",
+        "selection": "nash-mp[eta=0.1]",
+        "label": "nash-mp",
+        "step_source": "theory",
+        "tolerance": 1e-10,
+        "budget": 5000,
+        "queries_to_tolerance": 236,
+        "diverged_step": None,
+        "compile_seconds": 0.5,
+        "solve_seconds": 0.25,
+        "batch_size": 1,
+        "equilibrium_residual": 1e-16,
+        "equilibrium_solves": 20,
+        "step": 118,
+        "queries": 236,
+        "comparisons": 0,
+        "seconds": 0.01,
+        "suboptimality": 8.14e-11,
+        "duality_gap": 1.628e-10,
+        "exploitability": 0.01,
+        "kl_to_equilibrium": 3.2e-10,
+        "span_to_equilibrium": 1e-4,
+        "kl_to_reference": 0.3,
+        "entropy": 4.0,
+        "status": "converged",
+    }
+    return values | changes
+
+
+def frame(*rows):
+    runs = pd.DataFrame(list(rows))[list(RUN_COLUMNS)]
+    for name in ("queries_to_tolerance", "diverged_step"):
+        runs[name] = pd.array(runs[name], dtype="Int64")
+    return runs
+
+
+def unreached(**changes):
+    return row(**({"label": "online-ipo", "queries_to_tolerance": None, "suboptimality": 3e-4, "status": "budget"} | changes))
+
+
+def many(betas=(1.0, 0.1), sizes=(10, 100), seeds=30):
+    return frame(
+        *(
+            row(run_id=f"{b}-{n}-{s}-{name}", label=name, selection=name, beta=b, n=n, seed=s, queries_to_tolerance=q + s)
+            for b in betas
+            for n in sizes
+            for s in range(seeds)
+            for name, q in (("nash-mp", 100), ("nash-prox", 300))
+        )
+    )
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Call it to make both streams a terminal of 120 columns; it returns what is written to each."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def install():
+        out, err = Terminal(), Terminal()
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        return out, err
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (words.count(1912), "1 912"),
+        (words.count(12_345_678), "12 345 678"),
+        (words.count(None), "–"),
+        (words.small(8.14e-11), "8.1e-11"),
+        (words.small(0.0), "0"),
+        (words.small(float("nan")), "–"),
+        (words.share(0.237), "24 %"),
+        (words.share(0.0), "0 %"),
+        (words.share(0.0004), "< 1 %"),
+        (words.share(0.9999), "99 %"),
+        (words.share(1.0), "100 %"),
+        (words.series([1.0, 0.1, 0.01, 0.1]), "1, 0.1, 0.01"),
+        (words.series([10, 100, 1000]), "10, 100, 1 000"),
+        (words.series([1.0, 0.5, 0.2, 0.1, 0.05]), "1 … 0.05"),
+        (words.duration(12.4), "12 s"),
+        (words.duration(185), "3 min 05 s"),
+        (words.duration(7800), "2 h 10 min"),
+        (words.plural(1, "run"), "1 run"),
+        (words.plural(1200, "point"), "1 200 points"),
+    ],
+)
+def test_numbers_are_said_as_a_person_reads_them(said, expected):
+    assert said == expected
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "source", "expected"),
+    [
+        ({"eta": 0.1}, "theory", "η = 0.1 = 2β, theory"),
+        ({"eta": 0.2}, "given", "η = 0.2, given"),
+        ({"eta": 0.1, "inner": 20, "kappa": 1.0, "step": 2.0957}, "theory", "η = 0.1 = 2β, 20 inner, step 2.096, theory"),
+        ({"eta": 0.05, "inner": 1, "kappa": 0.1, "step": 4.0}, "given", "η = 0.05, 1 inner, κ = 0.1, step 4, given"),
+        ({"step": 0.36}, "given", "step 0.36, given"),
+    ],
+)
+def test_the_step_says_where_it_comes_from(hyperparameters, source, expected):
+    assert words.step({"hyperparameters": json.dumps(hyperparameters), "beta": 0.05, "step_source": source}) == expected
+
+
+def test_the_table_is_sorted_by_queries_and_shows_a_dash_for_what_was_not_reached():
+    rows = [unreached(), row(label="nash-prox", queries_to_tolerance=1912), row(), unreached(label="best", suboptimality=1e-9)]
+    sheet = summary.runs_table(frame(*rows))
+    assert sheet.headings == ("solver", "step", "queries to 1e-10", "suboptimality", "KL to equilibrium", "status")
+    assert [line[0] for line in sheet.rows] == ["nash-mp", "nash-prox", "best", "online-ipo"]
+    assert [line[2] for line in sheet.rows] == ["236", "1 912", "–", "–"]
+    assert sheet.rows[-1][3:] == ("3.0e-04", "3.2e-10", "budget")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "heading", "shown"),
+    [
+        ("beta", [0.01, 1.0], "β", ["1", "0.01"]),
+        ("n", [1000, 10], "actions", ["10", "1 000"]),
+        ("game", ["disc", "castles"], "game", ["castles", "disc"]),
+        ("seed", [1, 0], "seed", ["0", "1"]),
+        ("reference", ["uniform", "random"], "reference", ["random", "uniform"]),
+    ],
+)
+def test_a_column_appears_where_it_varies(column, values, heading, shown):
+    sheet = summary.runs_table(frame(*(row(**{column: value}) for value in values)))
+    assert sheet.headings[0] == heading
+    assert [line[0] for line in sheet.rows] == shown
+
+
+def test_many_seeds_become_medians():
+    sheet = summary.runs_table(many(betas=(0.1,), sizes=(10,)))
+    assert "seed" not in sheet.headings
+    assert sheet.caption == "median over 30 seeds"
+    assert [(line[0], line[2], line[-1]) for line in sheet.rows] == [
+        ("nash-mp", "114", "30 converged"),
+        ("nash-prox", "314", "30 converged"),
+    ]
+
+
+def test_a_median_counts_runs_that_did_not_reach_the_tolerance():
+    runs = many(betas=(0.1,), sizes=(10,), seeds=31)
+    runs.loc[runs["seed"] > 14, ["queries_to_tolerance", "status"]] = [pd.NA, "diverged"]
+    assert [line[2] for line in summary.runs_table(runs).rows] == ["–", "–"]
+    assert summary.runs_table(runs).rows[0][-1] == "15 converged, 16 diverged"
+
+
+def test_very_many_cells_become_a_grid_of_solvers():
+    runs = many(betas=(1.0, 0.1, 0.01, 0.001), sizes=(10, 20, 30, 40, 50, 60))
+    sheet = summary.runs_table(runs)
+    assert sheet.headings == ("game", "actions", "β", "nash-mp", "nash-prox")
+    assert len(sheet.rows) == 24
+    assert sheet.rows[0] == ("random-logits", "10", "1", "114", "314")
+    assert sheet.rows[1][:3] == ("random-logits", "10", "0.1")
+    assert sheet.caption == "queries to 1e-10, median over seeds"
+
+
+def test_the_tally_counts_every_ending():
+    assert summary.tally(frame(row(), row(), unreached())) == "2 converged · 1 budget"
+
+
+def policy(run_id, labels, probabilities):
+    columns = {"context": 0, "action": range(len(labels)), "label": labels, "probability": probabilities}
+    return pd.DataFrame({"run_id": run_id, **columns, "log_probability": np.log(probabilities)})
+
+
+def test_the_mixture_names_the_most_played_actions_of_the_best_run():
+    labels = [f"deck {i}" for i in range(12)]
+    probabilities = np.array([0.02, 0.3, 0.2, *[0.06] * 8, 0.0])
+    runs = frame(row(run_id="a", suboptimality=1e-3), row(run_id="b", label="nash-prox"), row(run_id="c", beta=1.0, suboptimality=0.0))
+    policies = pd.concat([policy(i, labels, p) for i, p in (("a", probabilities[::-1] + 1e-300), ("b", probabilities + 1e-300), ("c", probabilities + 1e-300))])
+    (sheet,) = summary.mixtures(runs, policies)
+    assert sheet.rows[0] == ("1", "deck 1", "30.00 %")
+    assert sheet.rows[1] == ("2", "deck 2", "20.00 %")
+    assert len(sheet.rows) == summary.TOP_ACTIONS
+    assert sheet.caption == (
+        "random-logits at β 0.05 by nash-prox; the other 2 share 2.00 %; no policy beats this one by more than 8.1e-11"
+    )
+
+
+def test_a_game_without_names_has_no_mixture():
+    assert summary.mixtures(frame(row(run_id="a")), policy("a", ["0", "1"], np.array([0.5, 0.5]))) == []
+
+
+def test_the_data_is_strict_json_with_null_for_what_was_not_measured():
+    runs = frame(row(), unreached(kl_to_equilibrium=float("nan"), suboptimality=float("inf"), diverged_step=7))
+    converged, other = json.loads(json.dumps(summary.payload(runs), allow_nan=False))
+    assert converged["hyperparameters"] == {"eta": 0.1}
+    assert (converged["id"], converged["actions"], converged["queries_to_tolerance"]) == ("0" * 12, 100, 236)
+    assert converged["diverged_step"] is None
+    assert (other["kl_to_equilibrium"], other["suboptimality"], other["queries_to_tolerance"]) == (None, None, None)
+    assert other["diverged_step"] == 7
+
+
+def test_the_header_says_what_is_played():
+    single = Experiment(game="castles", beta=0.01, dtype="float32")
+    assert words.header(single, 3996) == "castles · 3 996 actions · β 0.01 · uniform reference · seed 0 · float32 on cpu"
+    grid = Experiment(game=["disc", "melo"], actions=[10, 1000], beta=[1, 0.1], seeds=20, reference=["uniform", "random"])
+    assert words.header(grid) == (
+        "2 games · 10, 1 000 actions · β 1, 0.1 · references uniform, random · seeds 0–19 · float64 on cpu"
+    )
+
+
+def facts(winner=None, sampled=False):
+    return SimpleNamespace(
+        actions=100, condorcet_winner_label=winner, cyclic_triples=0.24, cyclic_triples_sampled=sampled, cyclic_energy=0.97
+    )
+
+
+def test_facts_name_the_winner():
+    assert words.facts(facts()) == "no Condorcet winner · 24 % of triples are cycles · cyclic share of the energy 97 %"
+    assert words.facts(facts("paper", sampled=True)).startswith("Condorcet winner paper · about 24 %")
+
+
+def events():
+    runs = frame(row())
+    game = make_game(np.zeros((100, 100)))
+    yield Planned(Path("somewhere"), 4, 1, 2)
+    yield GameReady("random-logits · 100 actions", game, facts(), ("two rows were merged",))
+    yield Refereed("random-logits", 0.05, 1e-16)
+    yield Advanced(1, 2, "nash-mp · random-logits · 100 actions", 3, 2, 1240, 5000, 3.2e-7, 65.0)
+    yield Noted("the equilibrium is not exact")
+    yield BatchFinished(1, 2, runs)
+    yield Advanced(2, 2, "nash-prox · random-logits · 100 actions", 1, 1, 10, 5000, 0.1, 2.0)
+    yield Finished(Path("somewhere"), runs, runs, runs, runs, 1, 0, ())
+
+
+def play(**settings):
+    with Progress(Experiment(), **settings) as screen:
+        for event in events():
+            screen.show(event)
+    return screen
+
+
+def test_progress_is_one_live_line_a_batch_on_standard_error(terminal):
+    out, err = terminal()
+    screen = play()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err.getvalue())
+    assert "1/2  nash-mp · random-logits · 100 actions" in shown
+    assert "2 of 3 runs  1 240 of 5 000 queries  3.2e-07  at most 1 min 05 s left" in shown
+    assert "exact equilibrium at β 0.05" in shown
+    assert "2/2  nash-prox" in shown
+    assert "two rows were merged" in shown
+    assert "the equilibrium is not exact" in shown
+    assert screen.finished_runs == 1
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in out.getvalue().splitlines()]
+    assert lines == [
+        "random-logits · 100 actions · β 0.05 · uniform reference · seed 0 · float64 on cpu",
+        "no Condorcet winner · 24 % of triples are cycles · cyclic share of the energy 97 %",
+    ]
+
+
+def test_progress_leaves_the_terminal_when_the_runner_is_interrupted(terminal):
+    _, err = terminal()
+    with pytest.raises(KeyboardInterrupt), Progress(Experiment()) as screen:
+        for event in events():
+            screen.show(event)
+            if isinstance(event, Advanced):
+                raise KeyboardInterrupt
+    assert -1 < err.getvalue().rfind("\x1b[?25l") < err.getvalue().rfind("\x1b[?25h"), "the cursor must come back"
+
+
+def test_in_a_pipe_there_is_no_progress_and_no_escape(capsys):
+    play()
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == ["two rows were merged", "the equilibrium is not exact"]
+    assert "\x1b" not in printed.out + printed.err
+    assert printed.out.startswith("random-logits · 100 actions")
+
+
+@pytest.mark.parametrize(("settings", "notes"), [({"quiet": True}, False), ({"data": True}, True)])
+def test_quiet_and_data_print_no_result(capsys, settings, notes):
+    screen = play(**settings)
+    screen.sheet(summary.runs_table(frame(row())))
+    screen.pairs([("plot", "nashgames plot somewhere")])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert bool(printed.err) == notes
+
+
+def test_colour_is_left_out_on_request(terminal, monkeypatch):
+    out, _ = terminal()
+    Screen().sheet(summary.runs_table(frame(row())))
+    assert "\x1b[32m" in out.getvalue()
+    out.truncate(0)
+    monkeypatch.setenv("NO_COLOR", "1")
+    Screen().sheet(summary.runs_table(frame(row())))
+    assert "\x1b[3" not in out.getvalue()
+
+
+def test_a_table_in_a_pipe_is_whole_and_has_no_trailing_blanks(capsys):
+    long = "average[nash-prox[eta=0.123456789,inner=40,step=4.25,kappa=0.5]]" * 3
+    Screen().sheet(summary.runs_table(frame(row(label=long), unreached())))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert any(long in line for line in lines)
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_a_path_stays_whole_in_a_narrow_terminal(terminal, monkeypatch):
+    out, _ = terminal()
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "results/runs/" + "long-" * 20
+    Screen().pairs([("plot", f"nashgames plot {path}")])
+    assert path in out.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_terminal_without_utf8_gets_words(monkeypatch, encoding):
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding=encoding))
+    streams.make_tolerant()
+    Screen().sheet(summary.runs_table(frame(row(beta=0.05), unreached(beta=0.01))))
+    streams.emit("η = 0.1 – 北")
+    sys.stdout.flush()
+    text = buffer.getvalue().decode(encoding)
+    assert "eta = 0.1 = 2beta" in text
+    assert text.splitlines()[-1].endswith("?")
+
+
+def test_a_complaint_is_one_line(capsys):
+    streams.complain("first\n  second")
+    assert capsys.readouterr().err == "error: first second\n"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "keys", "expected"),
+    [
+        ("beta is '0'; accepted: a finite number above 0", ["beta"], "--beta is '0'; accepted: a finite number above 0"),
+        ("unknown dtype 'dtype'. Accepted: float32", ["dtype"], "unknown --dtype 'dtype'. Accepted: float32"),
+        ("record_every is 0; accepted", ["record_every"], "--record-every is 0; accepted"),
+        ("beta is 0; accepted", ["seed"], "beta is 0; accepted"),
+    ],
+)
+def test_an_experiment_complains_in_the_words_of_the_command_line(sentence, keys, expected):
+    assert options.by_flag(sentence, keys) == expected
