@@ -10,12 +10,10 @@ _OFF = ("off", "0", "none", "false")
 
 def start(device: str) -> None:
     """Prepare JAX before its first array. Without a GPU asked for, only the CPU backend is started."""
-    import jax
-
     # A GPU that is there but cannot be used is reported by the runner, in a sentence; JAX's own warning says it again.
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
     if device == "cpu" and not os.environ.get("JAX_PLATFORMS"):
-        jax.config.update("jax_platforms", "cpu")
+        _set("jax_platforms", "cpu")
     enable_cache()
 
 
@@ -24,12 +22,11 @@ def enable_cache() -> Path | None:
 
     NASHGAMES_CACHE names another folder, or is `off`.
     """
-    import jax
     import platformdirs
 
     chosen = os.environ.get("NASHGAMES_CACHE", "").strip()
     if chosen.lower() in _OFF:
-        jax.config.update("jax_enable_compilation_cache", False)
+        _set("jax_enable_compilation_cache", False)
         return None
     folder = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("nashgames")) / "compiled"
     try:
@@ -38,7 +35,13 @@ def enable_cache() -> Path | None:
             pass
     except OSError:
         return None
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    _set("jax_compilation_cache_dir", str(folder))
+    _set("jax_persistent_cache_min_compile_time_secs", 0.0)
+    _set("jax_persistent_cache_min_entry_size_bytes", 0)
     return folder
+
+
+def _set(option: str, value: object) -> None:
+    import jax
+
+    jax.config.update(option, value)  # type: ignore[no-untyped-call]

@@ -1,10 +1,11 @@
 """Everything that rich draws: the live progress, the tables, the lists. Nothing else in the package imports rich."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
@@ -15,9 +16,16 @@ from nashgames.cli import words
 from nashgames.cli.streams import emit
 from nashgames.cli.summary import Sheet
 
+if TYPE_CHECKING:
+    from nashgames.experiment import Experiment
+    from nashgames.facts import Facts
+    from nashgames.runner import Advanced, BatchFinished, Event, GameReady, Planned, Refereed
+
 _STATUS_STYLES = {"converged": "green", "budget": "yellow", "diverged": "red"}
 _LINES_OF_PROGRESS = 8
 _PIPE_WIDTH = 1000
+_LEAST_STEP = 12
+_SHORT_HEADINGS = {"suboptimality": "sub-\noptimality", "KL to equilibrium": "KL to\nπ*"}
 
 
 def _console(stderr: bool) -> Console:
@@ -42,7 +50,7 @@ class Screen:
 
     def sheet(self, sheet: Sheet) -> None:
         """A table of the result and its caption."""
-        self._print(Padding(_table(sheet), (0, 0, 0, 1)))
+        self._print(Padding(_table(sheet, self._out.width - 1), (0, 0, 0, 1)))
         if sheet.caption:
             self._print(Text(f" {sheet.caption}", style="dim"))
 
@@ -68,10 +76,10 @@ class Screen:
 class Progress(Screen):
     """The screen of a running experiment, driven only by the runner's events."""
 
-    def __init__(self, experiment: Any, *, quiet: bool = False, data: bool = False) -> None:
+    def __init__(self, experiment: "Experiment", *, quiet: bool = False, data: bool = False) -> None:
         super().__init__(quiet=quiet, data=data)
         self.finished_runs = 0
-        self.planned: Any = None
+        self.planned: Planned | None = None
         self._experiment = experiment
         self._header_shown = False
         self._waiting = "preparing"
@@ -87,20 +95,20 @@ class Progress(Screen):
     ) -> None:
         self.clear()
 
-    def show(self, event: Any) -> None:
+    def show(self, event: "Event") -> None:
         """Show one event of the runner; `Finished` only clears the progress."""
-        handlers = {
+        handlers: dict[str, Callable[[Any], None]] = {
             "Planned": self._on_planned,
             "GameReady": self._on_game,
             "Refereed": self._on_refereed,
             "Advanced": self._on_advanced,
             "BatchFinished": self._on_batch,
-            "Noted": lambda noted: self._above(lambda: self.note(noted.text)),
+            "Noted": lambda noted: self.note(noted.text),
             "Finished": lambda finished: self.clear(),
         }
         handlers[type(event).__name__](event)
 
-    def header(self, actions: int | None = None, facts: Any = None) -> None:
+    def header(self, actions: int | None = None, facts: "Facts | None" = None) -> None:
         """The experiment in one line, once; of its one game the number of `actions` and the `facts`."""
         if self._header_shown:
             return
@@ -109,7 +117,7 @@ class Progress(Screen):
         if facts is not None:
             self.line(words.facts(facts), style="dim")
 
-    def _on_planned(self, planned: Any) -> None:
+    def _on_planned(self, planned: "Planned") -> None:
         self.planned = planned
         if len(self._experiment.game) > 1 or len(self._experiment.actions) > 1:
             self.header()
@@ -117,65 +125,47 @@ class Progress(Screen):
             batches = "1 batch" if planned.batches == 1 else f"{planned.batches} batches"
             self.wait(f"{words.plural(planned.runs - planned.reused, 'run')} in {batches}")
 
-    def _on_game(self, ready: Any) -> None:
-        self._above(lambda: self.header(ready.game.actions, ready.facts))
+    def _on_game(self, ready: "GameReady") -> None:
+        self.header(ready.game.actions, ready.facts)
         for note in ready.notes:
-            self._above(lambda note=note: self.note(note))
+            self.note(note)
         self.wait(f"{ready.title}: exact equilibrium")
 
-    def _on_refereed(self, refereed: Any) -> None:
+    def _on_refereed(self, refereed: "Refereed") -> None:
         self.wait(f"{refereed.title}: exact equilibrium at β {words.number(refereed.beta)}")
 
-    def _on_advanced(self, advanced: Any) -> None:
+    def _on_advanced(self, advanced: "Advanced") -> None:
         self._current = (
             f"{advanced.batch}/{advanced.batches}",
-            advanced.label,
-            f"{words.count(advanced.active)} of {words.plural(advanced.runs, 'run')}",
+            f"{advanced.label} · {words.plural(advanced.runs, 'run')}" if advanced.runs > 1 else advanced.label,
             f"{words.count(advanced.queries)} of {words.count(advanced.budget)} queries",
             words.small(advanced.suboptimality),
-            f"at most {words.duration(advanced.seconds_left)} left",
+            f"≤ {words.duration(advanced.seconds_left)}",
         )
         self._refresh()
 
-    def _on_batch(self, batch: Any) -> None:
+    def _on_batch(self, batch: "BatchFinished") -> None:
         self.finished_runs += len(batch.runs)
-        rows = batch.runs
-        self._finished.append(
-            (
-                f"{batch.batch}/{batch.batches}",
-                self._current[1] if self._current else ", ".join(dict.fromkeys(rows["label"])),
-                words.plural(len(rows), "run"),
-                f"{words.count(float(rows['queries'].max()))} queries",
-                words.small(float(rows["suboptimality"].max())),
-                "done",
-            )
-        )
-        self._current = None
-        self._waiting = "compiling" if batch.batch < batch.batches else "writing the files"
-        self._refresh()
+        label = self._current[1] if self._current else ", ".join(dict.fromkeys(batch.runs["label"]))
+        queries = f"{words.count(float(batch.runs['queries'].max()))} queries"
+        suboptimality = words.small(float(batch.runs["suboptimality"].max()))
+        self._finished.append((f"{batch.batch}/{batch.batches}", label, queries, suboptimality, "done"))
+        self.wait("compiling" if batch.batch < batch.batches else "writing the files")
 
     def _refresh(self) -> None:
         if self.quiet or not self._err.is_terminal:
             return
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim")
-        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        for _ in range(3):
-            table.add_column(justify="right", no_wrap=True)
-        table.add_column(style="dim", no_wrap=True)
-        for row in self._finished:
-            table.add_row(*row, style="dim")
+        lines = [Text(_progress_line(row, self._err.width), style="dim") for row in self._finished]
         if self._current is not None:
-            table.add_row(*self._current)
-        parts: list[RenderableType] = [table]
-        if self._current is None:
-            parts.append(Text(f"{self._waiting}…", style="dim"))
+            lines.append(Text(_progress_line(self._current, self._err.width)))
+        else:
+            lines.append(Text(f"{self._waiting}…", style="dim"))
         if self._live is None:
             self._live = Live(
                 console=self._err, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
             )
             self._live.start()
-        self._live.update(Group(*parts), refresh=True)
+        self._live.update(Group(*lines), refresh=True)
 
     def wait(self, what: str) -> None:
         """Say what the next seconds are for."""
@@ -189,18 +179,50 @@ class Progress(Screen):
             self._live.stop()
             self._live = None
 
-    def _above(self, print_lines: Any) -> None:
-        """Print while the live lines are away, so that the two streams of one terminal do not overwrite each other."""
+    def note(self, text: str) -> None:
         self.clear()
-        print_lines()
+        super().note(text)
+
+    def _print(self, renderable: RenderableType, soft_wrap: bool = False) -> None:
+        # Both streams are often one terminal: the live lines go away before anything else is printed there.
+        self.clear()
+        super()._print(renderable, soft_wrap)
 
 
-def _table(sheet: Sheet) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for heading in sheet.headings:
-        is_name = heading in sheet.names
-        table.add_column(heading, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
+def _progress_line(row: tuple[str, ...], width: int) -> str:
+    """A batch in one line: its name gives way where the terminal is narrow, its numbers stay in their columns."""
+    position, label, queries, suboptimality, left = row
+    numbers = f"{queries:>22}  {suboptimality:>7}  {left:<10}"
+    room = max(width - len(position) - len(numbers) - 5, 8)
+    return f"{position}  {label if len(label) <= room else label[: room - 1] + '…':<{room}}  {numbers}".rstrip()
+
+
+def _table(sheet: Sheet, width: int) -> Table:
+    """The sheet for a terminal of this width: headings break, the step is shortened, then left out."""
+    cells = [[cell_len(row[i]) for row in sheet.rows] for i in range(len(sheet.headings))]
+    headings, padding = sheet.headings, 3
+    needed = sum(max([len(heading), *lengths]) + padding for heading, lengths in zip(headings, cells, strict=True))
+    step = None
+    if needed > width and "step" in headings:
+        headings, padding = tuple(_SHORT_HEADINGS.get(h, "\n".join(h.rsplit(" ", 1))) for h in headings), 2
+        others = sum(
+            max([*map(len, heading.split("\n")), *lengths]) + padding
+            for heading, lengths in zip(headings, cells, strict=True)
+            if heading != "step"
+        )
+        step = max(width - others - padding, 0)
+    table = Table(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="bold")
+    shown = [i for i, heading in enumerate(headings) if heading != "step" or step is None or step >= _LEAST_STEP]
+    for i in shown:
+        is_name = sheet.headings[i] in sheet.names
+        table.add_column(
+            headings[i],
+            justify="left" if is_name else "right",
+            no_wrap=step is not None or not is_name,
+            overflow="ellipsis" if headings[i] == "step" else "fold",
+            max_width=step if headings[i] == "step" else None,
+            min_width=None if is_name or step is None else max(*map(len, headings[i].split("\n")), *cells[i]),
+        )
     for row in sheet.rows:
-        cells = [Text(cell, style=_STATUS_STYLES.get(cell.split(" ")[-1], "")) for cell in row]
-        table.add_row(*cells)
+        table.add_row(*(Text(row[i], style=_STATUS_STYLES.get(row[i].split(" ")[-1], "")) for i in shown))
     return table

@@ -45,6 +45,11 @@ def draw(
         if brief and name.startswith(("convergence-kl", "convergence-span")):
             continue
         written += plots.save(figure, folder / name, tuple(formats))
+    if out is None:
+        with Results.open(directory) as results:
+            drawn = {*results.manifest["figures"], *(path.name for path in written)}
+            results.manifest["figures"] = sorted(drawn)
+            results.flush()
     return written
 
 

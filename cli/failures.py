@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from nashgames.cli.options import ACCEPTED
+from nashgames.cli.options import ACCEPTED, SHORT
 from nashgames.errors import NashGamesError, unknown
 
 OK, FAILED, USAGE, STOPPED = 0, 1, 2, 130
@@ -29,14 +30,24 @@ class Commands(TyperGroup):
             raise unknown("command", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and end the process with its exit code, whoever calls and however it ends."""
         from nashgames.cli import streams
 
         streams.make_tolerant()
-        extra["standalone_mode"] = False
-        extra["obj"] = list(sys.argv[1:] if args is None else args)
+        arguments = list(sys.argv[1:] if args is None else args)
         try:
-            outcome = super().main(args=args, prog_name="nashgames", **extra)
+            outcome = super().main(
+                arguments, "nashgames", complete_var, False, windows_expand_args, obj=arguments, **extra
+            )
             code = outcome if isinstance(outcome, int) else OK
         except Exception as error:
             if os.environ.get("NASHGAMES_DEBUG") == "1" and not isinstance(error, NashGamesError | _UsageError):
@@ -53,7 +64,7 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, _UsageError):
         return _usage(error), USAGE
     if isinstance(error, OSError):
-        place = f"'{error.filename}'" if error.filename else "a file"
+        place = f"'{error.filename}'" if error.filename else "the output"
         reason = error.strerror or str(error)
         if error.errno in _BAD_PATH:
             return f"cannot use {place}: {reason}; name a place that can be written with --out", USAGE
@@ -70,20 +81,23 @@ def explain(error: Exception) -> tuple[str, int]:
 
 def _usage(error: Any) -> str:
     """typer's own complaint about a command line, said like every other error: given, accepted, what to do."""
-    context = error.ctx
-    if context is None:
-        return str(error.format_message())
-    path, parameters = context.command_path, context.command.get_params(context)
-    options = {name: parameter for parameter in parameters for name in parameter.opts if name.startswith("-")}
     name = getattr(error, "option_name", None)
-    if name is not None and name not in options:
-        return str(unknown(f"option of '{path}'", name, [option for option in options if option.startswith("--")]))
+    if name is not None and not hasattr(error, "possibilities"):
+        # typer leaves the context out of this error, so that what the option accepts is looked up by its name.
+        key = SHORT.get(name, name.removeprefix("--").replace("-", "_"))
+        return f"{name} needs a value; accepted: {ACCEPTED[key]}" if key in ACCEPTED else f"{name} takes no value"
+    if error.ctx is None:
+        return str(error.format_message())
+    path = error.ctx.command_path
     if name is not None:
-        if options[name].is_flag:
-            return f"{name} takes no value; write it alone"
-        return f"{name} needs a value; accepted: {ACCEPTED[options[name].name]}"
-    missing = getattr(error, "param", None)
-    if missing is not None:
-        return f"'{path}' needs {missing.metavar}; see '{path} --help'"
+        parameters = error.ctx.command.get_params(error.ctx)
+        options = [option for parameter in parameters for option in parameter.opts if option.startswith("--")]
+        return str(unknown(f"option of '{path}'", name, options))
+    if getattr(error, "param", None) is not None:
+        return f"'{path}' needs {error.param.metavar}; see '{path} --help'"
     message = str(error.format_message()).rstrip(".")
+    extra = re.search(r"extra arguments?.*\((.*)\)", message)
+    if extra:
+        several = "; several games are for: nashgames sweep --game GAME,GAME" if error.ctx.info_name == "run" else ""
+        return f"'{path}' has no place for '{extra[1]}'{several}; see '{path} --help'"
     return f"{message[:1].lower()}{message[1:]}; see '{path} --help'"

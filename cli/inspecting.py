@@ -1,6 +1,7 @@
 """The commands that compute no run: `list`, `show`, `plot`."""
 
 import json as json_text
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ def catalogue(what: str | None, *, json: bool) -> None:
 
 def show(
     selection: str,
-    actions: list[str] | None,
+    actions: str | None,
     seed: str | None,
     formats: list[str] | None,
     out: str | None,
@@ -93,8 +94,10 @@ def show(
         emit(json_text.dumps(_facts_data(selection, found, game, written), allow_nan=False))
     elif quiet:
         emit(str(folder))
+    again = [("-n", actions), ("--seed", seed)]
+    play = " ".join(["nashgames run", shlex.quote(selection), *(f"{flag} {value}" for flag, value in again if value)])
     screen.line()
-    screen.pairs([*(("figure", str(path)) for path in written), ("play", f"nashgames run {_quoted(selection)}")])
+    screen.pairs([*(("figure", str(path)) for path in written), ("play", play)])
 
 
 def _formats(texts: list[str] | None) -> list[str]:
@@ -107,18 +110,12 @@ def _formats(texts: list[str] | None) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
-
-
-def _load(selection: str, actions: list[str] | None, seed: str | None) -> "Game":
+def _load(selection: str, actions: str | None, seed: str | None) -> "Game":
     from nashgames.cli.play import run_experiment
     from nashgames.game import DEFAULT_BETA
     from nashgames.plan import find_source
 
-    checked = run_experiment(selection, {"actions": actions, "seed": seed})
+    checked = run_experiment(selection, {"actions": None if actions is None else [actions], "seed": seed})
     source = find_source(selection)
     size = checked.actions[0] if checked.actions else None
     if size is not None and source.default_actions is None:

@@ -14,6 +14,7 @@ app = typer.Typer(
     help="Learning in preference games: exact equilibria, convergence curves, and the figures of a paper.",
     epilog="Start with: nashgames run",
     no_args_is_help=False,
+    rich_markup_mode="rich",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -38,9 +39,8 @@ def nashgames(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        from nashgames.cli.streams import emit
-
-        emit(context.get_help())
+        # With rich the help is printed while it is made, and the text that comes back is empty.
+        typer.echo(context.get_help(), nl=False)
 
 
 @app.command()
@@ -75,7 +75,8 @@ def run(
     """Play one game with several solvers: a table, curves on disk, a figure."""
     from nashgames.cli.play import play, run_experiment
 
-    play(run_experiment(game, context.params), context.params, context.obj, sweep=False)
+    with o.in_flags(context.params):
+        play(run_experiment(game, context.params), context.params, context.obj, sweep=False)
 
 
 @app.command()
@@ -111,7 +112,8 @@ def sweep(
     """Play a grid of games, solvers, β and sizes; finished runs are reused."""
     from nashgames.cli.play import play, sweep_experiment
 
-    play(sweep_experiment(experiment, context.params), context.params, context.obj, sweep=True)
+    with o.in_flags(context.params):
+        play(sweep_experiment(experiment, context.params), context.params, context.obj, sweep=True)
 
 
 @app.command()
@@ -148,7 +150,7 @@ def list_(
 @app.command()
 def show(
     game: Annotated[str, typer.Argument(metavar="GAME", help="A family, a shipped game or a path.")],
-    actions: o.Actions = None,
+    actions: o.ActionsOfOne = None,
     seed: o.Seed = None,
     format: o.Formats = None,
     out: o.Out = None,
@@ -159,4 +161,5 @@ def show(
     """Show what a game is like: its facts, and its preferences as a heat map."""
     from nashgames.cli import inspecting
 
-    inspecting.show(game, actions, seed, format, out, json=json, quiet=quiet, plot=not no_plot)
+    with o.in_flags({"actions": actions, "seed": seed}):
+        inspecting.show(game, actions, seed, format, out, json=json, quiet=quiet, plot=not no_plot)

@@ -1,7 +1,8 @@
-"""What can be written behind `nashgames run` and `nashgames sweep`, and how it becomes an experiment's plain numbers."""
+"""What can be written behind the commands, and how it becomes the values of an experiment."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,8 @@ ACCEPTED = {
     "y": "suboptimality, kl_to_equilibrium, span_to_equilibrium, exploitability",
 }
 """The accepted form of every option that takes a value, as the help and the errors say it."""
+
+SHORT = {"-g": "game", "-s": "solver", "-n": "actions"}
 
 _SEVERAL = ("game", "solver", "beta", "actions", "reference")
 _ONE = ("seed", "seeds", "queries", "tolerance", "records", "record_every", "dtype", "device")
@@ -63,9 +66,8 @@ Actions = Annotated[list[str] | None, _option("actions", "-n", metavar="N", help
 ActionsList = Annotated[
     list[str] | None, _option("actions", "-n", metavar="N[,N…]", help="actions of the game", panel=_GAME)
 ]
-Reference = Annotated[
-    list[str] | None, _option("reference", metavar="MU", help="the reference policy μ", panel=_GAME)
-]
+ActionsOfOne = Annotated[str | None, _option("actions", "-n", metavar="N", help="actions of the game", panel=_GAME)]
+Reference = Annotated[list[str] | None, _option("reference", metavar="MU", help="the reference policy μ", panel=_GAME)]
 Seed = Annotated[str | None, _option("seed", metavar="SEED", help="the first seed", panel=_GAME)]
 Seeds = Annotated[str | None, _option("seeds", metavar="K", help="how many seeds in a row", panel=_GAME)]
 Queries = Annotated[str | None, _option("queries", metavar="N", help="the budget of a run", panel=_MEASURE)]
@@ -85,9 +87,7 @@ Json = Annotated[bool, _switch("--json", help="Print data only, as JSON, on stan
 Quiet = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the directory and errors.")]
 Force = Annotated[bool, _switch("--force", help="Compute again what an earlier command finished.")]
 NoPlot = Annotated[bool, _switch("--no-plot", help="Draw no figures.")]
-Formats = Annotated[
-    list[str] | None, _option("format", metavar="FORMAT[,FORMAT…]", help="file formats", panel=_OUTPUT)
-]
+Formats = Annotated[list[str] | None, _option("format", metavar="FORMAT[,FORMAT…]", help="file formats", panel=_OUTPUT)]
 Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="what the curves show", panel=_OUTPUT)]
 
 
@@ -106,10 +106,23 @@ def listed(key: str, texts: Sequence[str]) -> list[str]:
 
 
 def by_flag(sentence: str, keys: Iterable[str]) -> str:
-    """An experiment's complaint about `keys` in the words of the command line: `beta is '0'` → `--beta is '0'`."""
-    what, mark, rest = re.split(r"(['\";]|$)", sentence, maxsplit=1)
-    names = "|".join(sorted(keys, key=len, reverse=True))
-    return re.sub(rf"\b({names})\b", lambda found: flag(found[1]), what) + mark + rest
+    """A complaint about one of `keys` in the words of the command line: `beta is '0'` → `--beta is '0'`."""
+    name = f"({'|'.join(sorted(keys, key=len, reverse=True))})"
+    pattern = rf"^(unknown )?{name}(?: and {name})?\b"
+    return re.sub(pattern, lambda m: (m[1] or "") + " and ".join(flag(key) for key in m.groups()[1:] if key), sentence)
+
+
+@contextmanager
+def in_flags(given: Mapping[str, Any]) -> Iterator[None]:
+    """Inside, errors about what was given on the command line name it as it was written there."""
+    try:
+        yield
+    except NashGamesError as error:
+        keys = [key for key in (*_SEVERAL, *_ONE) if given.get(key) is not None]
+        # The game of `run` is an argument and has no option to be named by.
+        if isinstance(given.get("game"), str):
+            keys.remove("game")
+        raise NashGamesError(by_flag(str(error), keys) if keys else str(error)) from None
 
 
 def one_each(values: Mapping[str, Any]) -> None:
@@ -117,8 +130,9 @@ def one_each(values: Mapping[str, Any]) -> None:
     for key in ("game", "beta", "actions", "reference"):
         if len(values.get(key, ())) > 1:
             several = ",".join(str(value) for value in values[key])
+            name = flag(key) if key != "game" else "GAME"
             raise NashGamesError(
-                f"{flag(key) if key != 'game' else 'GAME'} has {len(values[key])} values ({several}) and run plays one; "
+                f"{name} has {len(values[key])} values ({several}) and run plays one; "
                 f"several are for: nashgames sweep {flag(key)} {several}"
             )
 

@@ -2,9 +2,9 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -81,22 +81,21 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
             streams.complain(_stopped(screen))
             raise typer.Exit(STOPPED) from None
     if finished.failed:
-        streams.complain(f"{finished.failed} of {len(finished.runs) + finished.failed} runs failed; the others are kept")
+        streams.complain(
+            f"{finished.failed} of {len(finished.runs) + finished.failed} runs failed; the others are kept"
+        )
         raise typer.Exit(FAILED)
 
 
 def _experiment(base: Mapping[str, Any], values: Mapping[str, Any]) -> "Experiment":
-    """The experiment of both; what it refuses is said in the words of the command line."""
+    """The experiment of both, the values given on the command line first."""
     from nashgames.experiment import Experiment
 
     # Two ways to choose the points of a curve exclude each other: the one on the command line replaces the file's.
     replaced = {"records": "record_every", "record_every": "records"}
     dropped = {replaced[key] for key in values if key in replaced and replaced[key] not in values}
     merged = {key: value for key, value in {**base, **values}.items() if key not in dropped}
-    try:
-        return Experiment.from_dict(merged)
-    except NashGamesError as error:
-        raise NashGamesError(options.by_flag(str(error), values)) from None
+    return Experiment.from_dict(merged)
 
 
 def _no_experiment(source: str, names: list[str]) -> NashGamesError:
@@ -116,7 +115,8 @@ def _run(
 ) -> "Finished":
     from nashgames import runner
 
-    events = runner.execute(experiment, directory, force=force, arguments=arguments)
+    execution = runner.execute(experiment, directory, force=force, arguments=arguments)
+    events = cast("Generator[runner.Event]", execution)
     try:
         for event in events:
             screen.show(event)
@@ -170,9 +170,11 @@ def _close(
         return
     screen.line()
     if finished.reused:
-        runs = words.plural(len(finished.runs), "run")
+        among = words.plural(len(finished.runs), "run")
         verb = "was" if finished.reused == 1 else "were"
-        screen.line(f" {finished.reused} of {runs} {verb} finished before and reused; --force redoes them", style="dim")
+        screen.line(
+            f" {finished.reused} of {among} {verb} finished before and reused; --force redoes them", style="dim"
+        )
     points = f"{words.plural(len(finished.runs), 'run')}, {words.plural(len(finished.curves), 'point')}"
     curves = finished.directory / "curves.parquet"
     others = ", ".join(path.name for path in finished.files if path != curves)

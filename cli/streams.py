@@ -36,15 +36,22 @@ def make_tolerant() -> None:
 
 def emit(text: str) -> None:
     """One piece of data on standard output; when its reader has gone away the command still finishes its work."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
+    except OSError:
+        discard_output()
+        raise
 
 
 def complain(sentence: str) -> None:
     """One red sentence on standard error, without loading rich."""
+    if sys.stderr is None:
+        return
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     line = f"error: {' '.join(sentence.split())}"
     try:

@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nashgames.cli import words
 
@@ -53,11 +53,11 @@ class Sheet:
 def runs_table(runs: "pd.DataFrame") -> Sheet:
     """The runs, best first within a game, size and β; medians over seeds, or a grid, when they are many."""
     shown = runs
-    if len(shown) > MANY_RUNS and runs["seed"].nunique() > 1:
+    if len(shown) > MANY_RUNS and _varies(runs["seed"]):
         shown = _medians(runs)
     if len(shown) > MANY_RUNS:
         return _grid(shown)
-    cell = [column for column in _CELL if column in shown and shown[column].nunique() > 1]
+    cell = [column for column in _CELL if column in shown and _varies(shown[column])]
     shown = shown.sort_values(
         [*cell, "queries_to_tolerance", "suboptimality", "label"],
         ascending=[column != "beta" for column in [*cell, "", "", ""]],
@@ -154,6 +154,10 @@ def _cell_text(column: str, value: Any) -> str:
     return words.number(value) if column == "beta" else words.count(int(value))
 
 
+def _varies(column: "pd.Series[Any]") -> bool:
+    return len(column.unique()) > 1
+
+
 def _medians(runs: "pd.DataFrame") -> "pd.DataFrame":
     """One row for the seeds of a cell and solver. A run that did not reach the tolerance counts as slower than all."""
     cell = ["game", "n", "reference", "beta", "selection"]
@@ -174,7 +178,7 @@ def _medians(runs: "pd.DataFrame") -> "pd.DataFrame":
 
 def _grid(runs: "pd.DataFrame") -> Sheet:
     """Queries to tolerance: a row a game, size and β, a column a solver."""
-    cell = [c for c in _CELL if c in runs and (runs[c].nunique() > 1 or c in ("game", "beta"))]
+    cell = [c for c in _CELL if c in runs and (_varies(runs[c]) or c in ("game", "beta"))]
     solvers = list(dict.fromkeys(runs["label"]))
     lines: dict[tuple[Any, ...], dict[str, str]] = {}
     ordered = runs.sort_values(cell, ascending=[column != "beta" for column in cell], kind="stable")
@@ -188,4 +192,6 @@ def _grid(runs: "pd.DataFrame") -> Sheet:
 
 
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    return [{**row, "queries_to_tolerance": plain(row["queries_to_tolerance"])} for row in frame.to_dict("records")]
+    """Rows as dictionaries, with None for a tolerance that was not reached."""
+    rows = cast("list[dict[str, Any]]", frame.to_dict("records"))
+    return [row | {"queries_to_tolerance": plain(row["queries_to_tolerance"])} for row in rows]

@@ -3,7 +3,11 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nashgames.experiment import Experiment
+    from nashgames.facts import Facts
 
 DASH = "–"
 _SYMBOLS = {"eta": "η", "kappa": "κ"}
@@ -81,18 +85,18 @@ def step(row: Mapping[str, Any]) -> str:
     return ", ".join([*parts, str(row["step_source"])])
 
 
-def facts(facts: Any) -> str:
+def facts(found: "Facts") -> str:
     """What a game is like, in one line."""
-    winner = facts.condorcet_winner_label
+    winner = found.condorcet_winner_label
     first = f"Condorcet winner {winner}" if winner is not None else "no Condorcet winner"
-    about = "about " if facts.cyclic_triples_sampled else ""
+    about = "about " if found.cyclic_triples_sampled else ""
     return (
-        f"{first} · {about}{share(facts.cyclic_triples)} of triples are cycles · "
-        f"cyclic share of the energy {share(facts.cyclic_energy)}"
+        f"{first} · {about}{share(found.cyclic_triples)} of triples are cycles · "
+        f"cyclic share of the energy {share(found.cyclic_energy)}"
     )
 
 
-def header(experiment: Any, actions: int | None = None) -> str:
+def header(experiment: "Experiment", actions: int | None = None) -> str:
     """The experiment in one line; `actions` is the size of its game where there is only one."""
     seeds = f"seed {experiment.seed}"
     if experiment.seeds > 1:

@@ -26,30 +26,30 @@ class Reading:
     """How the numbers of a file are to be read: the parameters of a selection such as `wins.csv[symmetrise=true]`."""
 
     values: Annotated[
-        str | None,
-        "what the numbers are: probabilities P in [0, 1], margins P − ½, scores (see scale) or wins (counts); "
-        "default: wins for columns winner and loser, scores when scale is given, else probabilities",
-    ] = None
-    scale: Annotated[float | None, "the score of a certain win: P = ½ + score / (2 scale), 0 is even"] = None
+        str,
+        "what the numbers are: probabilities P in [0, 1], margins P − ½, scores (see scale), wins (counts), or auto: "
+        "wins for columns winner and loser, scores when scale is given, else probabilities",
+    ] = "auto"
+    scale: Annotated[float, "the score of a certain win, P = ½ + score / (2 scale); 0 where values are no scores"] = 0.0
     symmetrise: Annotated[bool, "average P and 1 − Pᵀ where they differ, and note by how much they did"] = False
     missing: Annotated[str, "a pair without a value is an error, or half: P = ½"] = "error"
     prior: Annotated[float, "wins added to both sides of every pair: P = (w + prior) / (w + w' + 2 prior)"] = 0.0
 
     def __post_init__(self) -> None:
-        if self.values not in (None, *_KINDS):
-            raise unknown("kind of values", str(self.values), _KINDS)
+        if self.values not in ("auto", *_KINDS):
+            raise unknown("kind of values", self.values, ("auto", *_KINDS))
         if self.missing not in ("error", "half"):
             raise unknown("missing", self.missing, ("error", "half"))
-        if self.scale is not None and not 0 < self.scale < np.inf:
+        if not 0 <= self.scale < np.inf:
             raise NashGamesError(
                 f"scale is {self.scale:g}; accepted: a finite number above 0, the score of a certain win"
             )
         if not 0 <= self.prior < np.inf:
             raise NashGamesError(f"prior is {self.prior:g}; accepted: a finite number of wins, 0 or more")
-        if (self.values == "scores") != (self.scale is not None) and self.values is not None:
-            need = "needs scale, the score of a certain win" if self.scale is None else "leaves scale without a meaning"
+        if self.values != "auto" and (self.values == "scores") != (self.scale > 0):
+            need = "leaves scale without a meaning" if self.scale else "needs scale, the score of a certain win"
             raise NashGamesError(f"values={self.values} {need}; write values=scores,scale=…")
-        if self.prior and self.values not in (None, "wins"):
+        if self.prior and self.values not in ("auto", "wins"):
             raise NashGamesError(
                 f"prior counts wins and the values are {self.values}; leave prior out or say values=wins"
             )
@@ -76,7 +76,9 @@ def read(name: str, path: Path, given: Mapping[str, Any], dtype: Any = np.float6
     reading = Reading(**given)
     layout = arrange(name, path, wins=reading.values == "wins")
     n = len(layout.values)
-    kind = reading.values or ("wins" if layout.duels else "scores" if reading.scale else "probabilities")
+    kind = reading.values
+    if kind == "auto":
+        kind = "wins" if layout.duels else "scores" if reading.scale else "probabilities"
     if layout.duels and (kind != "wins" or reading.scale):
         extra = "scale" if reading.scale else f"values={kind}"
         raise NashGamesError(f"'{name}' lists winners and losers, which are wins; leave out {extra}")
@@ -84,9 +86,9 @@ def read(name: str, path: Path, given: Mapping[str, Any], dtype: Any = np.float6
         raise NashGamesError(f"'{name}' holds {kind} and prior counts wins; leave prior out or say values=wins")
     check_memory(n * n * np.dtype(dtype).itemsize, f"'{name}' with {n:,} actions")
     pairs = _Pairs(name, given, layout.values, layout.labels, kind, reading, max(ROUNDING, 4 * layout.unit))
-    pairs.check_diagonal()
     out = margins.empty((n, n), dtype)
     margins.fill_skew(out, pairs.block)
+    pairs.check_diagonal()
     return Comparisons(out, layout.labels, fingerprint(path), (*layout.notes, *pairs.verdict()))
 
 
@@ -112,7 +114,6 @@ class _Pairs:
     def check_diagonal(self) -> None:
         """An action against itself is even, or not listed."""
         own = _float64(self.values.diagonal())
-        self._check_values(own, lambda i: (i, i))
         off = np.nan_to_num(own if self.kind == "wins" else 2 * np.abs(self._margin(own)))
         i = int(np.argmax(off))
         if self.kind == "wins" and off[i] > 0:
@@ -195,11 +196,11 @@ class _Pairs:
     def _margin(self, values: np.ndarray) -> np.ndarray:
         if self.kind == "probabilities":
             return values - 0.5
-        return values / (self.reading.scale or 1.0) / 2 if self.kind == "scores" else values
+        return values / self.reading.scale / 2 if self.kind == "scores" else values
 
     def _check_values(self, values: np.ndarray, pair: Callable[..., tuple[int, int]]) -> None:
         """Raise NashGamesError for a value that is infinite or not of its kind; `pair` says whose it is."""
-        scale = self.reading.scale or 0.0
+        scale = self.reading.scale
         limits = {"probabilities": (0, 1), "margins": (-0.5, 0.5), "scores": (-scale, scale), "wins": (0, _MOST_WINS)}
         low, high = limits[self.kind]
         slack = 0.0 if self.kind == "wins" else self.rounding * high

@@ -32,6 +32,7 @@ _MAX_INTEGER = 10**15
 # JAX keeps 32 bits of a seed unless 64-bit mode is on: beyond them two seeds would be one run.
 _MAX_SEED = 2**32 - 1
 _LISTS = ("game", "solver", "beta", "actions", "reference")
+_OPTIONAL = ("name", "queries", "record_every")
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class Cell:
 class Experiment:
     """A grid of runs: every game × size × seed × reference × β × solver, under one budget and one tolerance.
 
-    Seeds are `seed`, …, `seed + seeds − 1`. A run is charged at most `queries` queries and stops at a suboptimality of
-    `tolerance` (0: never before the budget). A curve has `records` points at geometric steps, or one every
+    Seeds are `seed`, …, `seed + seeds − 1`. The reference `own` is the game's own, uniform unless it brings one. A run
+    is charged at most `queries` queries (None: max(2000, 20/β)) and stops at a suboptimality of `tolerance` (0: never
+    before the budget). A curve has `records` points at geometric steps, or one every
     `record_every` steps. The fields that hold several values also take one; integers and numbers also come as text.
 
     Raises NashGamesError, naming the field, its value and what is accepted.
@@ -62,10 +64,10 @@ class Experiment:
     solver: tuple[str, ...] = ("nash-mp", "nash-prox", "mirror-descent", "online-ipo")
     beta: tuple[float, ...] = (0.05,)
     actions: tuple[int, ...] = ()
-    reference: tuple[str, ...] = ("uniform",)
+    reference: tuple[str, ...] = ("own",)
     seed: int = 0
     seeds: int = 1
-    queries: int = 5000
+    queries: int | None = None
     tolerance: float = 1e-10
     records: int = RECORDS
     record_every: int | None = None
@@ -80,7 +82,7 @@ class Experiment:
             if field in _LISTS:
                 value: Any = tuple(read(field, item) for item in _items(field, given))
             else:
-                value = given if given is None and field in ("name", "record_every") else read(field, given)
+                value = given if given is None and field in _OPTIONAL else read(field, given)
             object.__setattr__(self, field, value)
         if self.seed + self.seeds - 1 > _MAX_SEED:
             raise NashGamesError(

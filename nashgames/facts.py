@@ -24,7 +24,7 @@ class Facts:
     actions: int
     contexts: int
     rank: int
-    """Numerical rank of A, always even; the maximum over contexts."""
+    """Numerical rank of A, the rounding of its dtype ignored; the maximum over contexts."""
     rank_is_lower_bound: bool
     """Whether `rank` is the rank of a random principal sub-matrix, so that the rank of A is at least that."""
     condorcet_winner: int | None
@@ -121,7 +121,7 @@ def _sums(margins: np.ndarray) -> _Sums:
         ratings[rows] = values.mean(axis=1)
         wins[rows] = np.count_nonzero(values > 0, axis=1)
         decided += int(np.count_nonzero(values))
-        largest = max(largest, float(values.max()), -float(values.min()))
+        largest = max(largest, float(values.max()))
     return _Sums(ratings, wins, (n * (n - 1) - decided) // 2, largest)
 
 
@@ -175,5 +175,4 @@ def _rank(margins: np.ndarray, rng: np.random.Generator) -> tuple[int, bool]:
         margins = margins[np.ix_(chosen, chosen)]
     singular = np.linalg.svd(margins.astype(np.float64), compute_uv=False)
     threshold = singular[0] * len(margins) * np.finfo(margins.dtype).eps
-    # Singular values of a skew-symmetric matrix come in pairs; rounding must not count half of one.
-    return int(np.count_nonzero(singular > threshold)) // 2 * 2, sampled
+    return int(np.count_nonzero(singular > threshold)), sampled

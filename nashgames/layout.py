@@ -80,6 +80,11 @@ def _long_columns(sheet: Sheet) -> tuple[str, ...]:
         raise NashGamesError(
             f"'{sheet.name}' has the columns {', '.join(sheet.first[:6])}; {found} A long table has {ACCEPTED}"
         )
+    if len(sheet.words) > 1:
+        raise NashGamesError(
+            f"'{sheet.name}' holds text in its columns {', '.join(sheet.first[word] for word in sheet.words[:6])}; "
+            f"a matrix holds numbers, a long table has the columns {ACCEPTED}"
+        )
     return ()
 
 

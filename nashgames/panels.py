@@ -91,29 +91,27 @@ def say(key: str, value: Any) -> str:
 def facets(runs: pd.DataFrame, keys: Sequence[str]) -> Facets:
     """The panels for every combination of `keys` that occurs in `runs`; keys with one value go to the title.
 
-    With several values of the last key and of another one the last key runs along the columns; otherwise the
-    panels are a list, wrapped.
+    Two or more keys that vary make a grid with the last one along its columns, where every cell of it has runs;
+    otherwise the panels are a list, wrapped.
     """
     varied = [key for key in keys if several(runs[key])]
     fixed = " · ".join(say(key, runs[key].iloc[0]) for key in keys if key not in varied)
     if not varied:
         return Facets(1, 1, [Panel(0, 0, runs, "")], fixed)
-    last = varied[-1] if varied[-1] == keys[-1] and len(varied) > 1 else None
-    down = _combinations(runs, [key for key in varied if key != last])
-    if last is None:
-        shown = some(down, LIMIT * LIMIT)
-        rows, columns = wrap(len(shown))
-        panels = [Panel(*divmod(i, columns), frame, text) for i, (text, frame) in enumerate(shown)]
-        return Facets(rows, columns, panels, _title(fixed, _left_out(len(shown), len(down), "panels")))
-    across = sorted(runs[last].unique(), reverse=last == "beta")
+    cells, down = _combinations(runs, varied), _combinations(runs, varied[:-1]) if len(varied) > 1 else []
+    last = varied[-1]
+    across = list(runs.sort_values(last, ascending=last != "beta")[last].unique())
+    if last != keys[-1] or len(down) * len(across) != len(cells):
+        chosen = some(cells, LIMIT * LIMIT)
+        rows, columns = wrap(len(chosen))
+        panels = [Panel(*divmod(i, columns), frame, text) for i, (text, frame) in enumerate(chosen)]
+        return Facets(rows, columns, panels, _title(fixed, _left_out(len(chosen), len(cells), "panels")))
     shown, values = some(down, LIMIT), some(across, LIMIT)
-    panels = [
-        Panel(
-            i, j, frame[frame[last] == value], say(last, value) if i == 0 else "", text if j == len(values) - 1 else ""
-        )
-        for i, (text, frame) in enumerate(shown)
-        for j, value in enumerate(values)
-    ]
+    panels = []
+    for i, (text, frame) in enumerate(shown):
+        for j, value in enumerate(values):
+            title, strip = say(last, value) if i == 0 else "", text if j == len(values) - 1 else ""
+            panels.append(Panel(i, j, frame[frame[last] == value], title, strip))
     names = {"beta": "values of β", "label": "solvers"}
     left_out = (_left_out(len(values), len(across), names.get(last, last)), _left_out(len(shown), len(down), "rows"))
     return Facets(len(shown), len(values), panels, _title(fixed, *left_out))

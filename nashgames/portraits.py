@@ -51,6 +51,7 @@ def game(
     The colours are centred at ½ and reach to the largest margin. Up to 40 actions are named; above 1,000 the cells
     are means over blocks of actions, and the axis says so. Raises NashGamesError where the shapes do not fit.
     """
+    margins = np.asarray(margins)
     n = len(margins)
     if np.ndim(margins) != 2 or np.shape(margins) != (n, n) or n < 2:
         raise NashGamesError(f"margins have shape {np.shape(margins)}; the heat map shows one game, [n, n] with n ≥ 2")
@@ -110,12 +111,13 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
     points = {str(run): rows.sort_values(["step", "action"]) for run, rows in paths.groupby("run_id")}
     figure, axes = axes_of(laid, ax, share=False, single=(3.5, 3.6), height=1.8)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
+    apart = False
     for cell, panel in zip(axes, laid.panels, strict=True):
         mine = {run: points[run] for run in panel.runs["run_id"]}
         first = next(iter(mine.values()))
         _triangle(cell, [str(x) for x in first["label"][:3]] if "label" in first else [f"action {i}" for i in range(3)])
         for run, label, status in panel.runs[["run_id", "label", "status"]].itertuples(index=False):
-            _way(cell, _place(mine[run]["probability"]), look[label], diverged=status == "diverged")
+            apart |= _way(cell, *_path(mine[run]), look[label], diverged=status == "diverged")
         _mark(cell, "start", _place(first["probability"])[:1])
         _mark(cell, "reference", _place(first["reference"])[:1] if "reference" in first else None)
         known = first["equilibrium"].notna().all() if "equilibrium" in first else False
@@ -123,7 +125,7 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
     handles = [own.handle(plain(label)) for label, own in look.items()]
     marked = {str(line.get_gid()) for cell in axes for line in cell.get_lines()}
     handles += [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items() if name in marked]
-    legend(figure, ax, handles)
+    legend(figure, ax, handles, "dots: records too far apart to be joined" if apart else "")
     return figure
 
 
@@ -131,6 +133,13 @@ def _place(probabilities: "pd.Series[float]") -> Floats:
     """Points of the plane `[t, 2]` for rows of three probabilities; rows that are not finite are left out."""
     rows = floats(probabilities).reshape(-1, 3)
     return np.asarray(rows[np.isfinite(rows).all(axis=1)] @ _CORNERS)
+
+
+def _path(rows: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The points `[t, 2]` of a path and their steps `[t]`, without those that are not finite."""
+    steps = floats(rows["step"]).reshape(-1, 3)[:, 0]
+    finite = np.isfinite(floats(rows["probability"]).reshape(-1, 3)).all(axis=1)
+    return _place(rows["probability"]), steps[finite]
 
 
 def _proved(runs: pd.DataFrame, points: Mapping[str, pd.DataFrame]) -> Floats | None:
@@ -156,21 +165,41 @@ def _triangle(ax: Axes, names: Sequence[str]) -> None:
         ax.annotate(plain(name, 18), corner, shift, **place)
 
 
-def _way(ax: Axes, points: Floats, look: Look, *, diverged: bool) -> None:
-    """A path with an arrow head after a quarter and three quarters of its length, and a mark at its end."""
+def _way(ax: Axes, points: Floats, steps: Floats, look: Look, *, diverged: bool) -> bool:
+    """A path `[t, 2]` over its `steps` `[t]`, arrow heads at a quarter and three quarters of it, a mark at its end.
+
+    Records that are not neighbours on a known way are dots; returns whether there are any.
+    """
     if not len(points):
-        return
-    ax.plot(*points.T, color=look.colour, linestyle=look.dashes, linewidth=1.0, zorder=3)
+        return False
+    moves = np.diff(points, axis=0)
+    joined = (np.diff(steps) == 1) | _known_between(moves)
+    path = np.insert(points, np.flatnonzero(~joined) + 1, np.nan, axis=0)
+    ax.plot(*path.T, color=look.colour, linestyle=look.dashes, linewidth=1.0, zorder=3)
+    alone = ~np.concatenate([[False], joined]) | ~np.concatenate([joined, [False]])
+    ax.plot(
+        *points[alone].T, color=look.colour, linestyle="none", marker="o", markersize=1.2, markeredgewidth=0, zorder=3
+    )
     ax.plot(*points[-1:].T, color=look.colour, marker="x" if diverged else look.marker, markersize=3, zorder=4)
-    steps = np.diff(points, axis=0)
-    travelled = np.cumsum(np.hypot(*steps.T))
+    travelled = np.cumsum(np.hypot(*moves.T) * joined)
     for share in (0.25, 0.75):
         if len(travelled) and travelled[-1] > 0.05:
             i = int(np.searchsorted(travelled, share * travelled[-1]))
-            along = steps[i] / np.hypot(*steps[i])
-            middle = points[i] + steps[i] / 2
+            along = moves[i] / np.hypot(*moves[i])
+            middle = points[i] + moves[i] / 2
             arrow = {"arrowstyle": "-|>", "color": look.colour, "linewidth": 0, "mutation_scale": 9}
             ax.annotate("", middle + 0.02 * along, middle - 0.02 * along, arrowprops=arrow, zorder=3)
+    return bool(alone.any() and len(points) > 1)
+
+
+def _known_between(moves: Floats) -> NDArray[np.bool_]:
+    """Which of the `moves` `[t, 2]` between records turn by less than 60° from and to their neighbours.
+
+    Between sparse records of a policy that circles a straight line would invent a way through the middle.
+    """
+    lengths = np.hypot(*moves.T)
+    turns = (moves[1:] * moves[:-1]).sum(axis=1) >= 0.5 * lengths[1:] * lengths[:-1]
+    return np.asarray(np.concatenate([[True], turns])[: len(moves)] & np.concatenate([turns, [True]])[: len(moves)])
 
 
 def _mark(ax: Axes, name: str, point: Floats | None) -> None:

@@ -14,8 +14,11 @@ from scipy.special import log_softmax
 from nashgames.game import Game
 
 _FIRST_BETA = 1.0
-_SHRINK = 0.5
-_MAX_SOLVES = 100
+_FIRST_RATIO = 0.5
+_LAST_RATIO = 0.9999
+_EASY = 6
+_CRAWL = 1e-2
+_MAX_SOLVES = 30
 _DENSE = 1024
 _DENSE_FALLBACK = 5000
 _NEGLIGIBLE = 1e-9
@@ -49,7 +52,8 @@ def equilibrium_path(game: Game, betas: Sequence[float]) -> Iterator[Equilibrium
     """π*_β for every β of `betas`, from the largest to the smallest in one warm-started pass.
 
     Newton on F(ℓ) = ℓ − log BR_β(e^ℓ), whose Jacobian is I − (I − 1·BRᵀ) A diag(π)/β, from β = 1 (or the largest asked
-    for) by halving; a step is shortened until the Jeffreys divergence between π and BR_β(π) falls (theory §4.7).
+    for) downwards; a step is shortened until the Jeffreys divergence between π and BR_β(π) falls (theory §4.7). An
+    equilibrium that could not be reached is returned with the residual it has.
     """
     margins = np.asarray(game.margins.to_dense())
     contexts = margins if margins.ndim == 3 else margins[None]
@@ -63,36 +67,47 @@ def equilibrium_path(game: Game, betas: Sequence[float]) -> Iterator[Equilibrium
 
 
 def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]) -> Iterator[Equilibrium]:
-    log_policy, solves, current = log_reference, 0, np.inf
-    for beta in sorted(set(betas), reverse=True):
-        while current > beta:
-            current = max(beta, min(current * _SHRINK, _FIRST_BETA)) if beta < _FIRST_BETA else beta
-            log_policy, residual, count = _newton(margins, log_reference, current, log_policy)
-            solves += count
-        yield Equilibrium(beta, log_policy, residual, solves)
+    """One context's equilibria; the ratio between two β adapts to what Newton's method manages."""
+    targets = sorted(set(betas), reverse=True)
+    beta, log_policy, solves, ratio = max(targets[0], _FIRST_BETA), log_reference, 0, _FIRST_RATIO
+    found = _newton(margins, log_reference, beta, log_policy)
+    log_policy, residual, solves = found.log_policy, found.residual, found.solves
+    for target in targets:
+        while beta > target:
+            trial = max(target, beta * ratio)
+            found = _newton(margins, log_reference, trial, log_policy)
+            solves += found.solves
+            if found.converged or ratio > _LAST_RATIO:
+                beta, log_policy, residual = trial, found.log_policy, found.residual
+                ratio = max(ratio**2, _FIRST_RATIO) if found.solves <= _EASY else ratio
+            else:
+                ratio = np.sqrt(ratio)
+        yield Equilibrium(target, log_policy, residual, solves)
 
 
-def _newton(
-    margins: np.ndarray, log_reference: np.ndarray, beta: float, log_policy: np.ndarray
-) -> tuple[np.ndarray, float, int]:
+def _newton(margins: np.ndarray, log_reference: np.ndarray, beta: float, log_policy: np.ndarray) -> Equilibrium:
+    """Newton's method at one β from `log_policy`; given up where it has to crawl or does not end."""
     log_response, divergence = _response(margins, log_reference, beta, log_policy)
     tolerance = _tolerance(beta, len(log_policy))
-    for solves in range(_MAX_SOLVES):
-        residual = log_policy - log_response
-        if np.max(np.abs(residual)) <= tolerance:
-            return log_policy, float(np.max(np.abs(residual))), solves
-        direction = _direction(margins, beta, log_policy, log_response, residual)
+    for solves in range(_MAX_SOLVES + 1):
+        gap = log_policy - log_response
+        residual = float(np.max(np.abs(gap)))
+        if residual <= tolerance or solves == _MAX_SOLVES:
+            break
+        direction = _direction(margins, beta, log_policy, log_response, gap)
         length = 1.0
         while True:
             trial = log_softmax(log_policy + length * direction)
             log_response, reached = _response(margins, log_reference, beta, trial)
             # Once the divergence is at rounding only actions of negligible probability move: F is linear there, so a
             # full step is exact however the divergence rounds.
-            if reached <= (1 - 0.1 * length) * divergence or reached < tolerance**2 or length < 1e-3:
+            if reached <= (1 - 0.1 * length) * divergence or reached < tolerance**2:
                 break
             length /= 2
+            if length < _CRAWL:
+                return Equilibrium(beta, log_policy, residual, solves + 1)
         log_policy, divergence = trial, reached
-    return log_policy, float(np.max(np.abs(log_policy - log_response))), _MAX_SOLVES
+    return Equilibrium(beta, log_policy, residual, solves)
 
 
 def _direction(

@@ -56,6 +56,8 @@ def not_a_number(name: str, row: int, column: str, cell: str) -> NashGamesError:
 class CsvSheet:
     """A comma-separated file; `first` is its first row, which may or may not be a header.
 
+    `words` are the positions where the second row holds text.
+
     Raises NashGamesError when the file has no row, its first line is no CSV, or it will not fit in memory.
     """
 
@@ -67,6 +69,9 @@ class CsvSheet:
         head, self._skip = self._head()
         self.first = head[0]
         self._lone = len(head) == 1
+        self.words = [
+            at for at, cell in enumerate(head[-1]) if at < len(self.first) and not self._lone and not is_number(cell)
+        ]
         cell = max(2.0, self._line / len(self.first))
         cells = path.stat().st_size / cell
         check_memory(int(2 * 8 * cells) + path.stat().st_size, f"'{name}' ({size_text(path.stat().st_size)})")
@@ -116,10 +121,10 @@ class CsvSheet:
             )
             texts = [_text(table.column(i)) for i in range(len(text))]
         except pa.ArrowException as error:
-            raise self._explain(set(text), header, error) from None
+            raise self._explain(set(numbers), header, error) from None
         return texts, _array(table, range(len(text), table.num_columns))
 
-    def _explain(self, text: set[int], header: bool, error: Exception) -> NashGamesError:
+    def _explain(self, numbers: set[int], header: bool, error: Exception) -> NashGamesError:
         """The sentence for a file that could not be read: its first row or cell at fault."""
         width = len(self.first)
         with refusing(self.name), self.path.open(encoding="utf-8-sig", newline="") as file:
@@ -127,7 +132,7 @@ class CsvSheet:
                 if len(cells) != width:
                     return NashGamesError(f"'{self.name}': row {row} has {len(cells)} cells, the first row has {width}")
                 for position, cell in enumerate(cells):
-                    if position not in text and not (header and row == 1) and not is_number(cell):
+                    if position in numbers and not (header and row == 1) and not is_number(cell):
                         what = f"column '{self.first[position]}'" if header else f"column {position + 1}"
                         return not_a_number(self.name, row, what, cell)
         return NashGamesError(f"'{self.name}' cannot be read as CSV: {str(error).splitlines()[0]}")
@@ -135,7 +140,7 @@ class CsvSheet:
 
 class ParquetSheet:
     """A Parquet file; `first` holds its column names and `index` is the column of row labels, if any:
-    the index that pandas stored, or a first column of text.
+    the index that pandas stored, or a first column of text. `words` are the positions of columns of text.
 
     Raises NashGamesError when it is no Parquet file or will not fit in memory, going by its footer.
     """
@@ -157,8 +162,9 @@ class ParquetSheet:
         check_memory(unpacked, f"'{name}' ({metadata.num_rows:,} rows of {len(self.first):,} columns)")
         if not metadata.num_rows or not self.first:
             raise NashGamesError(f"'{name}' is empty ({metadata.num_rows} rows); it should hold a table")
-        words = 0 if _is_text(self._kinds[0]) else None
-        self.index = next((position for position, column in enumerate(self.first) if column in indices), words)
+        self.words = [position for position, kind in enumerate(self._kinds) if _is_text(kind)]
+        stored_index = [position for position, column in enumerate(self.first) if column in indices]
+        self.index = next(iter([*stored_index, *(word for word in self.words if word == 0)]), None)
 
     @property
     def unit(self) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from nashgames import margins
 from nashgames.comparisons import Comparisons, read
 from nashgames.errors import unknown
-from nashgames.files import fingerprint
+from nashgames.files import check_memory, fingerprint
 from nashgames.selection import Parameter, parameters_of
 
 _ROUNDS = ("all", "1", "2", "3", "4")
@@ -65,6 +65,7 @@ def castles(
             difference += np.int8(castle + 1) * ((ours > theirs).view(np.int8) - (ours < theirs).view(np.int8))
         return np.sign(difference) / 2 if score == "win" else difference / 110
 
+    check_memory(len(soldiers) ** 2 * np.dtype(dtype).itemsize, f"castles with {len(soldiers):,} actions")
     out = margins.empty((len(soldiers), len(soldiers)), dtype)
     margins.fill_skew(out, block)
     labels = tuple("-".join(map(str, row)) for row in soldiers.tolist())

@@ -218,13 +218,10 @@ class Results:
         # A run that is done again leaves runs first: no crash can pair its old row with its new curve.
         if self._redone:
             self._write_table("runs", _select(self._tables["runs"], self._on_disk - self._redone))
-            self._on_disk -= self._redone
-            self._redone = set()
         for name, table in self._tables.items():
             if name != "paths" or table.num_rows or self._path("paths").exists():
                 self._write_table(name, table)
-        self._on_disk = self.finished
-        self._changed = False
+        self._on_disk, self._redone, self._changed = self.finished, set(), False
 
     def _write_table(self, name: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()

@@ -55,8 +55,8 @@ def load(selection: str | os.PathLike[str], *, dtype: Any = np.float64) -> Game:
         given = bind("table", chosen, PARAMETERS)
         found = read(chosen.name, locate(chosen.name), given, dtype)
     else:
-        raise unknown("table", chosen.name, TABLES)
-    described = Description(chosen.name, given, found.labels, None, found.fingerprint, found.notes)
+        raise unknown("table", chosen.name, [*TABLES, f"a path ending in {', '.join(SUFFIXES)}"])
+    described = Description(chosen.name, given, labels=found.labels, fingerprint=found.fingerprint, notes=found.notes)
     return make_game(found.margins, description=described)
 
 

@@ -70,13 +70,23 @@ def frame(*rows):
 
 
 def unreached(**changes):
-    return row(**({"label": "online-ipo", "queries_to_tolerance": None, "suboptimality": 3e-4, "status": "budget"} | changes))
+    return row(
+        **({"label": "online-ipo", "queries_to_tolerance": None, "suboptimality": 3e-4, "status": "budget"} | changes)
+    )
 
 
 def many(betas=(1.0, 0.1), sizes=(10, 100), seeds=30):
     return frame(
         *(
-            row(run_id=f"{b}-{n}-{s}-{name}", label=name, selection=name, beta=b, n=n, seed=s, queries_to_tolerance=q + s)
+            row(
+                run_id=f"{b}-{n}-{s}-{name}",
+                label=name,
+                selection=name,
+                beta=b,
+                n=n,
+                seed=s,
+                queries_to_tolerance=q + s,
+            )
             for b in betas
             for n in sizes
             for s in range(seeds)
@@ -140,7 +150,11 @@ def test_numbers_are_said_as_a_person_reads_them(said, expected):
     [
         ({"eta": 0.1}, "theory", "η = 0.1 = 2β, theory"),
         ({"eta": 0.2}, "given", "η = 0.2, given"),
-        ({"eta": 0.1, "inner": 20, "kappa": 1.0, "step": 2.0957}, "theory", "η = 0.1 = 2β, 20 inner, step 2.096, theory"),
+        (
+            {"eta": 0.1, "inner": 20, "kappa": 1.0, "step": 2.0957},
+            "theory",
+            "η = 0.1 = 2β, 20 inner, step 2.096, theory",
+        ),
         ({"eta": 0.05, "inner": 1, "kappa": 0.1, "step": 4.0}, "given", "η = 0.05, 1 inner, κ = 0.1, step 4, given"),
         ({"step": 0.36}, "given", "step 0.36, given"),
     ],
@@ -150,7 +164,12 @@ def test_the_step_says_where_it_comes_from(hyperparameters, source, expected):
 
 
 def test_the_table_is_sorted_by_queries_and_shows_a_dash_for_what_was_not_reached():
-    rows = [unreached(), row(label="nash-prox", queries_to_tolerance=1912), row(), unreached(label="best", suboptimality=1e-9)]
+    rows = [
+        unreached(),
+        row(label="nash-prox", queries_to_tolerance=1912),
+        row(),
+        unreached(label="best", suboptimality=1e-9),
+    ]
     sheet = summary.runs_table(frame(*rows))
     assert sheet.headings == ("solver", "step", "queries to 1e-10", "suboptimality", "KL to equilibrium", "status")
     assert [line[0] for line in sheet.rows] == ["nash-mp", "nash-prox", "best", "online-ipo"]
@@ -213,8 +232,21 @@ def policy(run_id, labels, probabilities):
 def test_the_mixture_names_the_most_played_actions_of_the_best_run():
     labels = [f"deck {i}" for i in range(12)]
     probabilities = np.array([0.02, 0.3, 0.2, *[0.06] * 8, 0.0])
-    runs = frame(row(run_id="a", suboptimality=1e-3), row(run_id="b", label="nash-prox"), row(run_id="c", beta=1.0, suboptimality=0.0))
-    policies = pd.concat([policy(i, labels, p) for i, p in (("a", probabilities[::-1] + 1e-300), ("b", probabilities + 1e-300), ("c", probabilities + 1e-300))])
+    runs = frame(
+        row(run_id="a", suboptimality=1e-3),
+        row(run_id="b", label="nash-prox"),
+        row(run_id="c", beta=1.0, suboptimality=0.0),
+    )
+    policies = pd.concat(
+        [
+            policy(i, labels, p)
+            for i, p in (
+                ("a", probabilities[::-1] + 1e-300),
+                ("b", probabilities + 1e-300),
+                ("c", probabilities + 1e-300),
+            )
+        ]
+    )
     (sheet,) = summary.mixtures(runs, policies)
     assert sheet.rows[0] == ("1", "deck 1", "30.00 %")
     assert sheet.rows[1] == ("2", "deck 2", "20.00 %")
@@ -240,8 +272,12 @@ def test_the_data_is_strict_json_with_null_for_what_was_not_measured():
 
 def test_the_header_says_what_is_played():
     single = Experiment(game="castles", beta=0.01, dtype="float32")
-    assert words.header(single, 3996) == "castles · 3 996 actions · β 0.01 · uniform reference · seed 0 · float32 on cpu"
-    grid = Experiment(game=["disc", "melo"], actions=[10, 1000], beta=[1, 0.1], seeds=20, reference=["uniform", "random"])
+    assert (
+        words.header(single, 3996) == "castles · 3 996 actions · β 0.01 · uniform reference · seed 0 · float32 on cpu"
+    )
+    grid = Experiment(
+        game=["disc", "melo"], actions=[10, 1000], beta=[1, 0.1], seeds=20, reference=["uniform", "random"]
+    )
     assert words.header(grid) == (
         "2 games · 10, 1 000 actions · β 1, 0.1 · references uniform, random · seeds 0–19 · float64 on cpu"
     )
@@ -249,7 +285,11 @@ def test_the_header_says_what_is_played():
 
 def facts(winner=None, sampled=False):
     return SimpleNamespace(
-        actions=100, condorcet_winner_label=winner, cyclic_triples=0.24, cyclic_triples_sampled=sampled, cyclic_energy=0.97
+        actions=100,
+        condorcet_winner_label=winner,
+        cyclic_triples=0.24,
+        cyclic_triples_sampled=sampled,
+        cyclic_energy=0.97,
     )
 
 
@@ -282,8 +322,8 @@ def test_progress_is_one_live_line_a_batch_on_standard_error(terminal):
     out, err = terminal()
     screen = play()
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err.getvalue())
-    assert "1/2  nash-mp · random-logits · 100 actions" in shown
-    assert "2 of 3 runs  1 240 of 5 000 queries  3.2e-07  at most 1 min 05 s left" in shown
+    assert "1/2  nash-mp · random-logits · 100 actions · 3 runs" in shown
+    assert "1 240 of 5 000 queries  3.2e-07  ≤ 1 min 05 s" in shown
     assert "exact equilibrium at β 0.05" in shown
     assert "2/2  nash-prox" in shown
     assert "two rows were merged" in shown
@@ -372,7 +412,11 @@ def test_a_complaint_is_one_line(capsys):
 @pytest.mark.parametrize(
     ("sentence", "keys", "expected"),
     [
-        ("beta is '0'; accepted: a finite number above 0", ["beta"], "--beta is '0'; accepted: a finite number above 0"),
+        (
+            "beta is '0'; accepted: a finite number above 0",
+            ["beta"],
+            "--beta is '0'; accepted: a finite number above 0",
+        ),
         ("unknown dtype 'dtype'. Accepted: float32", ["dtype"], "unknown --dtype 'dtype'. Accepted: float32"),
         ("record_every is 0; accepted", ["record_every"], "--record-every is 0; accepted"),
         ("beta is 0; accepted", ["seed"], "beta is 0; accepted"),

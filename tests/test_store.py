@@ -203,6 +203,18 @@ def test_flush_touches_only_what_is_new(directory):
         assert {name for name, stamp in stamps().items() if before[name] != stamp} == {"manifest.json"}
 
 
+def test_what_was_done_again_is_forgotten_once_written(directory, monkeypatch):
+    fill(directory, "aaa")
+    with Results.open(directory) as results:
+        results.add(**rows("aaa", 0.75))
+        results.flush()
+        results.add(**rows("bbb"))
+        disk = Disk(monkeypatch, 0, None)
+        results.flush()
+    assert disk.events.count("replace runs.parquet") == 1
+    assert contents(Results.read(directory)) == {"aaa": 0.75, "bbb": 0.25}
+
+
 def test_the_same_rows_make_the_same_bytes(tmp_path):
     fill(tmp_path / "a", "aaa", "bbb")
     fill(tmp_path / "b", "aaa", "bbb")
@@ -573,15 +585,31 @@ def test_a_truncated_table_is_told(directory):
             Results.read(directory)
 
 
-def test_a_flipped_bit_in_the_numbers_is_told(directory):
+def test_a_flipped_bit_never_changes_a_number_unseen(directory):
     fill(directory, "aaa")
     path = directory / "curves.parquet"
-    data = bytearray(path.read_bytes())
+    data = path.read_bytes()
+    before = Results.read(directory).curves
     column = pq.read_metadata(path).row_group(0).column(CURVE_COLUMNS.index("suboptimality"))
     start = column.dictionary_page_offset or column.data_page_offset
-    data[start + column.total_compressed_size - 1] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(NashGamesError, match=r"curves\.parquet' is damaged or not Parquet"):
+    told = 0
+    for place in range(start, start + column.total_compressed_size):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+        try:
+            pd.testing.assert_frame_equal(Results.read(directory).curves, before)
+        except NashGamesError as sentence:
+            assert "curves.parquet' is damaged or not Parquet" in str(sentence)
+            told += 1
+    assert told > column.total_compressed_size / 2
+
+
+def test_text_that_is_no_text_is_told(directory):
+    fill(directory, "aaa")
+    table = pq.read_table(directory / "runs.parquet")
+    place = table.column_names.index("game")
+    bad = pa.array([b"\xff"]).view(pa.string())
+    pq.write_table(table.set_column(place, table.schema.field("game"), bad), directory / "runs.parquet")
+    with pytest.raises(NashGamesError, match=r"runs\.parquet' is damaged or not Parquet"):
         Results.read(directory)
 
 

@@ -1,0 +1,616 @@
+"""The installed command, from its arguments to its streams, files and exit codes."""
+
+import errno
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import jax
+import pytest
+from typer.testing import CliRunner
+
+from nashgames import batch, runner
+from nashgames.cli import backend, failures
+from nashgames.errors import NashGamesError
+from nashgames.store import Results
+
+(_SCRIPT,) = entry_points(group="console_scripts", name="nashgames")
+APP = _SCRIPT.load()
+PROGRAM = Path(sysconfig.get_path("scripts")) / "nashgames"
+
+TINY = ["--queries", "60", "--records", "4", "--no-plot"]
+RUN = ["run", "random-logits", "-n", "4", "-s", "nash-mp", *TINY]
+SWEEP = ["sweep", "-g", "random-logits", "-n", "4", "-s", "nash-mp", "--beta", "0.1", *TINY]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("NO_COLOR", "FORCE_COLOR", "NASHGAMES_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def call(*arguments):
+    return CliRunner().invoke(APP, [str(argument) for argument in arguments])
+
+
+def without(arguments, name, values=1):
+    """A command line without one of its options."""
+    start = arguments.index(name)
+    return [*arguments[:start], *arguments[start + 1 + values :]]
+
+
+def data(*arguments):
+    result = call(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def manifest(answer):
+    return json.loads((Path(answer["directory"]) / "manifest.json").read_text())
+
+
+def process(*arguments, **settings):
+    environment = os.environ | {"NASHGAMES_CACHE": "off", "JAX_PLATFORMS": "cpu"} | settings.pop("env", {})
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=120, env=environment, **settings)
+
+
+def complaint(result):
+    """The one sentence of a refused command."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["sweep"], ["plot"], ["list"], ["show"]])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_command_has_help(command, flag):
+    result = call(*command, flag)
+    assert result.exit_code == 0
+    assert f"Usage: nashgames {' '.join(command)}".strip() in result.stdout
+    assert not list(Path().iterdir())
+
+
+def test_without_a_command_the_help_is_shown():
+    assert "sweep" in call().stdout
+
+
+def test_the_version_is_the_packages():
+    assert re.fullmatch(r"nashgames \d+\.\d+\.\d+\S*\n", call("--version").stdout)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["run", "--beta", "x"], ["rnu"]])
+def test_help_and_mistakes_import_nothing_heavy(arguments):
+    code = (
+        "import sys; from importlib.metadata import entry_points\n"
+        "try: [e] = entry_points(group='console_scripts', name='nashgames'); e.load()(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('jax', 'jaxlib', 'numpy', 'pandas', 'matplotlib', 'scipy', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_run_writes_and_shows_everything():
+    result = call("run", "circulant", "--queries", "60", "--tolerance", "1e-3")
+    assert result.exit_code == 0, result.stderr
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert lines[0] == "circulant · 3 actions · β 0.05 · uniform reference · seed 0 · float64 on cpu"
+    assert lines[1] == "no Condorcet winner · 100 % of triples are cycles · cyclic share of the energy 100 %"
+    assert lines[3] == "solver step queries to 0.001 suboptimality KL to equilibrium status"
+    assert lines[4].startswith("mirror-descent step")
+    assert "nash-mp η = 0.1 = 2β, theory 0 0 0 converged" in lines
+    (directory,) = Path("results/runs").iterdir()
+    assert re.fullmatch(r"circulant-[0-9a-f]{4}", directory.name)
+    assert f"curves {directory}/curves.parquet (4 runs, 4 points)" in lines
+    assert f"figure {directory}/convergence.png" in lines
+    assert f"plot nashgames plot {directory}" in lines
+    assert lines[-1] == "next nashgames sweep --game circulant --beta 1,0.1,0.01"
+    names = {path.name for path in directory.iterdir()}
+    assert names >= {"manifest.json", "runs.parquet", "curves.parquet", "policies.parquet", "convergence.png"}
+    figures = json.loads((directory / "manifest.json").read_text())["figures"]
+    assert set(figures) == {name for name in names if name.endswith((".png", ".svg"))}
+
+
+def test_run_without_arguments_is_the_default_game(monkeypatch):
+    asked = []
+    monkeypatch.setattr(runner, "execute", lambda experiment, *rest, **more: asked.append(experiment) or iter(()))
+    call("run")
+    (experiment,) = asked
+    assert experiment.to_dict() == {
+        "game": ["random-logits"],
+        "solver": ["nash-mp", "nash-prox", "mirror-descent", "online-ipo"],
+        "beta": [0.05],
+        "actions": [100],
+        "reference": ["uniform"],
+        "seed": 0,
+        "seeds": 1,
+        "queries": 5000,
+        "tolerance": 1e-10,
+        "records": 200,
+        "dtype": "float64",
+        "device": "cpu",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "row", "experiment"),
+    [
+        ([], {"actions": 4, "beta": 0.05, "seed": 0, "reference": "uniform", "dtype": "float64"}, {"queries": 60}),
+        (["--beta", "0.2"], {"beta": 0.2, "hyperparameters": {"eta": 0.4}}, {"beta": [0.2]}),
+        (["-n", "5"], {"actions": 5}, {"actions": [5]}),
+        (["--actions", "6"], {"actions": 6}, {"actions": [6]}),
+        (["--seed", "3"], {"seed": 3}, {"seed": 3}),
+        (["--reference", "tilted[span=1]"], {"reference": "tilted[span=1]"}, {"reference": ["tilted[span=1]"]}),
+        (["--queries", "20"], {"budget": 20, "queries": 20, "status": "budget"}, {"queries": 20}),
+        (["--tolerance", "0.5"], {"tolerance": 0.5, "status": "converged", "queries": 0}, {"tolerance": 0.5}),
+        (["--dtype", "float32"], {"dtype": "float32"}, {"dtype": "float32"}),
+        (["--device", "cpu"], {"device": "cpu"}, {"device": "cpu"}),
+        (["-s", "nash-mp[eta=0.07]"], {"hyperparameters": {"eta": 0.07}}, {"solver": ["nash-mp", "nash-mp[eta=0.07]"]}),
+    ],
+)
+def test_every_option_of_run_is_in_the_rows_and_the_manifest(options, row, experiment):
+    command = RUN
+    if options and options[0] in ("-n", "--actions", "--queries"):
+        command = without(RUN, "--queries" if options[0] == "--queries" else "-n")
+    answer = data(*command, *options)
+    last = answer["runs"][-1]
+    assert {key: last[key] for key in row} == row
+    written = manifest(answer)
+    assert {key: written["experiment"][key] for key in experiment} == experiment
+    assert written["environment"]["command"].startswith("nashgames run random-logits")
+
+
+def test_a_random_reference_and_a_seed_change_the_numbers():
+    found = [
+        data(*RUN, *extra)["runs"][0]["suboptimality"] for extra in ([], ["--seed", "1"], ["--reference", "random"])
+    ]
+    assert len(set(found)) == 3
+
+
+def test_seeds_are_runs():
+    assert [run["seed"] for run in data(*RUN, "--seed", "5", "--seeds", "3")["runs"]] == [5, 6, 7]
+
+
+@pytest.mark.parametrize(("options", "points"), [(["--record-every", "10"], 4), (["--record-every", "15"], 3)])
+def test_points_are_recorded_every_so_many_steps(options, points):
+    answer = data(*without(RUN, "--records"), "--tolerance", "0", *options)
+    curves = Results.read(answer["directory"]).curves
+    assert len(curves) == points
+    assert manifest(answer)["experiment"]["record_every"] == int(options[1])
+
+
+def test_records_are_the_points_of_a_curve():
+    few, many = ("--records", "2"), ("--records", "6")
+    base = [*without(RUN, "--records"), "--tolerance", "0"]
+    points = [len(Results.read(data(*base, *n)["directory"]).curves) for n in (few, many)]
+    assert points[0] < points[1]
+
+
+def test_solvers_are_repeated_or_separated_by_commas_outside_brackets():
+    answer = data(*RUN, "-s", "nash-prox[eta=0.1,inner=2],average[nash-mp]", "--solver", "mirror-descent")
+    assert [run["solver"] for run in answer["runs"]] == ["nash-mp", "nash-prox", "average[nash-mp]", "mirror-descent"]
+
+
+def test_out_is_the_directory():
+    answer = data(*RUN, "--out", "mine/here")
+    assert answer["directory"] == "mine/here"
+    assert len(Results.read("mine/here").runs) == 1
+
+
+def test_the_data_alone_is_on_standard_output_and_has_the_promised_keys():
+    answer = data(*RUN)
+    assert set(answer) == {"directory", "reused", "runs"}
+    (run,) = answer["runs"]
+    promised = "id solver hyperparameters game actions beta seed reference status queries queries_to_tolerance"
+    promised += " suboptimality duality_gap kl_to_equilibrium"
+    assert set(promised.split()) <= set(run)
+    assert run["queries_to_tolerance"] is None
+    assert run["duality_gap"] == 2 * run["suboptimality"]
+
+
+def test_quiet_prints_the_directory_alone():
+    result = call(*RUN, "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    (line,) = result.stdout.splitlines()
+    assert len(Results.read(line).runs) == 1
+    assert call(*RUN, "-q").stdout == result.stdout
+
+
+def test_finished_runs_are_reused_and_force_redoes_them():
+    assert data(*RUN, "--out", "kept")["reused"] == 0
+    assert data(*RUN, "--out", "kept")["reused"] == 1
+    shown = call(*RUN, "-s", "mirror-descent", "--out", "kept").stdout
+    assert "1 of 2 runs was finished before and reused; --force redoes them" in shown
+    assert "2 of 2 runs were finished before and reused" in call(*RUN, "-s", "mirror-descent", "--out", "kept").stdout
+    assert data(*RUN, "--out", "kept", "--force")["reused"] == 0
+
+
+def test_no_plot_draws_nothing_and_without_it_a_figure_is_there():
+    call(*without(RUN, "--no-plot", values=0), "--out", "drawn")
+    call(*RUN, "--out", "bare")
+    assert list(Path("drawn").glob("*.png")) and list(Path("drawn").glob("*.svg"))
+    assert not list(Path("bare").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("options", "column", "values"),
+    [
+        (["--beta", "0.5,0.1"], "beta", [0.5, 0.1]),
+        (["--beta", "0.5", "--beta", "0.1"], "beta", [0.1, 0.5, 0.1]),
+        (["-n", "5,6"], "actions", [4, 5, 6]),
+        (["-g", "disc[strength=2,planes=1]"], "game", ["random-logits", "disc[strength=2,planes=1]"]),
+        (["-s", "mirror-descent"], "solver", ["nash-mp", "mirror-descent"]),
+        (["--reference", "uniform,tilted"], "reference", ["uniform", "tilted"]),
+    ],
+)
+def test_sweep_takes_several_values_of_everything(options, column, values):
+    found = dict.fromkeys(run[column] for run in data(*SWEEP, *options)["runs"])
+    assert set(found) == set(values)
+
+
+def test_sweep_reads_a_file_and_options_replace_what_it_says():
+    Path("figure.toml").write_text(
+        'name = "figure"\ngame = "random-logits"\nactions = [4, 5]\nbeta = [1.0, 0.1]\nsolver = "nash-mp"\n'
+        "queries = 40\nrecord_every = 10\n"
+    )
+    answer = data("sweep", "figure.toml", "--no-plot")
+    assert answer["directory"] == "results/runs/figure"
+    assert [(run["actions"], run["beta"]) for run in answer["runs"]] == [(4, 1.0), (4, 0.1), (5, 1.0), (5, 0.1)]
+    again = data("sweep", "figure.toml", "--no-plot", "--beta", "0.1,0.2")
+    assert (again["reused"], len(again["runs"])) == (2, 4)
+    assert manifest(data("sweep", "figure.toml", "--no-plot", "--records", "3"))["experiment"]["records"] == 3
+
+
+def planned(*arguments, monkeypatch):
+    """The experiment that a command would run."""
+    asked = []
+    monkeypatch.setattr(runner, "execute", lambda experiment, *rest, **more: asked.append(experiment) or iter(()))
+    result = call(*arguments)
+    assert asked, result.stderr
+    return asked[0]
+
+
+def test_sweep_without_arguments_is_the_default_preset(monkeypatch):
+    experiment = planned("sweep", monkeypatch=monkeypatch)
+    assert experiment.name == "default"
+    assert (experiment.beta, experiment.actions) == ((1.0, 0.1, 0.01), (10, 100, 1000))
+
+
+def test_sweep_of_a_game_takes_the_default_grid_but_not_its_sizes(monkeypatch):
+    experiment = planned("sweep", "--game", "castles", monkeypatch=monkeypatch)
+    assert (experiment.name, experiment.game, experiment.actions) == (None, ("castles",), ())
+    assert experiment.beta == (1.0, 0.1, 0.01)
+
+
+def test_sweep_takes_a_preset_by_name(monkeypatch):
+    experiment = planned("sweep", "instability", "--seeds", "2", monkeypatch=monkeypatch)
+    assert (experiment.name, experiment.seeds, experiment.beta) == ("instability", 2, (0.005,))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rnu"], "unknown command 'rnu'; did you mean 'run'? Accepted: run, sweep, plot, list, show"),
+        (["run", "--tolerence", "1"], "'--tolerence'; did you mean '--tolerance'? Accepted: --solver, --beta"),
+        (["run", "-x"], "unknown option of 'nashgames run' '-x'. Accepted: --solver"),
+        (["--verison"], "did you mean '--version'?"),
+        (["run", "--beta"], "--beta needs a value; accepted: a number above 0"),
+        (["run", "-n"], "-n needs a value; accepted: a whole number of at least 2"),
+        (["run", "--record-every"], "--record-every needs a value; accepted: a whole number"),
+        (["run", "--quiet=3"], "--quiet takes no value"),
+        (["run", "nope"], "unknown game 'nope'. Accepted: bradley-terry"),
+        (["run", "castels"], "did you mean 'castles'?"),
+        (["run", "disc", "melo"], "no place for 'melo'; several games are for: nashgames sweep --game"),
+        (["run", "disc,melo"], "several are for: nashgames sweep --game disc,melo"),
+        (["run", "disc[strenth=2]"], "did you mean 'strength'?"),
+        (["run", "disc[strength=two]"], "disc[strength] is 'two'; accepted: a number"),
+        (["run", "missing.csv"], "'missing.csv'"),
+        (["run", "figure.toml"], "nashgames sweep figure.toml"),
+        (["run", "--beta", "x"], "--beta is 'x'; accepted: a finite number above 0"),
+        (["run", "--beta", "0"], "--beta is '0'; accepted: a finite number above 0"),
+        (["run", "--beta", ""], "--beta is empty; accepted: a number above 0"),
+        (["run", "--beta", "1,0.1"], "--beta has 2 values (1,0.1) and run plays one; several are for: nashgames sweep"),
+        (["run", "-n", "10,20"], "--actions has 2 values (10,20) and run plays one"),
+        (["run", "--reference", "uniform,random"], "--reference has 2 values"),
+        (["run", "-n", "1"], "--actions is '1'; accepted: an integer of at least 2"),
+        (["run", "castles", "-n", "5"], "--actions is 5, but castles has a size of its own"),
+        (["run", "-s", "nash-pm"], "unknown --solver 'nash-pm'; did you mean 'nash-mp'? Accepted: nash-mp"),
+        (["run", "-s", "nash-mp[et=1]"], "did you mean 'eta'?"),
+        (["run", "-s", "nash-mp[eta=1"], "unbalanced brackets"),
+        (["run", "-s", "average"], "average[SOLVER]"),
+        (["run", "--reference", "unifrom"], "did you mean 'uniform'?"),
+        (["run", "--seed", "-1"], "--seed is '-1'; accepted: an integer of at least 0"),
+        (["run", "--seeds", "0"], "--seeds is '0'; accepted: an integer of at least 1"),
+        (["run", "--queries", "0"], "--queries is '0'; accepted: an integer of at least 1"),
+        (["run", "--queries", "1"], "--queries is 1, but one step of nash-mp costs 2"),
+        (["run", "--tolerance", "-1"], "--tolerance is '-1'; accepted: a finite number of at least 0"),
+        (["run", "--records", "0"], "--records is '0'; accepted: an integer of at least 1"),
+        (["run", "--record-every", "0.5"], "--record-every is '0.5'; accepted: an integer of at least 1"),
+        (["run", "--records", "5", "--record-every", "5"], "--records and --record-every are both given"),
+        (
+            ["run", "--dtype", "float16"],
+            "unknown --dtype 'float16'; did you mean 'float64'? Accepted: float32, float64",
+        ),
+        (["run", "--device", "tpu"], "unknown --device 'tpu'; did you mean 'gpu'? Accepted: cpu, gpu"),
+        (["run", "--out", ""], "--out is ''; accepted: a directory"),
+        (["run", "--out", "file"], "--out is 'file'; accepted: a directory"),
+        (["run", "--out", "file/below"], "'file/below' cannot be made, 'file' is a file"),
+        (["run", "--out", "taken"], "'taken' holds files that are not results"),
+        (["sweep", "defualt"], "unknown preset 'defualt'; did you mean 'default'?"),
+        (["sweep", "castles"], "'castles' is a game, not an experiment; write: nashgames sweep --game castles"),
+        (["sweep", "missing.toml"], "cannot read the experiment 'missing.toml'"),
+        (["sweep", "folder/missing"], "there is no experiment file 'folder/missing'; give a TOML file or one of:"),
+        (["sweep", "wrong.toml"], "'wrong.toml': unknown experiment key 'solvers'; did you mean 'solver'?"),
+        (["sweep", "--game", "disc", "--beta", "0.1,none"], "--beta is 'none'; accepted: a finite number above 0"),
+        (["plot"], "'nashgames plot' needs DIRECTORY"),
+        (["plot", "nothing-here"], "'nothing-here' holds no results"),
+        (
+            ["plot", "x", "--y", "suboptimalty"],
+            "did you mean 'suboptimality'? Accepted: suboptimality, kl_to_equilibrium",
+        ),
+        (["plot", "x", "--format", "gif"], "unknown value of --format 'gif'. Accepted: png, svg, pdf"),
+        (["list", "gamez"], "did you mean 'games'? Accepted: games, solvers, references, presets"),
+        (["show"], "'nashgames show' needs GAME"),
+        (["show", "dics"], "did you mean 'disc'?"),
+        (["show", "disc", "-n", "x"], "--actions is 'x'; accepted: an integer of at least 2"),
+        (["show", "castles", "-n", "5"], "--actions is 5, but castles has a size of its own"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_what_is_accepted(arguments, said):
+    Path("file").write_text("")
+    Path("taken").mkdir()
+    Path("taken/other").write_text("")
+    Path("wrong.toml").write_text('solvers = "nash-mp"\n')
+    assert said in complaint(call(*arguments))
+    assert not Path("results").exists()
+
+
+def test_a_gpu_that_is_not_there_is_refused():
+    if jax.default_backend() != "cpu":
+        pytest.skip("there is an accelerator here")
+    assert complaint(call(*RUN, "--device", "gpu")).startswith("--device is 'gpu', but JAX sees no such device here")
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "code"),
+    [
+        (NashGamesError("beta is 0"), "beta is 0", 2),
+        (PermissionError(errno.EACCES, "Permission denied", "figs"), "cannot use 'figs': Permission denied", 2),
+        (OSError(errno.ENOSPC, "No space left on device", "runs.parquet"), "cannot write 'runs.parquet': No space", 1),
+        (MemoryError(), "not enough memory", 1),
+        (
+            ZeroDivisionError("division\nby zero"),
+            "unexpected ZeroDivisionError: division by zero; this is a mistake",
+            1,
+        ),
+    ],
+)
+def test_any_error_has_a_sentence_and_a_code(error, said, code):
+    sentence, found = failures.explain(error)
+    assert said in sentence
+    assert found == code
+
+
+def broken(*_, **__):
+    raise ZeroDivisionError("boom")
+    yield
+
+
+def test_an_unexpected_error_is_a_sentence_unless_debugging(monkeypatch):
+    monkeypatch.setattr(runner, "execute", broken)
+    result = call(*RUN)
+    assert result.exit_code == 1
+    assert "unexpected ZeroDivisionError: boom" in result.stderr
+    assert "NASHGAMES_DEBUG=1" in result.stderr
+    assert "Traceback" not in result.output
+    monkeypatch.setenv("NASHGAMES_DEBUG", "1")
+    assert isinstance(call(*RUN).exception, ZeroDivisionError)
+
+
+def test_a_failed_run_is_exit_code_1_and_the_others_are_kept(monkeypatch):
+    advance = batch.Batch.advance
+
+    def fail(self):
+        if self.solver.name == "mirror-descent":
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        advance(self)
+
+    monkeypatch.setattr(batch.Batch, "advance", fail)
+    result = call(*RUN, "-s", "mirror-descent", "--out", "half")
+    assert result.exit_code == 1
+    assert "mirror-descent" in result.stderr
+    assert "1 of 2 runs failed; the others are kept" in result.stderr
+    assert list(Results.read("half").runs["solver"]) == ["nash-mp"]
+
+
+def test_a_diverged_run_is_a_result():
+    answer = data(*RUN, "-s", "mirror-descent[step=1e300]")
+    diverged = answer["runs"][-1]
+    assert diverged["status"] == "diverged"
+    assert diverged["diverged_step"] >= 1
+    assert "diverged" in call(*RUN, "-s", "mirror-descent[step=1e300]").stdout
+
+
+def test_the_mixture_of_a_game_with_names_is_ranked():
+    Path("wins.csv").write_text(",rock,paper,scissors\nrock,0.5,0.2,0.9\npaper,0.8,0.5,0.3\nscissors,0.1,0.7,0.5\n")
+    result = call("run", "wins.csv", "--beta", "0.1", "-s", "nash-mp", "--no-plot")
+    assert result.exit_code == 0, result.stderr
+    lines = [line.split() for line in result.stdout.splitlines()]
+    start = lines.index(["rank", "action", "probability"])
+    assert {line[1] for line in lines[start + 1 : start + 4]} == {"rock", "paper", "scissors"}
+    probabilities = [float(line[2]) for line in lines[start + 1 : start + 4]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(100, abs=0.02)
+    assert "no policy beats this one by more than" in result.stdout
+
+
+@pytest.fixture
+def results():
+    """A results directory with two β."""
+    return Path(data(*SWEEP, "--beta", "0.5", "--out", "made")["directory"])
+
+
+def test_plot_draws_again(results):
+    answer = data("plot", results)
+    names = {Path(name).name for name in answer["figures"]}
+    assert {"convergence.png", "convergence.svg", "convergence-kl.png"} <= names
+    assert all((results / name).stat().st_size > 1000 for name in names)
+    assert set(json.loads((results / "manifest.json").read_text())["figures"]) == names
+
+
+@pytest.mark.parametrize("y", ["suboptimality", "kl_to_equilibrium", "span_to_equilibrium", "exploitability"])
+def test_plot_takes_a_column_a_format_and_a_place(results, y):
+    answer = data("plot", results, "--y", y, "--format", "svg", "--out", "figures")
+    assert answer == {"directory": "figures", "figures": [f"figures/convergence-{y}.svg"]}
+    assert not list(results.glob("*.svg"))
+
+
+def test_plot_takes_several_formats(results):
+    result = call("plot", results, "--y", "suboptimality", "--format", "png,pdf")
+    assert {path.suffix for path in results.glob("convergence*")} == {".png", ".pdf"}
+    assert f"figure   {results}/convergence-suboptimality.pdf" in result.stdout
+    assert call("plot", results, "--y", "suboptimality", "-q").stdout == f"{results}\n"
+
+
+def test_plot_has_nothing_to_draw_where_nothing_is_finished(results):
+    written = json.loads((results / "manifest.json").read_text())
+    (results / "manifest.json").write_text(json.dumps(written | {"run_ids": ["0" * 12]}))
+    assert "has no finished run to draw" in complaint(call("plot", results))
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("games", ["random-logits", "disc", "castles", "PATH"]),
+        ("solvers", ["nash-mp", "nash-prox", "online-ipo", "mirror-descent", "average[SOLVER]"]),
+        ("references", ["uniform", "random", "tilted", "PATH"]),
+        ("presets", ["default", "instability"]),
+    ],
+)
+def test_list_names_what_can_be_given(what, names):
+    entries = data("list", what)[what]
+    assert set(names) <= {entry["name"] for entry in entries}
+    assert all(entry["summary"] for entry in entries)
+    shown = call("list", what).stdout
+    assert all(name in shown for name in names)
+
+
+def test_list_shows_parameters_with_their_help():
+    shown = call("list", "games").stdout
+    assert "strength = 1: typical size of a logit" in shown
+    assert "eta: η, the papers' step" in call("list", "solvers").stdout
+    assert set(data("list")) == {"games", "solvers", "references", "presets"}
+
+
+def test_show_says_what_a_game_is_like_and_draws_it():
+    result = call("show", "disc[strength=3]", "-n", "6", "--seed", "2", "--out", "pictures", "--format", "png")
+    assert result.exit_code == 0, result.stderr
+    assert "disc[strength=3] · 6 actions" in result.stdout
+    assert "cyclic share of the energy" in result.stdout
+    assert "nashgames run 'disc[strength=3]' -n 6 --seed 2" in result.stdout
+    assert [path.suffix for path in Path("pictures").iterdir()] == [".png"]
+
+
+def test_show_as_data():
+    answer = data("show", "soccer10", "--no-plot")
+    assert answer["actions"] == len(answer["ratings"]) == len(answer["labels"]) == 10
+    assert answer["figures"] == []
+    assert answer["cyclic_energy"] + answer["transitive_energy"] == pytest.approx(1)
+    assert not Path("results").exists()
+    assert data("show", "disc", "-n", "4")["max_margin"] != data("show", "disc", "-n", "4", "--seed", "1")["max_margin"]
+
+
+def test_show_quietly():
+    result = call("show", "circulant", "-q", "--format", "svg")
+    assert result.stdout == "results/games\n"
+    assert [path.name for path in Path("results/games").iterdir()] == ["circulant.svg"]
+
+
+def test_compiled_programs_are_cached(monkeypatch, tmp_path):
+    environment = {"NASHGAMES_CACHE": str(tmp_path / "cache")}
+    assert process(*RUN, "-q", env=environment).returncode == 0
+    files = set((tmp_path / "cache").rglob("*"))
+    assert files
+    assert process(*RUN, "-q", "--force", env=environment).returncode == 0
+    assert set((tmp_path / "cache").rglob("*-cache")) <= files
+
+
+@pytest.mark.parametrize("value", ["off", "OFF", "0"])
+def test_the_cache_can_be_switched_off(monkeypatch, value):
+    monkeypatch.setenv("NASHGAMES_CACHE", value)
+    assert backend.enable_cache() is None
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(monkeypatch):
+    Path("file").write_text("")
+    monkeypatch.setenv("NASHGAMES_CACHE", "file/below")
+    assert backend.enable_cache() is None
+
+
+def test_a_closed_pipe_ends_quietly_and_the_results_are_kept():
+    command = f"'{PROGRAM}' {' '.join(RUN)} --out kept | true; echo ${{PIPESTATUS[0]}}"
+    environment = os.environ | {"NASHGAMES_CACHE": "off", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, env=environment)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert len(Results.read("kept").runs) == 1
+
+
+def test_a_terminal_without_utf8_gets_words():
+    done = process(*RUN, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert done.returncode == 0, done.stderr
+    assert b"beta 0.05" in done.stdout
+    assert b"eta = 0.1 = 2beta" in done.stdout
+    assert done.stderr == b""
+
+
+def test_a_sentence_and_exit_code_reach_the_shell():
+    done = process("run", "--beta", "none")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == "error: --beta is 'none'; accepted: a finite number above 0\n"
+
+
+def read_until(terminal, wanted, *, seconds):
+    """What a terminal shows until it shows `wanted`."""
+    shown, end = b"", time.monotonic() + seconds
+    while wanted not in shown:
+        ready, _, _ = select.select([terminal], [], [], max(0.0, end - time.monotonic()))
+        assert ready, shown.decode()
+        shown += os.read(terminal, 65536)
+    return shown
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path):
+    mine, theirs = pty.openpty()
+    endless = ["sweep", "-g", "random-logits", "-n", "4", "--beta", "0.01", "-s", "nash-mp,mirror-descent[step=1e-9]"]
+    command = [PROGRAM, *endless, "--queries", "1000000000", "--tolerance", "1e-6", "--out", "kept"]
+    environment = os.environ | {"NASHGAMES_CACHE": "off", "JAX_PLATFORMS": "cpu", "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment) as running:
+        try:
+            read_until(mine, b"2/2", seconds=90)
+            running.send_signal(signal.SIGINT)
+            shown = read_until(mine, b"computes the others", seconds=30)
+            assert running.wait(timeout=30) == 130
+        finally:
+            running.kill()
+            os.close(theirs)
+            os.close(mine)
+    text = shown.decode()
+    assert "stopped; 1 of 2 runs are finished and kept in 'kept'" in text
+    assert "Traceback" not in text
+    kept = Results.read("kept")
+    assert list(kept.runs["solver"]) == ["nash-mp"]
+    assert list(kept.runs["status"]) == ["converged"]
+    assert set(kept.curves["run_id"]) == set(kept.runs["run_id"])
+    assert kept.manifest["finished"] is None

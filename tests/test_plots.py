@@ -1,0 +1,533 @@
+"""Figures: what they show, that their look depends on names alone, and that their files repeat to the byte."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from nashgames import convergence, estimates, palette, panels, plots
+from nashgames.errors import NashGamesError
+
+SOLVERS = ("nash-mp", "nash-prox", "online-ipo", "mirror-descent")
+DISTANCES = ("suboptimality", "duality_gap", "exploitability", "kl_to_equilibrium", "span_to_equilibrium")
+
+
+def rows(curve, *, solver="nash-mp", beta=0.1, n=100, seed=0, status="budget", **changes):
+    """One run whose distances are all `curve`, a list of (queries, value), as a row of runs and rows of curves."""
+    label = changes.pop("label", solver)
+    keys = {
+        "run_id": f"{solver}/{label}/{beta}/{n}/{seed}/{sorted(changes.items())}",
+        "game": "random-logits",
+        "reference": "uniform",
+        "n": n,
+        "contexts": 1,
+        "seed": seed,
+        "solver": solver,
+        "hyperparameters": json.dumps({"eta": 2 * beta}),
+        "beta": beta,
+        "dtype": "float64",
+        "device": "cpu",
+    } | changes
+    points = pd.DataFrame([keys | {"step": i, "queries": q} for i, (q, _) in enumerate(curve)])
+    points["status"] = ["running"] * (len(curve) - 1) + [status]
+    for name in DISTANCES:
+        points[name] = [float(value) for _, value in curve]
+    reached = curve[-1][0] if status == "converged" else None
+    run = points.iloc[-1].to_dict() | {"label": label, "selection": f"{solver}[x=1]", "queries_to_tolerance": reached}
+    return pd.DataFrame([run]), points
+
+
+def join(*parts):
+    runs, curves = zip(*parts, strict=True)
+    return pd.concat(runs, ignore_index=True), pd.concat(curves, ignore_index=True)
+
+
+def decay(rate=0.1, last=400, tolerance=0.0):
+    queries = [q for q in range(0, last + 1, 2) if 0.3 * np.exp(-rate * (q - 2)) > tolerance]
+    return [(q, 0.3 * np.exp(-rate * q)) for q in queries]
+
+
+def experiment(betas=(1.0, 0.1, 0.01), actions=(10, 100), seeds=3, solvers=SOLVERS):
+    parts = []
+    for i, solver in enumerate(solvers):
+        for beta in betas:
+            for n in actions:
+                for seed in range(seeds):
+                    curve = decay(beta / (i + 1) * (1 + 0.1 * seed), tolerance=1e-10)
+                    status = "converged" if curve[-1][0] < 400 else "budget"
+                    parts.append(rows(curve, solver=solver, beta=beta, n=n, seed=seed, status=status))
+    return join(*parts)
+
+
+def walk(runs, columns=()):
+    """Paths of three actions that circle and shrink, for every run."""
+    parts = []
+    for run in runs["run_id"]:
+        for step in (0, 1, 2, 3, 5, 9, 17):
+            turn = step + 2 * np.pi * np.arange(3) / 3
+            policy = 1 / 3 + 0.3 * 0.9**step * np.cos(turn)
+            for action in range(3):
+                parts.append(
+                    {"run_id": run, "step": step, "context": 0, "action": action, "probability": policy[action]}
+                )
+    frame = pd.DataFrame(parts)
+    for name, values in dict(columns).items():
+        frame[name] = np.tile(values, len(frame) // 3)
+    return frame
+
+
+def draw(figure):
+    """Lay out and render, with every warning an error."""
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    return figure
+
+
+def legend_of(figure):
+    boxes = list(figure.legends) + [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+    return [text.get_text() for box in boxes for text in box.get_texts()]
+
+
+def captions_of(figure):
+    return [box.get_title().get_text() for box in figure.legends]
+
+
+def lines_of(ax, colour):
+    return [line for line in ax.get_lines() if to_hex(line.get_color()).upper() == colour.upper()]
+
+
+# --- colours and labels ------------------------------------------------------------------------------------------
+
+
+def test_every_solver_of_the_project_has_a_colour_of_its_own():
+    assert len({palette.colour(name) for name in SOLVERS}) == len(SOLVERS)
+
+
+def test_a_colour_depends_on_the_name_alone():
+    names = {name: name for name in (*SOLVERS, "somebody-elses", "another")}
+    whole = palette.looks(names)
+    for name in names:
+        alone = palette.looks({name: name})[name]
+        assert (alone.colour, alone.marker) == (whole[name].colour, whole[name].marker)
+    backwards = palette.looks(dict(reversed(names.items())))
+    assert backwards == whole and list(backwards) == list(whole)
+
+
+def test_variants_share_their_colour_and_differ_in_their_dashes():
+    labels = {"nash-mp": "nash-mp", "nash-mp[eta=0.1]": "nash-mp", "average[nash-mp]": "average[nash-mp]"}
+    looks = palette.looks(labels)
+    assert {look.colour for look in looks.values()} == {palette.colour("nash-mp")}
+    assert len({str(look.dashes) for look in looks.values()}) == 3
+    assert looks["nash-mp"].dashes == "-"
+
+
+def test_colours_in_the_figure_survive_a_subset_and_another_order():
+    runs, curves = experiment(betas=(0.1,), actions=(10,))
+    some = runs[runs["solver"].isin(["online-ipo", "nash-prox"])].iloc[::-1]
+    for chosen in (runs, some):
+        ax = plots.convergence(curves, chosen).axes[0]
+        for solver in chosen["solver"].unique():
+            assert lines_of(ax, palette.colour(solver))
+
+
+def test_text_of_users_is_drawn_as_it_is():
+    assert palette.plain("a $x_1$ b") == r"a \$x_1\$ b"
+    assert palette.plain("模型\nβ") == "□□ β"
+    assert palette.plain("x" * 50) == "x" * 31 + "…"
+
+
+# --- convergence -------------------------------------------------------------------------------------------------
+
+
+def test_seeds_become_a_median_and_a_band_that_says_what_it_is():
+    parts = [rows([(0, 1.0), (2, 0.1 * (seed + 1))], seed=seed) for seed in range(3)]
+    runs, curves = join(*parts)
+    figure = plots.convergence(curves, runs, bound=False)
+    ax = figure.axes[0]
+    assert ax.get_lines()[0].get_ydata().tolist() == pytest.approx([1, 0.2])
+    corners = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert corners.min() == pytest.approx(0.1) and corners[corners < 1].max() == pytest.approx(0.3)
+    assert captions_of(figure) == ["median and range over 3 seeds"]
+    runs, curves = join(*[rows(decay(), seed=seed) for seed in range(20)])
+    assert captions_of(plots.convergence(curves, runs)) == ["median and 10–90 % quantile band over 20 seeds"]
+
+
+def test_diverged_runs_are_counted_and_crossed_and_converged_ones_end_in_a_dot():
+    parts = [rows([(0, 0.5), (4, 0.2), (6, np.nan)], seed=0, status="diverged")]
+    parts += [rows([(0, 0.5), (4, 0.1), (8, 0.01)], seed=seed, status="converged") for seed in (1, 2)]
+    figure = plots.convergence(*reversed(join(*parts)))
+    assert legend_of(figure)[0] == "nash-mp (1 of 3 diverged)"
+    marked = {line.get_marker(): line.get_xydata().tolist() for line in figure.axes[0].get_lines()}
+    assert marked["x"] == [[4, 0.2]]
+    assert marked["o"] == [[8, 0.01], [8, 0.01]]
+
+
+def test_gaps_are_not_bridged_and_zeros_stay_on_the_lower_edge():
+    runs, curves = rows([(0, 1.0), (2, np.nan), (4, 0.1), (6, 0.01), (8, 0.0)])
+    figure = plots.convergence(curves, runs, bound=False)
+    ax = figure.axes[0]
+    line, alone = ax.get_lines()[:2]
+    low = ax.get_ylim()[0]
+    assert 0 < low < 0.01
+    np.testing.assert_array_equal(line.get_ydata(), [1.0, np.nan, 0.1, 0.01, low])
+    assert alone.get_xydata().tolist() == [[0, 1]], "a point without neighbours needs a marker to be seen"
+    assert captions_of(figure) == ["zeros are drawn on the lower edge"]
+
+
+def test_the_query_axis_is_logarithmic_with_a_place_for_zero_where_records_span_two_decades():
+    for last, scale in ((90, "linear"), (5000, "symlog")):
+        runs, curves = rows([(0, 1.0), (2, 0.5), (last, 0.1)])
+        ax = plots.convergence(curves, runs).axes[0]
+        assert ax.get_xscale() == scale and ax.get_xlim()[0] == 0 and ax.get_yscale() == "log"
+
+
+def test_panels_are_titled_in_the_terms_of_the_field():
+    figure = draw(plots.convergence(*reversed(experiment(solvers=("nash-mp",)))))
+    assert len(figure.axes) == 6
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["β = 1", "β = 0.1", "β = 0.01"]
+    assert [figure.axes[i].texts[0].get_text() for i in (2, 5)] == ["n = 10", "n = 100"]
+    assert figure.get_suptitle() == "random-logits · uniform reference"
+    assert len({ax.get_ylim() for ax in figure.axes}) == 1
+
+
+def test_what_does_not_fit_is_named_in_the_title():
+    runs, curves = join(*[rows(decay(), beta=2.0**-k, n=n) for k in range(7) for n in (10, 20)])
+    figure = plots.convergence(curves, runs)
+    assert len(figure.axes) == 8
+    assert figure.get_suptitle().endswith("4 of 7 values of β shown")
+    shown = [ax.get_title() for ax in figure.axes[:4]]
+    assert shown[0] == "β = 1" and shown[-1] == "β = 0.015625", "the ends of the range are always shown"
+
+
+def test_a_grid_with_holes_becomes_a_list_of_what_was_run():
+    cells = [(1.0, 10), (0.1, 10), (0.1, 20)]
+    runs, curves = join(*[rows(decay(), beta=beta, n=n) for beta, n in cells])
+    figure = plots.convergence(curves, runs)
+    assert [ax.get_title() for ax in figure.axes] == ["n = 10, β = 1", "n = 10, β = 0.1", "n = 20, β = 0.1"]
+
+
+def test_precision_and_repeated_cells_are_told_apart():
+    runs, curves = join(rows(decay()), rows(decay(0.2), dtype="float32"))
+    assert legend_of(plots.convergence(curves, runs))[:2] == ["nash-mp · float32", "nash-mp · float64"]
+    twice, _ = join(rows(decay()), rows(decay(0.2), hyperparameters='{"eta": 0.01}'))
+    twice["selection"] = ["nash-mp[eta=0.2]", "nash-mp[eta=0.01]"]
+    assert sorted(panels.prepare(twice)["label"]) == ["nash-mp[eta=0.01]", "nash-mp[eta=0.2]"]
+
+
+# --- the theorem -------------------------------------------------------------------------------------------------
+
+
+def theorem_line(figure):
+    return next(line for line in figure.axes[0].get_lines() if line.get_color() == palette.INK)
+
+
+@pytest.mark.parametrize(
+    ("distance", "bound", "name"),
+    [
+        ("kl_to_equilibrium", estimates.kl_bound, "theorem, "),
+        ("suboptimality", estimates.suboptimality_bound, "theorem (half step), "),
+    ],
+)
+def test_a_run_that_meets_the_bound_lies_on_the_line(distance, bound, name):
+    queries = np.arange(0.0, 200, 2)
+    runs, curves = rows(list(zip(queries, bound(queries, 0.1, 0.2), strict=True)))
+    figure = plots.convergence(curves, runs, distance=distance)
+    line = theorem_line(figure)
+    drawn = np.exp(np.interp(queries, line.get_xdata(), np.log(line.get_ydata())))
+    assert drawn == pytest.approx(curves[distance].to_numpy(), rel=1e-9)
+    assert name + r"$(1+2\beta)^{-N/2}$" in legend_of(figure)
+
+
+def test_the_theorem_is_drawn_only_where_it_holds():
+    for hyperparameters, expected in (('{"eta": 0.2}', True), ('{"eta": 0.3}', False), ('{"step": 0.2}', False)):
+        runs, curves = rows(decay(), hyperparameters=hyperparameters)
+        for bound in (True, False):
+            labels = legend_of(plots.convergence(curves, runs, bound=bound))
+            assert any("theorem" in label for label in labels) == (expected and bound)
+    for solver in ("mirror-descent", "average[nash-mp]"):
+        runs, curves = rows(decay(), solver=solver)
+        assert not any("theorem" in label for label in legend_of(plots.convergence(curves, runs)))
+
+
+def test_a_smaller_step_has_its_own_line():
+    runs, curves = rows([(q, 0.3) for q in range(0, 100, 2)], hyperparameters='{"eta": 0.05}')
+    figure = plots.convergence(curves, runs, distance="kl_to_equilibrium")
+    line = theorem_line(figure)
+    assert line.get_ydata() == pytest.approx(estimates.kl_bound(line.get_xdata(), 0.1, 0.05))
+    assert r"theorem, $(1+\eta)^{-N/2}$" in legend_of(figure)
+
+
+def test_a_bound_above_the_axes_is_said_and_not_named():
+    runs, curves = rows([(0, 1e-4), (2, 1e-9)], beta=0.001)
+    figure = plots.convergence(curves, runs)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["theorem line is higher"]
+    assert not any("theorem" in label for label in legend_of(figure))
+
+
+def test_the_span_has_the_slope_alone():
+    runs, curves = rows([(0, 0.7), (10, 0.3), (20, 0.1)])
+    line = theorem_line(plots.convergence(curves, runs, distance="span_to_equilibrium"))
+    assert line.get_ydata()[0] == pytest.approx(0.7)
+    assert line.get_ydata()[-1] == pytest.approx(0.7 / 1.2**10)
+
+
+# --- the other figures -------------------------------------------------------------------------------------------
+
+
+def test_the_heat_map_counts_what_half_of_the_seeds_needed():
+    parts = [rows(decay(), beta=0.1, n=10, seed=s, status="converged") for s in range(3)]
+    parts += [rows(decay(), beta=0.01, n=10, seed=s, status="budget") for s in range(3)]
+    parts += [rows(decay(), beta=0.1, n=20, seed=s, status="converged" if s else "diverged") for s in range(3)]
+    runs, _ = join(*parts)
+    runs.loc[:2, "queries_to_tolerance"] = [30, 12_345, 20]
+    runs.loc[7:8, "queries_to_tolerance"] = [10, 99_960]
+    figure = plots.heat_map_queries(runs)
+    cells = {tuple(text.get_position()): text.get_text() for text in figure.axes[0].texts}
+    assert cells == {(0, 0): "–", (1, 0): "30", (1, 1): "100k"}, "diverged and unfinished runs count as never"
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.01", "0.1"]
+
+
+def test_heat_maps_of_several_solvers_share_one_scale():
+    figure = draw(plots.heat_map_queries(experiment()[0]))
+    maps = [ax for ax in figure.axes if ax.images]
+    assert [ax.get_title() for ax in maps] == list(SOLVERS)
+    assert len({(ax.images[0].norm.vmin, ax.images[0].norm.vmax) for ax in maps}) == 1
+
+
+def test_rates_are_those_of_the_curves_beside_the_proved_ones():
+    runs, curves = experiment(betas=(0.5, 0.2, 0.1), actions=(10,), seeds=1, solvers=("nash-mp", "online-ipo"))
+    figure = plots.rates(curves, runs)
+    ax = figure.axes[0]
+    found = lines_of(ax, palette.colour("nash-mp"))[0].get_ydata()
+    assert found == pytest.approx([0.1, 0.2, 0.5], rel=1e-9)
+    proved = lines_of(ax, palette.INK)[0]
+    assert proved.get_ydata()[0] == pytest.approx(np.log(1.2) / 2)
+    assert r"theorem, $(1+2\beta)^{-1/2}$ per query" in legend_of(figure)
+
+
+def test_runs_without_a_rate_are_counted():
+    parts = [rows(decay(), beta=beta) for beta in (1.0, 0.1)]
+    parts += [rows([(q, 0.3 + 0.1 * np.sin(q)) for q in range(100)], solver="online-ipo", beta=0.1)]
+    parts += [rows([(0, 1.0), (2, np.nan)], solver="online-ipo", status="diverged")]
+    parts += [rows([(0, 1.0), (2, 0.1)], solver="online-ipo", beta=1.0)]
+    runs, curves = join(*parts)
+    runs["seed"] = range(len(runs))
+    figure = plots.rates(curves, runs)
+    assert "online-ipo (2 of 3 without contraction, 1 of 3 too short to fit)" in legend_of(figure)
+    crosses = [line for line in figure.axes[0].get_lines() if line.get_marker() == "x"]
+    assert [line.get_ydata().tolist() for line in crosses] == [[figure.axes[0].get_ylim()[0]]]
+
+
+def test_the_simplex_marks_what_is_known():
+    runs, _ = join(*[rows(decay(), solver=solver, n=3) for solver in SOLVERS])
+    runs["suboptimality"] = 0.1
+    bare = draw(plots.simplex(walk(runs), runs))
+    assert legend_of(bare)[4:] == ["start"]
+    assert [text.get_text() for text in bare.axes[0].texts][:3] == ["action 0", "action 1", "action 2"]
+    runs["suboptimality"] = 1e-12
+    assert legend_of(plots.simplex(walk(runs), runs))[4:] == ["start", "equilibrium"]
+    known = {"label": ["rock", "paper", "scissors"], "reference": [0.5, 0.3, 0.2], "equilibrium": [0, 1, 0]}
+    figure = draw(plots.simplex(walk(runs, known), runs))
+    ax = figure.axes[0]
+    assert [text.get_text() for text in ax.texts][:3] == ["rock", "paper", "scissors"]
+    marks = {line.get_gid(): line.get_xydata()[0].tolist() for line in ax.get_lines() if line.get_gid()}
+    assert marks["equilibrium"] == [1, 0]
+    assert marks["reference"] == pytest.approx([0.4, 0.1 * np.sqrt(3)])
+
+
+def test_the_simplex_joins_only_records_whose_way_is_known():
+    runs, _ = rows(decay(), n=3)
+    figure = plots.simplex(walk(runs), runs)
+    path = max(lines_of(figure.axes[0], palette.colour("nash-mp")), key=lambda line: len(line.get_xdata()))
+    assert np.isnan(path.get_xdata()).sum() == 3, "the steps 3→5, 5→9 and 9→17 turn by more than 60°"
+    assert captions_of(figure) == ["dots: records too far apart to be joined"]
+
+
+def test_the_game_is_ordered_by_rating_and_centred_at_one_half():
+    margins = np.array([[0, -0.1, 0.2], [0.1, 0, 0.4], [-0.2, -0.4, 0]])
+    figure = plots.game(margins, ["a", "b", "c"])
+    ax, bar = figure.axes
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["b", "a", "c"]
+    image = ax.images[0]
+    assert image.get_array()[0].tolist() == pytest.approx([0.5, 0.6, 0.9])
+    assert (image.norm.vmin + image.norm.vmax) / 2 == pytest.approx(0.5)
+    assert bar.get_ylabel() == "probability that the row is preferred to the column"
+
+
+def test_a_large_game_stays_small_in_the_file(tmp_path):
+    ratings = np.random.default_rng(0).normal(size=1200)
+    margins = np.tanh(ratings[:, None] - ratings) / 2
+    figure = plots.game(margins)
+    assert figure.axes[0].images[0].get_array().shape == (500, 500)
+    assert "means over blocks of 2.4 actions" in figure.axes[0].get_ylabel()
+    [path] = plots.save(figure, tmp_path / "game", ("svg",))
+    assert path.stat().st_size < 1_500_000
+
+
+def test_figures_decides_what_an_experiment_calls_for():
+    runs, curves = experiment(seeds=1)
+    every = {"convergence", "convergence-kl", "convergence-span", "queries", "rates"}
+    assert set(plots.figures(runs, curves)) == every
+    single = runs[(runs["beta"] == 0.1) & (runs["n"] == 10)]
+    assert set(plots.figures(single, curves.assign(kl_to_equilibrium=np.nan))) == {"convergence", "convergence-span"}
+    three, points = experiment(betas=(0.1,), actions=(3,), seeds=1)
+    assert "simplex" in plots.figures(three, points, walk(three))
+    assert "simplex" not in plots.figures(three, points, walk(three).iloc[:0])
+    games = ["disc[strength=2]", "data/wins.csv"]
+    several, points = join(*[rows(decay(), game=game) for game in games])
+    assert set(plots.figures(several, points)) == {
+        f"convergence{kind}-{game}" for kind in ("", "-kl", "-span") for game in ("disc-strength-2", "data-wins.csv")
+    }
+    assert plots.figures(runs.iloc[:0], curves) == {}
+
+
+# --- degenerate input --------------------------------------------------------------------------------------------
+
+DEGENERATE = {
+    "one record": [rows([(0, 0.3)])],
+    "one value": [rows([(0, 0.3), (2, 0.3), (400, 0.3)])],
+    "only zeros": [rows([(0, 0.0), (2, 0.0)], status="converged")],
+    "not measured": [rows([(0, np.nan), (2, np.nan)])],
+    "not measured and diverged": [rows([(0, np.nan), (2, np.nan)], status="diverged")],
+    "all diverged": [rows([(0, 0.3), (2, np.inf)], seed=s, status="diverged") for s in range(3)],
+    "beyond all numbers": [rows([(0, 0.3), (2, 1e300), (4, np.inf)], status="diverged")],
+    "denormal": [rows([(0, 0.3), (2, 5e-324)])],
+    "late": [rows([(40, 0.3), (80, 0.1)])],
+    "awkward label": [rows(decay(), solver="my$solver", label="模型 $x_{ and a very, very, very long name of it")],
+    "many labels": [rows(decay(), label=f"nash-mp[eta={k}]") for k in range(12)],
+    "many seeds": [rows([(0, 0.3), (s + 2, 0.1)], seed=s, status="converged") for s in range(250)],
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_every_figure_survives_degenerate_runs(name):
+    runs, curves = join(*DEGENERATE[name])
+    for distance in ("suboptimality", "span_to_equilibrium"):
+        figure = draw(plots.convergence(curves, runs, distance=distance))
+        text = [text.get_text() for text in figure.axes[0].texts]
+        assert ("not measured" in text) == name.startswith("not measured")
+    draw(plots.heat_map_queries(runs))
+    draw(plots.rates(curves, runs))
+
+
+@pytest.mark.parametrize("name", ["awkward label", "many labels", "all diverged"])
+def test_the_simplex_survives_degenerate_runs(name):
+    runs, _ = join(*DEGENERATE[name])
+    runs["n"] = 3
+    draw(plots.simplex(walk(runs), runs))
+
+
+@pytest.mark.parametrize("probabilities", [[np.nan] * 3, [1.0, 0.0, 0.0], [1 / 3] * 3])
+def test_a_path_without_a_way_is_drawn(probabilities):
+    runs, _ = rows(decay(), n=3, status="diverged")
+    draw(plots.simplex(walk(runs).assign(probability=np.tile(probabilities, 7)), runs))
+
+
+def test_a_game_without_preferences_is_drawn():
+    figure = draw(plots.game(np.zeros((2, 2))))
+    assert figure.axes[0].images[0].norm.vmin == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda runs, curves: plots.convergence(curves, runs, distance="suboptimalty"), "did you mean 'suboptimality'"),
+        (lambda runs, curves: plots.convergence(curves, runs.iloc[:0]), "no runs"),
+        (lambda runs, curves: plots.rates(curves, runs.iloc[:0]), "no runs"),
+        (lambda runs, curves: plots.heat_map_queries(runs.iloc[:0]), "no runs"),
+        (lambda runs, curves: plots.convergence(curves, runs, ax=Figure().add_subplot()), "need 6"),
+        (lambda runs, curves: plots.simplex(walk(runs), runs), "three actions"),
+        (lambda runs, curves: plots.game(np.zeros((2, 3))), "[n, n]"),
+        (lambda runs, curves: plots.game(np.zeros((2, 2)), ["a"]), "1 labels for 2 actions"),
+        (lambda runs, curves: plots.save(Figure(), "x", ("png", "gif")), "unknown figure format 'gif'"),
+    ],
+)
+def test_wrong_input_is_a_sentence(call, words):
+    runs, curves = experiment(seeds=1, solvers=("nash-mp",))
+    with pytest.raises(NashGamesError) as error:
+        call(runs, curves)
+    assert words in str(error.value)
+
+
+# --- the caller's axes and settings ------------------------------------------------------------------------------
+
+
+def test_a_callers_axes_are_used_and_the_settings_left_alone():
+    before = dict(mpl.rcParams)
+    runs, curves = experiment(betas=(0.1,), actions=(3,), seeds=2)
+    figure = Figure()
+    axes = figure.subplots(2, 2).ravel()
+    plots.convergence(curves, runs, ax=axes[0])
+    plots.rates(curves, runs, ax=axes[1])
+    plots.simplex(walk(runs), runs, ax=axes[2])
+    plots.game(np.zeros((3, 3)), ax=axes[3])
+    assert axes[0].get_yscale() == "log" and axes[0].get_legend() and not figure.legends
+    assert plots.heat_map_queries(runs.iloc[:1], ax=Figure().add_subplot()).axes
+    draw(figure)
+    assert dict(mpl.rcParams) == before
+    code = "import sys, nashgames.plots; assert not {'jax', 'matplotlib.pyplot'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_figure_shows_itself_in_a_notebook():
+    runs, curves = rows(decay())
+    assert plots.convergence(curves, runs)._repr_png_().startswith(b"\x89PNG")
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def save_some(folder):
+    runs, curves = experiment(betas=(0.1,), actions=(3,), seeds=2)
+    figures = {
+        "convergence": plots.convergence(curves, runs),
+        "simplex": plots.simplex(walk(runs), runs),
+        "game": plots.game(np.array([[0, 0.2], [-0.2, 0]]), ["a β", "b"]),
+    }
+    return {path.name: path for name, figure in figures.items() for path in plots.save(figure, folder / name, FORMATS)}
+
+
+def test_files_repeat_to_the_byte_in_another_process(tmp_path):
+    here = save_some(tmp_path / "here")
+    assert len(here) == 9
+    there = tmp_path / "there"
+    code = "import pathlib, sys, test_plots; test_plots.save_some(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, str(there)], check=True, cwd=Path(__file__).parent)
+    for name, path in here.items():
+        assert path.read_bytes() == (there / name).read_bytes(), name
+    assert not [path for path in (tmp_path / "here").iterdir() if path.name not in here], "nothing half-written is left"
+
+
+def test_saving_twice_gives_the_same_bytes_in_any_order_of_formats(tmp_path):
+    runs, curves = experiment(betas=(0.1, 0.2), actions=(10,), seeds=2, solvers=("nash-mp",))
+    figure = plots.convergence(curves, runs)
+    first = plots.save(figure, tmp_path / "a.0.1", FORMATS)
+    second = plots.save(figure, tmp_path / "b.0.1", FORMATS[::-1])
+    assert [path.name for path in first] == ["a.0.1.png", "a.0.1.svg", "a.0.1.pdf"]
+    for path, other in zip(first, second[::-1], strict=True):
+        assert path.read_bytes() == other.read_bytes()
+    assert [path.suffix for path in plots.save(Figure(), tmp_path / "c")] == [".png", ".svg"]
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(tmp_path):
+    runs, curves = rows(decay())
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(NashGamesError, match="cannot be written"):
+        plots.save(plots.convergence(curves, runs), tmp_path / "file" / "figure")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_public_names():
+    assert set(plots.__all__) == {
+        "DISTANCES", "convergence", "figures", "game", "heat_map_queries", "rates", "save", "simplex",
+    }  # fmt: skip
+    assert convergence.DISTANCES is plots.DISTANCES
