@@ -108,25 +108,27 @@ class Progress(Screen):
         }
         handlers[type(event).__name__](event)
 
-    def header(self, actions: int | None = None, facts: "Facts | None" = None) -> None:
-        """The experiment in one line, once; of its one game the number of `actions` and the `facts`."""
+    def header(self, actions: int | None, reference: str | None, facts: "Facts | None" = None) -> None:
+        """The experiment in one line, once; of its game `actions`, `reference` and `facts`, None where it varies."""
         if self._header_shown:
             return
         self._header_shown = True
-        self.line(words.header(self._experiment, actions), style="bold")
+        self.line(words.header(self._experiment, actions, reference), style="bold")
         if facts is not None:
             self.line(words.facts(facts), style="dim")
 
     def _on_planned(self, planned: "Planned") -> None:
         self.planned = planned
         if len(self._experiment.game) > 1 or len(self._experiment.actions) > 1:
-            self.header()
+            self.header(None, None)
         if planned.runs > planned.reused:
             batches = "1 batch" if planned.batches == 1 else f"{planned.batches} batches"
             self.wait(f"{words.plural(planned.runs - planned.reused, 'run')} in {batches}")
 
     def _on_game(self, ready: "GameReady") -> None:
-        self.header(ready.game.actions, ready.facts)
+        log_reference = ready.game.log_reference
+        uniform = self._experiment.reference == ("own",) and log_reference.min() == log_reference.max()
+        self.header(ready.game.actions, "uniform" if uniform else None, ready.facts)
         for note in ready.notes:
             self.note(note)
         self.wait(f"{ready.title}: exact equilibrium")

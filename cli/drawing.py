@@ -1,5 +1,8 @@
 """Figures of a results directory and of a game, as files."""
 
+import contextlib
+import importlib
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +13,17 @@ if TYPE_CHECKING:
     from nashgames.game import Game
 
 FORMATS = ("png", "svg")
+
+
+def import_early() -> None:
+    """Import the plotting library beside the computation, whose compiled parts leave a core to it."""
+
+    def load() -> None:
+        # What is wrong with it is said when a figure is drawn.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("nashgames.plots")
+
+    threading.Thread(target=load, daemon=True).start()
 
 
 def draw(

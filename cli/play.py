@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from nashgames.experiment import Experiment
     from nashgames.runner import Finished
 
-DEFAULT_RUN: Mapping[str, Any] = {
-    "game": "random-logits",
-    "actions": 100,
-    "beta": 0.05,
-    "solver": ["nash-mp", "nash-prox", "mirror-descent", "online-ipo"],
-    "tolerance": 1e-10,
-    "queries": 5000,
-}
-"""What `nashgames run` plays when nothing else is asked for."""
-
 _LISTED_FIGURES = 6
 
 
@@ -36,10 +26,7 @@ def run_experiment(game: str | None, given: Mapping[str, Any]) -> "Experiment":
         raise NashGamesError(f"GAME is '{game}', an experiment file; play it with: nashgames sweep {game}")
     values = options.chosen({**given, "game": None if game is None else [game]})
     options.one_each(values)
-    base = dict(DEFAULT_RUN)
-    if game is not None:
-        del base["actions"]
-    return _experiment(base, values)
+    return _experiment({}, values)
 
 
 def sweep_experiment(source: str | None, given: Mapping[str, Any]) -> "Experiment":
@@ -72,7 +59,7 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
         try:
             screen.wait("starting")
             backend.start(experiment.device)
-            finished = _run(experiment, directory, given["force"], arguments, screen)
+            finished = _run(experiment, directory, arguments, screen, force=given["force"], plot=not given["no_plot"])
             _show(finished, screen)
             figures = [] if given["no_plot"] else _draw(finished, screen, brief=not sweep)
             _close(experiment, finished, figures, screen, sweep=sweep)
@@ -111,9 +98,20 @@ def _no_experiment(source: str, names: list[str]) -> NashGamesError:
 
 
 def _run(
-    experiment: "Experiment", directory: Path | None, force: bool, arguments: list[str] | None, screen: "Progress"
+    experiment: "Experiment",
+    directory: Path | None,
+    arguments: list[str] | None,
+    screen: "Progress",
+    *,
+    force: bool,
+    plot: bool,
 ) -> "Finished":
     from nashgames import runner
+    from nashgames.cli import drawing
+
+    # Not before the runner is there: two threads must not import the same libraries at once.
+    if plot:
+        drawing.import_early()
 
     execution = runner.execute(experiment, directory, force=force, arguments=arguments)
     events = cast("Generator[runner.Event]", execution)
@@ -133,13 +131,14 @@ def _show(finished: "Finished", screen: "Progress") -> None:
 
     if screen.data or screen.quiet:
         return
-    sizes = finished.runs["n"].unique()
-    screen.header(int(sizes[0]) if len(sizes) == 1 else None)
-    if len(finished.runs):
-        screen.line()
-        screen.sheet(summary.runs_table(finished.runs))
-        if len(finished.runs) > summary.MANY_RUNS:
-            screen.line(f" {summary.tally(finished.runs)}", style="dim")
+    if not len(finished.runs):
+        return
+    sizes, references = finished.runs["n"].unique(), finished.runs["reference"].unique()
+    screen.header(int(sizes[0]) if len(sizes) == 1 else None, references[0] if len(references) == 1 else None)
+    screen.line()
+    screen.sheet(summary.runs_table(finished.runs))
+    if len(finished.runs) > summary.MANY_RUNS:
+        screen.line(f" {summary.tally(finished.runs)}", style="dim")
     for sheet in summary.mixtures(finished.runs, finished.policies):
         screen.line()
         screen.sheet(sheet)
@@ -167,6 +166,8 @@ def _close(
         return
     if screen.quiet:
         streams.emit(directory)
+        return
+    if not len(finished.runs):
         return
     screen.line()
     if finished.reused:
@@ -196,13 +197,14 @@ def _next_sweep(experiment: "Experiment") -> str:
 
     game = experiment.game[0]
     family = FAMILIES.get(parse(game).name) if "/" not in game else None
-    words_ = ["nashgames sweep"]
-    if game != DEFAULT_RUN["game"]:
-        words_.append(f"--game {shlex.quote(game)}")
-    words_.append("--beta 1,0.1,0.01")
-    if family is not None and family.takes_actions and family.default_actions == DEFAULT_RUN["actions"]:
-        words_.append("--actions 10,100,1000")
-    return " ".join(words_)
+    parts = ["nashgames sweep"]
+    if game != type(experiment)().game[0]:
+        parts.append(f"--game {shlex.quote(game)}")
+    parts.append("--beta 1,0.1,0.01")
+    # A family whose usual size is another one takes only certain sizes.
+    if family is not None and family.takes_actions and family.default_actions == 100:
+        parts.append("--actions 10,100,1000")
+    return " ".join(parts)
 
 
 def _stopped(screen: "Progress") -> str:

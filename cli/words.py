@@ -96,20 +96,27 @@ def facts(found: "Facts") -> str:
     )
 
 
-def header(experiment: "Experiment", actions: int | None = None) -> str:
-    """The experiment in one line; `actions` is the size of its game where there is only one."""
+def header(experiment: "Experiment", actions: int | None = None, reference: str | None = None) -> str:
+    """The experiment in one line; `actions` and `reference` are those of its game where there is only one."""
     seeds = f"seed {experiment.seed}"
     if experiment.seeds > 1:
         seeds = f"seeds {experiment.seed}–{experiment.seed + experiment.seeds - 1}"
     sizes = [actions] if actions is not None else list(experiment.actions)
-    games, references = list(experiment.game), list(experiment.reference)
+    games = list(experiment.game)
+    references = list(experiment.reference) if reference is None else [reference]
     return " · ".join(
         [
             games[0] if len(games) == 1 else plural(len(games), "game"),
             *([f"{series(sizes)} actions"] if sizes else []),
             f"β {series(experiment.beta)}",
-            f"{references[0]} reference" if len(references) == 1 else f"references {', '.join(references)}",
+            *_references(references, len(games)),
             seeds,
             f"{experiment.dtype} on {experiment.device}",
         ]
     )
+
+
+def _references(references: list[str], games: int) -> list[str]:
+    if references == ["own"] and games > 1:
+        return []
+    return [f"{references[0]} reference" if len(references) == 1 else f"references {', '.join(references)}"]

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from nashgames import batch, runner
 from nashgames.cli import backend, failures
 from nashgames.errors import NashGamesError
+from nashgames.generators import FAMILIES
 from nashgames.store import Results
 
 (_SCRIPT,) = entry_points(group="console_scripts", name="nashgames")
@@ -123,25 +124,20 @@ def test_run_writes_and_shows_everything():
     assert set(figures) == {name for name in names if name.endswith((".png", ".svg"))}
 
 
-def test_run_without_arguments_is_the_default_game(monkeypatch):
+def planned(*arguments, monkeypatch):
+    """The experiment that a command would run."""
     asked = []
     monkeypatch.setattr(runner, "execute", lambda experiment, *rest, **more: asked.append(experiment) or iter(()))
-    call("run")
-    (experiment,) = asked
-    assert experiment.to_dict() == {
-        "game": ["random-logits"],
-        "solver": ["nash-mp", "nash-prox", "mirror-descent", "online-ipo"],
-        "beta": [0.05],
-        "actions": [100],
-        "reference": ["uniform"],
-        "seed": 0,
-        "seeds": 1,
-        "queries": 5000,
-        "tolerance": 1e-10,
-        "records": 200,
-        "dtype": "float64",
-        "device": "cpu",
-    }
+    result = call(*arguments)
+    assert asked, result.stderr
+    return asked[0]
+
+
+def test_run_without_arguments_is_the_default_game(monkeypatch):
+    experiment = planned("run", monkeypatch=monkeypatch)
+    assert (experiment.game, experiment.beta, experiment.tolerance) == (("random-logits",), (0.05,), 1e-10)
+    assert experiment.solver == ("nash-mp", "nash-prox", "mirror-descent", "online-ipo")
+    assert FAMILIES["random-logits"].default_actions == 100
 
 
 @pytest.mark.parametrize(
@@ -271,15 +267,6 @@ def test_sweep_reads_a_file_and_options_replace_what_it_says():
     again = data("sweep", "figure.toml", "--no-plot", "--beta", "0.1,0.2")
     assert (again["reused"], len(again["runs"])) == (2, 4)
     assert manifest(data("sweep", "figure.toml", "--no-plot", "--records", "3"))["experiment"]["records"] == 3
-
-
-def planned(*arguments, monkeypatch):
-    """The experiment that a command would run."""
-    asked = []
-    monkeypatch.setattr(runner, "execute", lambda experiment, *rest, **more: asked.append(experiment) or iter(()))
-    result = call(*arguments)
-    assert asked, result.stderr
-    return asked[0]
 
 
 def test_sweep_without_arguments_is_the_default_preset(monkeypatch):

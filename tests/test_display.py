@@ -272,15 +272,19 @@ def test_the_data_is_strict_json_with_null_for_what_was_not_measured():
 
 def test_the_header_says_what_is_played():
     single = Experiment(game="castles", beta=0.01, dtype="float32")
-    assert (
-        words.header(single, 3996) == "castles · 3 996 actions · β 0.01 · uniform reference · seed 0 · float32 on cpu"
-    )
+    expected = "castles · 3 996 actions · β 0.01 · uniform reference · seed 0 · float32 on cpu"
+    assert words.header(single, 3996, "uniform") == expected
     grid = Experiment(
         game=["disc", "melo"], actions=[10, 1000], beta=[1, 0.1], seeds=20, reference=["uniform", "random"]
     )
     assert words.header(grid) == (
         "2 games · 10, 1 000 actions · β 1, 0.1 · references uniform, random · seeds 0–19 · float64 on cpu"
     )
+
+
+def test_the_header_leaves_out_references_that_every_game_has_of_its_own():
+    assert "reference" not in words.header(Experiment(game=["disc", "melo"]))
+    assert "own reference" in words.header(Experiment(game="planted-regularised"))
 
 
 def facts(winner=None, sampled=False):
@@ -381,6 +385,20 @@ def test_a_table_in_a_pipe_is_whole_and_has_no_trailing_blanks(capsys):
     assert len(lines) == 3
     assert any(long in line for line in lines)
     assert all(line == line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize(("columns", "step"), [(120, "η = 0.1 = 2β, theory"), (72, "η = 0.1 = 2β…"), (60, None)])
+def test_a_row_stays_one_line_in_a_narrow_terminal(terminal, monkeypatch, columns, step):
+    out, _ = terminal()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    Screen().sheet(summary.runs_table(frame(row(), unreached())))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    (first,) = [line for line in lines if line.startswith(" nash-mp")]
+    assert all(len(line) <= columns for line in lines)
+    assert ("η" in first) == (step is not None)
+    assert (step or "") in first
+    assert all(cell in first for cell in ("236", "8.1e-11", "3.2e-10", "converged"))
 
 
 def test_a_path_stays_whole_in_a_narrow_terminal(terminal, monkeypatch):

@@ -79,7 +79,7 @@ def test_the_example_of_a_researcher_is_read(tmp_path):
     assert experiment.queries == 20000
     assert isinstance(experiment.queries, int)
     assert experiment.record_every == 5
-    assert experiment.reference == ("uniform",)
+    assert experiment.reference == ("own",)
     assert "records" not in experiment.to_dict()
 
 
@@ -241,13 +241,13 @@ def test_cells_are_the_product_in_order_without_repetition():
     cells = experiment.cells()
     assert len(cells) == len(set(cells)) == 2 * 2 * 2 * 2
     assert cells[:3] == [
-        Cell("a", 2, 5, "uniform", 1.0, "s"),
-        Cell("a", 2, 5, "uniform", 1.0, "t"),
-        Cell("a", 2, 6, "uniform", 1.0, "s"),
+        Cell("a", 2, 5, "own", 1.0, "s"),
+        Cell("a", 2, 5, "own", 1.0, "t"),
+        Cell("a", 2, 6, "own", 1.0, "s"),
     ]
-    assert cells[-1] == Cell("b", 3, 6, "uniform", 1.0, "t")
+    assert cells[-1] == Cell("b", 3, 6, "own", 1.0, "t")
     assert experiment.cells() == cells
-    assert Experiment(game="castles", solver="s").cells() == [Cell("castles", None, 0, "uniform", 0.05, "s")]
+    assert Experiment(game="castles", solver="s").cells() == [Cell("castles", None, 0, "own", 0.05, "s")]
 
 
 def test_the_content_hash_sees_values_not_order():
