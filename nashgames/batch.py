@@ -102,6 +102,7 @@ class Batch:
 
     def __init__(self, games: Sequence[Game], lanes: Sequence[Sequence[Lane]], settings: Settings) -> None:
         self.settings = settings
+        self.lanes = lanes
         self._stacked = len(games) > 1
         self._shape = (len(games), len(lanes[0])) if self._stacked else (len(lanes[0]),)
         flat = [lane for row in lanes for lane in row]
@@ -124,12 +125,12 @@ class Batch:
         dtype = self.settings.precision.numpy
         device = self.settings.precision.jax_device()
 
-        def numbers(values: Sequence[Any]) -> np.ndarray:
+        def numbers(values: Sequence[Any]) -> Any:
             array = np.asarray(values)
             kind = np.int32 if np.issubdtype(array.dtype, np.integer) else dtype
             return array.astype(kind).reshape(self._shape)
 
-        def vectors(values: Sequence[np.ndarray]) -> np.ndarray:
+        def vectors(values: Sequence[np.ndarray]) -> Any:
             array = np.stack(values).astype(dtype)
             # Runs last: [G·B, …, n] → [G, …, n, B].
             return np.ascontiguousarray(
@@ -146,8 +147,7 @@ class Batch:
             beta=numbers([lane.beta for lane in lanes]),
             weights=of_games(*[g.weights for g in games]),
         )
-        # NumPy arrays stand in for the device arrays that `device_put` makes of them.
-        problem: Any = trajectory.Problem(
+        problem = trajectory.Problem(
             game=game,
             solver=jax.tree.map(lambda *leaves: numbers(leaves), *[lane.solver for lane in lanes]),
             log_equilibrium=vectors([lane.log_equilibrium for lane in lanes]),

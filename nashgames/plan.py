@@ -13,7 +13,7 @@ from nashgames.batch import Settings
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiment import Cell, Experiment, content_hash
 from nashgames.game import Game
-from nashgames.references import REFERENCES
+from nashgames.generators.references import REFERENCES
 from nashgames.rows import Identity
 from nashgames.selection import bind, parse, render
 from nashgames.solvers import hyperparameters, make_solver, selection_of

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nashgames.batch import Batch, Curve, Settings
+from nashgames.batch import Batch, Curve, Lane, Settings
 from nashgames.game import Game
 from nashgames.referee import Equilibrium
 from nashgames.solvers import hyperparameters, selection_of
@@ -48,8 +48,9 @@ def frames_of(
 ) -> Frames:
     """The tables of all runs of a batch; `identities` and `equilibria` are `[G][B]` like its lanes."""
     collected: dict[str, list[pd.DataFrame]] = {"runs": [], "curves": [], "policies": [], "paths": []}
-    for game, of_game, found, curves in zip(games, identities, equilibria, batch.curves(), strict=True):
-        for identity, equilibrium, curve in zip(of_game, found, curves, strict=True):
+    of_games = zip(games, identities, batch.lanes, equilibria, batch.curves(), strict=True)
+    for game, of_game, lanes, found, curves in of_games:
+        for identity, lane, equilibrium, curve in zip(of_game, lanes, found, curves, strict=True):
             keys = _keys(identity, game, batch.settings)
             points = _points(curve, identity.solver.queries_per_step)
             collected["curves"].append(points.assign(**keys)[list(CURVE_COLUMNS)])
@@ -57,7 +58,7 @@ def frames_of(
             collected["runs"].append(pd.DataFrame([row])[list(RUN_COLUMNS)])
             collected["policies"].append(_policies(identity.run_id, game, curve.log_policy))
             if curve.path is not None:
-                collected["paths"].append(_path(identity.run_id, curve))
+                collected["paths"].append(_path(identity.run_id, game, lane, curve))
     empty = pd.DataFrame(columns=list(PATH_COLUMNS))
     return Frames(
         **{name: pd.concat(parts, ignore_index=True) if parts else empty for name, parts in collected.items()}
@@ -111,33 +112,44 @@ def _points(curve: Curve, queries_per_step: int) -> pd.DataFrame:
 
 def _policies(run_id: str, game: Game, log_policy: np.ndarray) -> pd.DataFrame:
     log_policy = np.asarray(log_policy, np.float64).reshape(game.contexts, game.actions)
-    labels = game.description.labels or tuple(str(action) for action in range(game.actions))
     context, action = np.indices(log_policy.shape)
     return pd.DataFrame(
         {
             "run_id": run_id,
             "context": context.ravel(),
             "action": action.ravel(),
-            "label": list(labels) * game.contexts,
+            "label": _labels(game)[action.ravel()],
             "probability": np.exp(log_policy).ravel(),
             "log_probability": log_policy.ravel(),
         }
     )[list(POLICY_COLUMNS)]
 
 
-def _path(run_id: str, curve: Curve) -> pd.DataFrame:
+def _path(run_id: str, game: Game, lane: Lane, curve: Curve) -> pd.DataFrame:
     assert curve.path is not None
-    path = np.asarray(curve.path, np.float64).reshape(len(curve.steps), -1, curve.path.shape[-1])
-    point, context, action = np.indices(path.shape)
+    path = np.asarray(curve.path, np.float64).reshape(len(curve.steps), game.contexts, game.actions)
+    point, context, action = (index.ravel() for index in np.indices(path.shape))
+    reference, known = (
+        np.exp(log_policy).reshape(game.contexts, game.actions)
+        for log_policy in (lane.log_reference, lane.log_equilibrium)
+    )
     return pd.DataFrame(
         {
             "run_id": run_id,
-            "step": curve.steps.astype(np.int64)[point.ravel()],
-            "context": context.ravel(),
-            "action": action.ravel(),
+            "step": curve.steps.astype(np.int64)[point],
+            "context": context,
+            "action": action,
+            "label": _labels(game)[action],
             "probability": np.exp(path).ravel(),
+            "reference_probability": reference[context, action],
+            "equilibrium_probability": known[context, action],
         }
     )[list(PATH_COLUMNS)]
+
+
+def _labels(game: Game) -> np.ndarray:
+    """The actions by name: labels where the game has them, else numbers."""
+    return np.array(game.description.labels or [str(action) for action in range(game.actions)], dtype=object)
 
 
 def _json(values: Mapping[str, Any]) -> str:

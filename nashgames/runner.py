@@ -15,10 +15,10 @@ from nashgames.environment import environment
 from nashgames.experiment import Experiment, content_hash
 from nashgames.facts import Facts, facts
 from nashgames.game import Game
+from nashgames.generators.references import resolve_reference
 from nashgames.plan import Run, batches_of, game_chunks, plan
 from nashgames.precision import Precision
 from nashgames.referee import Equilibrium, equilibrium_path
-from nashgames.references import resolve_reference
 from nashgames.rows import Frames, frames_of
 from nashgames.store import Results
 

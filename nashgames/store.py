@@ -39,7 +39,9 @@ RUN_COLUMNS = (
     "compile_seconds", "solve_seconds", "batch_size", "equilibrium_residual", "equilibrium_solves", *POINT_COLUMNS,
 )
 POLICY_COLUMNS = ("run_id", "context", "action", "label", "probability", "log_probability")
-PATH_COLUMNS = ("run_id", "step", "context", "action", "probability")
+PATH_COLUMNS = (
+    "run_id", "step", "context", "action", "label", "probability", "reference_probability", "equilibrium_probability",
+)
 
 _OPTIONAL_INTEGERS = frozenset({"queries_to_tolerance", "diverged_step", "equilibrium_solves"})
 _INTEGERS = _OPTIONAL_INTEGERS | {
@@ -48,6 +50,7 @@ _INTEGERS = _OPTIONAL_INTEGERS | {
 _NEVER_NULL = frozenset({"beta", "tolerance"})
 _NUMBERS = _NEVER_NULL | {
     *METRICS, "seconds", "compile_seconds", "solve_seconds", "equilibrium_residual", "probability", "log_probability",
+    "reference_probability", "equilibrium_probability",
 }
 # fmt: on
 

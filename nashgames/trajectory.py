@@ -1,8 +1,8 @@
 """THE compiled loop: every run of every solver goes through `advance`, and nothing else compiles a loop.
 
 Axes: games first, runs last. A number of one run (β, η, a state's entry) has a trailing axis over the B runs that
-share a game; what belongs to a game (margins, weights) has none, so that one product A @ X `[n, B]` serves all its runs.
-When G games of one size are solved together (`stacked`), everything has one more, leading, axis over them.
+share a game; what belongs to a game (margins, weights) has none, so that one product A @ X `[n, B]` serves all its
+runs. When G games of one size are solved together (`stacked`), everything has one more, leading, axis over them.
 """
 
 from functools import partial

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nashgames import estimates
-from nashgames.estimates import Trace
+from nashgames.plots import estimates
+from nashgames.plots.estimates import Trace
 
 INF, NAN = np.inf, np.nan
 

@@ -15,12 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nashgames
-from nashgames import generators, logit_families, margin_families, margins, recipes
+from nashgames import generators, margins
 from nashgames.errors import NashGamesError
 from nashgames.game import make_game
-from nashgames.generators import FAMILIES, REFERENCES, check_fits, generate, planting_reference, resolve_reference
+from nashgames.generators import (
+    FAMILIES,
+    REFERENCES,
+    check_fits,
+    generate,
+    logit_families,
+    margin_families,
+    planting_reference,
+    recipes,
+    resolve_reference,
+)
+from nashgames.generators.recipes import stream
 from nashgames.margins import TILE, empty, fill_skew
-from nashgames.recipes import stream
 from nashgames.selection import render
 
 NAMES = list(FAMILIES)

@@ -12,8 +12,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from nashgames import convergence, estimates, palette, panels, plots
+from nashgames import plots
 from nashgames.errors import NashGamesError
+from nashgames.plots import convergence, estimates, palette, panels
 
 SOLVERS = ("nash-mp", "nash-prox", "online-ipo", "mirror-descent")
 DISTANCES = ("suboptimality", "duality_gap", "exploitability", "kl_to_equilibrium", "span_to_equilibrium")
@@ -78,7 +79,8 @@ def walk(runs, columns=()):
                     {"run_id": run, "step": step, "context": 0, "action": action, "probability": policy[action]}
                 )
     frame = pd.DataFrame(parts)
-    for name, values in dict(columns).items():
+    bare = {"label": ["0", "1", "2"], "reference_probability": [np.nan] * 3, "equilibrium_probability": [np.nan] * 3}
+    for name, values in (bare | dict(columns)).items():
         frame[name] = np.tile(values, len(frame) // 3)
     return frame
 
@@ -327,13 +329,13 @@ def test_runs_without_a_rate_are_counted():
 
 def test_the_simplex_marks_what_is_known():
     runs, _ = join(*[rows(decay(), solver=solver, n=3) for solver in SOLVERS])
-    runs["suboptimality"] = 0.1
     bare = draw(plots.simplex(walk(runs), runs))
     assert legend_of(bare)[4:] == ["start"]
-    assert [text.get_text() for text in bare.axes[0].texts][:3] == ["action 0", "action 1", "action 2"]
-    runs["suboptimality"] = 1e-12
-    assert legend_of(plots.simplex(walk(runs), runs))[4:] == ["start", "equilibrium"]
-    known = {"label": ["rock", "paper", "scissors"], "reference": [0.5, 0.3, 0.2], "equilibrium": [0, 1, 0]}
+    known = {
+        "label": ["rock", "paper", "scissors"],
+        "reference_probability": [0.5, 0.3, 0.2],
+        "equilibrium_probability": [0, 1, 0],
+    }
     figure = draw(plots.simplex(walk(runs, known), runs))
     ax = figure.axes[0]
     assert [text.get_text() for text in ax.texts][:3] == ["rock", "paper", "scissors"]

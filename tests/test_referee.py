@@ -107,7 +107,7 @@ def test_a_dominant_action_takes_all_and_the_rest_stays_exact_in_log_space():
     margins = np.sign(np.subtract.outer(-np.arange(n), -np.arange(n))) * 0.5
     found = equilibrium(make_game(margins, beta=beta))
     assert found.converged
-    # Against the winner every other action loses by ½: its log-probability is lower by 1/(2β), far under the least float.
+    # Against the winner every other action loses by ½: its log-probability is lower by 1/(2β), beyond underflow.
     np.testing.assert_allclose(found.log_policy[1:] - found.log_policy[0], -0.5 / beta, rtol=1e-12)
 
 

@@ -44,7 +44,9 @@ def rows(run_id, value=0.25):
         "runs": pd.DataFrame([key | run | points[-1]]),
         "curves": pd.DataFrame([key | point for point in points]),
         "policies": pd.DataFrame(policy),
-        "paths": pd.DataFrame(policy)[["run_id", "context", "action", "probability"]].assign(step=0),
+        "paths": pd.DataFrame(policy)
+        .drop(columns="log_probability")
+        .assign(step=0, reference_probability=0.5, equilibrium_probability=None),
     }
 
 

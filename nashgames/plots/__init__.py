@@ -9,12 +9,12 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nashgames import estimates
-from nashgames.convergence import DISTANCES, convergence
-from nashgames.estimates import Floats, Trace
-from nashgames.palette import FAINT, THEOREM, Look, looks, plain, save, styled
-from nashgames.panels import axes_of, facets, floats, legend, name_axes, prepare, several, traces_of
-from nashgames.portraits import game, simplex
+from nashgames.plots import estimates
+from nashgames.plots.convergence import DISTANCES, convergence
+from nashgames.plots.estimates import Floats, Trace
+from nashgames.plots.palette import FAINT, THEOREM, Look, looks, plain, save, styled
+from nashgames.plots.panels import axes_of, facets, floats, legend, name_axes, prepare, several, traces_of
+from nashgames.plots.portraits import game, simplex
 
 __all__ = ["DISTANCES", "convergence", "figures", "game", "heat_map_queries", "rates", "save", "simplex"]
 

@@ -15,7 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from nashgames.errors import NashGamesError
-from nashgames.files import check_memory, refusing, size_text
+from nashgames.tables.files import check_memory, refusing, size_text
 
 EMPTY_CELLS = ("", "nan", "NaN", "NA", "N/A", "null")
 """Cells of a CSV column of numbers that hold no value; they are read as NaN."""

@@ -15,13 +15,13 @@ from typing import Annotated, Any
 import numpy as np
 import psutil
 
-from nashgames import logit_families, margin_families
 from nashgames.errors import NashGamesError, unknown
 from nashgames.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
-from nashgames.logit_families import planting_reference
+from nashgames.generators import logit_families, margin_families
+from nashgames.generators.logit_families import planting_reference
+from nashgames.generators.recipes import Recipe, accept, check_finite, stream, summary_of
+from nashgames.generators.references import REFERENCES, Reference, resolve_reference
 from nashgames.margins import empty, fill_skew
-from nashgames.recipes import Recipe, accept, check_finite, stream, summary_of
-from nashgames.references import REFERENCES, Reference, resolve_reference
 from nashgames.selection import Parameter, bind, convert, parameters_of, parse, render
 
 __all__ = [

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nashgames.errors import NashGamesError
-from nashgames.estimates import Floats, Trace
-from nashgames.palette import FAINT, PaperFigure, plain
+from nashgames.plots.estimates import Floats, Trace
+from nashgames.plots.palette import FAINT, PaperFigure, plain
 
 LIMIT = 4
 """Rows and columns of panels in one figure; what is left out is said in the title."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from nashgames import margins
 from nashgames.errors import NashGamesError, unknown
-from nashgames.files import check_memory, fingerprint
-from nashgames.layout import arrange
 from nashgames.selection import parameters_of, render
+from nashgames.tables.files import check_memory, fingerprint
+from nashgames.tables.layout import arrange
 
 ROUNDING = 1e-9
 """P + Pᵀ may be off by this much (or by 4 units of rounding of a coarser storage type) and still count as exact."""

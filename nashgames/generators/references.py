@@ -10,7 +10,7 @@ import numpy as np
 
 from nashgames.errors import NashGamesError, unknown
 from nashgames.game import Game
-from nashgames.recipes import accept, check_finite, log_softmax, stream, summary_of
+from nashgames.generators.recipes import accept, check_finite, log_softmax, stream, summary_of
 from nashgames.selection import Parameter, bind, parameters_of, parse
 
 _TABLE_ENDINGS = (".csv", ".parquet", ".npy")

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from nashgames import estimates
 from nashgames.errors import NashGamesError
-from nashgames.estimates import Floats
-from nashgames.palette import INK, Look, PaperFigure, looks, plain, styled
-from nashgames.panels import axes_of, facets, floats, legend, prepare
+from nashgames.plots import estimates
+from nashgames.plots.estimates import Floats
+from nashgames.plots.palette import INK, Look, PaperFigure, looks, plain, styled
+from nashgames.plots.panels import axes_of, facets, floats, legend, prepare
 
 _LABELLED = 40
 _NUMBERED = 12
@@ -23,7 +23,11 @@ _CELLS = 500
 _FULL = 1000
 _HEIGHT = np.sqrt(3) / 2
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, _HEIGHT]])
-_LINE = 0.01
+_MARKED = {
+    "start": "probability",
+    "reference": "reference_probability",
+    "equilibrium": "equilibrium_probability",
+}
 _MARKS: Mapping[str, dict[str, Any]] = {
     "start": {"marker": ".", "color": INK, "markersize": 5},
     "reference": {"marker": "o", "color": INK, "markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.8},
@@ -94,10 +98,8 @@ def game(
 def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
     """The way of every solver's policy through the simplex of three actions, a panel for every game and β.
 
-    `paths` has the columns run_id, step, context, action, probability, and where they are known label (of the action),
-    reference and equilibrium (its probabilities). Without the last, the end of a run whose suboptimality proves
-    it closer to the equilibrium than a line is wide, β KL(π‖π*) ≤ SubOpt (theory §2), stands for it. Drawn are
-    the first seed and the first context. Raises NashGamesError for a game of another size or without paths.
+    `paths` has the columns of `store.PATH_COLUMNS`; an equilibrium that is not known (NaN) is not marked. Drawn are the
+    first seed and the first context. Raises NashGamesError for a game of another size or without paths.
     """
     runs = prepare(runs)
     runs = runs[(runs["n"] == 3) & runs["run_id"].isin(paths["run_id"])]
@@ -115,13 +117,11 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
     for cell, panel in zip(axes, laid.panels, strict=True):
         mine = {run: points[run] for run in panel.runs["run_id"]}
         first = next(iter(mine.values()))
-        _triangle(cell, [str(x) for x in first["label"][:3]] if "label" in first else [f"action {i}" for i in range(3)])
+        _triangle(cell, [str(label) for label in first["label"][:3]])
         for run, label, status in panel.runs[["run_id", "label", "status"]].itertuples(index=False):
             apart |= _way(cell, *_path(mine[run]), look[label], diverged=status == "diverged")
-        _mark(cell, "start", _place(first["probability"])[:1])
-        _mark(cell, "reference", _place(first["reference"])[:1] if "reference" in first else None)
-        known = first["equilibrium"].notna().all() if "equilibrium" in first else False
-        _mark(cell, "equilibrium", _place(first["equilibrium"])[:1] if known else _proved(panel.runs, mine))
+        for name, column in _MARKED.items():
+            _mark(cell, name, _place(first[column])[:1])
     handles = [own.handle(plain(label)) for label, own in look.items()]
     marked = {str(line.get_gid()) for cell in axes for line in cell.get_lines()}
     handles += [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items() if name in marked]
@@ -140,14 +140,6 @@ def _path(rows: pd.DataFrame) -> tuple[Floats, Floats]:
     steps = floats(rows["step"]).reshape(-1, 3)[:, 0]
     finite = np.isfinite(floats(rows["probability"]).reshape(-1, 3)).all(axis=1)
     return _place(rows["probability"]), steps[finite]
-
-
-def _proved(runs: pd.DataFrame, points: Mapping[str, pd.DataFrame]) -> Floats | None:
-    """The end of the best run where Pinsker's ‖π − π*‖₁ ≤ √(2 SubOpt/β) puts it within the width of a line."""
-    best = runs.sort_values("suboptimality").iloc[0]
-    if not np.sqrt(2 * best["suboptimality"] / best["beta"]) < _LINE:
-        return None
-    return _place(points[best["run_id"]]["probability"])[-1:]
 
 
 def _triangle(ax: Axes, names: Sequence[str]) -> None:
@@ -202,6 +194,6 @@ def _known_between(moves: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.concatenate([[True], turns])[: len(moves)] & np.concatenate([turns, [True]])[: len(moves)])
 
 
-def _mark(ax: Axes, name: str, point: Floats | None) -> None:
-    if point is not None and len(point):
+def _mark(ax: Axes, name: str, point: Floats) -> None:
+    if len(point):
         ax.plot(*point.T, linestyle="none", gid=name, zorder=5, **_MARKS[name])

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from nashgames.comparisons import PARAMETERS, read
 from nashgames.errors import NashGamesError, unknown
-from nashgames.files import SUFFIXES, locate
 from nashgames.game import Description, Game, make_game
 from nashgames.selection import Selection, bind, parse
-from nashgames.sheets import Sheet, open_sheet
-from nashgames.shipped import TABLES, Table
+from nashgames.tables.comparisons import PARAMETERS, read
+from nashgames.tables.files import SUFFIXES, locate
+from nashgames.tables.sheets import Sheet, open_sheet
+from nashgames.tables.shipped import TABLES, Table
 
 __all__ = ["PARAMETERS", "TABLES", "Table", "is_path", "load", "path_selection", "read_reference"]
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 
 from nashgames import margins
-from nashgames.comparisons import Comparisons, read
 from nashgames.errors import unknown
-from nashgames.files import check_memory, fingerprint
 from nashgames.selection import Parameter, parameters_of
+from nashgames.tables.comparisons import Comparisons, read
+from nashgames.tables.files import check_memory, fingerprint
 
 _ROUNDS = ("all", "1", "2", "3", "4")
 _CASTLES = 10

@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 
 from nashgames.errors import NashGamesError, unknown
-from nashgames.recipes import (
+from nashgames.generators.recipes import (
     LARGEST_COUNT,
     LARGEST_LOGIT,
     Recipe,

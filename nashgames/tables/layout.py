@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from nashgames.errors import NashGamesError
-from nashgames.files import check_memory, open_array
-from nashgames.sheets import EMPTY_CELLS, CsvSheet, Sheet, Text, is_number, not_a_number, open_sheet
+from nashgames.tables.files import check_memory, open_array
+from nashgames.tables.sheets import EMPTY_CELLS, CsvSheet, Sheet, Text, is_number, not_a_number, open_sheet
 
 DUELS = ("winner", "loser", "count")
 SCORES = ("action", "opponent", "score")

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nashgames import estimates
 from nashgames.errors import unknown
-from nashgames.estimates import Band, Floats, Trace
-from nashgames.palette import FAINT, THEOREM, Look, looks, plain, styled
-from nashgames.panels import Panel, axes_of, facets, legend, name_axes, prepare, traces_of
+from nashgames.plots import estimates
+from nashgames.plots.estimates import Band, Floats, Trace
+from nashgames.plots.palette import FAINT, THEOREM, Look, looks, plain, styled
+from nashgames.plots.panels import Panel, axes_of, facets, legend, name_axes, prepare, traces_of
 
 DISTANCES: Mapping[str, str] = {
     "suboptimality": "suboptimality",
