@@ -17,6 +17,8 @@ from nashgames.solvers.protocol import Solver
 
 _TARGETS = 16
 _CHUNK_SECONDS = 0.3
+_MOST_STEPS = 2**31 - 1
+_MOST_RECORDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,28 @@ class Settings:
         return max(2000, round(20 / beta)) if self.queries is None else self.queries
 
     def max_steps(self, solver: Solver, beta: float) -> int:
-        """Steps that the budget pays for; NashGamesError when it does not pay for one."""
-        steps = self.budget(beta) // solver.queries_per_step
-        if steps < 1:
+        """Steps that the budget pays for; NashGamesError when it does not pay for one, or for more than can be counted."""
+        queries, cost = self.budget(beta), solver.queries_per_step
+        if queries < cost:
             raise NashGamesError(
-                f"queries is {self.queries}, but one step of {solver.name} costs {solver.queries_per_step}; "
-                f"give at least that"
+                f"queries is {queries}, but one step of {solver.name} costs {cost}; give at least that"
             )
-        return steps
+        if queries // cost > _MOST_STEPS:
+            raise NashGamesError(
+                f"queries is {queries}; accepted: at most {_MOST_STEPS * cost}, the longest run of {solver.name}"
+            )
+        return queries // cost
 
     def record_steps(self, max_steps: int) -> np.ndarray:
-        """The steps at which points are recorded, from 0 to `max_steps`."""
+        """The steps at which points are recorded, from 0 to `max_steps`; NashGamesError for more than a million."""
+        if self.records > _MOST_RECORDS:
+            raise NashGamesError(f"records is {self.records}; accepted: at most {_MOST_RECORDS}")
         if self.record_every is not None:
+            if max_steps // self.record_every > _MOST_RECORDS:
+                raise NashGamesError(
+                    f"record_every is {self.record_every}, which keeps {max_steps // self.record_every} points of a run; "
+                    f"give at least {max_steps // _MOST_RECORDS + 1}"
+                )
             steps = np.arange(0, max_steps + 1, self.record_every)
         else:
             steps = np.concatenate([[0], np.geomspace(1, max_steps, self.records).round()])
@@ -107,9 +119,10 @@ class Batch:
         self._shape = (len(games), len(lanes[0])) if self._stacked else (len(lanes[0]),)
         flat = [lane for row in lanes for lane in row]
         self.solver = flat[0].solver
-        limits = sorted({settings.max_steps(lane.solver, lane.beta) for lane in flat})
-        self.max_steps = limits[-1]
-        self._pending = np.unique(np.concatenate([settings.record_steps(limit) for limit in limits]))
+        self._limits = [settings.max_steps(lane.solver, lane.beta) for lane in flat]
+        self.max_steps = max(self._limits)
+        self._records = {limit: settings.record_steps(limit) for limit in set(self._limits)}
+        self._pending = np.unique(np.concatenate(list(self._records.values())))
         self._recorded = _Recorded()
         self._elapsed = 0.0
         self._step_seconds = 0.0
@@ -152,7 +165,7 @@ class Batch:
             solver=jax.tree.map(lambda *leaves: numbers(leaves), *[lane.solver for lane in lanes]),
             log_equilibrium=vectors([lane.log_equilibrium for lane in lanes]),
             tolerance=numbers([float(self.settings.tolerance)] * len(lanes)),
-            max_steps=numbers([self.settings.max_steps(lane.solver, lane.beta) for lane in lanes]),
+            max_steps=numbers(self._limits),
             key=jax.vmap(jax.random.key)(np.array([lane.seed for lane in lanes], np.uint32)).reshape(self._shape),
         )
         return jax.device_put(problem, device)
@@ -233,19 +246,24 @@ class Batch:
             last = np.asarray(trajectory.log_policies(self._problem, self._runs, stacked=self._stacked))
         points: trajectory.Point = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
         seconds = np.concatenate(self._recorded.seconds)
-        wanted = np.isin(points.step, self._pending) | (points.status != trajectory.RUNNING)
-        grid = np.ndindex(self._shape)
-        found = [self._curve(points, seconds, wanted, last, lane) for lane in grid]
+        grid = zip(np.ndindex(self._shape), self._limits, strict=True)
+        found = [self._curve(points, seconds, self._records[limit], last, lane) for lane, limit in grid]
         width = self._shape[-1]
         return [found[start : start + width] for start in range(0, len(found), width)]
 
     def _curve(
-        self, points: trajectory.Point, seconds: np.ndarray, wanted: np.ndarray, last: np.ndarray, lane: tuple[int, ...]
+        self,
+        points: trajectory.Point,
+        seconds: np.ndarray,
+        records: np.ndarray,
+        last: np.ndarray,
+        lane: tuple[int, ...],
     ) -> Curve:
         column: Any = (slice(None), *lane)
         policy: Any = (*lane[:-1], Ellipsis, lane[-1])
-        # A stopped run repeats its last point, and a chunk may stop between records: keep the first of each step.
-        rows = np.flatnonzero(wanted[column])
+        # A stopped run repeats its last point, and a chunk may stop between records, or at those of another budget:
+        # keep the first of each of its own.
+        rows = np.flatnonzero(np.isin(points.step[column], records) | (points.status[column] != trajectory.RUNNING))
         steps, first = np.unique(points.step[column][rows], return_index=True)
         rows = rows[first]
         status = trajectory.STATUS_NAMES[int(points.status[column][-1])]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from nashgames import plots
 from nashgames.errors import NashGamesError
-from nashgames.plots import convergence, estimates, palette, panels
+from nashgames.plots import estimates, lines, palette, panels
 
 SOLVERS = ("nash-mp", "nash-prox", "online-ipo", "mirror-descent")
 DISTANCES = ("suboptimality", "duality_gap", "exploitability", "kl_to_equilibrium", "span_to_equilibrium")
@@ -532,4 +532,4 @@ def test_public_names():
     assert set(plots.__all__) == {
         "DISTANCES", "convergence", "figures", "game", "heat_map_queries", "rates", "save", "simplex",
     }  # fmt: skip
-    assert convergence.DISTANCES is plots.DISTANCES
+    assert lines.DISTANCES is plots.DISTANCES
