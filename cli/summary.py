@@ -106,7 +106,8 @@ def mixtures(runs: "pd.DataFrame", policies: "pd.DataFrame") -> list[Sheet]:
         others = f"; the other {words.count(len(policy) - len(top))} share {100 * rest:.2f} %" if rest > 5e-5 else ""
         caption = (
             f"{game} at β {words.number(best['beta'])} by {best['label']}{others}; "
-            f"no policy beats this one by more than {words.small(best['suboptimality'])}"
+            f"no policy beats this one by more than {words.small(best['suboptimality'])} "
+            "in the regularised game"
         )
         sheets.append(Sheet(("rank", "action", "probability"), frozenset({"action"}), rows, caption))
     return sheets

@@ -1,21 +1,24 @@
 """The same from a notebook: `solve(game, solvers)` → DataFrames and a figure."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 import pandas as pd
 
 from nashgames import generators, tables
 from nashgames.batch import Batch, Lane, Settings
-from nashgames.errors import NashGamesError
-from nashgames.game import Game, check_beta
+from nashgames.errors import NashGamesError, unknown
+from nashgames.experiment import RECORDS, Experiment, content_hash
+from nashgames.game import Game
 from nashgames.precision import Precision
 from nashgames.referee import Equilibrium, equilibrium
 from nashgames.rows import Frames, Identity, frames_of
 from nashgames.selection import render
-from nashgames.solvers import SOLVERS, check, make_solver, selection_of
+from nashgames.solvers import SOLVERS, Average, hyperparameters, make_solver, selection_of
 from nashgames.solvers.protocol import Solver
 
 if TYPE_CHECKING:
@@ -45,22 +48,26 @@ class Result:
 
 def load(selection: str, *, actions: int | None = None, seed: int = 0, dtype: str = "float64") -> Game:
     """The game of this name: a family (`disc[strength=2]`), a real game (`castles`), or a path (`wins.csv`)."""
-    if selection.partition("[")[0].strip() in generators.FAMILIES:
-        return generators.generate(selection, actions=actions, seed=seed, dtype=dtype)
+    text = str(selection)
+    name = text.partition("[")[0].strip()
+    if name in generators.FAMILIES:
+        return generators.generate(text, actions=actions, seed=seed, dtype=dtype)
+    if name not in tables.TABLES and not tables.is_path(text):
+        raise unknown("game", name, [*generators.FAMILIES, *tables.TABLES, "a path ending in .csv, .parquet or .npy"])
     if actions is not None:
-        raise NashGamesError(f"actions is {actions}, but '{selection}' has a size of its own; leave actions out")
-    return tables.load(selection, dtype=dtype)
+        raise NashGamesError(f"actions is {actions}, but '{text}' has a size of its own; leave actions out")
+    return tables.load(text, dtype=dtype)
 
 
 def solve(
     game: Game,
-    solvers: Solver | str | Sequence[Solver | str] = tuple(SOLVERS),
+    solvers: Solver | str | Iterable[Solver | str] = tuple(SOLVERS),
     *,
     beta: float | None = None,
     seed: int = 0,
     queries: int | None = None,
     tolerance: float = 1e-10,
-    records: int = 200,
+    records: int = RECORDS,
     record_every: int | None = None,
     dtype: str = "float64",
     device: str = "cpu",
@@ -70,33 +77,102 @@ def solve(
     β is the game's unless given; the budget is max(2000, 20/β) unless given. No JAX setting is changed.
     Raises NashGamesError for anything that does not exist or fit.
     """
-    game = game if beta is None else game.replace(beta=beta)
-    beta = float(game.beta)
-    check_beta(beta)
-    settings = Settings(queries, tolerance, records, record_every, Precision(dtype, device))
-    asked = [solvers] if isinstance(solvers, str) or not isinstance(solvers, Sequence) else list(solvers)
-    made = [make_solver(solver) if isinstance(solver, str) else solver for solver in asked]
+    if not isinstance(game, Game):
+        raise NashGamesError(
+            f"the game is {_shown(game)}; give a Game, as from ng.load('castles'), ng.games.disc(actions=200) or "
+            f"ng.make_game(margins)"
+        )
+    # The same numbers are accepted as in an experiment, and the same sentences refuse the others.
+    asked = Experiment(
+        beta=(float(game.beta) if beta is None else beta,),
+        seed=seed,
+        queries=queries,
+        tolerance=tolerance,
+        records=records,
+        record_every=record_every,
+        dtype=dtype,
+        device=device,
+    )
+    settings = Settings(
+        asked.queries, asked.tolerance, asked.records, asked.record_every, Precision(asked.dtype, asked.device)
+    )
+    beta = asked.beta[0]
+    game = game.replace(beta=beta)
+    made = _solvers(solvers)
     found = equilibrium(game)
+    known = found.log_policy if found.converged else np.full_like(found.log_policy, np.nan)
     variants = [solver.name for solver in made]
-    collected: list[Frames] = []
-    for number, solver in enumerate(made):
-        check(solver)
+    uniform = np.ptp(game.log_reference) == 0
+    collected: dict[str, Frames] = {}
+    for solver in made:
         resolved = solver.with_theory_defaults(beta)
-        lane = Lane(resolved, beta, np.asarray(game.log_reference), found.log_policy, seed)
-        batch = Batch([game], [[lane]], settings)
-        while not batch.finished:
-            batch.advance()
         identity = Identity(
-            run_id=f"{number:012x}",
+            run_id=_run_id(found, resolved, asked),
             game=render(game.description.name, game.description.parameters),
-            reference="own",
-            seed=seed if game.description.seed is None else game.description.seed,
+            reference="uniform" if uniform else "own",
+            seed=asked.seed if game.description.seed is None else game.description.seed,
             beta=beta,
             solver=resolved,
             label=solver.name if variants.count(solver.name) == 1 else selection_of(resolved),
-            step_source="theory" if solver != resolved else "given",
+            step_source="given" if any(v is not None for v in hyperparameters(solver).values()) else "theory",
         )
-        collected.append(frames_of(batch, [game], [[identity]], [[found]]))
+        if identity.run_id in collected:
+            continue
+        lane = Lane(resolved, beta, np.asarray(game.log_reference), known, asked.seed)
+        batch = Batch([game], [[lane]], settings)
+        while not batch.finished:
+            batch.advance()
+        collected[identity.run_id] = frames_of(batch, [game], [[identity]], [[found]])
     names = ("runs", "curves", "policies", "paths")
-    joined = {name: pd.concat([getattr(frames, name) for frames in collected], ignore_index=True) for name in names}
+    joined = {
+        name: pd.concat([getattr(frames, name) for frames in collected.values()], ignore_index=True) for name in names
+    }
     return Result(**joined, equilibrium=found)
+
+
+def _solvers(given: Any) -> list[Solver]:
+    """The solvers as objects whose numbers are plain; NashGamesError for what is no solver."""
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    made = [_solver(solver) for solver in (given if several else [given])]
+    if not made:
+        raise NashGamesError(f"no solver is given; give at least one of: {', '.join(SOLVERS)}")
+    return made
+
+
+def _solver(given: Any) -> Solver:
+    if isinstance(given, str):
+        return make_solver(given)
+    if isinstance(given, type):
+        raise NashGamesError(f"a solver is {_shown(given)}, a class; give an object of it: {given.__name__}()")
+    if not isinstance(given, Solver):
+        missing = [name for name in vars(Solver) if not name.startswith("_") and not hasattr(given, name)]
+        raise NashGamesError(
+            f"a solver is {_shown(given)}, which has no {', '.join(missing)}; give a name ({', '.join(SOLVERS)}) or an "
+            f"object with the methods of ng.Solver"
+        )
+    if jax.tree_util.all_leaves([given]):
+        raise NashGamesError(
+            f"the solver '{given.name}' is no pytree; put @jax.tree_util.register_dataclass over its frozen dataclass"
+        )
+    if _is_ours(given):
+        # Through its text: that types and checks its numbers as on the command line.
+        return make_solver(selection_of(given))
+    return jax.tree.map(lambda leaf: leaf.item() if hasattr(leaf, "item") else leaf, given)
+
+
+def _is_ours(solver: Solver) -> bool:
+    return _is_ours(solver.solver) if type(solver) is Average else type(solver) in SOLVERS.values()
+
+
+def _run_id(found: Equilibrium, solver: Solver, asked: Experiment) -> str:
+    """12 hex digits; π*_β stands for margins, reference and β, which it depends on."""
+    content = asked.to_dict() | {
+        "game": hashlib.sha256(found.log_policy.tobytes()).hexdigest(),
+        "solver": [type(solver).__qualname__, selection_of(solver)],
+    }
+    return content_hash(content)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

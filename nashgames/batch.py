@@ -37,15 +37,13 @@ class Settings:
 
     def budget(self, beta: float) -> int:
         """The queries a run at this β may use."""
-        return max(2000, round(20 / beta)) if self.queries is None else self.queries
+        return max(2000, round(min(20 / beta, 1e15))) if self.queries is None else self.queries
 
     def max_steps(self, solver: Solver, beta: float) -> int:
         """Steps that the budget pays for; NashGamesError when it does not pay for one, or for more than can be counted."""
         queries, cost = self.budget(beta), solver.queries_per_step
         if queries < cost:
-            raise NashGamesError(
-                f"queries is {queries}, but one step of {solver.name} costs {cost}; give at least that"
-            )
+            raise NashGamesError(f"queries is {queries}, but one step of {solver.name} costs {cost}; give at least that")
         if queries // cost > _MOST_STEPS:
             raise NashGamesError(
                 f"queries is {queries}; accepted: at most {_MOST_STEPS * cost}, the longest run of {solver.name}"
@@ -57,10 +55,11 @@ class Settings:
         if self.records > _MOST_RECORDS:
             raise NashGamesError(f"records is {self.records}; accepted: at most {_MOST_RECORDS}")
         if self.record_every is not None:
-            if max_steps // self.record_every > _MOST_RECORDS:
+            points = max_steps // self.record_every
+            if points > _MOST_RECORDS:
+                least = max_steps // _MOST_RECORDS + 1
                 raise NashGamesError(
-                    f"record_every is {self.record_every}, which keeps {max_steps // self.record_every} points of a run; "
-                    f"give at least {max_steps // _MOST_RECORDS + 1}"
+                    f"record_every is {self.record_every}, which keeps {points} points of a run; give at least {least}"
                 )
             steps = np.arange(0, max_steps + 1, self.record_every)
         else:

@@ -1,9 +1,11 @@
 """The KL-regularised preference game."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashgames.errors import NashGamesError
-from nashgames.margins import DenseMargins, Margins
+from nashgames.margins import DenseMargins, Margins, check_margins
 
 DEFAULT_BETA = 0.05
 
@@ -99,22 +101,54 @@ def make_game(
 ) -> Game:
     """A game from an array of margins A (`[n, n]` or `[m, n, n]`), uniform reference unless one is given.
 
-    Raises NashGamesError when the margins are not square, the reference or weights do not fit, or β is not positive.
+    Raises NashGamesError when the margins are not square, not skew-symmetric or outside [−½, ½], the reference or the
+    weights do not fit or are not normalised, or β is not positive.
     """
-    shape = np.shape(margins)
-    if len(shape) not in (2, 3) or shape[-1] != shape[-2] or shape[-1] < 2:
+    margins = _numbers("margins", margins)
+    shape = margins.shape
+    if len(shape) not in (2, 3) or shape[-1] != shape[-2] or shape[-1] < 2 or shape[0] < 1:
         raise NashGamesError(f"margins have shape {shape}; a game needs [n, n] or [contexts, n, n] with n ≥ 2")
+    for of_context in margins.reshape(-1, *shape[-2:]):
+        check_margins(of_context)
     check_beta(beta)
     if log_reference is None:
         log_reference = np.full(shape[:-1], -np.log(shape[-1]))
-    if np.shape(log_reference) != shape[:-1]:
-        raise NashGamesError(f"the reference has shape {np.shape(log_reference)}; this game needs {shape[:-1]}")
+    log_reference = _numbers("the reference", log_reference)
+    if log_reference.shape != shape[:-1]:
+        raise NashGamesError(f"the reference has shape {log_reference.shape}; this game needs {shape[:-1]}")
+    if not np.isfinite(log_reference).all():
+        raise NashGamesError("log_reference is not finite everywhere; every action needs a probability above 0")
+    with np.errstate(over="ignore"):
+        _check_sum("exp(log_reference)", np.exp(log_reference))
     if weights is None:
         weights = 1.0 if len(shape) == 2 else np.full(shape[0], 1 / shape[0])
+    else:
+        weights = _numbers("weights", weights)
+        if weights.shape != shape[:-2] or not (weights >= 0).all():
+            raise NashGamesError(f"weights are {weights}; accepted: one number of at least 0 for each context")
+        _check_sum("the weights", weights)
     return Game(DenseMargins(margins), log_reference, beta, weights, description)
 
 
 def check_beta(beta: float) -> None:
     """Raise NashGamesError unless β is a finite positive number."""
-    if not (np.isfinite(beta) and beta > 0):
-        raise NashGamesError(f"beta is {beta:g}; accepted: a finite number above 0")
+    if not (isinstance(beta, Real) and math.isfinite(beta) and beta > 0):
+        shown = f"{beta:g}" if isinstance(beta, Real) else repr(beta)
+        raise NashGamesError(f"beta is {shown}; accepted: a finite number above 0")
+
+
+def _numbers(what: str, values: Any) -> np.ndarray:
+    """The values as an array of float32 or float64; an array of either is not copied."""
+    try:
+        array = np.asarray(values)
+        return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise NashGamesError(f"{what} cannot be read as numbers; give a list or an array of them") from None
+
+
+def _check_sum(what: str, probabilities: np.ndarray) -> None:
+    """Raise NashGamesError unless the probabilities along the last axis sum to 1, to the rounding of float32."""
+    totals = np.atleast_1d(np.sum(probabilities, axis=-1, dtype=np.float64))
+    wrong = totals[np.abs(totals - 1) > 1e-5]
+    if len(wrong):
+        raise NashGamesError(f"the sum of {what} is {wrong[0]:.6g}; accepted: 1")

@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nashgames.errors import NashGamesError
+
 TILE = 1024
 """Rows and columns of a block of margins; generators draw their random numbers block by block."""
 
 _ALIGNMENT = 64
+_ROUNDING = 1e-6
 
 
 class Margins(Protocol):
@@ -69,6 +72,23 @@ def fill_skew(out: np.ndarray, block: Callable[[slice, slice], np.ndarray]) -> N
             values = values - values.T
         out[rows, columns] = values
         out[columns, rows] = -values.T
+
+
+def check_margins(margins: np.ndarray) -> None:
+    """Raise NashGamesError, naming an entry, unless A `[n, n]` is skew-symmetric to rounding with entries in [−½, ½].
+
+    Works by blocks: no second matrix is made.
+    """
+    for rows, columns in tiles_above(len(margins)):
+        block, mirrored = margins[rows, columns], margins[columns, rows].T
+        # A comparison with NaN is false: what is not a number is refused as well.
+        held = (np.abs(block) <= 0.5 + _ROUNDING) & (np.abs(block + mirrored) <= _ROUNDING)
+        if not held.all():
+            i, j = np.argwhere(~held)[0] + (rows.start, columns.start)
+            raise NashGamesError(
+                f"margins[{i}, {j}] is {margins[i, j]:g} and margins[{j}, {i}] is {margins[j, i]:g}; accepted: "
+                f"A = P − ½ in [−½, ½] with A[j, i] = −A[i, j] (subtract ½ from probabilities, rescale payoffs)"
+            )
 
 
 def tiles_above(n: int) -> Iterator[tuple[slice, slice]]:

@@ -1,9 +1,8 @@
 """An experiment → the runs it stands for, with their identities, grouped by the games they share."""
 
-import hashlib
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ from nashgames.rows import Identity
 from nashgames.selection import bind, parse, render
 from nashgames.solvers import hyperparameters, make_solver, selection_of
 from nashgames.store import SCHEMA
+from nashgames.tables.files import fingerprint, locate
 
 _STACK_BYTES = 64_000_000
 
@@ -80,15 +80,17 @@ def find_source(text: str) -> Source:
     if name in tables.TABLES:
         return Source(render(name, bind("game", parse(text), tables.TABLES[name].parameters)))
     if tables.is_path(text):
-        return Source(text, fingerprint=_file_hash(tables.path_selection(text).name))
+        path = tables.path_selection(text)
+        given = bind("table", path, tables.PARAMETERS)
+        return Source(render(path.name, given), fingerprint=fingerprint(locate(path.name)))
     raise unknown("game", name, [*generators.FAMILIES, *tables.TABLES, "a path ending in .csv, .parquet or .npy"])
 
 
 def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[str]]:
     """The runs of an experiment, each once, and notes on what was left out.
 
-    Raises NashGamesError for a game, solver, reference or parameter that does not exist, and for `actions` where no
-    game's size is free.
+    Raises NashGamesError for a game, solver, reference or parameter that does not exist, for `actions` where no game's
+    size is free, and for a reference beside one that a game brings.
     """
     sources = {text: find_source(text) for text in experiment.game}
     if experiment.actions and all(source.default_actions is None for source in sources.values()):
@@ -96,22 +98,33 @@ def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[st
             f"actions is {experiment.actions[0]}, but {', '.join(sources)} has a size of its own; leave actions "
             f"out, or use a generated game such as random-logits"
         )
-    for text in experiment.solver:
-        settings.max_steps(make_solver(text), max(experiment.beta))
-    references = {text: _canonical_reference(text) for text in experiment.reference}
+    for text, beta in itertools.product(experiment.solver, (max(experiment.beta), min(experiment.beta))):
+        settings.record_steps(settings.max_steps(make_solver(text), beta))
+    references = {text: _find_reference(text) for text in experiment.reference}
     labels = _labels(experiment.solver)
     runs: dict[str, Run] = {}
     notes: dict[str, None] = {}
     for cell in experiment.cells():
         source = sources[cell.game]
-        reference = references[cell.reference]
-        fixed = not source.takes_seed and not reference.startswith("random")
+        reference, reference_file = references[cell.reference]
+        if source.takes_beta and reference != "own":
+            raise NashGamesError(
+                f"reference is '{cell.reference}', but {cell.game} brings its own; leave reference out, or use own"
+            )
+        fixed = not source.takes_seed and reference.partition("[")[0] != "random"
         if fixed and cell.seed != experiment.seed:
             notes[f"{cell.game} does not depend on the seed: it is played once, with seed {experiment.seed}"] = None
             continue
-        run = _run(cell, source, reference, labels[cell.solver], settings)
+        run = _run(cell, source, reference, reference_file, labels[cell.solver], settings)
         runs.setdefault(run.identity.run_id, run)
     return list(runs.values()), list(notes)
+
+
+def check_memory(runs: Iterable[Run], settings: Settings) -> None:
+    """Raise NashGamesError, before anything is computed, unless the games of every run fit into memory one by one."""
+    for source, actions in dict.fromkeys((run.source, run.actions) for run in runs):
+        if actions is not None:
+            generators.check_fits(actions, source.contexts, settings.precision.numpy)
 
 
 def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
@@ -144,7 +157,9 @@ def batches_of(games: list[list[Run]]) -> list[list[list[Run]]]:
     return list(batches.values())
 
 
-def _run(cell: Cell, source: Source, reference: str, label: str, settings: Settings) -> Run:
+def _run(
+    cell: Cell, source: Source, reference: str, reference_file: str | None, label: str, settings: Settings
+) -> Run:
     asked = make_solver(cell.solver)
     solver = asked.with_theory_defaults(cell.beta)
     actions = None if source.default_actions is None else cell.actions or source.default_actions
@@ -156,7 +171,7 @@ def _run(cell: Cell, source: Source, reference: str, label: str, settings: Setti
         "actions": actions,
         "seed": cell.seed,
         "reference": reference,
-        "reference_file": None if _is_named(reference) else _file_hash(reference),
+        "reference_file": reference_file,
         "beta": cell.beta,
         "solver": selection_of(solver),
         **{key: value for key, value in vars(settings).items() if key != "precision"},
@@ -184,26 +199,12 @@ def _labels(solvers: Iterable[str]) -> dict[str, str]:
     return {text: name if counts.count(name) == 1 else text for text, name in names.items()}
 
 
-def _canonical_reference(text: str) -> str:
+def _find_reference(text: str) -> tuple[str, str | None]:
+    """The canonical text of a reference, and for a file the hash of its bytes."""
     name = text.partition("[")[0].strip()
     if name in REFERENCES:
-        return render(name, bind("reference", parse(text), REFERENCES[name].parameters))
+        return render(name, bind("reference", parse(text), REFERENCES[name].parameters)), None
     if tables.is_path(text):
-        _file_hash(text)
-        return text
+        return text, fingerprint(locate(text, (".csv", ".parquet")))
     raise unknown("reference", text, [*REFERENCES, "a path ending in .csv or .parquet"])
 
-
-def _is_named(reference: str) -> bool:
-    return reference.partition("[")[0] in REFERENCES
-
-
-def _file_hash(path: str) -> str:
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise NashGamesError(
-            f"cannot read '{path}': {reason}; give the path of a table (.csv, .parquet, .npy)"
-        ) from None

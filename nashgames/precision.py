@@ -10,6 +10,9 @@ import numpy as np
 from nashgames.errors import NashGamesError
 
 
+_PRODUCTS = "highest"
+
+
 @dataclass(frozen=True)
 class Precision:
     """A floating-point type, "float32" or "float64", on a device, "cpu" or "gpu"."""
@@ -31,12 +34,16 @@ class Precision:
                 f"nashgames[cuda] on a machine with an NVIDIA GPU"
             ) from None
 
+    def description(self) -> dict[str, str]:
+        """What a manifest says of it beside dtype and device: the device's model and the precision of products."""
+        return {"device": self.jax_device().device_kind, "matmul_precision": _PRODUCTS}
+
     @contextmanager
     def scope(self) -> Iterator[None]:
         """Inside: arrays default to this device, float64 exists if asked for, products are at full precision."""
         with (
             jax.enable_x64(self.dtype == "float64"),
-            jax.default_matmul_precision("highest"),
+            jax.default_matmul_precision(_PRODUCTS),
             jax.default_device(self.jax_device()),
         ):
             yield

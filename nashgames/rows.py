@@ -153,4 +153,4 @@ def _labels(game: Game) -> np.ndarray:
 
 
 def _json(values: Mapping[str, Any]) -> str:
-    return json.dumps(dict(values), ensure_ascii=False)
+    return json.dumps(dict(values), ensure_ascii=False, default=str)

@@ -16,7 +16,7 @@ from nashgames.experiment import Experiment, content_hash
 from nashgames.facts import Facts, facts
 from nashgames.game import Game
 from nashgames.generators.references import resolve_reference
-from nashgames.plan import Run, batches_of, game_chunks, plan
+from nashgames.plan import Run, batches_of, check_memory, game_chunks, plan
 from nashgames.precision import Precision
 from nashgames.referee import Equilibrium, equilibrium_path
 from nashgames.rows import Frames, frames_of
@@ -139,11 +139,14 @@ def execute(
     ids = [run.identity.run_id for run in runs]
     with Results.open(directory) as results:
         done = set() if force else results.finished & set(ids)
-        chunks = game_chunks((r for r in runs if r.identity.run_id not in done), settings.precision.numpy.itemsize)
+        left = [run for run in runs if run.identity.run_id not in done]
+        check_memory(left, settings)
+        chunks = game_chunks(left, settings.precision.numpy.itemsize)
         batches = sum(len(batches_of(chunk)) for chunk in chunks)
         yield Planned(directory, len(runs), len(done), batches)
         yield from map(Noted, notes)
-        results.begin(experiment.to_dict(), ids, environment(arguments))
+        results.begin(experiment.to_dict(), ids, environment(arguments) | settings.precision.description())
+        _relabel(results, runs)
         session = _Session(settings, batches, show_facts=len({run.game_key for run in runs}) == 1)
         flushed = time.monotonic()
         try:
@@ -159,6 +162,21 @@ def execute(
             if results.finished or directory.exists():
                 results.flush()
         yield _finished(results, ids, len(done), session.failed)
+
+
+def _relabel(results: Results, runs: Sequence[Run]) -> None:
+    """Give the runs that are there the labels of this experiment: two of them may have shared one in earlier ones."""
+    asked = {run.identity.run_id: run.identity for run in runs}
+    stored = results.runs
+    wanted = {
+        name: [getattr(asked[run], name) if run in asked else old for run, old in zip(stored["run_id"], stored[name])]
+        for name in ("label", "step_source")
+    }
+    stale = (pd.DataFrame(wanted, stored.index) != stored[[*wanted]]).any(axis=1)
+    if stale.any():
+        frames = (stored.assign(**wanted), results.curves, results.policies, results.paths)
+        ids = stored["run_id"][stale]
+        results.add(*(frame[frame["run_id"].isin(ids)] for frame in frames))
 
 
 def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) -> Finished:

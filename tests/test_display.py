@@ -252,7 +252,8 @@ def test_the_mixture_names_the_most_played_actions_of_the_best_run():
     assert sheet.rows[1] == ("2", "deck 2", "20.00 %")
     assert len(sheet.rows) == summary.TOP_ACTIONS
     assert sheet.caption == (
-        "random-logits at β 0.05 by nash-prox; the other 2 share 2.00 %; no policy beats this one by more than 8.1e-11"
+        "random-logits at β 0.05 by nash-prox; the other 2 share 2.00 %; no policy beats this one by more than 8.1e-11 "
+        "in the regularised game"
     )
 
 

@@ -62,5 +62,7 @@ def check(solver: Solver) -> None:
             continue
         if not 0 < value < float("inf"):
             raise NashGamesError(f"{solver.name}[{key}] is {value:g}; accepted: a finite number above 0")
+        if isinstance(value, int) and value >= 2**31:
+            raise NashGamesError(f"{solver.name}[{key}] is {value}; accepted: an integer below {2**31}")
         if key == "kappa" and value > 1:
             raise NashGamesError(f"{solver.name}[kappa] is {value:g}; accepted: a number in (0, 1]")
