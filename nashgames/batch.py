@@ -40,10 +40,12 @@ class Settings:
         return max(2000, round(min(20 / beta, 1e15))) if self.queries is None else self.queries
 
     def max_steps(self, solver: Solver, beta: float) -> int:
-        """Steps that the budget pays for; NashGamesError when it does not pay for one, or for more than can be counted."""
+        """Steps that the budget pays for; NashGamesError when that is none, or more than can be counted."""
         queries, cost = self.budget(beta), solver.queries_per_step
         if queries < cost:
-            raise NashGamesError(f"queries is {queries}, but one step of {solver.name} costs {cost}; give at least that")
+            raise NashGamesError(
+                f"queries is {queries}, but one step of {solver.name} costs {cost}; give at least that"
+            )
         if queries // cost > _MOST_STEPS:
             raise NashGamesError(
                 f"queries is {queries}; accepted: at most {_MOST_STEPS * cost}, the longest run of {solver.name}"
@@ -128,7 +130,9 @@ class Batch:
         began = time.perf_counter()
         with settings.precision.scope():
             self._problem = self._assemble(games, flat)
-            self._runs = trajectory.start(self._problem, stacked=self._stacked)
+            unstarted = trajectory.unstarted(self._problem, stacked=self._stacked)
+            # On the device like every later state: an argument that lies elsewhere would be compiled for once more.
+            self._runs = jax.device_put(unstarted, settings.precision.jax_device())
             # A chunk of no steps compiles the program, so that its seconds are not counted as solving.
             self._advance(np.zeros(_TARGETS, np.int32))
         self.compile_seconds = time.perf_counter() - began
@@ -137,9 +141,9 @@ class Batch:
         dtype = self.settings.precision.numpy
         device = self.settings.precision.jax_device()
 
-        def numbers(values: Sequence[Any]) -> Any:
+        def numbers(values: Any) -> Any:
             array = np.asarray(values)
-            kind = np.int32 if np.issubdtype(array.dtype, np.integer) else dtype
+            kind = {"u": np.uint32, "i": np.int32}.get(array.dtype.kind, dtype)
             return array.astype(kind).reshape(self._shape)
 
         def vectors(values: Sequence[np.ndarray]) -> Any:
@@ -165,7 +169,7 @@ class Batch:
             log_equilibrium=vectors([lane.log_equilibrium for lane in lanes]),
             tolerance=numbers([float(self.settings.tolerance)] * len(lanes)),
             max_steps=numbers(self._limits),
-            key=jax.vmap(jax.random.key)(np.array([lane.seed for lane in lanes], np.uint32)).reshape(self._shape),
+            seed=numbers(np.array([lane.seed for lane in lanes], np.uint32)),
         )
         return jax.device_put(problem, device)
 
@@ -227,7 +231,9 @@ class Batch:
 
     def _advance(self, targets: np.ndarray) -> None:
         began, first = time.perf_counter(), self.step if self._recorded.points else 0
-        self._runs, point = trajectory.advance(self._problem, self._runs, targets, stacked=self._stacked)
+        self._runs, point, self._log_policies = trajectory.advance(
+            self._problem, self._runs, targets, stacked=self._stacked
+        )
         point = jax.tree.map(np.asarray, point)
         seconds = time.perf_counter() - began
         taken = int(np.max(point.step[-1])) - first
@@ -241,8 +247,7 @@ class Batch:
 
     def curves(self) -> list[list[Curve]]:
         """The curve of every lane, `[G][B]`."""
-        with self.settings.precision.scope():
-            last = np.asarray(trajectory.log_policies(self._problem, self._runs, stacked=self._stacked))
+        last = np.asarray(self._log_policies)
         points: trajectory.Point = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
         seconds = np.concatenate(self._recorded.seconds)
         grid = zip(np.ndindex(self._shape), self._limits, strict=True)

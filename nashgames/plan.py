@@ -43,6 +43,10 @@ class Source:
         return tables.load(self.text, dtype=dtype)
 
 
+GameKey = tuple[Source, int | None, int, float]
+"""What margins depend on: source, n, seed and β where they matter, else 0."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One planned run; runs with equal `game_key` play the same margins."""
@@ -52,7 +56,7 @@ class Run:
     actions: int | None
 
     @property
-    def game_key(self) -> tuple[Source, int | None, int, float]:
+    def game_key(self) -> GameKey:
         """What the margins depend on: source, n, seed and β where they matter, else 0."""
         seed = self.identity.seed if self.source.takes_seed else 0
         return (self.source, self.actions, seed, self.identity.beta if self.source.takes_beta else 0.0)
@@ -157,9 +161,7 @@ def batches_of(games: list[list[Run]]) -> list[list[list[Run]]]:
     return list(batches.values())
 
 
-def _run(
-    cell: Cell, source: Source, reference: str, reference_file: str | None, label: str, settings: Settings
-) -> Run:
+def _run(cell: Cell, source: Source, reference: str, reference_file: str | None, label: str, settings: Settings) -> Run:
     asked = make_solver(cell.solver)
     solver = asked.with_theory_defaults(cell.beta)
     actions = None if source.default_actions is None else cell.actions or source.default_actions
@@ -207,4 +209,3 @@ def _find_reference(text: str) -> tuple[str, str | None]:
     if tables.is_path(text):
         return text, fingerprint(locate(text, (".csv", ".parquet")))
     raise unknown("reference", text, [*REFERENCES, "a path ending in .csv or .parquet"])
-

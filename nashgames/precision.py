@@ -9,7 +9,6 @@ import numpy as np
 
 from nashgames.errors import NashGamesError
 
-
 _PRODUCTS = "highest"
 
 

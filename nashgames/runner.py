@@ -2,7 +2,8 @@
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from nashgames.experiment import Experiment, content_hash
 from nashgames.facts import Facts, facts
 from nashgames.game import Game
 from nashgames.generators.references import resolve_reference
-from nashgames.plan import Run, batches_of, check_memory, game_chunks, plan
+from nashgames.plan import GameKey, Run, batches_of, check_memory, game_chunks, plan
 from nashgames.precision import Precision
 from nashgames.referee import Equilibrium, equilibrium_path
 from nashgames.rows import Frames, frames_of
@@ -24,6 +25,7 @@ from nashgames.store import Results
 
 RESULTS = Path("results") / "runs"
 _FLUSH_SECONDS = 5.0
+_COMPILERS = 2
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def execute(
     *,
     force: bool = False,
     arguments: Sequence[str] | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Play an experiment and yield what happens; the last event is `Finished`.
 
     Runs that `directory` already holds are reused unless `force`. What is finished is on disk whenever the iteration
@@ -167,15 +169,15 @@ def execute(
 def _relabel(results: Results, runs: Sequence[Run]) -> None:
     """Give the runs that are there the labels of this experiment: two of them may have shared one in earlier ones."""
     asked = {run.identity.run_id: run.identity for run in runs}
-    stored = results.runs
+    rows = results.runs
     wanted = {
-        name: [getattr(asked[run], name) if run in asked else old for run, old in zip(stored["run_id"], stored[name])]
+        name: [getattr(asked.get(run_id), name, stored) for run_id, stored in rows[["run_id", name]].to_numpy()]
         for name in ("label", "step_source")
     }
-    stale = (pd.DataFrame(wanted, stored.index) != stored[[*wanted]]).any(axis=1)
+    stale = (pd.DataFrame(wanted, rows.index) != rows[[*wanted]]).any(axis=1)
     if stale.any():
-        frames = (stored.assign(**wanted), results.curves, results.policies, results.paths)
-        ids = stored["run_id"][stale]
+        frames = (rows.assign(**wanted), results.curves, results.policies, results.paths)
+        ids = rows["run_id"][stale]
         results.add(*(frame[frame["run_id"].isin(ids)] for frame in frames))
 
 
@@ -217,15 +219,19 @@ class _Session:
         references: dict[str, np.ndarray] = {}
         for game, runs in zip(games, chunk, strict=True):
             yield from self._referee(game, runs, title, references, referees)
-        by_key = {runs[0].game_key: game for game, runs in zip(games, chunk, strict=True)}
-        for lanes in batches_of(chunk):
-            try:
-                yield from self._run_batch(
-                    [by_key[runs[0].game_key] for runs in lanes], lanes, title, references, referees
-                )
-            except (jax.errors.JaxRuntimeError, MemoryError) as error:
-                self.failed += sum(map(len, lanes))
-                yield Noted(f"{lanes[0][0].identity.solver.name} on {title} failed: {str(error).splitlines()[0]}")
+        with self._settings.precision.scope():
+            # Placed once: every batch of the chunk reads the same margins.
+            placed = [game.replace(margins=jax.device_put(game.margins)) for game in games]
+        by_key = {runs[0].game_key: game for game, runs in zip(placed, chunk, strict=True)}
+        batches = batches_of(chunk)
+        with ThreadPoolExecutor(_COMPILERS) as pool:
+            prepared = [pool.submit(self._prepare, lanes, by_key, references, referees) for lanes in batches]
+            for lanes, batch in zip(batches, prepared, strict=True):
+                try:
+                    yield from self._run_batch(batch.result(), lanes, by_key, title, referees)
+                except (jax.errors.JaxRuntimeError, MemoryError) as error:
+                    self.failed += sum(map(len, lanes))
+                    yield Noted(f"{lanes[0][0].identity.solver.name} on {title} failed: {str(error).splitlines()[0]}")
 
     def _referee(
         self,
@@ -255,22 +261,33 @@ class _Session:
                         )
             referees[identity.run_id] = paths[key][identity.beta]
 
-    def _run_batch(
+    def _prepare(
         self,
-        games: list[Game],
         runs: list[list[Run]],
-        title: str,
-        references: dict[str, np.ndarray],
-        referees: dict[str, Equilibrium],
-    ) -> Iterator[Event | Frames]:
+        games: Mapping[GameKey, Game],
+        references: Mapping[str, np.ndarray],
+        referees: Mapping[str, Equilibrium],
+    ) -> Batch:
+        """The batch of these runs, compiled."""
+
         def lane(run: Run) -> Lane:
-            found = referees[run.identity.run_id]
-            known = found.log_policy if found.converged else np.full_like(found.log_policy, np.nan)
             identity = run.identity
+            found = referees[identity.run_id]
+            known = found.log_policy if found.converged else np.full_like(found.log_policy, np.nan)
             return Lane(identity.solver, identity.beta, references[identity.run_id], known, identity.seed)
 
+        lanes = [[lane(run) for run in of_game] for of_game in runs]
+        return Batch([games[of_game[0].game_key] for of_game in runs], lanes, self._settings)
+
+    def _run_batch(
+        self,
+        batch: Batch,
+        runs: list[list[Run]],
+        games: Mapping[GameKey, Game],
+        title: str,
+        referees: Mapping[str, Equilibrium],
+    ) -> Iterator[Event | Frames]:
         number = next(self._numbers)
-        batch = Batch(games, [[lane(run) for run in of_game] for of_game in runs], self._settings)
         while not batch.finished:
             batch.advance()
             yield Advanced(
@@ -286,6 +303,6 @@ class _Session:
             )
         identities = [[run.identity for run in of_game] for of_game in runs]
         equilibria = [[referees[run.identity.run_id] for run in of_game] for of_game in runs]
-        frames = frames_of(batch, games, identities, equilibria)
+        frames = frames_of(batch, [games[of_game[0].game_key] for of_game in runs], identities, equilibria)
         yield frames
         yield BatchFinished(number, self._batches, frames.runs)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nashgames import metrics
 from nashgames.game import Game
@@ -17,6 +18,7 @@ from nashgames.metrics import Metrics
 from nashgames.solvers.protocol import Solver
 
 RUNNING, CONVERGED, BUDGET, DIVERGED = range(4)
+UNSTARTED = -1
 STATUS_NAMES = ("running", "converged", "budget", "diverged")
 
 
@@ -31,7 +33,7 @@ class Problem(NamedTuple):
     log_equilibrium: jax.Array
     tolerance: jax.Array
     max_steps: jax.Array
-    key: jax.Array
+    seed: jax.Array
 
 
 class Run(NamedTuple):
@@ -60,23 +62,24 @@ PER_RUN = Problem(
     log_equilibrium=-1,  # type: ignore[arg-type]
     tolerance=-1,  # type: ignore[arg-type]
     max_steps=-1,  # type: ignore[arg-type]
-    key=-1,  # type: ignore[arg-type]
+    seed=-1,  # type: ignore[arg-type]
 )
 """The batch axis of every leaf of a Problem, as `jax.vmap` takes it."""
 
 
-@partial(jax.jit, static_argnames="stacked")
-def start(problem: Problem, *, stacked: bool) -> Run:
-    """Every run at step 0, π_0 = μ."""
-    return _over_runs(_start, stacked)(problem)
+def unstarted(problem: Problem, *, stacked: bool) -> Run:
+    """Runs before step 0, which `advance` starts at π_0 = μ; nothing is compiled for them."""
+    shapes = jax.eval_shape(_over_runs(_start, stacked), problem)
+    return jax.tree.map(lambda leaf: np.full(leaf.shape, UNSTARTED, leaf.dtype), shapes)
 
 
 @partial(jax.jit, static_argnames="stacked", donate_argnames="runs")
-def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -> tuple[Run, Point]:
-    """Bring all runs to each step of `targets` `[K]` in turn and measure them there; points have a leading axis K.
+def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -> tuple[Run, Point, jax.Array]:
+    """Bring all runs to each step of `targets` `[K]` in turn and measure them there.
 
     The steps are data: any targets, in any chunks, run the same compiled body, so that chunks equal the whole bit for
-    bit. The loop ends early when no run is running.
+    bit. The loop ends early when no run is running. Points have a leading axis K; with them come the last iterates,
+    log π `[n, B]` (`[m, n, B]` over contexts, `[G, …]` when stacked).
     """
     step_all = _over_runs(_step, stacked)
 
@@ -92,13 +95,11 @@ def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -
         _, runs = jax.lax.while_loop(unfinished, body, (jnp.max(runs.step), runs))
         return runs, _over_runs(_measure, stacked)(problem, runs)
 
-    return jax.lax.scan(reach, runs, targets)
-
-
-@partial(jax.jit, static_argnames="stacked")
-def log_policies(problem: Problem, runs: Run, *, stacked: bool) -> jax.Array:
-    """The last iterates, log π: `[n, B]`, `[m, n, B]` over contexts, `[G, …]` when stacked."""
-    return _over_runs(lambda problem, run: problem.solver.log_policy(run.state), stacked)(problem, runs)
+    fresh = jnp.all(runs.step == UNSTARTED)
+    runs = jax.lax.cond(fresh, lambda: _over_runs(_start, stacked)(problem), lambda: runs)
+    runs, points = jax.lax.scan(reach, runs, targets)
+    last = _over_runs(lambda problem, run: problem.solver.log_policy(run.state), stacked)(problem, runs)
+    return runs, points, last
 
 
 def _over_runs(function: Any, stacked: bool) -> Any:
@@ -110,20 +111,24 @@ def _over_runs(function: Any, stacked: bool) -> Any:
 
 
 def _start(problem: Problem) -> Run:
-    state = problem.solver.init(problem.game, problem.key)
+    state = problem.solver.init(problem.game, _key(problem))
     step = jnp.zeros((), jnp.int32)
     return Run(state, step, _status(problem, state, step))
 
 
 def _step(problem: Problem, run: Run) -> Run:
-    key = jax.random.fold_in(problem.key, run.step)
-    state = problem.solver.update(problem.game, run.state, key)
     step = run.step + 1
+    # The key depends on the global step alone, so that chunks and order change nothing.
+    state = problem.solver.update(problem.game, run.state, jax.random.fold_in(_key(problem), step))
     status = _status(problem, state, step)
     running = run.status == RUNNING
     kept = running & (status != DIVERGED)
     state, step = jax.tree.map(partial(jnp.where, kept), (state, step), (run.state, run.step))
     return Run(state, step, jnp.where(running, status, run.status))
+
+
+def _key(problem: Problem) -> jax.Array:
+    return jax.random.key(problem.seed)
 
 
 def _status(problem: Problem, state: Any, step: jax.Array) -> jax.Array:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nashgames.plots import estimates
-from nashgames.plots.lines import DISTANCES, convergence
 from nashgames.plots.estimates import Floats, Trace
+from nashgames.plots.lines import DISTANCES, convergence
 from nashgames.plots.palette import FAINT, THEOREM, Look, looks, plain, save, styled
 from nashgames.plots.panels import axes_of, facets, floats, legend, name_axes, prepare, several, traces_of
 from nashgames.plots.portraits import game, simplex

@@ -1,0 +1,233 @@
+"""The house keeps its shape: who may import whom, who may compile a loop, and what importing the package does."""
+
+import ast
+import itertools
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import nashgames
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = {"nashgames": ROOT / "nashgames", "nashgames.cli": ROOT / "cli"}
+FILES = {
+    f"{package}.{'.'.join(path.relative_to(folder).with_suffix('').parts)}": path
+    for package, folder in FOLDERS.items()
+    for path in sorted(folder.rglob("*.py"))
+}
+
+# From the ground up: a room imports rooms above it in this list only.
+ROOMS = (
+    "data", "presets", "errors", "selection", "environment", "simplex", "margins", "game", "experiment", "tables",
+    "generators", "facts", "metrics", "precision", "solvers", "trajectory", "batch", "referee", "store", "rows", "plan",
+    "runner", "plots", "api", "__init__", "cli",
+)  # fmt: skip
+
+# Rooms that may know no more of the house than this.
+ACQUAINTANCES = {
+    "data": set(),
+    "presets": set(),
+    "errors": set(),
+    "selection": {"errors"},
+    "experiment": {"errors", "selection"},
+    "environment": set(),
+    "store": {"errors"},
+    "plots": {"errors", "selection"},
+    "simplex": set(),
+    "game": {"errors", "margins"},
+    "metrics": {"game", "simplex"},
+    "solvers": {"errors", "selection", "game", "simplex"},
+    "trajectory": {"game", "metrics", "solvers"},
+    "referee": {"game"},
+    "facts": {"game", "margins"},
+}
+STANDARD_LIBRARY_ONLY = {"data", "presets", "errors", "selection", "experiment", "environment", "__init__"}
+WITHOUT_JAX = STANDARD_LIBRARY_ONLY | {"store", "plots", "facts", "referee", "tables", "generators", "rows"}
+
+
+def trees():
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+def room(module: str) -> str:
+    """The room of a module: `nashgames.plots.palette` → `plots`."""
+    return [*module.split("."), "__init__"][1]
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Every module that a file imports, wherever the statement stands."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            # `from nashgames import simplex` imports a room, `from nashgames.errors import unknown` a name in one.
+            is_package = node.module in FOLDERS or f"{node.module}.__init__" in FILES
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} if is_package else {node.module}
+    return found
+
+
+def rooms_of(tree: ast.AST) -> set[str]:
+    return {room(name) for name in imported(tree) if name.partition(".")[0] == "nashgames"}
+
+
+def foreign(tree: ast.AST) -> set[str]:
+    tops = {name.partition(".")[0] for name in imported(tree)}
+    return tops - {"nashgames"} - set(sys.stdlib_module_names)
+
+
+def test_every_room_has_its_place():
+    assert {room(name) for name in FILES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_go_one_way(name):
+    here, tree = room(name), ast.parse(FILES[name].read_text(encoding="utf-8"))
+    known = rooms_of(tree) - {here}
+    # The public names are declared for type checkers, and resolved when they are asked for.
+    if here != "__init__":
+        assert known <= set(ROOMS[: ROOMS.index(here)])
+        assert "__init__" not in known
+    assert known <= ACQUAINTANCES.get(here, known)
+    if here in STANDARD_LIBRARY_ONLY:
+        assert not foreign(tree)
+    if here in WITHOUT_JAX:
+        assert "jax" not in foreign(tree)
+    if here != "cli":
+        assert not foreign(tree) & {"typer", "rich", "click"}
+    assert "cli" not in {module.partition(".")[0] for module in imported(tree)}
+
+
+def test_solvers_do_not_know_each_other_s_files_but_by_the_registry():
+    """One algorithm a file: reading one needs no other, except where one is built from another."""
+    built_on = {"nash_prox": {"online_ipo"}}
+    for name, tree in trees().items():
+        if not name.startswith("nashgames.solvers.") or name.endswith("__init__"):
+            continue
+        here = name.rpartition(".")[2]
+        others = {module.split(".")[2] for module in imported(tree) if module.startswith("nashgames.solvers.")}
+        assert others <= {"protocol"} | built_on.get(here, set()), name
+
+
+def test_a_loop_is_compiled_in_one_file():
+    compiling = {"jit", "pmap", "scan", "fori_loop", "while_loop", "checkpoint", "associative_scan"}
+    found = {
+        name: names
+        for name, tree in trees().items()
+        if (
+            names := compiling
+            & (
+                {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+                | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            )
+        )
+    }
+    assert set(found) == {"nashgames.trajectory"}
+    assert {"jit", "scan", "while_loop"} <= found["nashgames.trajectory"]
+
+
+def test_the_product_with_the_margins_is_written_once():
+    """Solvers and metrics multiply by A through `game.advantage` only."""
+    for name, tree in trees().items():
+        if room(name) in ("solvers", "metrics", "trajectory", "batch", "simplex"):
+            attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+            assert not attributes & {"to_dense", "einsum", "matmul", "dot", "tensordot"}, name
+            assert not any(isinstance(node, ast.MatMult) for node in ast.walk(tree)), name
+
+
+def test_nothing_is_ever_unpickled():
+    loaders = {"load", "open_memmap", "read_array", "memmap"}
+    for name, tree in trees().items():
+        assert not foreign(tree) & {"joblib", "dill", "cloudpickle"}, name
+        assert not {module.partition(".")[0] for module in imported(tree)} & {"pickle", "shelve", "marshal"}, name
+        for call in ast.walk(tree):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            assert call.func.attr not in ("read_pickle", "to_pickle"), name
+            of_numpy = ast.unparse(call.func.value) in ("np", "numpy", "np.lib.format", "numpy.lib.format")
+            if of_numpy and call.func.attr in loaders:
+                given = {keyword.arg: keyword.value for keyword in call.keywords}
+                assert "allow_pickle" in given, f"{name}: {ast.unparse(call)}"
+                assert ast.unparse(given["allow_pickle"]) == "False", f"{name}: {ast.unparse(call)}"
+
+
+def test_the_library_prints_nothing():
+    for name, tree in trees().items():
+        if room(name) == "cli":
+            continue
+        calls = {ast.unparse(call.func) for call in ast.walk(tree) if isinstance(call, ast.Call)}
+        assert not calls & {"print", "sys.stdout.write", "sys.stderr.write", "warnings.warn", "sys.exit"}, name
+
+
+def test_the_packages_of_the_wheel_are_the_folders():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = {name.rpartition(".")[0] for name in FILES if name.endswith(".__init__")}
+    assert sorted(setuptools["packages"]) == sorted(folders)
+    assert setuptools["package-dir"] == {"nashgames": "nashgames", "nashgames.cli": "cli"}
+    # A folder without __init__.py would be left out in silence.
+    for package, folder in FOLDERS.items():
+        for path in folder.rglob("*.py"):
+            assert (path.parent / "__init__.py").is_file(), f"{package}: {path.parent}"
+
+
+def in_fresh_python(*statements: str) -> list:
+    """What the last statement prints as JSON, in an interpreter that imported nothing yet."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(["import json, sys", *statements])],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_importing_the_package_imports_nothing_heavy_and_figures_and_files_need_no_jax():
+    light, files = in_fresh_python(
+        "import nashgames, nashgames.errors, nashgames.selection, nashgames.experiment, nashgames.environment",
+        "nashgames.NashGamesError, dir(nashgames)",
+        "light = sorted({name.partition('.')[0] for name in sys.modules})",
+        "import nashgames.store, nashgames.plots, nashgames.plots.estimates",
+        "files = sorted(name for name in sys.modules if name.startswith('nashgames') or name == 'jax')",
+        "print(json.dumps([light, files]))",
+    )
+    assert not {"jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "typer", "rich"} & set(light)
+    assert "jax" not in files
+    assert not [name for name in files if room(name) in ("solvers", "trajectory", "batch", "game", "runner")]
+
+
+def test_importing_everything_starts_no_backend_and_changes_no_setting_of_jax():
+    started, changed, gave = in_fresh_python(
+        "import jax",
+        "before = dict(jax.config.values)",
+        "import nashgames, nashgames.api, nashgames.runner, nashgames.cli.main",
+        "everything = [getattr(nashgames, name) for name in nashgames.__all__]",
+        "from jax._src import xla_bridge",
+        "changed = [name for name, value in jax.config.values.items() if before[name] != value]",
+        "print(json.dumps([xla_bridge.backends_are_initialized(), changed, len(everything)]))",
+    )
+    assert not started
+    assert changed == []
+    assert gave == len(nashgames.__all__)
+
+
+def test_the_public_names_are_a_list_and_all_of_them_exist():
+    assert sorted(nashgames.__all__) == sorted(nashgames._HOMES)
+    assert sorted(dir(nashgames)) == sorted(nashgames.__all__)
+    for name in nashgames.__all__:
+        thing = getattr(nashgames, name)
+        # An exported class that a user meets in an error or a help page must say what it is.
+        assert thing.__doc__, name
+    with pytest.raises(AttributeError, match="nash_mp"):
+        _ = nashgames.nash_mp
+    declared = ast.parse((ROOT / "nashgames" / "__init__.py").read_text(encoding="utf-8"))
+    typed = itertools.chain.from_iterable(
+        (alias.asname or alias.name for alias in node.names)
+        for node in ast.walk(declared)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("nashgames")
+    )
+    assert {*typed, "games"} == set(nashgames.__all__)
