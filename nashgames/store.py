@@ -2,10 +2,8 @@
 
 import collections
 import difflib
-import errno
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nashgames.disk import lock, replace, temporary
 from nashgames.errors import NashGamesError
 
 SCHEMA = 1
@@ -71,7 +70,6 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 """The tables in the order in which they are replaced: a run counts from the moment its row in runs is there."""
 
-_LOCK = ".lock"
 # fmt: off
 _MANIFEST_KINDS = {
     "experiment": dict, "run_ids": list, "environment": dict, "history": list, "counts": dict, "figures": list,
@@ -229,10 +227,10 @@ class Results:
     def _write_table(self, name: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-        _replace(self._path(name), sink.getvalue())
+        replace(self._path(name), sink.getvalue())
 
     def _write_manifest(self, text: str) -> None:
-        _replace(self.directory / MANIFEST, text.encode())
+        replace(self.directory / MANIFEST, text.encode())
         self._manifest_on_disk = text
 
     def _path(self, name: str) -> Path:
@@ -246,9 +244,9 @@ class Results:
         """Make and lock the directory; remove what a killed process left half written."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.directory)
+            self._lock = lock(self.directory)
             for name in (MANIFEST, *(f"{table}.parquet" for table in SCHEMAS)):
-                _temporary(self.directory / name).unlink(missing_ok=True)
+                temporary(self.directory / name).unlink(missing_ok=True)
         except OSError as error:
             raise _cannot_write(self.directory, error) from error
 
@@ -378,65 +376,6 @@ def _select(table: pa.Table, ids: set[str], *, keep: bool = True) -> pa.Table:
     """The rows of these runs, or with `keep=False` of all others."""
     inside = pc.is_in(table["run_id"], value_set=pa.array(sorted(ids), pa.string()))
     return table.filter(inside if keep else pc.invert(inside))
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Put `data` at `path` in one step: whoever looks, or loses power, has the old file or the new one."""
-    temporary = _temporary(path)
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if sys.platform != "win32":
-        _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Bring the names of a directory's files to disk: only so does the order of replacements survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems have no such call; the files themselves are safe.
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _lock(directory: Path) -> BinaryIO:
-    """The open lock file of `directory`; the system frees the lock when the file is closed or the process ends.
-
-    The file itself stays: removing it would let two processes hold locks on two files of one name.
-    """
-    file = (directory / _LOCK).open("a+b")
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        file.close()
-        raise NashGamesError(
-            f"another nashgames command is writing '{directory}'; wait for it or give another directory"
-        ) from None
-    except OSError:
-        file.close()
-        raise
-    return file
 
 
 def _check_ours(directory: Path) -> bool:

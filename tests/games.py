@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from nashgames.batch import Batch, Lane, Settings
 from nashgames.game import Game, make_game
+from nashgames.referee import equilibrium
+from nashgames.solvers import Solver, make_solver
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -51,3 +54,36 @@ def soccer_reference() -> list[dict]:
 
 def rps_reference() -> dict:
     return json.loads((REFERENCE / "perturbed_rps.json").read_text())
+
+
+def measured(game: Game, log_policy: np.ndarray, log_equilibrium: np.ndarray) -> dict[str, float]:
+    """Every reported number of a policy of a game without contexts, from its definition in theory §2."""
+    margins, log_mu, beta = np.asarray(game.margins.to_dense(), float), np.asarray(game.log_reference), game.beta
+    log_policy, policy = np.asarray(log_policy, float), np.exp(np.asarray(log_policy, float))
+    q = margins @ policy
+    half_gap = beta * np.logaddexp.reduce(log_mu + q / beta) + beta * np.sum(policy * (log_policy - log_mu))
+    away = log_policy - log_equilibrium
+    return {
+        "suboptimality": half_gap,
+        "duality_gap": 2 * half_gap,
+        "exploitability": q.max(),
+        "kl_to_equilibrium": -np.sum(np.exp(log_equilibrium) * away),
+        "span_to_equilibrium": away.max() - away.min(),
+        "kl_to_reference": np.sum(policy * (log_policy - log_mu)),
+        "entropy": -np.sum(policy * log_policy),
+    }
+
+
+def lane(game: Game, solver: str | Solver, seed: int = 0) -> Lane:
+    """One run of a batch on this game, at the game's β."""
+    solver = make_solver(solver) if isinstance(solver, str) else solver
+    resolved = solver.with_theory_defaults(game.beta)
+    return Lane(resolved, game.beta, np.asarray(game.log_reference), equilibrium(game).log_policy, seed)
+
+
+def played(games: list[Game], lanes: list[list[Lane]], settings: Settings) -> Batch:
+    """A batch, advanced to its end."""
+    batch = Batch(games, lanes, settings)
+    while not batch.finished:
+        batch.advance()
+    return batch

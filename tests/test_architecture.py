@@ -22,7 +22,7 @@ FILES = {
 
 # From the ground up: a room imports rooms above it in this list only.
 ROOMS = (
-    "data", "presets", "errors", "selection", "environment", "simplex", "margins", "game", "experiment", "tables",
+    "data", "presets", "errors", "selection", "environment", "disk", "simplex", "margins", "game", "experiment", "tables",
     "generators", "facts", "metrics", "precision", "solvers", "trajectory", "batch", "referee", "store", "rows", "plan",
     "runner", "plots", "api", "__init__", "cli",
 )  # fmt: skip
@@ -35,8 +35,9 @@ ACQUAINTANCES = {
     "selection": {"errors"},
     "experiment": {"errors", "selection"},
     "environment": set(),
-    "store": {"errors"},
-    "plots": {"errors", "selection"},
+    "disk": {"errors"},
+    "store": {"disk", "errors"},
+    "plots": {"disk", "errors", "selection"},
     "simplex": set(),
     "game": {"errors", "margins"},
     "metrics": {"game", "simplex"},
@@ -45,7 +46,7 @@ ACQUAINTANCES = {
     "referee": {"game"},
     "facts": {"game", "margins"},
 }
-STANDARD_LIBRARY_ONLY = {"data", "presets", "errors", "selection", "experiment", "environment", "__init__"}
+STANDARD_LIBRARY_ONLY = {"data", "presets", "errors", "selection", "experiment", "environment", "disk", "__init__"}
 WITHOUT_JAX = STANDARD_LIBRARY_ONLY | {"store", "plots", "facts", "referee", "tables", "generators", "rows"}
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +14,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 
 from nashgames import selection
+from nashgames.disk import replace
 from nashgames.errors import NashGamesError, unknown
 
 _DPI = 220
@@ -175,21 +175,12 @@ def save(figure: Figure, path_without_suffix: str | Path, formats: Sequence[str]
         content = _render(figure, name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, content)
+            replace(path, content)
         except OSError as error:
             reason = error.strerror or "the system refuses"
             raise NashGamesError(f"the figure '{path}' cannot be written ({reason}); choose another folder") from error
         written.append(path)
     return written
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @styled

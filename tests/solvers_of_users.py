@@ -1,0 +1,100 @@
+"""Solvers as a user writes them: plain frozen dataclasses that the library has never seen."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nashgames import simplex
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sppo:
+    """π_{t+1} ∝ π_t e^{ηq_t} (theory §4.6): the state is the policy alone, so its advantage is queried anew."""
+
+    eta: float
+
+    name = "sppo"
+    queries_per_step = 1
+
+    def with_theory_defaults(self, beta):
+        return self
+
+    def init(self, game, key):
+        return game.log_reference
+
+    def update(self, game, state, key):
+        return simplex.normalise(state + self.eta * game.advantage(state))
+
+    def log_policy(self, state):
+        return state
+
+    def advantage(self, game, state):
+        return game.advantage(state)
+
+
+class Pair(NamedTuple):
+    log_policy: Any
+    advantage: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Optimistic:
+    """(1+η) log π_{t+1} = log π_t + η log μ + s(2q_t − q_{t−1}) with s = η/β (theory §4.6), one query a step."""
+
+    eta: float | None = None
+
+    name = "optimistic"
+    queries_per_step = 1
+
+    def with_theory_defaults(self, beta):
+        return Optimistic(beta if self.eta is None else self.eta)
+
+    def init(self, game, key):
+        return Pair(game.log_reference, game.advantage(game.log_reference)), game.advantage(game.log_reference)
+
+    def update(self, game, state, key):
+        (log_policy, advantage), before = state
+        new = simplex.prox(log_policy, game.log_reference, 2 * advantage - before, game.beta, self.eta)
+        return Pair(new, game.advantage(new)), advantage
+
+    def log_policy(self, state):
+        return state[0].log_policy
+
+    def advantage(self, game, state):
+        return state[0].advantage
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Fragile:
+    """Sppo with noise of its key that turns NaN at step `breaks`: what randomness and divergence are tested with."""
+
+    eta: float
+    noise: float
+    breaks: int
+
+    name = "fragile"
+    queries_per_step = 1
+
+    def with_theory_defaults(self, beta):
+        return self
+
+    def init(self, game, key):
+        return Pair(game.log_reference, game.advantage(game.log_reference)), jnp.zeros((), jnp.int32)
+
+    def update(self, game, state, key):
+        (log_policy, advantage), steps = state
+        noise = self.noise * jax.random.normal(key, log_policy.shape, log_policy.dtype)
+        new = simplex.normalise(log_policy + self.eta * advantage + noise)
+        new = jnp.where(steps + 1 == self.breaks, jnp.nan, new)
+        return Pair(new, game.advantage(new)), steps + 1
+
+    def log_policy(self, state):
+        return state[0].log_policy
+
+    def advantage(self, game, state):
+        return state[0].advantage
