@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -157,7 +158,14 @@ def _solver(given: Any) -> Solver:
     if _is_ours(given):
         # Through its text: that types and checks its numbers as on the command line.
         return make_solver(selection_of(given))
-    return jax.tree.map(lambda leaf: leaf.item() if hasattr(leaf, "item") else leaf, given)
+    plain = jax.tree.map(lambda leaf: leaf.item() if np.size(leaf) == 1 and hasattr(leaf, "item") else leaf, given)
+    for leaf in jax.tree.leaves(plain):
+        if not isinstance(leaf, Real):
+            raise NashGamesError(
+                f"the solver '{given.name}' has {_shown(leaf)} among its numbers; mark a field that is no number as "
+                f"static: field(metadata={{'static': True}})"
+            )
+    return plain
 
 
 def _is_ours(solver: Solver) -> bool:
@@ -174,5 +182,5 @@ def _run_id(found: Equilibrium, solver: Solver, asked: Experiment) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}…"

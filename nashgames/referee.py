@@ -19,7 +19,7 @@ _LAST_RATIO = 0.9999
 _EASY = 6
 _CRAWL = 1e-2
 _MAX_SOLVES = 30
-_DENSE = 1024
+_DENSE = 512
 _DENSE_FALLBACK = 5000
 _NEGLIGIBLE = 1e-9
 _ROWS = 1024
@@ -82,7 +82,19 @@ def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]
                 ratio = max(ratio**2, _FIRST_RATIO) if found.solves <= _EASY else ratio
             else:
                 ratio = np.sqrt(ratio)
-        yield Equilibrium(target, log_policy, residual, solves)
+        polished = _polish(margins, log_reference, target, log_policy)
+        if polished.residual < residual:
+            log_policy, residual = polished.log_policy, polished.residual
+        yield Equilibrium(target, log_policy, residual, solves + polished.solves)
+
+
+def _polish(margins: np.ndarray, log_reference: np.ndarray, beta: float, log_policy: np.ndarray) -> Equilibrium:
+    """One more full step: where Newton's method has converged it ends at rounding."""
+    log_response, _ = _response(margins, log_reference, beta, log_policy)
+    direction = _direction(margins, beta, log_policy, log_response, log_policy - log_response)
+    trial = log_softmax(log_policy + direction)
+    log_response, _ = _response(margins, log_reference, beta, trial)
+    return Equilibrium(beta, trial, float(np.max(np.abs(trial - log_response))), 1)
 
 
 def _newton(margins: np.ndarray, log_reference: np.ndarray, beta: float, log_policy: np.ndarray) -> Equilibrium:
@@ -126,7 +138,7 @@ def _direction(
         operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=lambda x: x - push(x), dtype=np.float64)
         # An inexact Newton step: its relative error follows the residual, which keeps the last steps quadratic.
         accuracy = float(np.clip(1e-2 * np.max(np.abs(residual)), 1e-10, 1e-2))
-        delta, failed = scipy.sparse.linalg.gmres(operator, -residual, rtol=accuracy, restart=100, maxiter=1)
+        delta, failed = scipy.sparse.linalg.gmres(operator, -residual, rtol=accuracy, restart=150, maxiter=1)
         if not failed or len(active) > _DENSE_FALLBACK:
             return delta
     scaled = margins[np.ix_(active, active)] * (policy[active] / beta)

@@ -153,4 +153,5 @@ def _labels(game: Game) -> np.ndarray:
 
 
 def _json(values: Mapping[str, Any]) -> str:
-    return json.dumps(dict(values), ensure_ascii=False, default=str)
+    # A user's own solver may have NumPy scalars for numbers, or a static field of any kind.
+    return json.dumps(dict(values), ensure_ascii=False, default=lambda v: v.item() if hasattr(v, "item") else str(v))

@@ -83,7 +83,7 @@ def parameters_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
 
 
 def bind(kind: str, selection: Selection, accepted: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The selection's parameters as typed values.
+    """The selection's parameters as typed values, in the order of `accepted`.
 
     Raises NashGamesError for a parameter that does not exist or a value of another type.
     """
@@ -97,7 +97,7 @@ def bind(kind: str, selection: Selection, accepted: Mapping[str, Parameter]) -> 
         if key not in accepted:
             raise unknown(f"parameter of {kind} '{selection.name}'", key, accepted)
         values[key] = convert(f"{selection.name}[{key}]", text, accepted[key].kind)
-    return values
+    return {key: values[key] for key in accepted if key in values}
 
 
 def convert(what: str, text: str, kind: type) -> Any:
@@ -129,5 +129,5 @@ def _text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         short = f"{value:g}"
-        return short if float(short) == value else repr(value)
+        return short if float(short) == value else repr(float(value))
     return str(value)

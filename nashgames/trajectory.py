@@ -69,8 +69,14 @@ PER_RUN = Problem(
 
 def unstarted(problem: Problem, *, stacked: bool) -> Run:
     """Runs before step 0, which `advance` starts at π_0 = μ; nothing is compiled for them."""
-    shapes = jax.eval_shape(_over_runs(_start, stacked), problem)
-    return jax.tree.map(lambda leaf: np.full(leaf.shape, UNSTARTED, leaf.dtype), shapes)
+
+    def placeholder(leaf: jax.ShapeDtypeStruct) -> Any:
+        # A solver may keep a random key, which NumPy does not know.
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return (jnp if is_key else np).zeros(leaf.shape, leaf.dtype)
+
+    runs: Any = jax.tree.map(placeholder, jax.eval_shape(_over_runs(_start, stacked), problem))
+    return runs._replace(step=np.full_like(runs.step, UNSTARTED))
 
 
 @partial(jax.jit, static_argnames="stacked", donate_argnames="runs")
@@ -136,7 +142,8 @@ def _status(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
     log_policy = problem.solver.log_policy(state)
     reached = metrics.suboptimality(problem.game, log_policy, problem.solver.advantage(problem.game, state))
     status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING)
-    status = jnp.where(reached <= problem.tolerance, CONVERGED, status)
+    # At tolerance 0 a run uses its whole budget, also where rounding makes its suboptimality exactly 0.
+    status = jnp.where((reached <= problem.tolerance) & (problem.tolerance > 0), CONVERGED, status)
     return jnp.where(jnp.isfinite(reached), status, DIVERGED)
 
 

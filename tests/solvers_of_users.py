@@ -71,7 +71,10 @@ class Optimistic:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Fragile:
-    """Sppo with noise of its key that turns NaN at step `breaks`: what randomness and divergence are tested with."""
+    """Sppo with noise of its key that turns NaN at step `breaks`: what randomness and divergence are tested with.
+
+    Its state holds, beside a policy, the kinds of leaves that a solver may want: counts, flags and a key.
+    """
 
     eta: float
     noise: float
@@ -84,14 +87,17 @@ class Fragile:
         return self
 
     def init(self, game, key):
-        return Pair(game.log_reference, game.advantage(game.log_reference)), jnp.zeros((), jnp.int32)
+        others = {"steps": jnp.zeros((), jnp.uint32), "broken": jnp.zeros((), bool), "key": key}
+        return Pair(game.log_reference, game.advantage(game.log_reference)), others
 
     def update(self, game, state, key):
-        (log_policy, advantage), steps = state
+        (log_policy, advantage), others = state
+        steps = others["steps"] + jnp.uint32(1)
         noise = self.noise * jax.random.normal(key, log_policy.shape, log_policy.dtype)
         new = simplex.normalise(log_policy + self.eta * advantage + noise)
-        new = jnp.where(steps + 1 == self.breaks, jnp.nan, new)
-        return Pair(new, game.advantage(new)), steps + 1
+        broken = steps.astype(jnp.int32) == self.breaks
+        new = jnp.where(broken, jnp.nan, new)
+        return Pair(new, game.advantage(new)), {"steps": steps, "broken": broken, "key": key}
 
     def log_policy(self, state):
         return state[0].log_policy

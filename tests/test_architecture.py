@@ -22,9 +22,9 @@ FILES = {
 
 # From the ground up: a room imports rooms above it in this list only.
 ROOMS = (
-    "data", "presets", "errors", "selection", "environment", "disk", "simplex", "margins", "game", "experiment", "tables",
-    "generators", "facts", "metrics", "precision", "solvers", "trajectory", "batch", "referee", "store", "rows", "plan",
-    "runner", "plots", "api", "__init__", "cli",
+    "data", "presets", "errors", "selection", "environment", "disk", "simplex", "margins", "game", "experiment",
+    "tables", "generators", "facts", "metrics", "precision", "solvers", "trajectory", "batch", "referee", "store",
+    "rows", "plan", "runner", "plots", "api", "__init__", "cli",
 )  # fmt: skip
 
 # Rooms that may know no more of the house than this.
