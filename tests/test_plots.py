@@ -142,7 +142,7 @@ def test_colours_in_the_figure_survive_a_subset_and_another_order():
 def test_text_of_users_is_drawn_as_it_is():
     assert palette.plain("a $x_1$ b") == r"a \$x_1\$ b"
     assert palette.plain("模型\nβ") == "□□ β"
-    assert palette.plain("x" * 50) == "x" * 31 + "…"
+    assert palette.plain("x" * 50, 32) == "x" * 31 + "…"
 
 
 # --- convergence -------------------------------------------------------------------------------------------------

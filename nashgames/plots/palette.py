@@ -146,7 +146,7 @@ def _digest(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def plain(text: str, longest: int = 32) -> str:
+def plain(text: str, longest: int = 46) -> str:
     """Text of a user that the font can draw: no formulae, one line, unknown glyphs as □, shortened to `longest`."""
     text = " ".join(str(text).split())
     text = text if len(text) <= longest else text[: longest - 1] + "…"
