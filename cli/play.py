@@ -2,9 +2,9 @@
 
 import json
 import shlex
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -114,15 +114,14 @@ def _run(
         drawing.import_early()
 
     execution = runner.execute(experiment, directory, force=force, arguments=arguments)
-    events = cast("Generator[runner.Event]", execution)
     try:
-        for event in events:
+        for event in execution:
             screen.show(event)
             if isinstance(event, runner.Finished):
                 return event
     finally:
         # Wherever Ctrl-C arrives, also while a line is drawn, the runner gets to write what is finished.
-        events.close()
+        execution.close()
     raise RuntimeError("the runner ended without a Finished event")
 
 

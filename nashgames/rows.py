@@ -15,6 +15,9 @@ from nashgames.solvers import hyperparameters, selection_of
 from nashgames.solvers.protocol import Solver
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS
 
+Block = dict[str, Any]
+"""Some rows of a table by column; a value that is no array stands in all of them."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -47,22 +50,39 @@ def frames_of(
     equilibria: Sequence[Sequence[Equilibrium]],
 ) -> Frames:
     """The tables of all runs of a batch; `identities` and `equilibria` are `[G][B]` like its lanes."""
-    collected: dict[str, list[pd.DataFrame]] = {"runs": [], "curves": [], "policies": [], "paths": []}
+    runs: list[dict[str, Any]] = []
+    of_points, policies, paths = [], [], []
     of_games = zip(games, identities, batch.lanes, equilibria, batch.curves(), strict=True)
     for game, of_game, lanes, found, curves in of_games:
         for identity, lane, equilibrium, curve in zip(of_game, lanes, found, curves, strict=True):
             keys = _keys(identity, game, batch.settings)
             points = _points(curve, identity.solver.queries_per_step)
-            collected["curves"].append(points.assign(**keys)[list(CURVE_COLUMNS)])
-            row = keys | points.iloc[-1].to_dict() | _of_run(batch, identity, equilibrium, curve)
-            collected["runs"].append(pd.DataFrame([row])[list(RUN_COLUMNS)])
-            collected["policies"].append(_policies(identity.run_id, game, curve.log_policy))
+            last = {name: values[-1] for name, values in points.items()}
+            runs.append(keys | last | _of_run(batch, identity, equilibrium, curve))
+            of_points.append(keys | points)
+            policies.append(_policies(identity.run_id, game, curve.log_policy))
             if curve.path is not None:
-                collected["paths"].append(_path(identity.run_id, game, lane, curve))
-    empty = pd.DataFrame(columns=list(PATH_COLUMNS))
+                paths.append(_path(identity.run_id, game, lane, curve))
+    integers = {"queries_to_tolerance": "Int64", "diverged_step": "Int64"}
     return Frames(
-        **{name: pd.concat(parts, ignore_index=True) if parts else empty for name, parts in collected.items()}
+        runs=pd.DataFrame(runs, columns=list(RUN_COLUMNS)).astype(integers),
+        curves=_table(of_points, CURVE_COLUMNS),
+        policies=_table(policies, POLICY_COLUMNS),
+        paths=_table(paths, PATH_COLUMNS),
     )
+
+
+def _table(blocks: Sequence[Block], names: Sequence[str]) -> pd.DataFrame:
+    """The blocks one below the other. Columns are joined once: a frame for every run costs more than the run."""
+    if not blocks:
+        return pd.DataFrame(columns=list(names))
+    lengths = [max(len(values) for values in block.values() if isinstance(values, np.ndarray)) for block in blocks]
+    columns: dict[str, Any] = {}
+    for name in names:
+        parts = [block[name] for block in blocks]
+        several = all(isinstance(part, np.ndarray) for part in parts)
+        columns[name] = np.concatenate(parts) if several else pd.Series(parts).repeat(lengths).array
+    return pd.DataFrame(columns)
 
 
 def _keys(identity: Identity, game: Game, settings: Settings) -> dict[str, Any]:
@@ -101,31 +121,33 @@ def _of_run(batch: Batch, identity: Identity, equilibrium: Equilibrium, curve: C
     }
 
 
-def _points(curve: Curve, queries_per_step: int) -> pd.DataFrame:
+def _points(curve: Curve, queries_per_step: int) -> Block:
     steps = curve.steps.astype(np.int64)
-    status = ["running"] * (len(steps) - 1) + [curve.status]
-    return pd.DataFrame(
-        {"step": steps, "queries": steps * queries_per_step, "comparisons": np.zeros_like(steps)}
-        | {"seconds": curve.seconds, **curve.metrics, "status": status}
-    )
+    status = np.array(["running"] * (len(steps) - 1) + [curve.status], dtype=object)
+    return {
+        "step": steps,
+        "queries": steps * queries_per_step,
+        "comparisons": np.zeros_like(steps),
+        "seconds": curve.seconds,
+        **curve.metrics,
+        "status": status,
+    }
 
 
-def _policies(run_id: str, game: Game, log_policy: np.ndarray) -> pd.DataFrame:
+def _policies(run_id: str, game: Game, log_policy: np.ndarray) -> Block:
     log_policy = np.asarray(log_policy, np.float64).reshape(game.contexts, game.actions)
     context, action = np.indices(log_policy.shape)
-    return pd.DataFrame(
-        {
-            "run_id": run_id,
-            "context": context.ravel(),
-            "action": action.ravel(),
-            "label": _labels(game)[action.ravel()],
-            "probability": np.exp(log_policy).ravel(),
-            "log_probability": log_policy.ravel(),
-        }
-    )[list(POLICY_COLUMNS)]
+    return {
+        "run_id": run_id,
+        "context": context.ravel(),
+        "action": action.ravel(),
+        "label": _labels(game)[action.ravel()],
+        "probability": np.exp(log_policy).ravel(),
+        "log_probability": log_policy.ravel(),
+    }
 
 
-def _path(run_id: str, game: Game, lane: Lane, curve: Curve) -> pd.DataFrame:
+def _path(run_id: str, game: Game, lane: Lane, curve: Curve) -> Block:
     assert curve.path is not None
     path = np.asarray(curve.path, np.float64).reshape(len(curve.steps), game.contexts, game.actions)
     point, context, action = (index.ravel() for index in np.indices(path.shape))
@@ -133,18 +155,16 @@ def _path(run_id: str, game: Game, lane: Lane, curve: Curve) -> pd.DataFrame:
         np.exp(log_policy).reshape(game.contexts, game.actions)
         for log_policy in (lane.log_reference, lane.log_equilibrium)
     )
-    return pd.DataFrame(
-        {
-            "run_id": run_id,
-            "step": curve.steps.astype(np.int64)[point],
-            "context": context,
-            "action": action,
-            "label": _labels(game)[action],
-            "probability": np.exp(path).ravel(),
-            "reference_probability": reference[context, action],
-            "equilibrium_probability": known[context, action],
-        }
-    )[list(PATH_COLUMNS)]
+    return {
+        "run_id": run_id,
+        "step": curve.steps.astype(np.int64)[point],
+        "context": context,
+        "action": action,
+        "label": _labels(game)[action],
+        "probability": np.exp(path).ravel(),
+        "reference_probability": reference[context, action],
+        "equilibrium_probability": known[context, action],
+    }
 
 
 def _labels(game: Game) -> np.ndarray:

@@ -324,6 +324,18 @@ def test_a_run_that_is_not_finite_keeps_its_last_finite_state_and_disturbs_no_ne
     assert list(broken[2].steps) == [0]
 
 
+def test_a_run_that_stopped_stays_so_whatever_its_next_step_would_be():
+    game = cyclic()
+    # At μ a game of larger β is nearer to its equilibrium: this tolerance is met at once at β = 0.5 only.
+    lanes = [lane(game.replace(beta=beta), Fragile(0.5, 0.0, breaks)) for beta, breaks in ((0.5, 1), (0.1, NEVER))]
+    at_start = [measured(game.replace(beta=one.beta), TILTED, TILTED)["suboptimality"] for one in lanes]
+    assert at_start[0] < 0.95 * at_start[1]
+    settings = Settings(queries=40, tolerance=float(np.mean(at_start)), records=3)
+    stopped, *others = curves([game], [[lanes[0], lanes[1], lanes[1]]], settings)[0]
+    assert (stopped.status, list(stopped.steps), stopped.diverged_step) == ("converged", [0], None)
+    assert all(other.steps[-1] > 0 for other in others)
+
+
 def test_an_overflowing_step_diverges():
     game = cyclic()
     ((curve,),) = curves([game], [[lane(game, "mirror-descent[step=1e300]")]], Settings(queries=50, records=3))

@@ -1,6 +1,7 @@
 """The tools that hold the line: format, lint, types, and what a wheel contains."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def test_types(tmp_path):
 def test_a_wheel_has_every_module_and_data_file_and_no_top_level_package_but_ours(tmp_path):
     tree = tmp_path / "tree"
     for folder in ("nashgames", "cli"):
-        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, tree)
     run("pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(tree))
@@ -57,6 +58,6 @@ def test_a_wheel_has_every_module_and_data_file_and_no_top_level_package_but_our
         path.relative_to(ROOT).as_posix()
         for folder in ("nashgames", "cli")
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and not re.search(r"/(__pycache__|\.)", f"/{path.relative_to(ROOT).as_posix()}")
     }
     assert {name.replace("cli/", "nashgames/cli/", 1) if name.startswith("cli/") else name for name in wanted} <= names
