@@ -14,8 +14,8 @@ from nashgames.errors import NashGamesError, unknown
 
 if TYPE_CHECKING:
     from nashgames.cli.display import Progress
+    from nashgames.events import Finished
     from nashgames.experiment import Experiment
-    from nashgames.runner import Finished
 
 _LISTED_FIGURES = 6
 
@@ -108,6 +108,7 @@ def _run(
 ) -> "Finished":
     from nashgames import runner
     from nashgames.cli import drawing
+    from nashgames.events import Finished
 
     # Not before the runner is there: two threads must not import the same libraries at once.
     if plot:
@@ -117,7 +118,7 @@ def _run(
     try:
         for event in execution:
             screen.show(event)
-            if isinstance(event, runner.Finished):
+            if isinstance(event, Finished):
                 return event
     finally:
         # Wherever Ctrl-C arrives, also while a line is drawn, the runner gets to write what is finished.

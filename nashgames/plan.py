@@ -20,6 +20,8 @@ from nashgames.store import SCHEMA
 from nashgames.tables.files import fingerprint, locate
 
 _STACK_BYTES = 64_000_000
+_MOST_LANES = 4096
+"""Runs of a batch, at most: their points wait in memory until it is done."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,10 @@ def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[st
     """
     sources = {text: find_source(text) for text in experiment.game}
     if experiment.actions and all(source.default_actions is None for source in sources.values()):
+        own = "has a size of its own" if len(sources) == 1 else "have sizes of their own"
         raise NashGamesError(
-            f"actions is {experiment.actions[0]}, but {', '.join(sources)} has a size of its own; leave actions "
-            f"out, or use a generated game such as random-logits"
+            f"actions is {experiment.actions[0]}, but {', '.join(sources)} {own}; leave actions out, or use a generated "
+            f"game such as random-logits"
         )
     for text, beta in itertools.product(experiment.solver, (max(experiment.beta), min(experiment.beta))):
         settings.record_steps(settings.max_steps(make_solver(text), beta))
@@ -143,7 +146,7 @@ def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
         shape = (source, actions, beta)
         size = max((actions or _STACK_BYTES) ** 2 * source.contexts * dtype_bytes, 1)
         counts[shape] = counts.get(shape, -1) + 1
-        number = counts[shape] // max(_STACK_BYTES // size, 1)
+        number = counts[shape] // min(max(_STACK_BYTES // size, 1), _MOST_LANES)
         chunks.setdefault((*shape, number), []).append(of_game)
     return list(chunks.values())
 
@@ -155,9 +158,11 @@ def batches_of(games: list[list[Run]]) -> list[list[list[Run]]]:
         by_solver: dict[Any, list[Run]] = {}
         for run in of_game:
             by_solver.setdefault(jax.tree.structure(run.identity.solver), []).append(run)
-        for structure, lanes in by_solver.items():
-            key = (structure, tuple(run.lane_key for run in lanes))
-            batches.setdefault(key, []).append(lanes)
+        width = max(_MOST_LANES // len(games), 1)
+        for structure, runs in by_solver.items():
+            for lanes in (runs[start : start + width] for start in range(0, len(runs), width)):
+                key = (structure, tuple(run.lane_key for run in lanes))
+                batches.setdefault(key, []).append(lanes)
     return list(batches.values())
 
 

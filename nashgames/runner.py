@@ -3,8 +3,7 @@
 import itertools
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -13,8 +12,9 @@ import pandas as pd
 
 from nashgames.batch import Batch, Lane, Settings
 from nashgames.environment import environment
+from nashgames.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiment import Experiment, content_hash
-from nashgames.facts import Facts, facts
+from nashgames.facts import facts
 from nashgames.game import Game
 from nashgames.generators.references import resolve_reference
 from nashgames.plan import GameKey, Run, batches_of, check_memory, game_chunks, plan
@@ -25,87 +25,9 @@ from nashgames.store import Results
 
 RESULTS = Path("results") / "runs"
 _FLUSH_SECONDS = 5.0
+_MACHINE = (jax.errors.JaxRuntimeError, MemoryError)
+"""What a run may fail by through no fault of the program: the machine has too little of something."""
 _COMPILERS = 2
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What will be done: `runs` of the experiment, of them `reused` from the directory, the rest in `batches`."""
-
-    directory: Path
-    runs: int
-    reused: int
-    batches: int
-
-
-@dataclass(frozen=True)
-class GameReady:
-    """A game was made; its `facts` are given when it is the only one of the experiment."""
-
-    title: str
-    game: Game
-    facts: Facts | None
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Refereed:
-    """The equilibrium of a game at `beta` was computed; `residual` in log-probabilities says how well."""
-
-    title: str
-    beta: float
-    residual: float
-
-
-@dataclass(frozen=True)
-class Advanced:
-    """A chunk of a batch was computed; `suboptimality` is the largest over the `active` of its `runs`.
-
-    `seconds_left` is to the end of the budget, an upper bound: converged runs stop earlier.
-    """
-
-    batch: int
-    batches: int
-    label: str
-    runs: int
-    active: int
-    queries: int
-    budget: int
-    suboptimality: float
-    seconds_left: float
-
-
-@dataclass(frozen=True)
-class BatchFinished:
-    """A batch is done; `runs` are its rows."""
-
-    batch: int
-    batches: int
-    runs: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Noted:
-    """A sentence the user should read."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Everything is on disk: the rows of this experiment's runs, new and reused; `failed` runs have none."""
-
-    directory: Path
-    runs: pd.DataFrame
-    curves: pd.DataFrame
-    policies: pd.DataFrame
-    paths: pd.DataFrame
-    reused: int
-    failed: int
-    files: tuple[Path, ...]
-
-
-Event = Planned | GameReady | Refereed | Advanced | BatchFinished | Noted | Finished
 
 
 def default_directory(experiment: Experiment) -> Path:
@@ -219,19 +141,24 @@ class _Session:
         references: dict[str, np.ndarray] = {}
         for game, runs in zip(games, chunk, strict=True):
             yield from self._referee(game, runs, title, references, referees)
-        with self._settings.precision.scope():
-            # Placed once: every batch of the chunk reads the same margins.
-            placed = [game.replace(margins=jax.device_put(game.margins)) for game in games]
+        try:
+            with self._settings.precision.scope():
+                # Placed once: every batch of the chunk reads the same margins.
+                placed = [game.replace(margins=jax.device_put(game.margins)) for game in games]
+        except _MACHINE as error:
+            yield self._fail(chunk, title, error)
+            return
         by_key = {runs[0].game_key: game for game, runs in zip(placed, chunk, strict=True)}
         batches = batches_of(chunk)
         with ThreadPoolExecutor(_COMPILERS) as pool:
             prepared = [pool.submit(self._prepare, lanes, by_key, references, referees) for lanes in batches]
-            for lanes, batch in zip(batches, prepared, strict=True):
-                try:
-                    yield from self._run_batch(batch.result(), lanes, by_key, title, referees)
-                except (jax.errors.JaxRuntimeError, MemoryError) as error:
-                    self.failed += sum(map(len, lanes))
-                    yield Noted(f"{lanes[0][0].identity.solver.name} on {title} failed: {str(error).splitlines()[0]}")
+            try:
+                for lanes, batch in zip(batches, prepared, strict=True):
+                    yield from self._play_batch(batch, lanes, by_key, title, referees)
+            finally:
+                # Whoever stops here does not wait for programs that nobody will run.
+                for batch in prepared:
+                    batch.cancel()
 
     def _referee(
         self,
@@ -278,6 +205,25 @@ class _Session:
 
         lanes = [[lane(run) for run in of_game] for of_game in runs]
         return Batch([games[of_game[0].game_key] for of_game in runs], lanes, self._settings)
+
+    def _play_batch(
+        self,
+        prepared: Future[Batch],
+        runs: list[list[Run]],
+        games: Mapping[GameKey, Game],
+        title: str,
+        referees: Mapping[str, Equilibrium],
+    ) -> Iterator[Event | Frames]:
+        """Run a batch; where the machine cannot, its runs are counted as failed."""
+        try:
+            yield from self._run_batch(prepared.result(), runs, games, title, referees)
+        except _MACHINE as error:
+            yield self._fail(runs, f"{runs[0][0].identity.solver.name} on {title}", error)
+
+    def _fail(self, runs: list[list[Run]], what: str, error: BaseException) -> Noted:
+        self.failed += sum(map(len, runs))
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        return Noted(f"{what} failed: {reason}")
 
     def _run_batch(
         self,

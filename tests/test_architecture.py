@@ -24,7 +24,7 @@ FILES = {
 ROOMS = (
     "data", "presets", "errors", "selection", "environment", "disk", "simplex", "margins", "game", "experiment",
     "tables", "generators", "facts", "metrics", "precision", "solvers", "trajectory", "batch", "referee", "store",
-    "rows", "plan", "runner", "plots", "api", "__init__", "cli",
+    "rows", "plan", "events", "runner", "plots", "api", "__init__", "cli",
 )  # fmt: skip
 
 # Rooms that may know no more of the house than this.

@@ -13,9 +13,9 @@ import pytest
 
 from nashgames.cli import options, streams, summary, words
 from nashgames.cli.display import Progress, Screen
+from nashgames.events import Advanced, BatchFinished, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiment import Experiment
 from nashgames.game import make_game
-from nashgames.runner import Advanced, BatchFinished, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.store import RUN_COLUMNS
 
 

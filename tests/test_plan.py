@@ -197,7 +197,7 @@ def test_a_size_is_for_games_whose_size_is_free():
         ("circulant", 5), ("circulant", 7), ("soccer10", None), ("weighted-cycle", None),
     ]  # fmt: skip
     assert [run.actions for run in planned(game=["circulant", "random-logits"])[0]] == [3, 100]
-    said = r"actions is 5, but soccer10, weighted-cycle has a size of its own; leave actions out, or use a generated"
+    said = r"actions is 5, but soccer10, weighted-cycle have sizes of their own; leave actions out, or use a generated"
     with pytest.raises(NashGamesError, match=said):
         planned(game=["soccer10", "weighted-cycle"], actions=[5, 7])
 

@@ -13,10 +13,11 @@ import pytest
 from nashgames import generators, runner
 from nashgames.batch import Batch
 from nashgames.errors import NashGamesError
+from nashgames.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiment import Experiment
+from nashgames.margins import DenseMargins
 from nashgames.metrics import Metrics
 from nashgames.referee import equilibrium
-from nashgames.runner import Advanced, BatchFinished, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.store import Results
 from tests.games import log_softmax, measured
 
@@ -33,7 +34,7 @@ def experiment(**values) -> Experiment:
     return Experiment(**(usual | values))
 
 
-def play(directory: Path, *, force: bool = False, **values) -> list[runner.Event]:
+def play(directory: Path, *, force: bool = False, **values) -> list[Event]:
     return list(runner.execute(experiment(**values), directory, force=force))
 
 
@@ -273,7 +274,7 @@ def test_ctrl_c_before_anything_is_finished_leaves_nothing_behind(tmp_path, kind
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("error", [jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no room\nmore"), MemoryError("no")])
+@pytest.mark.parametrize("error", [jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no room\nmore"), MemoryError()])
 def test_a_batch_that_fails_is_counted_and_the_others_finish(tmp_path, monkeypatch, error):
     advance = Batch.advance
 
@@ -289,9 +290,25 @@ def test_a_batch_that_fails_is_counted_and_the_others_finish(tmp_path, monkeypat
     finished = events[-1]
     assert (finished.failed, set(finished.runs["solver"]), len(finished.runs)) == (3, {"mirror-descent"}, 3)
     (note,) = of_kind(events, Noted)
-    assert note.text == f"nash-mp on circulant · 3 actions failed: {str(error).splitlines()[0]}"
+    assert note.text == f"nash-mp on circulant · 3 actions failed: {(str(error) or 'MemoryError').splitlines()[0]}"
     after = play(tmp_path / "out", **both)
     assert (after[0].reused, after[0].batches, after[-1].failed, len(after[-1].runs)) == (3, 1, 0, 6)
+
+
+def test_a_game_that_the_device_has_no_room_for_is_counted_and_the_others_are_played(tmp_path, monkeypatch):
+    put = jax.device_put
+
+    def full(value, *rest):
+        if isinstance(value, DenseMargins) and np.max(np.asarray(value.values)) < 0.5:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no room")
+        return put(value, *rest)
+
+    monkeypatch.setattr(jax, "device_put", full)
+    events = play(tmp_path / "out", game=["circulant[margin=0.3]", "circulant"])
+    finished = events[-1]
+    assert (finished.failed, set(finished.runs["game"]), len(finished.runs)) == (3, {"circulant"}, 3)
+    (note,) = of_kind(events, Noted)
+    assert note.text == "circulant[margin=0.3] · 3 actions failed: RESOURCE_EXHAUSTED: no room"
 
 
 def test_an_error_of_the_program_is_not_swallowed(tmp_path, monkeypatch):
