@@ -102,8 +102,8 @@ def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[st
     if experiment.actions and all(source.default_actions is None for source in sources.values()):
         own = "has a size of its own" if len(sources) == 1 else "have sizes of their own"
         raise NashGamesError(
-            f"actions is {experiment.actions[0]}, but {', '.join(sources)} {own}; leave actions out, or use a generated "
-            f"game such as random-logits"
+            f"actions is {experiment.actions[0]}, but {', '.join(sources)} {own}; leave actions out, or use a "
+            f"generated game such as random-logits"
         )
     for text, beta in itertools.product(experiment.solver, (max(experiment.beta), min(experiment.beta))):
         settings.record_steps(settings.max_steps(make_solver(text), beta))
