@@ -7,9 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse.linalg
-from scipy.special import log_softmax
 
 from nashgames.game import Game
 
@@ -21,6 +18,8 @@ _CRAWL = 1e-2
 _MAX_SOLVES = 30
 _DENSE = 512
 _DENSE_FALLBACK = 5000
+_KRYLOV = 200
+_GOOD_ENOUGH = 0.1
 _NEGLIGIBLE = 1e-9
 _ROWS = 1024
 
@@ -92,7 +91,7 @@ def _polish(margins: np.ndarray, log_reference: np.ndarray, beta: float, log_pol
     """One more full step: where Newton's method has converged it ends at rounding."""
     log_response, _ = _response(margins, log_reference, beta, log_policy)
     direction = _direction(margins, beta, log_policy, log_response, log_policy - log_response)
-    trial = log_softmax(log_policy + direction)
+    trial = _normalise(log_policy + direction)
     log_response, _ = _response(margins, log_reference, beta, trial)
     return Equilibrium(beta, trial, float(np.max(np.abs(trial - log_response))), 1)
 
@@ -109,7 +108,7 @@ def _newton(margins: np.ndarray, log_reference: np.ndarray, beta: float, log_pol
         direction = _direction(margins, beta, log_policy, log_response, gap)
         length = 1.0
         while True:
-            trial = log_softmax(log_policy + length * direction)
+            trial = _normalise(log_policy + length * direction)
             log_response, reached = _response(margins, log_reference, beta, trial)
             # Once the divergence is at rounding only actions of negligible probability move: F is linear there, so a
             # full step is exact however the divergence rounds.
@@ -134,19 +133,23 @@ def _direction(
 
     active = np.flatnonzero(policy > _NEGLIGIBLE)
     if len(active) > _DENSE:
+        # SciPy takes longer to import than small games to solve.
+        from scipy.sparse.linalg import LinearOperator, gmres
+
         n = len(policy)
-        operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=lambda x: x - push(x), dtype=np.float64)
+        operator = LinearOperator((n, n), matvec=lambda x: x - push(x), dtype=np.float64)
         # An inexact Newton step: its relative error follows the residual, which keeps the last steps quadratic.
         accuracy = float(np.clip(1e-2 * np.max(np.abs(residual)), 1e-10, 1e-2))
-        delta, failed = scipy.sparse.linalg.gmres(operator, -residual, rtol=accuracy, restart=150, maxiter=1)
-        if not failed or len(active) > _DENSE_FALLBACK:
+        delta, _ = gmres(operator, -residual, rtol=accuracy, restart=_KRYLOV, maxiter=1)
+        left = np.linalg.norm(residual + operator @ delta) / np.linalg.norm(residual)
+        if left < _GOOD_ENOUGH or len(active) > _DENSE_FALLBACK:
             return delta
     scaled = margins[np.ix_(active, active)] * (policy[active] / beta)
     # (BRᵀ A diag π)/β over all actions, from one product: A is skew.
     scaled += (_product(margins, response)[active] * policy[active] / beta)[None, :]
     system = np.eye(len(active)) - scaled
     delta = np.zeros_like(policy)
-    delta[active] = scipy.linalg.solve(system, -residual[active], overwrite_a=True, check_finite=False)
+    delta[active] = np.linalg.solve(system, -residual[active])
     return push(delta) - residual
 
 
@@ -154,9 +157,14 @@ def _response(
     margins: np.ndarray, log_reference: np.ndarray, beta: float, log_policy: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """log BR_β(π) and the Jeffreys divergence Σ (π − BR)(log π − log BR), a sum of non-negative terms."""
-    log_response = log_softmax(log_reference + _product(margins, np.exp(log_policy)) / beta)
+    log_response = _normalise(log_reference + _product(margins, np.exp(log_policy)) / beta)
     gap = np.abs(log_policy - log_response)
     return log_response, float(np.sum(np.exp(np.maximum(log_policy, log_response)) * -np.expm1(-gap) * gap))
+
+
+def _normalise(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max()
+    return shifted - np.log(np.sum(np.exp(shifted)))
 
 
 def _product(margins: np.ndarray, vector: np.ndarray) -> np.ndarray:
