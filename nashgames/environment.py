@@ -27,7 +27,7 @@ def environment(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """
     return {
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
-        "platform": platform.platform(),
+        "platform": " ".join([platform.system(), platform.machine(), *filter(None, platform.libc_ver())]),
         "cpu": _cpu(),
         "cores": _cores(),
         "git": checkout(_PACKAGE),
