@@ -109,7 +109,7 @@ def solve(
         resolved = solver.with_theory_defaults(beta)
         identity = Identity(
             run_id=_run_id(found, resolved, asked),
-            game=render(game.description.name, game.description.parameters),
+            game=_named(game),
             reference="uniform" if uniform else "own",
             seed=asked.seed if game.description.seed is None else game.description.seed,
             beta=beta,
@@ -129,6 +129,13 @@ def solve(
         name: pd.concat([getattr(frames, name) for frames in collected.values()], ignore_index=True) for name in names
     }
     return Result(**joined, equilibrium=found)
+
+
+def _named(game: Game) -> str:
+    """The text that selects the game, as in an experiment."""
+    name = game.description.name
+    accepted = generators.FAMILIES[name].parameters if name in generators.FAMILIES else None
+    return render(name, game.description.parameters, accepted)
 
 
 def _solvers(given: Any) -> list[Solver]:

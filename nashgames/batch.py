@@ -273,12 +273,14 @@ class Batch:
         status = trajectory.STATUS_NAMES[int(points.status[column][-1])]
         metrics = {name: np.asarray(getattr(points.metrics, name)[column][rows], float) for name in Metrics._fields}
         path = np.asarray(points.log_policy[(slice(None), *policy)])
+        # A diverged run keeps its last finite point; only one that starts badly has none.
+        finite = np.isfinite(metrics["suboptimality"][-1])
         return Curve(
             steps=steps,
             seconds=seconds[rows],
             metrics=metrics,
             status=status,
-            diverged_step=int(steps[-1]) + 1 if status == "diverged" else None,
+            diverged_step=int(steps[-1]) + int(finite) if status == "diverged" else None,
             log_policy=last[policy],
             path=path[rows] if path.shape[-1] else None,
         )

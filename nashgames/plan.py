@@ -77,14 +77,15 @@ def find_source(text: str) -> Source:
         family = generators.FAMILIES[name]
         values = bind("game", parse(text), family.parameters)
         return Source(
-            render(name, values),
+            render(name, values, family.parameters),
             default_actions=family.default_actions if family.takes_actions else None,
             contexts=int(values.get("contexts", 1)),
             takes_seed=family.takes_seed,
             takes_beta=family.takes_beta,
         )
     if name in tables.TABLES:
-        return Source(render(name, bind("game", parse(text), tables.TABLES[name].parameters)))
+        accepted = tables.TABLES[name].parameters
+        return Source(render(name, bind("game", parse(text), accepted), accepted))
     if tables.is_path(text):
         path = tables.path_selection(text)
         given = bind("table", path, tables.PARAMETERS)
@@ -123,7 +124,9 @@ def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[st
             notes[f"{cell.game} does not depend on the seed: it is played once, with seed {experiment.seed}"] = None
             continue
         run = _run(cell, source, reference, reference_file, labels[cell.solver], settings)
-        runs.setdefault(run.identity.run_id, run)
+        kept = runs.setdefault(run.identity.run_id, run)
+        if kept is not run:
+            notes[f"{cell.solver} on {cell.game} at β = {cell.beta:g} is asked for twice: it is played once"] = None
     return list(runs.values()), list(notes)
 
 
@@ -210,7 +213,8 @@ def _find_reference(text: str) -> tuple[str, str | None]:
     """The canonical text of a reference, and for a file the hash of its bytes."""
     name = text.partition("[")[0].strip()
     if name in REFERENCES:
-        return render(name, bind("reference", parse(text), REFERENCES[name].parameters)), None
+        accepted = REFERENCES[name].parameters
+        return render(name, bind("reference", parse(text), accepted), accepted), None
     if tables.is_path(text):
         return text, fingerprint(locate(text, (".csv", ".parquet")))
     raise unknown("reference", text, [*REFERENCES, "a path ending in .csv or .parquet"])

@@ -113,15 +113,14 @@ def convert(what: str, text: str, kind: type) -> Any:
         raise NashGamesError(f"{what} is '{text}'; accepted: {form}") from None
 
 
-def render(name: str, parameters: Mapping[str, Any]) -> str:
-    """The canonical text of a selection, numbers in their shortest exact form.
+def render(name: str, parameters: Mapping[str, Any], accepted: Mapping[str, Parameter] | None = None) -> str:
+    """The canonical text of a selection, numbers in their shortest exact form; with `accepted`, without its defaults.
 
     >>> render("nash-mp", {"eta": 0.2})
     'nash-mp[eta=0.2]'
     """
-    if not parameters:
-        return name
-    return f"{name}[{','.join(f'{k}={_text(v)}' for k, v in parameters.items())}]"
+    told = {k: v for k, v in parameters.items() if accepted is None or k not in accepted or v != accepted[k].default}
+    return f"{name}[{','.join(f'{k}={_text(v)}' for k, v in told.items())}]" if told else name
 
 
 def _text(value: Any) -> str:

@@ -123,8 +123,25 @@ def test_order_and_company_change_no_run_id():
 
 
 def test_a_run_that_is_asked_for_twice_is_played_once():
-    runs, _ = planned(beta=0.05, solver=["nash-mp", "nash-mp[eta=0.1]"], reference=["own", "uniform"])
+    runs, notes = planned(beta=0.05, solver=["nash-mp", "nash-mp[eta=0.1]"], reference=["own", "uniform"])
     assert len(runs) == 1
+    assert notes == [
+        "nash-mp[eta=0.1] on circulant at β = 0.05 is asked for twice: it is played once",
+        "nash-mp on circulant at β = 0.05 is asked for twice: it is played once",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "short"),
+    [
+        ({"game": "disc[strength=1.0,planes=1]"}, {"game": "disc"}),
+        ({"game": "castles[score=win,round=all]"}, {"game": "castles"}),
+        ({"reference": "random[scale=1]"}, {"reference": "random"}),
+        ({"reference": "tilted[span=2]"}, {"reference": "tilted"}),
+    ],
+)
+def test_a_default_that_is_spelt_out_changes_nothing(told, short):
+    assert run_ids(**told) == run_ids(**short)
 
 
 def test_the_bytes_of_a_file_are_part_of_the_run(table):

@@ -41,17 +41,15 @@ def make_solver(text: str) -> Solver:
 
 def hyperparameters(solver: Solver) -> dict[str, Any]:
     """The solver's numbers by their names (those of the wrapped solver for a wrapper); None where left to theory."""
-    wrapped = getattr(solver, "solver", None)
-    if wrapped is not None:
-        return hyperparameters(wrapped)
+    if isinstance(solver, Average):
+        return hyperparameters(solver.solver)
     return dict(vars(solver))
 
 
 def selection_of(solver: Solver) -> str:
     """The canonical text that selects this solver again."""
-    wrapped = getattr(solver, "solver", None)
-    if wrapped is not None:
-        return f"average[{selection_of(wrapped)}]"
+    if isinstance(solver, Average):
+        return f"average[{selection_of(solver.solver)}]"
     return render(solver.name, {k: v for k, v in hyperparameters(solver).items() if v is not None})
 
 
