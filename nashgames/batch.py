@@ -148,10 +148,7 @@ class Batch:
 
         def vectors(values: Sequence[np.ndarray]) -> Any:
             array = np.stack(values).astype(dtype)
-            # Runs last: [G·B, …, n] → [G, …, n, B].
-            return np.ascontiguousarray(
-                np.moveaxis(array.reshape(self._shape + array.shape[1:]), len(self._shape) - 1, -1)
-            )
+            return array.reshape(self._shape + array.shape[1:])
 
         def of_games(*values: Any) -> Any:
             arrays = [np.asarray(v, dtype) if isinstance(v, (float, np.ndarray)) else v for v in values]
@@ -264,7 +261,6 @@ class Batch:
         lane: tuple[int, ...],
     ) -> Curve:
         column: Any = (slice(None), *lane)
-        policy: Any = (*lane[:-1], Ellipsis, lane[-1])
         # A stopped run repeats its last point, and a chunk may stop between records, or at those of another budget:
         # keep the first of each of its own.
         rows = np.flatnonzero(np.isin(points.step[column], records) | (points.status[column] != trajectory.RUNNING))
@@ -272,7 +268,7 @@ class Batch:
         rows = rows[first]
         status = trajectory.STATUS_NAMES[int(points.status[column][-1])]
         metrics = {name: np.asarray(getattr(points.metrics, name)[column][rows], float) for name in Metrics._fields}
-        path = np.asarray(points.log_policy[(slice(None), *policy)])
+        path = np.asarray(points.log_policy[column])
         # A diverged run keeps its last finite point; only one that starts badly has none.
         finite = np.isfinite(metrics["suboptimality"][-1])
         return Curve(
@@ -281,6 +277,6 @@ class Batch:
             metrics=metrics,
             status=status,
             diverged_step=int(steps[-1]) + int(finite) if status == "diverged" else None,
-            log_policy=last[policy],
+            log_policy=last[lane],
             path=path[rows] if path.shape[-1] else None,
         )

@@ -14,6 +14,7 @@ TILE = 1024
 """Rows and columns of a block of margins; generators draw their random numbers block by block."""
 
 _ALIGNMENT = 64
+_SMALL = 512
 _ROUNDING = 1e-6
 
 
@@ -45,7 +46,13 @@ class DenseMargins:
 
     def advantage(self, policy: jax.Array) -> jax.Array:
         """Aπ for `policy` `[n]` (`[m, n]` over contexts), at full precision on every device."""
-        return jnp.einsum("...ij,...j->...i", self.values, policy, precision=jax.lax.Precision.HIGHEST)
+        highest = jax.lax.Precision.HIGHEST
+        if self.shape[-1] <= _SMALL:
+            # A is skew: Aπ = −πA, which is up to three times faster while A stays in the cache.
+            return -jnp.einsum("...j,...ji->...i", policy, self.values, precision=highest)
+        product = jnp.einsum("...ij,...j->...i", self.values, policy, precision=highest)
+        # Keeps XLA from folding a transposition of the result into the product, which is up to three times slower.
+        return jax.lax.optimization_barrier(product)  # type: ignore[no-untyped-call]
 
     def to_dense(self) -> Any:
         return self.values

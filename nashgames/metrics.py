@@ -37,7 +37,8 @@ def best_response(game: Game, advantage: jax.Array) -> jax.Array:
 
 def suboptimality(game: Game, log_policy: jax.Array, advantage: jax.Array) -> jax.Array:
     """SubOpt_β(π) = β KL(π‖BR_β(π)) (theory §2), from the policy and the advantage q(π) already queried; scalar."""
-    return game.beta * game.average(simplex.kl(log_policy, best_response(game, advantage)))
+    log_response, response = simplex.softmax(game.log_reference + advantage / game.beta)
+    return game.beta * game.average(simplex.kl(log_policy, log_response, response))
 
 
 def measure(game: Game, log_policy: jax.Array, advantage: jax.Array, log_equilibrium: jax.Array) -> Metrics:

@@ -1,8 +1,9 @@
 """THE compiled loop: every run of every solver goes through `advance`, and nothing else compiles a loop.
 
-Axes: games first, runs last. A number of one run (β, η, a state's entry) has a trailing axis over the B runs that
-share a game; what belongs to a game (margins, weights) has none, so that one product A @ X `[n, B]` serves all its
-runs. When G games of one size are solved together (`stacked`), everything has one more, leading, axis over them.
+Axes: games first, then runs. A number of one run (β, η, a state's entry) has a leading axis over the B runs that share
+a game; what belongs to a game (margins, weights) has none, so that one product of A with the policies of all its runs
+`[B, n]` serves them all. When G games of one size are solved together (`stacked`), everything has one more axis, over
+them, in front.
 """
 
 from functools import partial
@@ -57,12 +58,12 @@ class Point(NamedTuple):
 
 
 PER_RUN = Problem(
-    game=Game(margins=None, log_reference=-1, beta=-1, weights=None),  # type: ignore[arg-type]
-    solver=-1,  # type: ignore[arg-type]
-    log_equilibrium=-1,  # type: ignore[arg-type]
-    tolerance=-1,  # type: ignore[arg-type]
-    max_steps=-1,  # type: ignore[arg-type]
-    seed=-1,  # type: ignore[arg-type]
+    game=Game(margins=None, log_reference=0, beta=0, weights=None),  # type: ignore[arg-type]
+    solver=0,  # type: ignore[arg-type]
+    log_equilibrium=0,  # type: ignore[arg-type]
+    tolerance=0,  # type: ignore[arg-type]
+    max_steps=0,  # type: ignore[arg-type]
+    seed=0,  # type: ignore[arg-type]
 )
 """The batch axis of every leaf of a Problem, as `jax.vmap` takes it."""
 
@@ -85,7 +86,7 @@ def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -
 
     The steps are data: any targets, in any chunks, run the same compiled body, so that chunks equal the whole bit for
     bit. The loop ends early when no run is running. Points have a leading axis K; with them come the last iterates,
-    log π `[n, B]` (`[m, n, B]` over contexts, `[G, …]` when stacked).
+    log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked).
     """
     step_all = _over_runs(_step, stacked)
 
@@ -110,7 +111,7 @@ def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -
 
 def _over_runs(function: Any, stacked: bool) -> Any:
     def batched(problem: Problem, *rest: Any) -> Any:
-        one_game = jax.vmap(function, in_axes=(PER_RUN, *[-1] * len(rest)), out_axes=-1)
+        one_game = jax.vmap(function, in_axes=(PER_RUN, *[0] * len(rest)))
         return (jax.vmap(one_game) if stacked else one_game)(problem, *rest)
 
     return batched

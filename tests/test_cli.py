@@ -246,7 +246,7 @@ def test_no_plot_draws_nothing_and_without_it_a_figure_is_there():
         (["--beta", "0.5,0.1"], "beta", [0.5, 0.1]),
         (["--beta", "0.5", "--beta", "0.1"], "beta", [0.1, 0.5, 0.1]),
         (["-n", "5,6"], "actions", [4, 5, 6]),
-        (["-g", "disc[strength=2,planes=1]"], "game", ["random-logits", "disc[strength=2,planes=1]"]),
+        (["-g", "disc[strength=2,planes=2]"], "game", ["random-logits", "disc[strength=2,planes=2]"]),
         (["-s", "mirror-descent"], "solver", ["nash-mp", "mirror-descent"]),
         (["--reference", "uniform,tilted"], "reference", ["uniform", "tilted"]),
     ],
