@@ -21,7 +21,7 @@ _DENSE_FALLBACK = 5000
 _KRYLOV = 200
 _GOOD_ENOUGH = 0.1
 _NEGLIGIBLE = 1e-9
-_ROWS = 1024
+_ROWS = 32
 
 
 class Equilibrium(NamedTuple):
