@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from nashgames import generators, tables
-from nashgames.batch import Batch, Lane, Settings
+from nashgames.batch import Batch, Lane
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiment import RECORDS, Experiment, content_hash
 from nashgames.game import Game
-from nashgames.precision import Precision
+from nashgames.plan import settings_of
 from nashgames.referee import Equilibrium, equilibrium
 from nashgames.rows import Frames, Identity, frames_of
 from nashgames.selection import render
@@ -94,9 +94,7 @@ def solve(
         dtype=dtype,
         device=device,
     )
-    settings = Settings(
-        asked.queries, asked.tolerance, asked.records, asked.record_every, Precision(asked.dtype, asked.device)
-    )
+    settings = settings_of(asked)
     beta = asked.beta[0]
     game = game.replace(beta=beta)
     made = _solvers(solvers)

@@ -30,14 +30,14 @@ class Metrics(NamedTuple):
     entropy: jax.Array
 
 
-def best_response(game: Game, advantage: jax.Array) -> jax.Array:
-    """log BR_β(π) = log softmax(log μ + q(π)/β) from the advantage q(π); `[n]`, `[m, n]` over contexts."""
-    return simplex.normalise(game.log_reference + advantage / game.beta)
+def best_response(game: Game, advantage: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """log BR_β(π) and BR_β(π) = softmax(log μ + q(π)/β) from the advantage q(π); `[n]`, `[m, n]` over contexts."""
+    return simplex.softmax(game.log_reference + advantage / game.beta)
 
 
 def suboptimality(game: Game, log_policy: jax.Array, advantage: jax.Array) -> jax.Array:
     """SubOpt_β(π) = β KL(π‖BR_β(π)) (theory §2), from the policy and the advantage q(π) already queried; scalar."""
-    log_response, response = simplex.softmax(game.log_reference + advantage / game.beta)
+    log_response, response = best_response(game, advantage)
     return game.beta * game.average(simplex.kl(log_policy, log_response, response))
 
 

@@ -13,6 +13,7 @@ from nashgames.errors import NashGamesError, unknown
 from nashgames.experiment import Cell, Experiment, content_hash
 from nashgames.game import Game
 from nashgames.generators.references import REFERENCES
+from nashgames.precision import Precision
 from nashgames.rows import Identity
 from nashgames.selection import bind, parse, render
 from nashgames.solvers import hyperparameters, make_solver, selection_of
@@ -68,6 +69,17 @@ class Run:
         """What tells this run from others of the same game and solver class."""
         seed = 0 if self.source.takes_seed else self.identity.seed
         return (self.identity.reference, seed, self.identity.beta, selection_of(self.identity.solver))
+
+
+def settings_of(experiment: Experiment) -> Settings:
+    """What an experiment says of every one of its runs."""
+    return Settings(
+        experiment.queries,
+        experiment.tolerance,
+        experiment.records,
+        experiment.record_every,
+        Precision(experiment.dtype, experiment.device),
+    )
 
 
 def find_source(text: str) -> Source:

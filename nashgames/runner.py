@@ -17,8 +17,7 @@ from nashgames.experiment import Experiment, content_hash
 from nashgames.facts import facts
 from nashgames.game import Game
 from nashgames.generators.references import resolve_reference
-from nashgames.plan import GameKey, Run, batches_of, check_memory, game_chunks, plan
-from nashgames.precision import Precision
+from nashgames.plan import GameKey, Run, batches_of, check_memory, game_chunks, plan, settings_of
 from nashgames.referee import Equilibrium, equilibrium_path
 from nashgames.rows import Frames, frames_of
 from nashgames.store import Results
@@ -50,13 +49,7 @@ def execute(
     Runs that `directory` already holds are reused unless `force`. What is finished is on disk whenever the iteration
     stops, also by KeyboardInterrupt. Raises NashGamesError for anything in the experiment that does not exist or fit.
     """
-    settings = Settings(
-        experiment.queries,
-        experiment.tolerance,
-        experiment.records,
-        experiment.record_every,
-        Precision(experiment.dtype, experiment.device),
-    )
+    settings = settings_of(experiment)
     settings.precision.jax_device()
     runs, notes = plan(experiment, settings)
     directory = directory or default_directory(experiment)

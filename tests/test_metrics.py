@@ -23,7 +23,7 @@ _measure = jax.jit(
         game, log_policy, game.advantage(log_policy), log_equilibrium
     )
 )
-_respond = jax.jit(lambda game, log_policy: metrics.best_response(game, game.advantage(log_policy)))
+_respond = jax.jit(lambda game, log_policy: metrics.best_response(game, game.advantage(log_policy))[0])
 
 
 def measure(game, log_policy, log_equilibrium=None, dtype="float64") -> Metrics:
