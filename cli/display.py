@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from nashgames.experiment import Experiment
     from nashgames.facts import Facts
 
-_STATUS_STYLES = {"converged": "green", "budget": "yellow", "diverged": "red"}
+_STATUS_STYLES = {"converged": "green", "budget": "yellow", "inexact": "yellow", "diverged": "red"}
 _LINES_OF_PROGRESS = 8
 _PIPE_WIDTH = 1000
 _LEAST_STEP = 12
-_SHORT_HEADINGS = {"suboptimality": "sub-\noptimality", "KL to equilibrium": "KL to\nπ*"}
+_SHORT_HEADINGS = {
+    "suboptimality": "sub-\noptimality",
+    "KL to equilibrium": "KL to\nπ*",
+    "exploitability": "exploit-\nability",
+}
 
 
 def _console(stderr: bool) -> Console:
@@ -73,18 +77,12 @@ class Screen:
         emit("\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n")))
 
 
-class Progress(Screen):
-    """The screen of a running experiment, driven only by the runner's events."""
+class Working(Screen):
+    """The screen of a command that takes its time: one live line says for what."""
 
-    def __init__(self, experiment: "Experiment", *, quiet: bool = False, data: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, data: bool = False) -> None:
         super().__init__(quiet=quiet, data=data)
-        self.finished_runs = 0
-        self.planned: Planned | None = None
-        self._experiment = experiment
-        self._header_shown = False
         self._waiting = "preparing"
-        self._finished: deque[tuple[str, ...]] = deque(maxlen=_LINES_OF_PROGRESS)
-        self._current: tuple[str, ...] | None = None
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -94,6 +92,52 @@ class Progress(Screen):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.clear()
+
+    def wait(self, what: str) -> None:
+        """Say what the next seconds are for."""
+        self._waiting = what
+        self._refresh()
+
+    def clear(self) -> None:
+        """Take the progress off the terminal."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def note(self, text: str) -> None:
+        self.clear()
+        super().note(text)
+
+    def _lines(self) -> list[Text]:
+        return [Text(f"{self._waiting}…", style="dim")]
+
+    def _refresh(self) -> None:
+        if self.quiet or not self._err.is_terminal:
+            return
+        if self._live is None:
+            self._live = Live(
+                console=self._err, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+            )
+            self._live.start()
+        self._live.update(Group(*self._lines()), refresh=True)
+
+    def _print(self, renderable: RenderableType, soft_wrap: bool = False) -> None:
+        # Both streams are often one terminal: the live lines go away before anything else is printed there.
+        self.clear()
+        super()._print(renderable, soft_wrap)
+
+
+class Progress(Working):
+    """The screen of a running experiment, driven only by the runner's events."""
+
+    def __init__(self, experiment: "Experiment", *, quiet: bool = False, data: bool = False) -> None:
+        super().__init__(quiet=quiet, data=data)
+        self.finished_runs = 0
+        self.planned: Planned | None = None
+        self._experiment = experiment
+        self._header_shown = False
+        self._finished: deque[tuple[str, ...]] = deque(maxlen=_LINES_OF_PROGRESS)
+        self._current: tuple[str, ...] | None = None
 
     def show(self, event: "Event") -> None:
         """Show one event of the runner; `Finished` only clears the progress."""
@@ -119,7 +163,7 @@ class Progress(Screen):
 
     def _on_planned(self, planned: "Planned") -> None:
         self.planned = planned
-        if len(self._experiment.game) > 1 or len(self._experiment.actions) > 1:
+        if len(self._experiment.every("game")) > 1 or len(self._experiment.every("actions")) > 1:
             self.header(None, None)
         if planned.runs > planned.reused:
             batches = "1 batch" if planned.batches == 1 else f"{planned.batches} batches"
@@ -127,7 +171,7 @@ class Progress(Screen):
 
     def _on_game(self, ready: "GameReady") -> None:
         log_reference = ready.game.log_reference
-        uniform = self._experiment.reference == ("own",) and log_reference.min() == log_reference.max()
+        uniform = self._experiment.every("reference") == ("own",) and log_reference.min() == log_reference.max()
         self.header(ready.game.actions, "uniform" if uniform else None, ready.facts)
         for note in ready.notes:
             self.note(note)
@@ -154,41 +198,16 @@ class Progress(Screen):
         self._finished.append((f"{batch.batch}/{batch.batches}", label, queries, suboptimality, "done"))
         self.wait("compiling" if batch.batch < batch.batches else "writing the files")
 
-    def _refresh(self) -> None:
-        if self.quiet or not self._err.is_terminal:
-            return
-        lines = [Text(_progress_line(row, self._err.width), style="dim") for row in self._finished]
-        if self._current is not None:
-            lines.append(Text(_progress_line(self._current, self._err.width)))
-        else:
-            lines.append(Text(f"{self._waiting}…", style="dim"))
-        if self._live is None:
-            self._live = Live(
-                console=self._err, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-            )
-            self._live.start()
-        self._live.update(Group(*lines), refresh=True)
-
     def wait(self, what: str) -> None:
-        """Say what the next seconds are for."""
-        self._waiting = what
+        """Say what the next seconds are for; the batch before is done."""
         self._current = None
-        self._refresh()
+        super().wait(what)
 
-    def clear(self) -> None:
-        """Take the progress off the terminal."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def note(self, text: str) -> None:
-        self.clear()
-        super().note(text)
-
-    def _print(self, renderable: RenderableType, soft_wrap: bool = False) -> None:
-        # Both streams are often one terminal: the live lines go away before anything else is printed there.
-        self.clear()
-        super()._print(renderable, soft_wrap)
+    def _lines(self) -> list[Text]:
+        lines = [Text(_progress_line(row, self._err.width), style="dim") for row in self._finished]
+        if self._current is None:
+            return [*lines, *super()._lines()]
+        return [*lines, Text(_progress_line(self._current, self._err.width))]
 
 
 def _progress_line(row: tuple[str, ...], width: int) -> str:
@@ -205,16 +224,22 @@ def _table(sheet: Sheet, width: int) -> Table:
     headings, padding = sheet.headings, 3
     needed = sum(max([len(heading), *lengths]) + padding for heading, lengths in zip(headings, cells, strict=True))
     step = None
-    if needed > width and "step" in headings:
+    spared: set[str] = set()
+    if needed > width and ("step" in headings or sheet.spare):
         headings, padding = tuple(_SHORT_HEADINGS.get(h, "\n".join(h.rsplit(" ", 1))) for h in headings), 2
-        others = sum(
-            max([*map(len, heading.split("\n")), *lengths]) + padding
-            for heading, lengths in zip(headings, cells, strict=True)
-            if heading != "step"
-        )
-        step = max(width - others - padding, 0)
+        widths = {
+            name: max([*map(len, heading.split("\n")), *lengths]) + padding
+            for name, heading, lengths in zip(sheet.headings, headings, cells, strict=True)
+            if name != "step"
+        }
+        for name in reversed(sheet.spare):
+            if sum(widths.values()) - padding > width:
+                spared.add(name)
+                del widths[name]
+        step = max(width - sum(widths.values()) - padding, 0)
     table = Table(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="bold")
     shown = [i for i, heading in enumerate(headings) if heading != "step" or step is None or step >= _LEAST_STEP]
+    shown = [i for i in shown if sheet.headings[i] not in spared]
     for i in shown:
         is_name = sheet.headings[i] in sheet.names
         table.add_column(

@@ -3,13 +3,15 @@
 import contextlib
 import importlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nashgames.errors import NashGamesError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nashgames.game import Game
 
 FORMATS = ("png", "svg")
@@ -41,6 +43,7 @@ def draw(
     Raises NashGamesError when the directory holds no finished run.
     """
     from nashgames import plots
+    from nashgames.plots.mixtures import REFEREE
     from nashgames.store import Results
 
     results = Results.read(directory)
@@ -49,8 +52,12 @@ def draw(
     if not len(wanted):
         raise NashGamesError(f"'{directory}' has no finished run to draw; start its command again")
     points = curves[curves["run_id"].isin(wanted["run_id"])]
-    if distance is None:
-        figures = plots.figures(wanted, points, results.paths)
+    if distance is None and results.manifest["experiment"].get("verdict") == "theorems":
+        figures = {"theorems": plots.bounds(points, wanted)}
+    elif distance is None:
+        figures = plots.figures(wanted, points, results.paths, results.policies)
+    elif (wanted["solver"] == REFEREE).all():
+        raise NashGamesError(f"'{directory}' holds exact equilibria, which have no curve to show; leave --y out")
     else:
         figures = {f"convergence-{distance}": plots.convergence(points, wanted, distance=distance)}
     folder = directory if out is None else out
@@ -65,6 +72,14 @@ def draw(
             results.manifest["figures"] = sorted(drawn)
             results.flush()
     return written
+
+
+def draw_equilibria(rows: Mapping[str, "pd.DataFrame"], place: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw exact equilibria that no results directory holds, as `place` with the suffix of each format."""
+    from nashgames import plots
+
+    figures = plots.figures(rows["runs"], rows["curves"], policies=rows["policies"])
+    return plots.save(figures["equilibria"], place, tuple(formats))
 
 
 def draw_game(game: "Game", ratings: Any, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:

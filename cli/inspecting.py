@@ -31,7 +31,7 @@ def plot(
 
     if y is not None:
         options.among("y", [y])
-    chosen = _formats(formats)
+    chosen = formats_of(formats)
     folder = options.output_directory(out)
     screen = Screen(quiet=quiet, data=json)
     written = drawing.draw(directory, out=folder, formats=chosen, distance=y)
@@ -80,7 +80,7 @@ def show(
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
 
-    chosen, folder = _formats(formats), options.output_directory(out) or _FIGURES
+    chosen, folder = formats_of(formats), options.output_directory(out) or _FIGURES
     screen = Screen(quiet=quiet, data=json)
     backend.start("cpu")
     game = _load(selection, actions, seed)
@@ -100,7 +100,8 @@ def show(
     screen.pairs([*(("figure", str(path)) for path in written), ("play", play)])
 
 
-def _formats(texts: list[str] | None) -> list[str]:
+def formats_of(texts: list[str] | None) -> list[str]:
+    """The values of --format, each once; PNG and SVG unless given."""
     from nashgames.cli.drawing import FORMATS
 
     if texts is None:
@@ -162,10 +163,11 @@ def _entries(kind: str) -> list[dict[str, Any]]:
         return [{"name": name, "summary": summary(name)} for name in presets()]
     if kind == "solvers":
         from nashgames.selection import parameters_of
-        from nashgames.solvers import SOLVERS, Average
+        from nashgames.solvers import SOLVERS, Average, Halves
 
         entries = [_entry(name, solver.__doc__ or "", parameters_of(solver)) for name, solver in SOLVERS.items()]
-        return [*entries, _entry("average[SOLVER]", Average.__doc__ or "", {})]
+        wrappers = {"average[SOLVER]": Average, "halves[nash-mp]": Halves}
+        return [*entries, *(_entry(name, wrapper.__doc__ or "", {}) for name, wrapper in wrappers.items())]
     from nashgames.generators import FAMILIES, REFERENCES
     from nashgames.tables import PARAMETERS, TABLES
 

@@ -117,6 +117,41 @@ def sweep(
 
 
 @app.command()
+def equilibrium(
+    context: typer.Context,
+    game: Annotated[str, typer.Argument(metavar="GAME", help="A family, a shipped game or a path.")],
+    beta: o.ExactBetas = None,
+    actions: o.Actions = None,
+    reference: o.Reference = None,
+    seed: o.Seed = None,
+    vertex: o.Vertex = False,
+    format: o.Formats = None,
+    out: o.Out = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    no_plot: o.NoPlot = False,
+) -> None:
+    """Find the exact equilibria of a game, each with a certificate; β = 0 is the original game."""
+    from nashgames.cli import equilibria
+
+    with o.in_flags(context.params):
+        equilibria.equilibrium(game, context.params, context.obj)
+
+
+@app.command()
+def verify(
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A results directory.")],
+    with_: o.Peers = None,
+    json: o.Json = False,
+    quiet: o.Silent = False,
+) -> None:
+    """Compute every number of a results directory again from its policies; exit code 1 where one differs."""
+    from nashgames.cli import verifying
+
+    verifying.verify(directory, with_, json=json, quiet=quiet)
+
+
+@app.command()
 def plot(
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A results directory.")],
     y: o.Distance = None,

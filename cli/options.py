@@ -28,8 +28,11 @@ ACCEPTED = {
     "out": "a directory, e.g. results/runs/mine",
     "format": "png, svg, pdf",
     "y": "suboptimality, kl_to_equilibrium, span_to_equilibrium, exploitability",
+    "with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
 }
 """The accepted form of every option that takes a value, as the help and the errors say it."""
+
+EXACT_BETAS = "numbers of at least 0 (0: the original game), e.g. 1,0.1,0.01,0"
 
 SHORT = {"-g": "game", "-s": "solver", "-n": "actions"}
 
@@ -42,8 +45,8 @@ def flag(key: str) -> str:
     return f"--{key.replace('_', '-')}"
 
 
-def _option(key: str, *short: str, metavar: str, help: str, panel: str) -> Any:
-    text = f"{help}: {ACCEPTED[key]}".replace("[", r"\[")
+def _option(key: str, *short: str, metavar: str, help: str, panel: str, accepted: str | None = None) -> Any:
+    text = f"{help}: {accepted or ACCEPTED[key]}".replace("[", r"\[")
     return typer.Option(flag(key), *short, metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
 
 
@@ -62,6 +65,16 @@ Solvers = Annotated[
 ]
 Beta = Annotated[list[str] | None, _option("beta", metavar="B", help="β, the weight of KL(π‖μ)", panel=_GAME)]
 Betas = Annotated[list[str] | None, _option("beta", metavar="B[,B…]", help="β, the weight of KL(π‖μ)", panel=_GAME)]
+ExactBetas = Annotated[
+    list[str] | None,
+    _option(
+        "beta",
+        metavar="B[,B…]",
+        help="β, one or several in one pass, 0.05 unless given",
+        panel=_GAME,
+        accepted=EXACT_BETAS,
+    ),
+]
 Actions = Annotated[list[str] | None, _option("actions", "-n", metavar="N", help="actions of the game", panel=_GAME)]
 ActionsList = Annotated[
     list[str] | None, _option("actions", "-n", metavar="N[,N…]", help="actions of the game", panel=_GAME)
@@ -82,10 +95,18 @@ RecordEvery = Annotated[
 ]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", help="precision", panel=_MEASURE)]
 Device = Annotated[str | None, _option("device", metavar="DEVICE", help="where it is computed", panel=_MEASURE)]
+Peers = Annotated[
+    list[str] | None,
+    _option("with", metavar="PEER[,PEER…]", help="programs of others that judge the runs they can", panel=_MEASURE),
+]
 Out = Annotated[str | None, _option("out", metavar="DIRECTORY", help="where the files go", panel=_OUTPUT)]
 Json = Annotated[bool, _switch("--json", help="Print data only, as JSON, on standard output.")]
 Quiet = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the directory and errors.")]
+Silent = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but errors.")]
 Force = Annotated[bool, _switch("--force", help="Compute again what an earlier command finished.")]
+Vertex = Annotated[
+    bool, _switch("--vertex", help="Compare β = 0 with the vertex of the linear program (HiGHS).", panel=_MEASURE)
+]
 NoPlot = Annotated[bool, _switch("--no-plot", help="Draw no figures.")]
 Formats = Annotated[list[str] | None, _option("format", metavar="FORMAT[,FORMAT…]", help="file formats", panel=_OUTPUT)]
 Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="what the curves show", panel=_OUTPUT)]
@@ -97,11 +118,11 @@ def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
     return values | {key: given[key] for key in _ONE if given.get(key) is not None}
 
 
-def listed(key: str, texts: Sequence[str]) -> list[str]:
+def listed(key: str, texts: Sequence[str], accepted: str | None = None) -> list[str]:
     """The values of an option that may be repeated and whose values split at commas outside brackets."""
     parts = [part for text in texts for part in split(text)]
     if not parts:
-        raise NashGamesError(f"{flag(key)} is empty; accepted: {ACCEPTED[key]}")
+        raise NashGamesError(f"{flag(key)} is empty; accepted: {accepted or ACCEPTED[key]}")
     return parts
 
 
@@ -125,16 +146,16 @@ def in_flags(given: Mapping[str, Any]) -> Iterator[None]:
         raise NashGamesError(by_flag(str(error), keys) if keys else str(error)) from None
 
 
-def one_each(values: Mapping[str, Any]) -> None:
-    """Raise NashGamesError where `run` was given several values, naming the command that takes them."""
+def one_each(values: Mapping[str, Any], command: str = "run") -> None:
+    """Raise NashGamesError where `run` or `equilibrium` was given several values, naming what to do instead."""
     for key in ("game", "beta", "actions", "reference"):
         if len(values.get(key, ())) > 1:
             several = ",".join(str(value) for value in values[key])
             name = flag(key) if key != "game" else "GAME"
-            raise NashGamesError(
-                f"{name} has {len(values[key])} values ({several}) and run plays one; "
-                f"several are for: nashgames sweep {flag(key)} {several}"
-            )
+            given = f"{name} has {len(values[key])} values ({several})"
+            if command != "run":
+                raise NashGamesError(f"{given} and {command} takes one; give it once for each")
+            raise NashGamesError(f"{given} and run plays one; several are for: nashgames sweep {flag(key)} {several}")
 
 
 def among(key: str, values: Sequence[str]) -> None:

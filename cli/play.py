@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nashgames.cli.display import Progress
     from nashgames.events import Finished
     from nashgames.experiment import Experiment
+    from nashgames.theorems import Verdict
 
 _LISTED_FIGURES = 6
 
@@ -50,7 +51,10 @@ def sweep_experiment(source: str | None, given: Mapping[str, Any]) -> "Experimen
 
 
 def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str] | None, *, sweep: bool) -> None:
-    """Run an experiment and show it; ends the command with exit code 1 when a run failed, 130 on Ctrl-C."""
+    """Run an experiment and show it.
+
+    Ends the command with exit code 1 when a run failed or broke a theorem, 130 on Ctrl-C.
+    """
     from nashgames.cli import backend
     from nashgames.cli.display import Progress
 
@@ -61,8 +65,9 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
             backend.start(experiment.device)
             finished = _run(experiment, directory, arguments, screen, force=given["force"], plot=not given["no_plot"])
             _show(finished, screen)
+            judged = _judge(experiment, finished, screen)
             figures = [] if given["no_plot"] else _draw(finished, screen, brief=not sweep)
-            _close(experiment, finished, figures, screen, sweep=sweep)
+            _close(experiment, finished, figures, judged, screen, sweep=sweep)
         except KeyboardInterrupt:
             screen.clear()
             streams.complain(_stopped(screen))
@@ -72,17 +77,30 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
             f"{finished.failed} of {len(finished.runs) + finished.failed} runs failed; the others are kept"
         )
         raise typer.Exit(FAILED)
+    if judged is not None and len(judged.breaks):
+        from nashgames.cli import verdict
+
+        streams.complain(str(verdict.sentence(judged)))
+        raise typer.Exit(FAILED)
 
 
 def _experiment(base: Mapping[str, Any], values: Mapping[str, Any]) -> "Experiment":
     """The experiment of both, the values given on the command line first."""
     from nashgames.experiment import Experiment
 
+    # What is given on the command line counts for every grid.
+    if grids := [{key: v for key, v in grid.items() if key not in values} for grid in base.get("also", ())]:
+        base = {**base, "also": [grid for grid in grids if grid]}
     # Two ways to choose the points of a curve exclude each other: the one on the command line replaces the file's.
     replaced = {"records": "record_every", "record_every": "records"}
     dropped = {replaced[key] for key in values if key in replaced and replaced[key] not in values}
     merged = {key: value for key, value in {**base, **values}.items() if key not in dropped}
-    return Experiment.from_dict(merged)
+    experiment = Experiment.from_dict(merged)
+    if experiment.verdict is not None:
+        from nashgames.cli import verdict
+
+        verdict.check(experiment)
+    return experiment
 
 
 def _no_experiment(source: str, names: list[str]) -> NashGamesError:
@@ -144,6 +162,22 @@ def _show(finished: "Finished", screen: "Progress") -> None:
         screen.sheet(sheet)
 
 
+def _judge(experiment: "Experiment", finished: "Finished", screen: "Progress") -> "Verdict | None":
+    """The verdict that the experiment asks for, shown beneath the runs."""
+    if experiment.verdict is None or not len(finished.runs):
+        return None
+    from nashgames import theorems
+    from nashgames.cli import verdict
+
+    screen.wait("judging every iterate")
+    judged = theorems.verdict(finished.runs, finished.curves, finished.policies)
+    for sheet in verdict.sheets(judged):
+        screen.line()
+        screen.sheet(sheet)
+    screen.clear()
+    return judged
+
+
 def _draw(finished: "Finished", screen: "Progress", *, brief: bool) -> list[Path]:
     from nashgames.cli import drawing
 
@@ -154,15 +188,26 @@ def _draw(finished: "Finished", screen: "Progress", *, brief: bool) -> list[Path
 
 
 def _close(
-    experiment: "Experiment", finished: "Finished", figures: list[Path], screen: "Progress", *, sweep: bool
+    experiment: "Experiment",
+    finished: "Finished",
+    figures: list[Path],
+    judged: "Verdict | None",
+    screen: "Progress",
+    *,
+    sweep: bool,
 ) -> None:
     """The last lines: what was reused, the files, and what to type next; or the data alone."""
     from nashgames.cli import summary
 
     directory = str(finished.directory)
     if screen.data:
-        runs = summary.payload(finished.runs)
-        streams.emit(json.dumps({"directory": directory, "reused": finished.reused, "runs": runs}, allow_nan=False))
+        data: dict[str, Any] = {"directory": directory, "reused": finished.reused}
+        data["runs"] = summary.payload(finished.runs)
+        if judged is not None:
+            from nashgames.cli import verdict
+
+            data["verdict"] = verdict.payload(judged)
+        streams.emit(json.dumps(data, allow_nan=False))
         return
     if screen.quiet:
         streams.emit(directory)

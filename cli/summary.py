@@ -48,6 +48,8 @@ class Sheet:
     names: frozenset[str]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
+    spare: tuple[str, ...] = ()
+    """Headings of columns that a narrow terminal leaves out, the last of them first."""
 
 
 def runs_table(runs: "pd.DataFrame") -> Sheet:
@@ -86,8 +88,11 @@ def runs_table(runs: "pd.DataFrame") -> Sheet:
     )
 
 
-def mixtures(runs: "pd.DataFrame", policies: "pd.DataFrame") -> list[Sheet]:
-    """The most played actions by name for each game whose actions have names, from its best run at the smallest β."""
+def mixtures(runs: "pd.DataFrame", policies: "pd.DataFrame", *, unnamed: bool = False) -> list[Sheet]:
+    """The most played actions by name for each game, from its best run at the smallest β.
+
+    Games whose actions have no names are left out unless `unnamed`, which shows their numbers.
+    """
     sheets = []
     for game, of_game in runs.groupby("game", sort=False):
         if int(of_game["contexts"].iloc[0]) > 1 or of_game["suboptimality"].isna().all():
@@ -95,19 +100,20 @@ def mixtures(runs: "pd.DataFrame", policies: "pd.DataFrame") -> list[Sheet]:
         smallest = of_game[of_game["beta"] == of_game["beta"].min()]
         best = smallest.sort_values("suboptimality", na_position="last").iloc[0]
         policy = policies[policies["run_id"] == best["run_id"]]
-        if (policy["label"] == policy["action"].astype(str)).all():
+        if not unnamed and (policy["label"] == policy["action"].astype(str)).all():
             continue
-        top = policy.sort_values(["probability", "action"], ascending=[False, True]).head(TOP_ACTIONS)
+        played = policy[policy["probability"] > 0]
+        top = played.sort_values(["probability", "action"], ascending=[False, True]).head(TOP_ACTIONS)
         rows = tuple(
             (str(rank), str(label), f"{100 * probability:.2f} %")
             for rank, (label, probability) in enumerate(zip(top["label"], top["probability"], strict=True), start=1)
         )
         rest = 1 - float(top["probability"].sum())
-        others = f"; the other {words.count(len(policy) - len(top))} share {100 * rest:.2f} %" if rest > 5e-5 else ""
+        others = f"; the other {words.count(len(played) - len(top))} share {100 * rest:.2f} %" if rest > 5e-5 else ""
         caption = (
             f"{game} at β {words.number(best['beta'])} by {best['label']}{others}; "
             f"no policy beats this one by more than {words.small(best['suboptimality'])} "
-            "in the regularised game"
+            f"in the {'regularised' if best['beta'] > 0 else 'original'} game"
         )
         sheets.append(Sheet(("rank", "action", "probability"), frozenset({"action"}), rows, caption))
     return sheets

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nashgames.facts import Facts
 
 DASH = "–"
-_SYMBOLS = {"eta": "η", "kappa": "κ"}
+_SYMBOLS = {"eta": "η =", "least": "η ≥", "kappa": "κ ="}
 
 
 def count(value: int | float | None) -> str:
@@ -64,6 +64,13 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def elapsed(seconds: float) -> str:
+    """A time that was measured, to two digits below ten seconds: `12 ms`, `3.4 s`, `1 min 05 s`."""
+    if seconds < 0.9995:
+        return f"{1000 * seconds:.0f} ms" if seconds >= 0.00095 else "< 1 ms"
+    return f"{seconds:.1f} s" if seconds < 9.95 else duration(seconds)
+
+
 def plural(number_of: int, noun: str) -> str:
     return f"{count(number_of)} {noun}" if number_of == 1 else f"{count(number_of)} {noun}s"
 
@@ -78,8 +85,8 @@ def step(row: Mapping[str, Any]) -> str:
         if name == "inner":
             parts.append(f"{value} inner")
         elif name in _SYMBOLS:
-            twice = name == "eta" and math.isclose(value, 2 * row["beta"], rel_tol=1e-6)
-            parts.append(f"{_SYMBOLS[name]} = {number(value)}{' = 2β' if twice else ''}")
+            twice = name in ("eta", "least") and math.isclose(value, 2 * row["beta"], rel_tol=1e-6)
+            parts.append(f"{_SYMBOLS[name]} {number(value)}{' = 2β' if twice else ''}")
         else:
             parts.append(f"{name} {number(value)}")
     return ", ".join([*parts, str(row["step_source"])])
@@ -96,19 +103,27 @@ def facts(found: "Facts") -> str:
     )
 
 
-def header(experiment: "Experiment", actions: int | None = None, reference: str | None = None) -> str:
-    """The experiment in one line; `actions` and `reference` are those of its game where there is only one."""
+def header(
+    experiment: "Experiment",
+    actions: int | None = None,
+    reference: str | None = None,
+    betas: Iterable[float] | None = None,
+) -> str:
+    """The experiment in one line; `actions` and `reference` are those of its game where there is only one.
+
+    `betas` stand in for those of the experiment, where one of them may be 0.
+    """
     seeds = f"seed {experiment.seed}"
     if experiment.seeds > 1:
         seeds = f"seeds {experiment.seed}–{experiment.seed + experiment.seeds - 1}"
-    sizes = [actions] if actions is not None else list(experiment.actions)
-    games = list(experiment.game)
-    references = list(experiment.reference) if reference is None else [reference]
+    sizes = [actions] if actions is not None else list(experiment.every("actions"))
+    games = list(experiment.every("game"))
+    references = list(experiment.every("reference")) if reference is None else [reference]
     return " · ".join(
         [
             games[0] if len(games) == 1 else plural(len(games), "game"),
             *([f"{series(sizes)} actions"] if sizes else []),
-            f"β {series(experiment.beta)}",
+            f"β {series(experiment.every('beta') if betas is None else betas)}",
             *_references(references, len(games)),
             seeds,
             f"{experiment.dtype} on {experiment.device}",

@@ -11,21 +11,38 @@ if TYPE_CHECKING:
     from nashgames.api import Result, load, solve
     from nashgames.errors import NashGamesError
     from nashgames.game import Game, make_game
-    from nashgames.referee import Equilibrium, equilibrium
-    from nashgames.solvers import Average, MirrorDescent, NashMP, NashProx, OnlineIPO, Solver, make_solver
+    from nashgames.referee import Equilibrium, equilibrium, equilibrium_path
+    from nashgames.solvers import (
+        AdaptiveNashMP,
+        Average,
+        Halves,
+        MirrorDescent,
+        NashMP,
+        NashProx,
+        OnlineIPO,
+        ProximalPoint,
+        SecantNashMP,
+        Solver,
+        make_solver,
+    )
 
 _HOMES = {
+    "AdaptiveNashMP": "solvers",
     "Average": "solvers",
     "Equilibrium": "referee",
     "Game": "game",
+    "Halves": "solvers",
     "MirrorDescent": "solvers",
     "NashGamesError": "errors",
     "NashMP": "solvers",
     "NashProx": "solvers",
     "OnlineIPO": "solvers",
+    "ProximalPoint": "solvers",
     "Result": "api",
+    "SecantNashMP": "solvers",
     "Solver": "solvers",
     "equilibrium": "referee",
+    "equilibrium_path": "referee",
     "games": "generators",
     "load": "api",
     "make_game": "game",
@@ -39,12 +56,17 @@ __all__ = [  # noqa: RUF022
     "make_game",
     "solve",
     "equilibrium",
+    "equilibrium_path",
     "make_solver",
+    "AdaptiveNashMP",
     "Average",
+    "Halves",
     "MirrorDescent",
     "NashMP",
     "NashProx",
     "OnlineIPO",
+    "ProximalPoint",
+    "SecantNashMP",
     "Equilibrium",
     "Game",
     "NashGamesError",

@@ -19,7 +19,7 @@ from nashgames.plan import settings_of
 from nashgames.referee import Equilibrium, equilibrium
 from nashgames.rows import Frames, Identity, frames_of
 from nashgames.selection import render
-from nashgames.solvers import SOLVERS, Average, hyperparameters, make_solver, selection_of
+from nashgames.solvers import SOLVERS, Average, Halves, hyperparameters, make_solver, selection_of
 from nashgames.solvers.protocol import Solver
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def load(selection: str, *, actions: int | None = None, seed: int = 0, dtype: st
 
 def solve(
     game: Game,
-    solvers: Solver | str | Iterable[Solver | str] = tuple(SOLVERS),
+    solvers: Solver | str | Iterable[Solver | str] = Experiment.solver,
     *,
     beta: float | None = None,
     seed: int = 0,
@@ -174,7 +174,9 @@ def _solver(given: Any) -> Solver:
 
 
 def _is_ours(solver: Solver) -> bool:
-    return _is_ours(solver.solver) if type(solver) is Average else type(solver) in SOLVERS.values()
+    if type(solver) is Average or type(solver) is Halves:
+        return _is_ours(solver.solver)
+    return type(solver) in SOLVERS.values()
 
 
 def _run_id(found: Equilibrium, solver: Solver, asked: Experiment) -> str:

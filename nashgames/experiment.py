@@ -24,6 +24,7 @@ from nashgames.errors import NashGamesError, unknown
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "gpu")
+VERDICTS = ("theorems",)
 RECORDS = 200
 """Points of a curve unless asked otherwise, at geometrically spaced steps."""
 
@@ -32,7 +33,7 @@ _MAX_INTEGER = 10**15
 # JAX keeps 32 bits of a seed unless 64-bit mode is on: beyond them two seeds would be one run.
 _MAX_SEED = 2**32 - 1
 _LISTS = ("game", "solver", "beta", "actions", "reference")
-_OPTIONAL = ("name", "queries", "record_every")
+_OPTIONAL = ("name", "queries", "record_every", "verdict")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Experiment:
     is charged at most `queries` queries (None: max(2000, 20/β)) and stops at a suboptimality of `tolerance` (0: never
     before the budget). A curve has `records` points at geometric steps, or one every
     `record_every` steps. The fields that hold several values also take one; integers and numbers also come as text.
+    `also` adds grids, each with some of those fields of its own; `verdict` = theorems has every iterate judged.
 
     Raises NashGamesError, naming the field, its value and what is accepted.
     """
@@ -73,6 +75,8 @@ class Experiment:
     record_every: int | None = None
     dtype: str = "float64"
     device: str = "cpu"
+    verdict: str | None = None
+    also: tuple[Mapping[str, tuple[Any, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         if self.record_every is not None and self.records != RECORDS:
@@ -80,15 +84,16 @@ class Experiment:
         for field, read in _READERS.items():
             given = getattr(self, field)
             if field in _LISTS:
-                value: Any = tuple(read(field, item) for item in _items(field, given))
+                value: Any = _values(field, given)
             else:
                 value = given if given is None and field in _OPTIONAL else read(field, given)
             object.__setattr__(self, field, value)
+        object.__setattr__(self, "also", tuple(_grid(given) for given in _items("also", self.also)))
         if self.seed + self.seeds - 1 > _MAX_SEED:
             raise NashGamesError(
                 f"seed {self.seed} with seeds {self.seeds} ends above {_MAX_SEED}, the largest seed; give smaller ones"
             )
-        runs = self.seeds * math.prod(len(getattr(self, field)) or 1 for field in _LISTS)
+        runs = self.seeds * sum(math.prod(len(grid[field]) or 1 for field in _LISTS) for grid in self._grids())
         if runs > MAX_RUNS:
             raise NashGamesError(
                 f"the experiment has {runs:,} runs; accepted: at most {MAX_RUNS:,}; split it or give fewer seeds"
@@ -117,8 +122,10 @@ class Experiment:
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, lists for tuples, without what is not set: `from_dict` gives the same experiment."""
         unused = "records" if self.record_every is not None else "record_every"
-        values = {key: value for key, value in vars(self).items() if key != unused and value is not None}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        values = {key: value for key, value in vars(self).items() if key not in (unused, "also") and value is not None}
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        grids = [{field: list(items) for field, items in grid.items()} for grid in self.also]
+        return values | ({"also": grids} if grids else {})
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
@@ -140,8 +147,19 @@ class Experiment:
     def cells(self) -> list[Cell]:
         """The runs in the order of the fields of `Cell`, the last changing fastest; a repeated one counts once."""
         seeds = range(self.seed, self.seed + self.seeds)
-        product = itertools.product(self.game, self.actions or (None,), seeds, self.reference, self.beta, self.solver)
-        return list(dict.fromkeys(itertools.starmap(Cell, product)))
+        products = (
+            itertools.product(g["game"], g["actions"] or (None,), seeds, g["reference"], g["beta"], g["solver"])
+            for g in self._grids()
+        )
+        return list(dict.fromkeys(itertools.starmap(Cell, itertools.chain.from_iterable(products))))
+
+    def every(self, field: str) -> tuple[Any, ...]:
+        """The values of a field that holds several, in the grid and in those of `also`, each once."""
+        return tuple(dict.fromkeys(value for grid in self._grids() for value in grid[field]))
+
+    def _grids(self) -> list[dict[str, tuple[Any, ...]]]:
+        own = {field: getattr(self, field) for field in _LISTS}
+        return [own, *({**own, **grid} for grid in self.also)]
 
     @classmethod
     def _from_bytes(cls, data: bytes, source: str) -> Self:
@@ -158,6 +176,15 @@ class Experiment:
             raise NashGamesError(f"'{source}' is not valid TOML: line {line}: {reason}; correct that line") from None
         except NashGamesError as error:
             raise NashGamesError(f"'{source}': {error}") from None
+
+
+def exact_betas(given: Any) -> tuple[float, ...]:
+    """The β of exact equilibria, each once in the order given: unlike those of runs they may be 0, the original game.
+
+    Raises NashGamesError for what is no finite number of at least 0.
+    """
+    read = _number(0, above=False)
+    return tuple(dict.fromkeys(read("beta", item) for item in _items("beta", given)))
 
 
 def presets() -> dict[str, Traversable]:
@@ -212,12 +239,28 @@ def _items(key: str, value: Any) -> tuple[Any, ...]:
     """The values of a field that takes one or several; a set is refused because it has no order to repeat."""
     if not isinstance(value, Iterable) or isinstance(value, str):
         return (value,)
+    if isinstance(value, Mapping) and key == "also":
+        return (value,)
     if isinstance(value, bytes | Mapping | Set):
         raise _wrong(key, value, "one value or a list of values")
     items = tuple(value)
-    if not items and key != "actions":
+    if not items and key not in ("actions", "also"):
         raise NashGamesError(f"{key} is an empty list; accepted: one value or a list with at least one")
     return items
+
+
+def _values(field: str, given: Any) -> tuple[Any, ...]:
+    return tuple(_READERS[field](field, item) for item in _items(field, given))
+
+
+def _grid(given: Any) -> dict[str, tuple[Any, ...]]:
+    """One grid of `also`: the fields that hold several values, those that it gives."""
+    if not isinstance(given, Mapping) or not given:
+        raise _wrong("also", given, f"tables [[also]], each with some of: {', '.join(_LISTS)}")
+    for key in given:
+        if key not in _LISTS:
+            raise unknown("key of also", str(key), _LISTS)
+    return {key: _values(key, value) for key, value in given.items()}
 
 
 def _real(value: Any) -> float | None:
@@ -307,12 +350,15 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "record_every": _integer(1),
     "dtype": _choice(DTYPES),
     "device": _choice(DEVICES),
+    "verdict": _choice(VERDICTS),
 }
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_toml(item)}' for key, item in value.items())}}}"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'

@@ -111,17 +111,18 @@ def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[st
     Raises NashGamesError for a game, solver, reference or parameter that does not exist, for `actions` where no game's
     size is free, and for a reference beside one that a game brings.
     """
-    sources = {text: find_source(text) for text in experiment.game}
-    if experiment.actions and all(source.default_actions is None for source in sources.values()):
+    sources = {text: find_source(text) for text in experiment.every("game")}
+    sizes, betas = experiment.every("actions"), experiment.every("beta")
+    if sizes and all(source.default_actions is None for source in sources.values()):
         own = "has a size of its own" if len(sources) == 1 else "have sizes of their own"
         raise NashGamesError(
-            f"actions is {experiment.actions[0]}, but {', '.join(sources)} {own}; leave actions out, or use a "
+            f"actions is {sizes[0]}, but {', '.join(sources)} {own}; leave actions out, or use a "
             f"generated game such as random-logits"
         )
-    for text, beta in itertools.product(experiment.solver, (max(experiment.beta), min(experiment.beta))):
+    for text, beta in itertools.product(experiment.every("solver"), (max(betas), min(betas))):
         settings.record_steps(settings.max_steps(make_solver(text), beta))
-    references = {text: _find_reference(text) for text in experiment.reference}
-    labels = _labels(experiment.solver)
+    references = {text: find_reference(text) for text in experiment.every("reference")}
+    labels = _labels(experiment.every("solver"))
     runs: dict[str, Run] = {}
     notes: dict[str, None] = {}
     for cell in experiment.cells():
@@ -221,8 +222,8 @@ def _labels(solvers: Iterable[str]) -> dict[str, str]:
     return {text: name if counts.count(name) == 1 else text for text, name in names.items()}
 
 
-def _find_reference(text: str) -> tuple[str, str | None]:
-    """The canonical text of a reference, and for a file the hash of its bytes."""
+def find_reference(text: str) -> tuple[str, str | None]:
+    """The canonical text of a reference, and for a file the hash of its bytes; NashGamesError for an unknown one."""
     name = text.partition("[")[0].strip()
     if name in REFERENCES:
         accepted = REFERENCES[name].parameters

@@ -55,24 +55,24 @@ def frames_of(
     of_games = zip(games, identities, batch.lanes, equilibria, batch.curves(), strict=True)
     for game, of_game, lanes, found, curves in of_games:
         for identity, lane, equilibrium, curve in zip(of_game, lanes, found, curves, strict=True):
-            keys = _keys(identity, game, batch.settings)
+            keys = keys_of(identity, game, batch.settings)
             points = _points(curve, identity.solver.queries_per_step)
             last = {name: values[-1] for name, values in points.items()}
             runs.append(keys | last | _of_run(batch, identity, equilibrium, curve))
             of_points.append(keys | points)
-            policies.append(_policies(identity.run_id, game, curve.log_policy))
+            policies.append(policies_of(identity.run_id, game, curve.log_policy))
             if curve.path is not None:
                 paths.append(_path(identity.run_id, game, lane, curve))
     integers = {"queries_to_tolerance": "Int64", "diverged_step": "Int64"}
     return Frames(
         runs=pd.DataFrame(runs, columns=list(RUN_COLUMNS)).astype(integers),
-        curves=_table(of_points, CURVE_COLUMNS),
-        policies=_table(policies, POLICY_COLUMNS),
-        paths=_table(paths, PATH_COLUMNS),
+        curves=table_of(of_points, CURVE_COLUMNS),
+        policies=table_of(policies, POLICY_COLUMNS),
+        paths=table_of(paths, PATH_COLUMNS),
     )
 
 
-def _table(blocks: Sequence[Block], names: Sequence[str]) -> pd.DataFrame:
+def table_of(blocks: Sequence[Block], names: Sequence[str]) -> pd.DataFrame:
     """The blocks one below the other. Columns are joined once: a frame for every run costs more than the run."""
     if not blocks:
         return pd.DataFrame(columns=list(names))
@@ -85,7 +85,8 @@ def _table(blocks: Sequence[Block], names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _keys(identity: Identity, game: Game, settings: Settings) -> dict[str, Any]:
+def keys_of(identity: Identity, game: Game, settings: Settings) -> dict[str, Any]:
+    """The columns `store.RUN_KEYS`, by which every row describes its run."""
     return {
         "run_id": identity.run_id,
         "game": identity.game,
@@ -134,7 +135,8 @@ def _points(curve: Curve, queries_per_step: int) -> Block:
     }
 
 
-def _policies(run_id: str, game: Game, log_policy: np.ndarray) -> Block:
+def policies_of(run_id: str, game: Game, log_policy: np.ndarray) -> Block:
+    """The rows of `log_policy` `[n]`, `[m, n]` over contexts: one an action."""
     log_policy = np.asarray(log_policy, np.float64).reshape(game.contexts, game.actions)
     context, action = np.indices(log_policy.shape)
     return {

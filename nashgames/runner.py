@@ -33,7 +33,7 @@ def default_directory(experiment: Experiment) -> Path:
     """Where an experiment's results go: its name, or its games and a content hash."""
     if experiment.name is not None:
         return RESULTS / experiment.name
-    games = {Path(text.partition("[")[0]).stem for text in experiment.game}
+    games = {Path(text.partition("[")[0]).stem for text in experiment.every("game")}
     return RESULTS / f"{games.pop() if len(games) == 1 else 'sweep'}-{content_hash(experiment.to_dict())[:4]}"
 
 

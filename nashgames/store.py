@@ -1,4 +1,4 @@
-"""Rows ⇄ disk: four tables and a manifest in one directory, each file there whole or not at all."""
+"""Rows ⇄ disk: tables and a manifest in one directory, each file there whole or not at all."""
 
 import collections
 import difflib
@@ -41,15 +41,18 @@ POLICY_COLUMNS = ("run_id", "context", "action", "label", "probability", "log_pr
 PATH_COLUMNS = (
     "run_id", "step", "context", "action", "label", "probability", "reference_probability", "equilibrium_probability",
 )
+CERTIFICATE_COLUMNS = (
+    "run_id", "beta", "suboptimality", "duality_gap", "residual", "exploitability", "bias", "kl_bound", "support",
+)
 
 _OPTIONAL_INTEGERS = frozenset({"queries_to_tolerance", "diverged_step", "equilibrium_solves"})
 _INTEGERS = _OPTIONAL_INTEGERS | {
-    "n", "contexts", "seed", "step", "queries", "comparisons", "budget", "batch_size", "context", "action",
+    "n", "contexts", "seed", "step", "queries", "comparisons", "budget", "batch_size", "context", "action", "support",
 }
 _NEVER_NULL = frozenset({"beta", "tolerance"})
 _NUMBERS = _NEVER_NULL | {
     *METRICS, "seconds", "compile_seconds", "solve_seconds", "equilibrium_residual", "probability", "log_probability",
-    "reference_probability", "equilibrium_probability",
+    "reference_probability", "equilibrium_probability", "residual", "bias", "kl_bound",
 }
 # fmt: on
 
@@ -66,9 +69,13 @@ SCHEMAS: dict[str, pa.Schema] = {
     "curves": pa.schema(map(_field, CURVE_COLUMNS)),
     "policies": pa.schema(map(_field, POLICY_COLUMNS)),
     "paths": pa.schema(map(_field, PATH_COLUMNS)),
+    "certificates": pa.schema(map(_field, CERTIFICATE_COLUMNS)),
     "runs": pa.schema(map(_field, RUN_COLUMNS)),
 }
 """The tables in the order in which they are replaced: a run counts from the moment its row in runs is there."""
+
+_WHERE_THERE_ARE_ROWS = ("paths", "certificates")
+"""Tables that only some runs have rows in: written once there are any."""
 
 # fmt: off
 _MANIFEST_KINDS = {
@@ -78,7 +85,7 @@ _MANIFEST_KINDS = {
 
 
 class Results:
-    """A results directory: runs, curves, policies and paths as DataFrames, and the manifest as a dict.
+    """A results directory: runs, curves, policies, paths and certificates as DataFrames, and the manifest as a dict.
 
     A run counts when runs, curves and policies all have it. Unmeasured numbers are NaN, missing integers `pd.NA`; every
     other value comes back as it was given, bit for bit. `open` to add rows (one process at a time), `read` to look.
@@ -164,6 +171,11 @@ class Results:
         """A row an action of a recorded iterate, for games of three actions, `PATH_COLUMNS`; often empty."""
         return _frame(self._tables["paths"])
 
+    @property
+    def certificates(self) -> pd.DataFrame:
+        """A row an exact equilibrium, `CERTIFICATE_COLUMNS`; often empty."""
+        return _frame(self._tables["certificates"])
+
     def begin(self, experiment: Mapping[str, Any], run_ids: Iterable[str], environment: Mapping[str, Any]) -> None:
         """Start an experiment in this directory; the one before joins the manifest's history."""
         self._check_writable()
@@ -173,7 +185,12 @@ class Results:
         self.manifest = _new_manifest() | current | {"history": history}
 
     def add(
-        self, runs: pd.DataFrame, curves: pd.DataFrame, policies: pd.DataFrame, paths: pd.DataFrame | None = None
+        self,
+        runs: pd.DataFrame,
+        curves: pd.DataFrame,
+        policies: pd.DataFrame,
+        paths: pd.DataFrame | None = None,
+        certificates: pd.DataFrame | None = None,
     ) -> None:
         """Take finished runs with all their rows; they replace rows of the same `run_id` and reach the disk by `flush`.
 
@@ -181,12 +198,13 @@ class Results:
         curve or policy rows, rows of a run that is not in `runs`, or a run given twice.
         """
         self._check_writable()
-        frames = {"runs": runs, "curves": curves, "policies": policies} | ({} if paths is None else {"paths": paths})
-        new = {name: _table(name, frame) for name, frame in frames.items()}
+        given = {"runs": runs, "curves": curves, "policies": policies, "paths": paths, "certificates": certificates}
+        new = {name: _table(name, frame) for name, frame in given.items() if frame is not None}
         ids = {name: set(table["run_id"].to_pylist()) for name, table in new.items()}
         if new["runs"].num_rows != len(ids["runs"]):
             raise NashGamesError("a run is added twice at once; give each run_id one row in runs")
-        if not ids["runs"] == ids["curves"] == ids["policies"] >= ids.get("paths", set()):
+        beyond = set().union(*(ids.get(name, set()) for name in _WHERE_THERE_ARE_ROWS))
+        if not ids["runs"] == ids["curves"] == ids["policies"] >= beyond:
             raise NashGamesError("runs, curves and policies are of different runs; give every run all its rows")
         for name, table in self._tables.items():
             kept = _select(table, ids["runs"], keep=False)
@@ -220,7 +238,7 @@ class Results:
         if self._redone:
             self._write_table("runs", _select(self._tables["runs"], self._on_disk - self._redone))
         for name, table in self._tables.items():
-            if name != "paths" or table.num_rows or self._path("paths").exists():
+            if name not in _WHERE_THERE_ARE_ROWS or table.num_rows or self._path(name).exists():
                 self._write_table(name, table)
         self._on_disk, self._redone, self._changed = self.finished, set(), False
 

@@ -22,9 +22,10 @@ FILES = {
 
 # From the ground up: a room imports rooms above it in this list only.
 ROOMS = (
-    "data", "presets", "errors", "selection", "environment", "disk", "simplex", "margins", "game", "experiment",
-    "tables", "generators", "facts", "metrics", "precision", "solvers", "trajectory", "batch", "referee", "store",
-    "rows", "plan", "events", "runner", "plots", "api", "__init__", "cli",
+    "data", "presets", "errors", "selection", "environment", "disk", "simplex", "secants", "margins", "game",
+    "experiment", "tables", "generators", "facts", "metrics", "precision", "peers", "solvers", "trajectory", "batch",
+    "referee", "store", "certificate", "rows", "plan", "events", "equilibria", "verification", "runner", "theorems",
+    "plots", "api", "__init__", "cli",
 )  # fmt: skip
 
 # Rooms that may know no more of the house than this.
@@ -37,17 +38,23 @@ ACQUAINTANCES = {
     "environment": set(),
     "disk": {"errors"},
     "store": {"disk", "errors"},
-    "plots": {"disk", "errors", "selection"},
+    "plots": {"disk", "errors", "selection", "theorems"},
+    "theorems": {"errors"},
     "simplex": set(),
+    "secants": {"simplex"},
     "game": {"errors", "margins"},
     "metrics": {"game", "simplex"},
-    "solvers": {"errors", "selection", "game", "simplex"},
+    "solvers": {"errors", "selection", "game", "simplex", "secants"},
     "trajectory": {"game", "metrics", "solvers"},
-    "referee": {"game"},
+    "referee": {"errors", "game"},
     "facts": {"game", "margins"},
+    "peers": {"errors", "selection", "precision"},
+    "certificate": {"errors", "game"},
 }
 STANDARD_LIBRARY_ONLY = {"data", "presets", "errors", "selection", "experiment", "environment", "disk", "__init__"}
-WITHOUT_JAX = STANDARD_LIBRARY_ONLY | {"store", "plots", "facts", "referee", "tables", "generators", "rows"}
+WITHOUT_JAX = STANDARD_LIBRARY_ONLY | {
+    "certificate", "store", "plots", "facts", "referee", "tables", "generators", "rows", "theorems",
+}  # fmt: skip
 
 
 def trees():
@@ -107,7 +114,7 @@ def test_imports_go_one_way(name):
 
 def test_solvers_do_not_know_each_other_s_files_but_by_the_registry():
     """One algorithm a file: reading one needs no other, except where one is built from another."""
-    built_on = {"nash_prox": {"online_ipo"}}
+    built_on = {"nash_prox": {"online_ipo"}, "halves": {"nash_mp"}, "secant_nash_mp": {"adaptive_nash_mp"}}
     for name, tree in trees().items():
         if not name.startswith("nashgames.solvers.") or name.endswith("__init__"):
             continue

@@ -74,7 +74,7 @@ def complaint(result):
     return line.removeprefix("error: ")
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["sweep"], ["plot"], ["list"], ["show"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["sweep"], ["equilibrium"], ["plot"], ["list"], ["show"]])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_has_help(command, flag):
     result = call(*command, flag)
@@ -289,7 +289,7 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["rnu"], "unknown command 'rnu'; did you mean 'run'? Accepted: run, sweep, plot, list, show"),
+        (["rnu"], "unknown command 'rnu'; did you mean 'run'? Accepted: run, sweep, equilibrium"),
         (["run", "--tolerence", "1"], "'--tolerence'; did you mean '--tolerance'? Accepted: --solver, --beta"),
         (["run", "-x"], "unknown option of 'nashgames run' '-x'. Accepted: --solver"),
         (["--verison"], "did you mean '--version'?"),

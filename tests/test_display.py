@@ -13,6 +13,7 @@ import pytest
 
 from nashgames.cli import options, streams, summary, words
 from nashgames.cli.display import Progress, Screen
+from nashgames.cli.summary import Sheet
 from nashgames.events import Advanced, BatchFinished, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiment import Experiment
 from nashgames.game import make_game
@@ -137,6 +138,12 @@ def terminal(monkeypatch):
         (words.duration(12.4), "12 s"),
         (words.duration(185), "3 min 05 s"),
         (words.duration(7800), "2 h 10 min"),
+        (words.elapsed(0.0004), "< 1 ms"),
+        (words.elapsed(0.0123), "12 ms"),
+        (words.elapsed(0.9996), "1.0 s"),
+        (words.elapsed(3.44), "3.4 s"),
+        (words.elapsed(9.96), "10 s"),
+        (words.elapsed(185), "3 min 05 s"),
         (words.plural(1, "run"), "1 run"),
         (words.plural(1200, "point"), "1 200 points"),
     ],
@@ -400,6 +407,20 @@ def test_a_row_stays_one_line_in_a_narrow_terminal(terminal, monkeypatch, column
     assert ("η" in first) == (step is not None)
     assert (step or "") in first
     assert all(cell in first for cell in ("236", "8.1e-11", "3.2e-10", "converged"))
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(120, []), (36, ["time"]), (28, ["solves", "time"])])
+def test_spare_columns_give_way_in_a_narrow_terminal_the_last_first(terminal, monkeypatch, columns, left_out):
+    out, _ = terminal()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    headings = ("suboptimality", "status", "solves", "time")
+    rows = (("8.1e-11", "converged", "12", "3.4 s"),)
+    Screen().sheet(Sheet(headings, frozenset({"status"}), rows, spare=("solves", "time")))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    assert all(len(line) <= columns for line in lines)
+    shown = [cell for cell, heading in zip(rows[0], headings, strict=True) if heading not in left_out]
+    assert " ".join(lines[-1].split()) == " ".join(shown)
 
 
 def test_a_path_stays_whole_in_a_narrow_terminal(terminal, monkeypatch):

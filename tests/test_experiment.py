@@ -25,7 +25,7 @@ from nashgames.experiment import (
     summary,
 )
 
-PRESETS = ["action-size", "default", "instability", "rate", "real-games"]
+PRESETS = ["action-size", "default", "instability", "rate", "real-games", "theorems"]
 
 _plain = st.from_regex(r"[a-z][a-z0-9-]{0,8}(\[[a-z]{1,4}=[0-9.e-]{1,6}(,other=x\[y=1\])?\])?", fullmatch=True)
 _paths = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=20).map(lambda text: f"./{text}x")

@@ -530,6 +530,7 @@ def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(tmp_
 
 def test_public_names():
     assert set(plots.__all__) == {
-        "DISTANCES", "convergence", "figures", "game", "heat_map_queries", "rates", "save", "simplex",
+        "DISTANCES", "bounds", "convergence", "equilibria", "figures", "game", "heat_map_queries", "rates", "save",
+        "simplex",
     }  # fmt: skip
     assert lines.DISTANCES is plots.DISTANCES

@@ -5,8 +5,11 @@ from hypothesis import strategies as st
 from scipy.optimize import fsolve
 
 from nashgames import generators, tables
+from nashgames.errors import NashGamesError
 from nashgames.game import make_game
-from nashgames.referee import equilibrium, equilibrium_path
+from nashgames.referee import active, equilibrium, equilibrium_path
+from nashgames.referee.interior import interior_point
+from nashgames.referee.system import Matrix
 from tests.games import (
     ROCK_PAPER_SCISSORS,
     log_softmax,
@@ -79,10 +82,10 @@ def test_it_agrees_with_a_root_finder_of_another_library(rng):
 
 def test_a_path_equals_its_points_and_runs_from_large_to_small_beta(rng):
     game = random_game(rng, 20, 1.0)
-    path = list(equilibrium_path(game, [0.01, 3.0, 0.1]))
-    assert [found.beta for found in path] == [3.0, 0.1, 0.01]
+    path = list(equilibrium_path(game, [0.01, 0, 3.0, 0.1]))
+    assert [found.beta for found in path] == [3.0, 0.1, 0.01, 0.0]
     for found in path:
-        alone = equilibrium(game.replace(beta=found.beta))
+        alone = equilibrium(game, found.beta)
         np.testing.assert_allclose(found.log_policy, alone.log_policy, atol=1e-11)
 
 
@@ -119,3 +122,128 @@ def test_contexts_are_solved_apart_and_reported_together(rng):
     np.testing.assert_array_equal(both.log_policy, np.stack([one.log_policy for one in apart]))
     assert both.residual == max(one.residual for one in apart)
     assert both.solves == sum(one.solves for one in apart)
+
+
+REFERENCES = {
+    "uniform": lambda rng, n: np.zeros(n),
+    "random": lambda rng, n: rng.normal(size=n),
+    "far": lambda rng, n: 20 * rng.normal(size=n),
+    "nearly nothing for some": lambda rng, n: np.where(np.arange(n) % 3, rng.normal(size=n), -1e4),
+}
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("family", generators.FAMILIES)
+def test_every_family_is_solved_from_beta_10_to_0_alone_and_along_a_path(family, reference, rng):
+    defaults = generators.FAMILIES[family].default_actions
+    actions = 41 if generators.FAMILIES[family].takes_actions and defaults == 100 else None
+    game = generators.generate(family, actions=actions, seed=5)
+    log_reference = log_softmax(REFERENCES[reference](rng, game.actions))
+    game = game.replace(log_reference=np.broadcast_to(log_reference, game.log_reference.shape))
+    betas = [1e12, 10, 1, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 0]
+    for found in equilibrium_path(game, betas):
+        alone = equilibrium(game, found.beta)
+        assert found.converged
+        assert alone.converged
+        np.testing.assert_allclose(np.exp(found.log_policy), np.exp(alone.log_policy), atol=1e-9)
+
+
+@pytest.mark.parametrize("family", ["random-logits", "tournament", "blotto", "voters", "circulant"])
+def test_the_equilibrium_at_beta_0_is_the_limit_of_the_path(family, rng):
+    game = generators.generate(family, actions=None if family == "blotto" else 21, seed=3)
+    game = game.replace(log_reference=log_softmax(rng.normal(size=game.actions)))
+    limit = np.exp(equilibrium(game, 0).log_policy)
+    distances = [np.abs(np.exp(e.log_policy) - limit).sum() for e in equilibrium_path(game, [1e-4, 1e-5, 1e-6])]
+    # π*_β differs from its limit by a multiple of β once the actions outside the support have vanished.
+    assert distances[2] < 0.2 * distances[1] < 0.04 * distances[0] + 1e-9
+    assert distances[2] < 1e-3
+
+
+def test_the_limit_of_small_games_with_ties_which_have_many_equilibria():
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(3, 12))
+        upper = np.triu(rng.choice([-0.5, -0.25, 0, 0, 0, 0.25, 0.5], size=(n, n)), 1)
+        game = make_game(upper - upper.T, log_reference=log_softmax(rng.choice([0, 1, 3]) * rng.normal(size=n)))
+        limit, near, nearer = (equilibrium(game, beta) for beta in (0, 1e-6, 1e-7))
+        assert limit.converged, seed
+        distances = [np.abs(np.exp(found.log_policy) - np.exp(limit.log_policy)).sum() for found in (near, nearer)]
+        assert distances[1] < 0.3 * distances[0] + 1e-8, seed
+
+
+def test_at_beta_0_duplicates_share_as_the_reference_has_them():
+    doubled = np.kron(THREE_CYCLE, np.ones((2, 2)))
+    reference = np.array([1, 3, 2, 2, 5, 1e-300])
+    found = equilibrium(make_game(doubled, log_reference=log_softmax(np.log(reference))), 0)
+    policy = np.exp(found.log_policy).reshape(3, 2)
+    np.testing.assert_allclose(policy.sum(axis=1), np.array([4, 3, 4]) / 11, atol=1e-12)
+    np.testing.assert_allclose(found.log_policy[1] - found.log_policy[0], np.log(3), atol=1e-12)
+    np.testing.assert_allclose(found.log_policy[5] - found.log_policy[4], np.log(1e-300 / 5), rtol=1e-12)
+
+
+def test_at_beta_0_an_action_that_loses_to_the_equilibrium_is_outside():
+    margins = np.zeros((4, 4))
+    margins[:3, :3] = ROCK_PAPER_SCISSORS
+    margins[:3, 3], margins[3, :3] = 0.1, -0.1
+    found = equilibrium(make_game(margins), 0)
+    np.testing.assert_allclose(np.exp(found.log_policy), [1 / 3, 1 / 3, 1 / 3, 0], atol=1e-13)
+    assert found.log_policy[3] == -np.inf
+    assert found.residual <= 1e-15
+
+
+def test_a_game_without_margins_has_the_reference_for_equilibrium(rng):
+    game = make_game(np.zeros((5, 5)), log_reference=log_softmax(rng.normal(size=5)))
+    for found in equilibrium_path(game, [1.0, 1e-3, 0]):
+        np.testing.assert_allclose(found.log_policy, game.log_reference, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.01, 1e-3, 0])
+@pytest.mark.parametrize("family", ["random-logits", "blade-chest", "disc", "tournament"])
+def test_a_large_game_is_solved_on_its_live_actions_alike(family, beta, monkeypatch, rng):
+    game = generators.generate(family, actions=301, seed=1)
+    whole = equilibrium(game, beta)
+    monkeypatch.setattr(active, "_WHOLE", 50)
+    monkeypatch.setattr(active, "_FIRST", 10)
+    parts = equilibrium(game, beta)
+    assert parts.converged
+    # The disc's margins are of rank two to rounding: at β = 0 whole faces are equilibria to the last digit.
+    if not (family == "disc" and beta == 0):
+        np.testing.assert_allclose(np.exp(parts.log_policy), np.exp(whole.log_policy), atol=1e-10)
+
+
+@pytest.mark.parametrize("n", [5, 100, 150, 400])
+@pytest.mark.parametrize("spread", [0.0, 3.0, 30.0])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_the_system_is_solved_whatever_its_weights_are(n, spread, scale, rng):
+    margins, weight = random_margins(rng, n), scale * np.exp(-spread * rng.random(n))
+    right, total = rng.normal(size=n), 0.7
+    x, y = Matrix(margins).system(weight).solve(right, total, 1e-12)
+    bordered = np.block([[np.diag(1 / weight) - margins, np.ones((n, 1))], [np.ones(n), 0.0]])
+    expected = np.linalg.solve(bordered, np.append(right, total))
+    np.testing.assert_allclose(np.append(x, y), expected, rtol=1e-6, atol=1e-9 * np.abs(expected).max())
+
+
+def test_actions_of_no_weight_do_not_move(rng):
+    weight = np.where(np.arange(200) < 20, 1.0, 0.0)
+    x, y = Matrix(random_margins(rng, 200)).system(weight).solve(rng.normal(size=200), 1.0, 1e-10)
+    assert np.all(x[20:] == 0)
+    assert x.sum() == pytest.approx(1)
+    assert np.isfinite(y)
+
+
+@pytest.mark.parametrize("beta", [0.3, 1e-3, 0.0])
+def test_the_interior_point_is_feasible_and_nearly_complementary(beta, rng):
+    margins, log_mu = random_margins(rng, 30), log_softmax(rng.normal(size=30))
+    policy, slack = interior_point(Matrix(margins), log_mu, beta, 1e-14)
+    assert policy.sum() == pytest.approx(1, abs=1e-12)
+    assert np.all(policy > 0)
+    assert np.all(slack > 0)
+    assert policy @ slack <= 30 * 1e-14
+    left = slack - (beta * (np.log(policy) - log_mu) - margins @ policy)
+    np.testing.assert_allclose(left[policy > 1e-6], left[0] if policy[0] > 1e-6 else left[policy.argmax()], atol=1e-10)
+
+
+@pytest.mark.parametrize("beta", [-0.1, np.nan, np.inf, 1e-300])
+def test_a_beta_below_0_or_not_finite_is_refused(beta, rng):
+    with pytest.raises(NashGamesError, match=r"accepted: 0, or a finite number of at least 1e-12"):
+        equilibrium(random_game(rng, 4, 1.0), beta)

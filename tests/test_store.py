@@ -17,7 +17,16 @@ import pytest
 
 from nashgames import store
 from nashgames.errors import NashGamesError
-from nashgames.store import CURVE_COLUMNS, METRICS, POLICY_COLUMNS, RUN_COLUMNS, RUN_KEYS, SCHEMAS, Results
+from nashgames.store import (
+    CERTIFICATE_COLUMNS,
+    CURVE_COLUMNS,
+    METRICS,
+    POLICY_COLUMNS,
+    RUN_COLUMNS,
+    RUN_KEYS,
+    SCHEMAS,
+    Results,
+)
 
 POINTS, ACTIONS = 4, 3
 
@@ -47,6 +56,7 @@ def rows(run_id, value=0.25):
         "paths": pd.DataFrame(policy)
         .drop(columns="log_probability")
         .assign(step=0, reference_probability=0.5, equilibrium_probability=None),
+        "certificates": pd.DataFrame([dict.fromkeys(CERTIFICATE_COLUMNS, value) | {"run_id": run_id, "support": 2}]),
     }
 
 
@@ -75,9 +85,10 @@ def contents(results):
             "curves": POINTS,
             "policies": ACTIONS,
             "paths": ACTIONS,
+            "certificates": 1,
         }
         values = {*mine["runs"]["entropy"], *mine["curves"]["entropy"], *mine["policies"]["probability"]}
-        values |= {*mine["paths"]["probability"]}
+        values |= {*mine["paths"]["probability"], *mine["certificates"]["bias"]}
         assert len(values) == 1
         found[run_id] = values.pop()
     for frame in frames.values():
@@ -148,7 +159,7 @@ def test_floats_come_back_bit_for_bit_and_missing_values_as_missing(directory):
 def test_the_types_of_an_empty_and_a_full_table_are_the_same(directory):
     empty, full = Results.open(directory), Results.open(directory)
     full.add(**rows("aaa"))
-    for name in ("runs", "curves", "policies", "paths"):
+    for name in SCHEMAS:
         assert (getattr(empty, name).dtypes == getattr(full, name).dtypes).all()
 
 
@@ -158,20 +169,21 @@ def test_a_run_added_again_replaces_its_rows(directory):
     assert contents(Results.read(directory)) == {"aaa": 0.75, "bbb": 0.25}
 
 
-def test_paths_are_optional(directory):
+@pytest.mark.parametrize(("table", "a_run"), [("paths", ACTIONS), ("certificates", 1)])
+def test_tables_that_only_some_runs_have_rows_in_are_optional(directory, table, a_run):
     frames = rows("aaa")
-    del frames["paths"]
+    del frames[table]
     with Results.open(directory) as results:
         results.add(**frames)
         results.flush()
-    assert not (directory / "paths.parquet").exists()
-    assert Results.read(directory).paths.empty
+    assert not (directory / f"{table}.parquet").exists()
+    assert getattr(Results.read(directory), table).empty
     fill(directory, "aaa", "bbb")
-    assert len(Results.read(directory).paths) == 2 * ACTIONS
+    assert len(getattr(Results.read(directory), table)) == 2 * a_run
     with Results.open(directory) as results:
         results.add(**frames)
         results.flush()
-    assert set(Results.read(directory).paths["run_id"]) == {"bbb"}
+    assert set(getattr(Results.read(directory), table)["run_id"]) == {"bbb"}
 
 
 def test_an_experiment_before_joins_the_history(directory):
@@ -239,6 +251,8 @@ def test_the_same_rows_make_the_same_bytes(tmp_path):
         ("curves", lambda frame: frame.iloc[:0], "are of different runs; give every run all its rows"),
         ("policies", lambda frame: frame.assign(run_id="zzz"), "are of different runs; give every run all its rows"),
         ("paths", lambda frame: frame.assign(run_id="zzz"), "are of different runs; give every run all its rows"),
+        ("certificates", lambda frame: frame.assign(run_id="zzz"), "are of different runs; give every run all its"),
+        ("certificates", lambda frame: frame.assign(support=np.nan), "certificates.support has 1 missing values"),
     ],
 )
 def test_rows_that_do_not_fit_change_nothing(directory, table, change, sentence):
@@ -356,10 +370,10 @@ def test_wherever_a_write_stops_the_directory_stays_readable(tmp_path, before, e
         results.close()
         assert contents(Results.read(directory)) == after
     order = [event.split()[1] for event in disk.events if event.startswith("replace")]
-    tables = ["curves.parquet", "policies.parquet", "paths.parquet", "runs.parquet"]
+    tables = ["curves.parquet", "policies.parquet", "paths.parquet", "certificates.parquet", "runs.parquet"]
     first = ["runs.parquet"] if before else ["manifest.json"]
     assert order == [*first, *tables, "manifest.json"]
-    assert [event.split()[0] for event in disk.events] == ["open", "write", "fsync", "replace", "fsync"] * 6
+    assert [event.split()[0] for event in disk.events] == ["open", "write", "fsync", "replace", "fsync"] * 7
     assert fail_at == len(disk.events) + 1, "each of these events failed once"
 
 

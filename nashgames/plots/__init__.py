@@ -10,13 +10,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nashgames.plots import estimates
+from nashgames.plots.bounds import bounds
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.lines import DISTANCES, convergence
+from nashgames.plots.mixtures import REFEREE, equilibria
 from nashgames.plots.palette import FAINT, THEOREM, Look, looks, plain, save, styled
-from nashgames.plots.panels import axes_of, facets, floats, legend, name_axes, prepare, several, traces_of
+from nashgames.plots.panels import axes_of, facets, floats, legend, name_axes, prepare, say, several, traces_of
 from nashgames.plots.portraits import game, simplex
 
-__all__ = ["DISTANCES", "convergence", "figures", "game", "heat_map_queries", "rates", "save", "simplex"]
+__all__ = [
+    "DISTANCES",
+    "bounds",
+    "convergence",
+    "equilibria",
+    "figures",
+    "game",
+    "heat_map_queries",
+    "rates",
+    "save",
+    "simplex",
+]
 
 
 @styled
@@ -147,14 +160,24 @@ def _rate(trace: Trace | None, distance: str, beta: float, dtype: str) -> float:
     return estimates.contraction(trace.queries, trace.values, estimates.rounding_floor(distance, beta, dtype))
 
 
-def figures(runs: pd.DataFrame, curves: pd.DataFrame, paths: pd.DataFrame | None = None) -> dict[str, Figure]:
+def figures(
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    paths: pd.DataFrame | None = None,
+    policies: pd.DataFrame | None = None,
+) -> dict[str, Figure]:
     """The figures an experiment calls for, by name, in a set for every game.
 
     convergence always; convergence-kl and convergence-span where these were measured; queries with several β and
     several n; rates with at least three β; simplex for three actions whose `paths` are given. With several games
-    the game is part of the name.
+    the game is part of the name. Exact equilibria have no curve: where their `policies` are given, equilibria alone.
     """
     made: dict[str, Figure] = {}
+    exact = runs["solver"] == REFEREE
+    if policies is not None and exact.any():
+        for place, (_, path) in enumerate(runs[exact].groupby(["game", "reference", "n", "seed"], sort=False)):
+            made[f"equilibria-{place + 1}" if place else "equilibria"] = _equilibria(path, policies)
+    runs = runs[~exact]
     games = runs["game"].unique()
     for name in games:
         mine = runs[runs["game"] == name]
@@ -173,6 +196,11 @@ def figures(runs: pd.DataFrame, curves: pd.DataFrame, paths: pd.DataFrame | None
         if paths is not None and paths["run_id"].isin(mine["run_id"][mine["n"] == 3]).any():
             made[f"simplex{suffix}"] = simplex(paths, mine)
     return made
+
+
+def _equilibria(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:
+    title = " · ".join(say(key, runs[key].iloc[0]) for key in ("game", "reference", "n"))
+    return equilibria(policies.merge(runs[["run_id", "beta"]], on="run_id"), title=title)
 
 
 def _slug(text: str) -> str:

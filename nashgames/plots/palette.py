@@ -72,10 +72,24 @@ COLOURS: Mapping[str, str] = {
     "nash-prox": "#009E73",
     "online-ipo": "#D55E00",
     "mirror-descent": "#CC79A7",
+    "adaptive-nash-mp": "#56B4E9",
+    "secant-nash-mp": "#E69F00",
 }
-MARKERS: Mapping[str, str] = {"nash-mp": "o", "nash-prox": "s", "online-ipo": "^", "mirror-descent": "D"}
-_OTHER_COLOURS = ("#E69F00", "#56B4E9", "#332288", "#999933", "#882255", "#44AA99", "#AA4499", "#661100")
-_OTHER_MARKERS = ("v", "P", "<", "p", ">", "h", "*")
+MARKERS: Mapping[str, str] = {
+    "nash-mp": "o",
+    "nash-prox": "s",
+    "online-ipo": "^",
+    "mirror-descent": "D",
+    "adaptive-nash-mp": "v",
+    "secant-nash-mp": "P",
+}
+_OTHER_COLOURS = ("#332288", "#999933", "#882255", "#44AA99", "#AA4499", "#661100")
+_OTHER_MARKERS = ("<", "p", ">", "h", "*")
+CATEGORIES = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999933", "#882255", "#44AA99",
+)  # fmt: skip
+"""Colours for what has no colour of its own, such as actions, by rank."""
+
 _DASHES: Sequence[Any] = ("-", (0, (4, 1.4)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (2.4, 1, 1, 1, 1, 1)))
 
 _METADATA: Mapping[str, dict[str, Any]] = {

@@ -4,21 +4,41 @@ from typing import Any
 
 from nashgames.errors import NashGamesError, unknown
 from nashgames.selection import bind, parameters_of, parse, render
+from nashgames.solvers.adaptive_nash_mp import AdaptiveNashMP
 from nashgames.solvers.average import Average
+from nashgames.solvers.halves import Halves
 from nashgames.solvers.mirror_descent import MirrorDescent
 from nashgames.solvers.nash_mp import NashMP
 from nashgames.solvers.nash_prox import NashProx
 from nashgames.solvers.online_ipo import OnlineIPO
 from nashgames.solvers.protocol import Solver
+from nashgames.solvers.proximal_point import ProximalPoint
+from nashgames.solvers.secant_nash_mp import SecantNashMP
 
 SOLVERS: dict[str, type[Any]] = {
     "nash-mp": NashMP,
+    "adaptive-nash-mp": AdaptiveNashMP,
+    "secant-nash-mp": SecantNashMP,
     "nash-prox": NashProx,
+    "proximal-point": ProximalPoint,
     "online-ipo": OnlineIPO,
     "mirror-descent": MirrorDescent,
 }
 
-__all__ = ["SOLVERS", "Average", "MirrorDescent", "NashMP", "NashProx", "OnlineIPO", "Solver", "make_solver"]
+__all__ = [
+    "SOLVERS",
+    "AdaptiveNashMP",
+    "Average",
+    "Halves",
+    "MirrorDescent",
+    "NashMP",
+    "NashProx",
+    "OnlineIPO",
+    "ProximalPoint",
+    "SecantNashMP",
+    "Solver",
+    "make_solver",
+]
 
 
 def make_solver(text: str) -> Solver:
@@ -31,8 +51,15 @@ def make_solver(text: str) -> Solver:
         if selection.parameters or len(selection.positional) != 1:
             raise NashGamesError(f"'{text}' does not say what to average; write average[SOLVER], e.g. average[nash-mp]")
         return Average(make_solver(selection.positional[0]))
+    if selection.name == "halves":
+        wrapped = make_solver(selection.positional[0]) if len(selection.positional) == 1 else None
+        if selection.parameters or not isinstance(wrapped, NashMP):
+            raise NashGamesError(
+                f"'{text}' names no solver with half steps; write halves[nash-mp], or halves[nash-mp[eta=0.1]]"
+            )
+        return Halves(wrapped)
     if selection.name not in SOLVERS:
-        raise unknown("solver", selection.name, [*SOLVERS, "average"])
+        raise unknown("solver", selection.name, [*SOLVERS, "average", "halves"])
     solver_class = SOLVERS[selection.name]
     solver: Solver = solver_class(**bind("solver", selection, parameters_of(solver_class)))
     check(solver)
@@ -41,15 +68,15 @@ def make_solver(text: str) -> Solver:
 
 def hyperparameters(solver: Solver) -> dict[str, Any]:
     """The solver's numbers by their names (those of the wrapped solver for a wrapper); None where left to theory."""
-    if isinstance(solver, Average):
+    if isinstance(solver, Average | Halves):
         return hyperparameters(solver.solver)
     return dict(vars(solver))
 
 
 def selection_of(solver: Solver) -> str:
     """The canonical text that selects this solver again."""
-    if isinstance(solver, Average):
-        return f"average[{selection_of(solver.solver)}]"
+    if isinstance(solver, Average | Halves):
+        return f"{type(solver).__name__.lower()}[{selection_of(solver.solver)}]"
     return render(solver.name, {k: v for k, v in hyperparameters(solver).items() if v is not None})
 
 
@@ -62,5 +89,7 @@ def check(solver: Solver) -> None:
             raise NashGamesError(f"{solver.name}[{key}] is {value:g}; accepted: a finite number above 0")
         if isinstance(value, int) and value >= 2**31:
             raise NashGamesError(f"{solver.name}[{key}] is {value}; accepted: an integer below {2**31}")
+        if key == "memory" and value > 100:
+            raise NashGamesError(f"{solver.name}[memory] is {value}; accepted: at most 100 queries")
         if key == "kappa" and value > 1:
             raise NashGamesError(f"{solver.name}[kappa] is {value:g}; accepted: a number in (0, 1]")

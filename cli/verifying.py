@@ -1,0 +1,130 @@
+"""`verify`: what computing a results directory again found, as a table, data, sentences and an exit code."""
+
+import json as json_text
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nashgames.cli import options, streams, words
+from nashgames.cli.failures import FAILED, STOPPED
+from nashgames.cli.summary import Sheet, plain
+
+if TYPE_CHECKING:
+    from nashgames.cli.display import Working
+    from nashgames.verification import Mismatch, Report, Unverified
+
+_LISTED = 10
+
+
+def verify(directory: Path, peers: list[str] | None, *, json: bool, quiet: bool) -> None:
+    """Verify a results directory and show how well it agrees; exit code 1 where it does not, 130 on Ctrl-C."""
+    from nashgames.cli import backend
+    from nashgames.cli.display import Working
+
+    asked = [] if peers is None else options.listed("with", peers)
+    with Working(quiet=quiet, data=json) as screen:
+        try:
+            screen.wait("starting")
+            backend.start("cpu")
+            report = _verify(directory, asked, screen)
+            screen.clear()
+        except KeyboardInterrupt:
+            screen.clear()
+            streams.complain("stopped before every run was verified; start the same command again")
+            raise typer.Exit(STOPPED) from None
+        if json:
+            streams.emit(json_text.dumps(_data(report), allow_nan=False))
+        _show(report, screen)
+    if not report.ok:
+        for sentence in _complaints(report):
+            streams.complain(sentence)
+        raise typer.Exit(FAILED)
+
+
+def _verify(directory: Path, peers: list[str], screen: "Working") -> "Report":
+    from nashgames.verification import Report, verify
+
+    for event in verify(directory, peers):
+        if isinstance(event, Report):
+            return event
+        screen.wait(f"{words.count(event.done)} of {words.plural(event.runs, 'run')} verified: {event.title}")
+    raise RuntimeError("the verification ended without a report")
+
+
+def _show(report: "Report", screen: "Working") -> None:
+    runs = words.plural(report.runs, "run")
+    screen.line(f"{report.directory} · {words.count(report.verified)} of {runs} verified", style="bold")
+    screen.line()
+    rows = tuple(
+        (column.name, words.count(column.checked), words.small(column.relative), words.share(column.share))
+        for column in report.columns.values()
+    )
+    headings = ("column", "checked", "largest deviation", "of what rounding allows")
+    caption = "computed again from the saved policies; a deviation is relative to the value"
+    screen.sheet(Sheet(headings, frozenset({"column"}), rows, caption))
+    if report.without_distances:
+        screen.line(
+            f" {words.plural(report.without_distances, 'run')} without distances: "
+            "the equilibrium was not known exactly when they were made",
+            style="dim",
+        )
+    lines = []
+    for judgement in report.judgements:
+        lines.append((judgement.peer, f"judged {words.count(judgement.judged)} of {runs}"))
+        lines += [("", f"not {words.count(count)}: {reason}") for reason, count in judgement.reasons.items()]
+    if lines:
+        screen.line()
+        screen.pairs(lines)
+
+
+def _complaints(report: "Report") -> list[str]:
+    """A sentence for each of the first values that differ and runs that could not be verified."""
+    sentences = [
+        f"{_run(found)}: {found.column} is {_value(found.stored)} in the rows and {_value(found.recomputed)} "
+        "computed again"
+        for found in report.mismatches[:_LISTED]
+    ]
+    more = len(report.mismatches) - _LISTED
+    if more > 0:
+        differing = len({found.run_id for found in report.mismatches})
+        sentences.append(
+            f"{words.plural(more, 'more value')} differ, {words.plural(differing, 'run')} in all; see --json"
+        )
+    unverified = list(report.unverified.values())
+    sentences += [f"{_run(found)} cannot be verified: {found.reason}" for found in unverified[:_LISTED]]
+    if len(unverified) > _LISTED:
+        sentences.append(f"{words.plural(len(unverified) - _LISTED, 'more run')} cannot be verified; see --json")
+    return sentences
+
+
+def _run(found: "Mismatch | Unverified") -> str:
+    return f"run {found.run_id} ({found.label} on {found.game} at β = {found.beta:g})"
+
+
+def _value(value: Any) -> str:
+    """A value with all the digits that a comparison needs."""
+    if value is None:
+        return "missing"
+    return f"{value:.12g}" if isinstance(value, float) else f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _data(report: "Report") -> dict[str, Any]:
+    """The report for a program."""
+
+    def entries(found: Any) -> list[dict[str, Any]]:
+        return [{key: plain(value) for key, value in vars(one).items()} for one in found]
+
+    return {
+        "directory": str(report.directory),
+        "ok": report.ok,
+        "runs": report.runs,
+        "verified": report.verified,
+        "without_distances": report.without_distances,
+        "columns": entries(report.columns.values()),
+        "mismatches": entries(report.mismatches),
+        "unverified": entries(report.unverified.values()),
+        "judgements": [
+            {"peer": one.peer, "judged": one.judged, "reasons": dict(one.reasons)} for one in report.judgements
+        ],
+    }

@@ -1,0 +1,83 @@
+"""The theorems beside what was measured: proved bounds as lines, runs in shades of n."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nashgames import theorems
+from nashgames.plots.palette import THEOREM, plain, styled
+from nashgames.plots.panels import axes_of, facets, floats, legend, name_axes, prepare
+from nashgames.theorems import Law, kl_bound, laws_of
+
+_SHADES = "viridis_r"
+_LIGHTEST, _DARKEST = 0.12, 0.95
+_HEADROOM = 3.0
+
+
+@styled
+def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+    """KL(π*‖π) against queries for every run that a theorem covers, and the bound that none of them may cross.
+
+    A row a solver, a column a β; a line a run, the darker the more actions; of Nash-MP the whole steps are shown,
+    which the theorem is about. Raises NashGamesError when no theorem covers any run.
+    """
+    laws = laws_of(runs)
+    covered = prepare(runs[runs["run_id"].isin(laws)])
+    laid = facets(covered, ["reference", "label", "beta"])
+    sizes = np.sort(covered["n"].unique())
+    figure, axes = axes_of(laid, None, share=False)
+    points = dict(tuple(curves.groupby("run_id", sort=False)))
+    low, high = _limits(curves[curves["run_id"].isin(covered["run_id"])], covered)
+    for panel, cell in zip(laid.panels, axes, strict=True):
+        last: dict[Law, float] = {}
+        # The largest game is drawn last: it is the one that the small ones must not hide.
+        for run, n in panel.runs.sort_values("n", kind="stable")[["run_id", "n"]].itertuples(index=False):
+            queries, kl = _whole_steps(points[run], laws[run])
+            shown = np.where(kl > 0, np.maximum(kl, low), np.nan)
+            cell.plot(queries, shown, color=_shade(n, sizes), linewidth=0.9, zorder=2.5)
+            last[laws[run]] = max(last.get(laws[run], 1.0), queries[-1])
+        for law in last:
+            steps, queries = _grid(law, max(last.values()))
+            cell.plot(queries, kl_bound(law, steps), zorder=2, **THEOREM)
+        cell.set(xlim=(0, max(last.values()) * 1.03))
+        cell.set(yscale="log", ylim=(low, high))
+        cell.tick_params(labelleft=panel.column == 0)
+    name_axes(axes, "queries", "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$")
+    handles = [Line2D([], [], color=_shade(n, sizes), label=f"n = {n:,}".replace(",", " ")) for n in sizes]
+    handles.append(Line2D([], [], label=r"proved, from $1/(2\beta)$", **THEOREM))
+    games = list(covered["game"].unique())
+    named = ", ".join(map(plain, games)) if len(games) <= 6 else f"{len(games)} games"
+    legend(figure, None, handles, f"a line is a run on {named}" if len(games) > 1 else "")
+    return figure
+
+
+def _shade(n: int, sizes: Any) -> Any:
+    """The colour of a size: the darker the larger, evenly over the sizes that are there."""
+    place = float(np.searchsorted(sizes, n)) / max(len(sizes) - 1, 1)
+    return colormaps[_SHADES](_LIGHTEST + (_DARKEST - _LIGHTEST) * place)
+
+
+def _whole_steps(points: pd.DataFrame, law: Law) -> tuple[Any, Any]:
+    """Queries and KL at the steps that the theorem bounds: all, but the halves of Nash-MP."""
+    points = points.sort_values("step", kind="stable")
+    if law.solver == theorems.HALVES:
+        points = points[points["step"] % 2 == 0]
+    return floats(points["queries"]), floats(points["kl_to_equilibrium"])
+
+
+def _grid(law: Law, last: float) -> tuple[Any, Any]:
+    """Whole steps of the bound up to `last` queries, at most about a thousand, and their queries."""
+    each = theorems.queries_of(law)
+    whole = np.unique(np.linspace(0, np.ceil(last / each), 1000).round().astype(np.int64))
+    return whole * law.stride, whole * each
+
+
+def _limits(curves: pd.DataFrame, runs: pd.DataFrame) -> tuple[float, float]:
+    values = floats(curves["kl_to_equilibrium"])
+    positive = values[np.isfinite(values) & (values > 0)]
+    top = _HEADROOM / (2 * float(runs["beta"].min()))
+    return (float(positive.min()) / _HEADROOM if len(positive) else 1e-16), top

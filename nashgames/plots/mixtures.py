@@ -1,0 +1,183 @@
+"""Equilibria as pictures: how the mixture changes along the path of β, or one mixture ranked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nashgames.errors import NashGamesError
+from nashgames.plots.estimates import Floats
+from nashgames.plots.palette import CATEGORIES, FAINT, INK, PaperFigure, plain, styled
+from nashgames.plots.panels import floats
+
+REFEREE = "referee"
+"""What stands for a solver in the rows of an exact equilibrium."""
+
+_COLUMNS = ("beta", "action", "label", "probability")
+_LINES = len(CATEGORIES)
+_BARS = 15
+_NAMED = 24
+_DOTS = 40
+_SPACING = 0.045
+_DECADES = 1.5
+_STRIP = 0.2
+
+
+@styled
+def equilibria(policies: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -> Figure:
+    """The probabilities of the most played actions against β, falling to the right; for one β, the mixture ranked.
+
+    `policies` has a row for every β and action, with the columns beta, action, label and probability, as
+    `nashgames.equilibria.mixtures` makes them; of several contexts the first is shown. Ten actions (of a single β,
+    fifteen) are named, those that reach the highest probability; what the others share is grey. Dots are the β that
+    were computed, diamonds the limit β → 0. Raises NashGamesError for columns or rows that are missing or repeated.
+    """
+    table, names = _table(policies)
+    if "context" in policies and (several := policies["context"].nunique()) > 1:
+        title = " · ".join(part for part in (title, f"first of {several} contexts") if part)
+    if ax is None:
+        wider = 0.055 * max(0, max(map(len, names)) - 8)
+        height = 3.4 if len(table) > 1 else 0.75 + 0.17 * (min(len(names), _BARS) + 1)
+        figure: Figure = PaperFigure(figsize=(4.6 + wider, height), layout="constrained")
+        ax = figure.add_subplot()
+    else:
+        root = ax.get_figure(root=True)
+        assert root is not None
+        figure = root
+    if len(table) == 1:
+        _bars(ax, float(table.index[0]), floats(table.iloc[0]), names, title)
+    else:
+        _lines(ax, table, names, title)
+    return figure
+
+
+def _table(policies: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Probabilities `[β, action]` of the first context, β falling, and the names of the actions."""
+    missing = [name for name in _COLUMNS if name not in policies]
+    if missing or policies.empty:
+        what = f"no column {', '.join(missing)}" if missing else "no rows"
+        raise NashGamesError(f"the policies have {what}; a row for every β and action needs {', '.join(_COLUMNS)}")
+    if "context" in policies:
+        policies = policies[policies["context"] == policies["context"].min()]
+    if policies.duplicated(["beta", "action"]).any():
+        raise NashGamesError("an action has two probabilities at one β; select one game, reference and seed")
+    table = policies.set_index(["beta", "action"])["probability"].unstack().sort_index(ascending=False)  # noqa: PD010
+    if table.isna().any(axis=None):
+        raise NashGamesError("the policies are not of the same actions at every β; select one game, reference and seed")
+    labels = policies.drop_duplicates("action").sort_values("action")["label"]
+    return table, [plain(str(label), _NAMED) for label in labels]
+
+
+def _bars(ax: Axes, beta: float, policy: Floats, names: Sequence[str], title: str) -> None:
+    """One mixture, the most played action on top, the others pooled in grey below."""
+    order = np.argsort(-policy, kind="stable")[:_BARS]
+    shares, places, texts = policy[order], -np.arange(len(order)), [names[i] for i in order]
+    where: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 6.5}
+    ax.barh(places, shares, height=0.62, color=CATEGORIES[0])
+    for place, share in zip(places, shares, strict=True):
+        ax.annotate(_percent(share), (share, place), (3, 0), color=INK, **where)
+    if others := len(policy) - len(order):
+        # Without a bar: the others together may be hundreds of times what any action is.
+        places, texts = np.append(places, -len(order)), [*texts, f"{others:,} others"]
+        together = _percent(float(np.delete(policy, order).sum()))
+        ax.annotate(f"{together} together", (0, -len(order)), (3, 0), color=FAINT, **where)
+    ax.set_yticks(places, texts)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False, axis="y")
+    ax.xaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=" %"))
+    ax.set(xlim=(0, 1.14 * shares[0]), xlabel="probability", ylim=(places[-1] - 0.6, 0.6))
+    limit = "β = 0, the limit of β → 0" if beta == 0 else f"β = {beta:g}"
+    ax.set_title(" · ".join(part for part in (title, limit) if part))
+
+
+def _percent(share: float) -> str:
+    if 0 < share < 5e-5:
+        return "< 0.01 %"
+    return f"{100 * share:.2f} %" if share < 0.0995 else f"{100 * share:.1f} %"
+
+
+def _lines(ax: Axes, table: pd.DataFrame, names: Sequence[str], title: str) -> None:
+    """The path: a line for each of the actions that reach most, and above them what the others share."""
+    betas, values = floats(table.index.to_series()), table.to_numpy(np.float64)
+    reached = np.argsort(-values.max(axis=0), kind="stable")[:_LINES]
+    order = reached[np.argsort(-values[-1, reached], kind="stable")]
+    x = _places(betas)
+    high = 1.06 * float(values[:, order].max())
+    ax.set(xscale="log", ylim=(-0.015 * high, high), xlabel="β", ylabel="probability")
+    _scale(ax, betas, x)
+    for colour, action in zip(CATEGORIES, order, strict=False):
+        _line(ax, betas, x, values[:, action], colour)
+    _name(ax, x[-1], values[-1, order], [names[i] for i in order])
+    if len(names) > len(order):
+        # The others together may be hundreds of times what any action is: they have a scale of their own.
+        strip = ax.inset_axes((0, 1.05, 1, _STRIP), sharex=ax)
+        rest = np.delete(values, order, axis=1).sum(axis=1)
+        _line(strip, betas, x, rest, FAINT)
+        strip.fill_between(x, rest, color=FAINT, alpha=0.18, linewidth=0)
+        strip.set(ylim=(0, 1.06), yticks=(0, 0.5, 1))
+        strip.tick_params(which="both", labelbottom=False, bottom=False)
+        _name(strip, x[-1], rest[-1:], [f"{len(names) - len(order):,} others"], FAINT)
+        strip.set_title(title)
+    else:
+        ax.set_title(title)
+
+
+def _line(ax: Axes, betas: Floats, x: Floats, values: Floats, colour: str) -> None:
+    positive = betas > 0
+    marker = "o" if positive.sum() <= _DOTS else ""
+    ax.plot(x[positive], values[positive], color=colour, marker=marker, markersize=2.2)
+    if not positive.all():
+        # Between the last β and the limit nothing was computed.
+        ax.plot(x[-2:], values[-2:], color=colour, linewidth=0.8, linestyle=(0, (1.2, 1.2)))
+        ax.plot(x[-1:], values[-1:], color=colour, marker="D", markersize=3.4, clip_on=False, zorder=3)
+
+
+def _places(betas: Floats) -> Floats:
+    """Where the β stand on a logarithmic axis: β = 0 a little beyond the least positive one."""
+    positive = betas[betas > 0]
+    beyond = 0.12 * max(np.log10(positive[0] / positive[-1]), _DECADES)
+    return np.where(betas > 0, betas, positive[-1] * 10**-beyond)
+
+
+def _scale(ax: Axes, betas: Floats, x: Floats) -> None:
+    """Ticks at the powers of ten, at the β themselves where these are few; `0` at the limit."""
+    positive = betas[betas > 0]
+    decades = 10.0 ** np.arange(np.ceil(np.log10(positive[-1]) - 1e-9), np.log10(positive[0]) + 1e-9)
+    ticks = decades if len(decades) > 2 or len(positive) > 6 else positive
+    texts = [f"{beta:g}" for beta in ticks]
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
+    ax.set_xticks([*ticks, *x[betas == 0]], [*texts, *("0" for _ in x[betas == 0])])
+    margin = (x[0] / x[-1]) ** 0.03
+    ax.set_xlim(x[0] * margin, x[-1] / margin)
+
+
+def _name(ax: Axes, x: float, ends: Floats, names: Sequence[str], colour: str | None = None) -> None:
+    """The names of the lines at their right ends `[k]`, falling, moved apart where they would overlap."""
+    low, high = ax.get_ylim()
+    wanted = (ends - low) / (high - low)
+    heights = _spread(wanted, _SPACING)
+    for rank, (height, wish, name) in enumerate(zip(heights, wanted, names, strict=True)):
+        own = colour or CATEGORIES[rank]
+        where: dict[str, Any] = {"xycoords": ax.transAxes, "textcoords": ax.transAxes, "va": "center", "fontsize": 6.5}
+        lead = {"arrowstyle": "-", "color": own, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)}
+        ax.annotate(name, (1.0, wish), (1.05, height), color=own, arrowprops=lead, annotation_clip=False, **where)
+
+
+def _spread(wanted: Floats, gap: float) -> Floats:
+    """The falling heights `[k]` in [0, 1] nearest to `wanted` `[k]` with at least `gap` between neighbours."""
+    shifted = np.asarray(wanted) + gap * np.arange(len(wanted))
+    blocks: list[list[float]] = []
+    for value in shifted:
+        blocks.append([float(value), 1.0])
+        # Pool adjacent violators: what must not rise is averaged where it would.
+        while len(blocks) > 1 and blocks[-2][0] < blocks[-1][0]:
+            mean, weight = blocks.pop()
+            total = blocks[-1][1] + weight
+            blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * weight) / total, total]
+    level = np.concatenate([np.full(int(weight), mean) for mean, weight in blocks])
+    # In these coordinates the limits of the lowest and of the highest are limits of all.
+    return np.asarray(np.clip(level, gap * (len(wanted) - 1), 1) - gap * np.arange(len(wanted)))

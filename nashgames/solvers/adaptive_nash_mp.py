@@ -1,0 +1,125 @@
+"""Nash Mirror Prox with a step that adapts."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nashgames import simplex
+from nashgames.game import Game
+from nashgames.simplex import Scalar
+from nashgames.solvers.protocol import THEORY
+
+FIRST = 32.0
+"""The first trial, in least steps: one that is too large costs a query and tells the right size."""
+
+LOAN = 8.0
+"""Queries that may be lost before any is earned."""
+
+ADMISSIBLE = 0.95
+_AIM = 0.7
+_SHRINK = 0.5
+_GROW = 8.0
+# The theorem gains nothing visible beyond: a step leaves a share of 1/(1+η).
+_MOST = 1e4
+_SLACK = 1.25
+
+
+class AdaptiveState(NamedTuple):
+    """`log_policy` π_k with its `advantage`, and `log_next`, the policy whose query is next in turn: `[n]`, `[m, n]`
+    over contexts. If `accepted` that is π_{k+1}, else a half step of size `eta`. `credit`: queries that may be lost.
+    """
+
+    log_policy: jax.Array
+    advantage: jax.Array
+    log_next: jax.Array
+    accepted: jax.Array
+    eta: jax.Array
+    credit: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class AdaptiveNashMP:
+    """Nash-MP with the largest step that a test admits, which costs no query.
+
+    π_{k+½} and π_{k+1} are those of Nash-MP with step η_k; they are taken if
+    (1+η_k) KL(π_{k+½}‖π_{k+1}) ≤ 0.95 KL(π_{k+½}‖π_k),
+    and a smaller step is tried from π_k if not. Every step taken obeys KL(π*‖π_{k+1}) ≤ KL(π*‖π_k)/(1+η_k): theory
+    asks for s⟨q(π_{k+½}) − q(π_k), π_{k+1} − π_{k+½}⟩ ≤ (1+η) KL(π_{k+1}‖π_{k+½}) + KL(π_{k+½}‖π_k), whose left side is
+    1+η times the Jeffreys divergence of π_{k+½} and π_{k+1}; subtracting leaves the two terms above [derived].
+
+    One update makes one query, of a half step or of the policy just accepted: a step costs two, a rejected trial one.
+    Small steps have a ratio of the two sides like κη²/(1+η), and the next trial is the η for which that is 0.7.
+    The step `least` is not tested: 2β is admissible in every game. A larger one is tried on credit only: at any
+    time at most 1.25 times the queries have been made with which the least step proves the same contraction, and 8.
+    Source: theory §4.7.
+    """
+
+    least: Annotated[float, "the least η, taken untested; default 2β, admissible in every game"] = THEORY
+
+    name: ClassVar[str] = "adaptive-nash-mp"
+    queries_per_step: ClassVar[int] = 1
+
+    def with_theory_defaults(self, beta: float) -> Self:
+        return dataclasses.replace(self, least=2 * beta if self.least is None else self.least)
+
+    def init(self, game: Game, key: jax.Array) -> AdaptiveState:
+        reference, advantage = game.log_reference, game.advantage(game.log_reference)
+        eta, loan = jnp.asarray(FIRST * self.least, reference.dtype), jnp.asarray(LOAN, reference.dtype)
+        half = simplex.prox(reference, reference, advantage, game.beta, eta)
+        return AdaptiveState(reference, advantage, half, jnp.zeros((), bool), eta, loan)
+
+    def update(self, game: Game, state: AdaptiveState, key: jax.Array) -> AdaptiveState:
+        queried = game.advantage(state.log_next)
+        arrived = state.accepted
+        # As the query of a half step: the whole step, whether it is admissible, and the size of the next one.
+        whole = simplex.prox(state.log_policy, game.log_reference, queried, game.beta, state.eta)
+        ratio = excess(game, state.log_policy, state.log_next, whole, state.eta)
+        # What is not a number passes, so that the run is seen to diverge.
+        passed = ~(ratio > ADMISSIBLE) | (state.eta <= self.least)
+        credit = state.credit + earned(passed, 2, state.eta, self.least)
+        eta = jnp.where(credit >= 1, next_eta(passed, ratio, state.eta, self.least), self.least)
+        # As the query of the policy accepted before: it is reported, and the next half step starts there.
+        log_policy = jnp.where(arrived, state.log_next, state.log_policy)
+        advantage = jnp.where(arrived, queried, state.advantage)
+        eta, credit = jnp.where(arrived, state.eta, eta), jnp.where(arrived, state.credit, credit)
+        half = simplex.prox(log_policy, game.log_reference, advantage, game.beta, eta)
+        accepted = passed & ~arrived
+        return AdaptiveState(log_policy, advantage, jnp.where(accepted, whole, half), accepted, eta, credit)
+
+    def log_policy(self, state: AdaptiveState) -> jax.Array:
+        return state.log_policy
+
+    def advantage(self, game: Game, state: AdaptiveState) -> jax.Array:
+        return state.advantage
+
+
+def excess(game: Game, log_policy: jax.Array, log_half: jax.Array, log_whole: jax.Array, eta: Scalar) -> jax.Array:
+    """(1+η) KL(π_{k+½}‖π_{k+1}) / KL(π_{k+½}‖π_k), of averages over contexts: a step is admissible up to 1; scalar.
+
+    0 where π_{k+½} is π_k and π_{k+1}, as at the equilibrium.
+    """
+    moved = game.average(simplex.kl(log_half, log_policy))
+    missed = (1 + eta) * game.average(simplex.kl(log_half, log_whole))
+    return missed / jnp.maximum(moved, float(np.finfo(moved.dtype).tiny))
+
+
+def next_eta(passed: jax.Array, ratio: jax.Array, eta: jax.Array, least: Scalar) -> jax.Array:
+    """The η ≥ `least` whose ratio is 0.7 by the law κη²/(1+η): half to eight times the present η, at most half of it
+    after a rejection.
+    """
+    curvature = ratio * (1 + eta) / eta**2
+    aimed = (_AIM + jnp.sqrt(_AIM**2 + 4 * _AIM * curvature)) / (2 * curvature)
+    aimed = jnp.where(passed, jnp.clip(aimed, _SHRINK * eta, _GROW * eta), jnp.minimum(aimed, _SHRINK * eta))
+    return jnp.maximum(jnp.minimum(aimed, _MOST), least)
+
+
+def earned(passed: jax.Array, cost: Scalar, eta: jax.Array, least: Scalar) -> jax.Array:
+    """What a trial adds to the credit: 1.25 times the queries of the least step for its contraction, less its `cost`;
+    −1 if it was rejected.
+    """
+    return jnp.where(passed, _SLACK * 2 * jnp.log1p(eta) / jnp.log1p(least) - cost, -1.0)

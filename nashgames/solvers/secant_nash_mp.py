@@ -1,0 +1,113 @@
+"""Nash Mirror Prox whose half steps use a model of the game, built from its own queries."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+
+from nashgames import secants, simplex
+from nashgames.game import Game
+from nashgames.solvers.adaptive_nash_mp import ADMISSIBLE, FIRST, LOAN, earned, excess, next_eta
+from nashgames.solvers.protocol import THEORY
+
+_MEMORY = 10
+_TRIAL, _ANCHOR, _LEAST = range(3)
+
+
+class SecantState(NamedTuple):
+    """`log_policy` the last half step taken, with its `advantage`; `log_anchor` π_k; `log_next`, the policy whose query
+    is next in turn: `[n]`, `[m, n]` over contexts. The last queries are kept as `policies` and `advantages`
+    `[memory + 1, n]`, `[m, memory + 1, n]`. `turn` says what the next query is: of a half step on the model, of π_k, or
+    of the least half step from it. `eta` of the next trial; `credit`: queries that may be lost.
+    """
+
+    log_policy: jax.Array
+    advantage: jax.Array
+    log_anchor: jax.Array
+    log_next: jax.Array
+    policies: jax.Array
+    advantages: jax.Array
+    turn: jax.Array
+    eta: jax.Array
+    credit: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SecantNashMP:
+    """Nash-MP whose half step is implicit, on a skew-symmetric model Â of the game that agrees with the last queries.
+
+    log π_{k+½} = [log π_k + η log μ + (η/β) q̂(π_{k+½})] / (1+η) − log Z,   q̂(π) = q(π_j) + Â(π − π_j), π_j queried last
+    log π_{k+1} = [log π_k + η log μ + (η/β) q(π_{k+½})] / (1+η) − log Z
+
+    One query a step, of π_{k+½}, which is what is reported. The inequality of theory §4.7 holds with any vector in the
+    place of q(π_k) [derived], so that the test of adaptive Nash-MP admits these steps as well, and each one taken obeys
+    η KL(π_{k+½}‖π*) + (1+η) KL(π*‖π_{k+1}) ≤ KL(π*‖π_k). With Â exact it is the outer step of Nash Prox, admissible for
+    every η: as the model learns the steps grow, and n queries tell all of A. A rejected trial teaches it too.
+
+    Steps and credit are those of adaptive Nash-MP; without credit π_k is queried and the least step of Nash-MP taken.
+    Source: theory §4.7 (beyond the papers); hybrid proximal extragradient (Solodov and Svaiter 1999).
+    """
+
+    least: Annotated[float, "the least η; default 2β, with which Nash-MP is admissible in every game"] = THEORY
+    memory: Annotated[int, "queries that the model remembers; default 10"] = field(
+        default=THEORY, metadata={"static": True}
+    )
+
+    name: ClassVar[str] = "secant-nash-mp"
+    queries_per_step: ClassVar[int] = 1
+
+    def with_theory_defaults(self, beta: float) -> Self:
+        least = 2 * beta if self.least is None else self.least
+        return dataclasses.replace(self, least=least, memory=_MEMORY if self.memory is None else self.memory)
+
+    def init(self, game: Game, key: jax.Array) -> SecantState:
+        reference, advantage = game.log_reference, game.advantage(game.log_reference)
+        eta, loan = jnp.asarray(FIRST * self.least, reference.dtype), jnp.asarray(LOAN, reference.dtype)
+        half = simplex.prox(reference, reference, advantage, game.beta, eta)
+        # Nothing is known yet: equal rows are no directions.
+        policies, advantages = (
+            jnp.repeat(rows[..., None, :], self.memory + 1, axis=-2) for rows in (jnp.exp(reference), advantage)
+        )
+        turn = jnp.full((), _TRIAL, jnp.int32)
+        return SecantState(reference, advantage, reference, half, policies, advantages, turn, eta, loan)
+
+    def update(self, game: Game, state: SecantState, key: jax.Array) -> SecantState:
+        queried = game.advantage(state.log_next)
+        policies = _remember(state.policies, jnp.exp(state.log_next))
+        advantages = _remember(state.advantages, queried)
+        trial, plain = state.turn == _TRIAL, state.turn == _LEAST
+        # As the query of a half step: the whole step, and whether it is admissible.
+        eta = jnp.where(trial, state.eta, self.least)
+        whole = simplex.prox(state.log_anchor, game.log_reference, queried, game.beta, eta)
+        ratio = excess(game, state.log_anchor, state.log_next, whole, eta)
+        passed = (trial & ~(ratio > ADMISSIBLE)) | plain
+        log_anchor, log_policy, advantage = jax.tree.map(
+            lambda new, old: jnp.where(passed, new, old),
+            (whole, state.log_next, queried),
+            (state.log_anchor, state.log_policy, state.advantage),
+        )
+        gain = earned(passed, jnp.where(plain, 2, 1), eta, self.least)
+        credit = state.credit + jnp.where(trial | plain, gain, 0)
+        # What to query next, and for a trial how far to go.
+        turn = jnp.where(trial | plain, jnp.where(credit >= 1, _TRIAL, _ANCHOR), _LEAST)
+        eta = jnp.where(trial, next_eta(passed, ratio, eta, self.least), state.eta)
+        half = secants.half_step(policies, advantages, log_anchor, game.log_reference, game.beta, eta)
+        least = simplex.prox(log_anchor, game.log_reference, queried, game.beta, self.least)
+        log_next = jnp.where(turn == _TRIAL, half, jnp.where(turn == _ANCHOR, log_anchor, least))
+        return SecantState(
+            log_policy, advantage, log_anchor, log_next, policies, advantages, turn.astype(jnp.int32), eta, credit
+        )
+
+    def log_policy(self, state: SecantState) -> jax.Array:
+        return state.log_policy
+
+    def advantage(self, game: Game, state: SecantState) -> jax.Array:
+        return state.advantage
+
+
+def _remember(rows: jax.Array, newest: jax.Array) -> jax.Array:
+    """The rows with the oldest one gone and the newest one last."""
+    return jnp.concatenate([rows[..., 1:, :], newest[..., None, :]], axis=-2)

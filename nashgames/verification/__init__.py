@@ -1,0 +1,212 @@
+"""A results directory computed again: from the saved policies alone, against the rows beside them.
+
+Margins are made and equilibria found once for all runs that share them. What is compared, and what rounding allows, is
+in `numbers`; whether the tables agree with each other, in `stored`; what other people's programs say, in `judges`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nashgames.certificate import Certificate, certify
+from nashgames.equilibria import PLAYED, REFEREE
+from nashgames.errors import NashGamesError
+from nashgames.game import Game
+from nashgames.generators.references import resolve_reference
+from nashgames.plan import Source, find_source
+from nashgames.referee import equilibrium_path
+from nashgames.store import Results
+from nashgames.verification import stored
+from nashgames.verification.judges import Judge
+from nashgames.verification.ledger import Column, Judgement, Mismatch, Report, Row, Unverified
+from nashgames.verification.numbers import (
+    Number,
+    Rounding,
+    averaged_steps,
+    known_residual,
+    of_certificate,
+    of_distances,
+    of_policy,
+)
+
+__all__ = ["Column", "Judgement", "Mismatch", "Report", "Unverified", "Verifying", "verify"]
+
+_KNOWN = 1e-12
+
+
+@dataclass(frozen=True)
+class Verifying:
+    """How far a verification is: `done` of `runs`, and the game whose runs come next."""
+
+    done: int
+    runs: int
+    title: str
+
+
+@dataclass(frozen=True)
+class _Star:
+    """An equilibrium to measure distances to, and its residual."""
+
+    log_policy: np.ndarray
+    residual: float
+
+
+def verify(directory: str | Path, peers: Sequence[str] = ()) -> Iterator[Verifying | Report]:
+    """Compute every number of the runs in `directory` again; the last thing yielded is the `Report`.
+
+    `peers` name programs of other people that judge the runs they can. Raises NashGamesError for a directory without
+    finished runs and for a peer that does not exist or is not installed.
+    """
+    asked = [Judge(peer) for peer in dict.fromkeys(peers)]
+    results = Results.read(directory)
+    rows = stored.records(results.runs)
+    if not rows:
+        raise NashGamesError(f"'{directory}' has no finished run to verify; start its command again")
+    report = Report(results.directory, runs=len(rows), judgements=[judge.judgement for judge in asked])
+    stored.check_curves(results, rows, report)
+    verification = _Verification(results, report, asked)
+    done = 0
+    for source, of_game in _grouped(rows, report):
+        yield Verifying(done, len(rows), f"{source.text} · {of_game[0]['n']:,} actions")
+        verification.of_game(source, of_game)
+        done += len(of_game)
+    for judge in asked:
+        judge.finish(len(rows))
+    yield report
+
+
+def _grouped(rows: Iterable[Row], report: Report) -> list[tuple[Source, list[Row]]]:
+    """The rows by the margins they play; a row whose game cannot be named is given up."""
+    sources: dict[str, Source | NashGamesError] = {}
+    groups: dict[tuple[Any, ...], tuple[Source, list[Row]]] = {}
+    for row in rows:
+        if row["game"] not in sources:
+            try:
+                sources[row["game"]] = find_source(row["game"])
+            except NashGamesError as error:
+                sources[row["game"]] = error
+        source = sources[row["game"]]
+        if isinstance(source, NashGamesError):
+            report.give_up(row, str(source))
+            continue
+        depends = (row["seed"] if source.takes_seed else 0, row["beta"] if source.takes_beta else 0.0)
+        groups.setdefault((source, row["n"], row["dtype"], *depends), (source, []))[1].append(row)
+    return list(groups.values())
+
+
+class _Verification:
+    """One directory's rows, game by game."""
+
+    def __init__(self, results: Results, report: Report, asked: Sequence[Judge]) -> None:
+        self._report = report
+        self._judges = asked
+        self._policies = stored.by_run(results.policies)
+        self._certificates = {row["run_id"]: row for row in stored.records(results.certificates)}
+
+    def of_game(self, source: Source, rows: Sequence[Row]) -> None:
+        """Verify runs that play the same margins."""
+        first = rows[0]
+        try:
+            actions = None if source.default_actions is None else first["n"]
+            game = source.make(actions, first["seed"], first["beta"], first["dtype"])
+        except NashGamesError as error:
+            for row in rows:
+                self._report.give_up(row, str(error))
+            return
+        by_reference: dict[tuple[str, int], list[Row]] = {}
+        for row in rows:
+            if stored.check_game(row, game, self._report):
+                by_reference.setdefault((row["reference"], row["seed"]), []).append(row)
+        for (reference, seed), of_reference in by_reference.items():
+            try:
+                log_reference = resolve_reference(reference, game, seed)
+            except NashGamesError as error:
+                for row in of_reference:
+                    self._report.give_up(row, str(error))
+                continue
+            self._of_reference(game.replace(log_reference=log_reference), of_reference)
+
+    def _of_reference(self, game: Game, rows: Sequence[Row]) -> None:
+        """Verify runs that play the same margins with the same reference, β by β."""
+        dtype = np.dtype(rows[0]["dtype"])
+        # A run computes with its β and its reference in its own floats.
+        rounded = game.replace(log_reference=np.asarray(game.log_reference).astype(dtype))
+        stars = self._stars(game, {row["beta"] for row in rows if row["solver"] != REFEREE})
+        by_beta: dict[float, list[Row]] = {}
+        for row in rows:
+            by_beta.setdefault(row["beta"], []).append(row)
+        for beta, of_beta in by_beta.items():
+            at_beta = rounded.replace(beta=float(dtype.type(beta)))
+            found = [(row, self._of_row(row, at_beta, stars.get(beta))) for row in of_beta]
+            with_policy = [(row, log_policy) for row, log_policy in found if log_policy is not None]
+            for judge in self._judges if with_policy else ():
+                judge.judge(game.replace(beta=beta), with_policy, self._report)
+
+    def _stars(self, game: Game, betas: set[float]) -> dict[float, _Star]:
+        """The equilibria that are known, by β: the one the game was built around where it holds, else the referee's."""
+        known = game.description.known_equilibrium
+        stars: dict[float, _Star] = {}
+        if known is not None and known.beta in betas:
+            stars[known.beta] = _Star(known.log_policy, certify(game, known.log_policy, known.beta).residual)
+        wanted = {beta for beta in betas if not (beta in stars and _exact(game, beta, stars[beta]))}
+        for found in equilibrium_path(game, sorted(wanted)) if wanted else ():
+            stars[found.beta] = _Star(found.log_policy, certify(game, found.log_policy, found.beta).residual)
+        return {beta: star for beta, star in stars.items() if _exact(game, beta, star)}
+
+    def _of_row(self, row: Row, game: Game, star: _Star | None) -> np.ndarray | None:
+        """Compare one run's numbers; returns log π where the run has one."""
+        rounding = Rounding(row["dtype"], game.actions, averaged_steps(row))
+        log_policy = stored.check_policy(row, self._policies[row["run_id"]], game, rounding, self._report)
+        if log_policy is None:
+            return None
+        certificate = certify(game, log_policy)
+        for column, known in of_policy(game, log_policy, certificate, rounding).items():
+            self._report.number(row, column, row[column], known)
+        if row["solver"] == REFEREE:
+            self._of_equilibrium(row, game, log_policy, certificate)
+        else:
+            stored.check_end(row, self._report)
+            self._of_distances(row, game, log_policy, star, rounding)
+        return log_policy
+
+    def _of_distances(
+        self, row: Row, game: Game, log_policy: np.ndarray, star: _Star | None, rounding: Rounding
+    ) -> None:
+        """The distances to π*_β, which a row leaves empty where its referee did not find it exactly."""
+        residual = row["equilibrium_residual"]
+        limit = known_residual(game.actions, row["beta"])
+        empty = {column for column in ("kl_to_equilibrium", "span_to_equilibrium") if row[column] is None}
+        if len(empty) == 2 and residual is not None and residual > _KNOWN:
+            self._report.without_distances += 1
+            return
+        if star is None:
+            self._report.give_up(row, f"its equilibrium at β = {row['beta']:g} cannot be found again exactly")
+            return
+        self._report.number(row, "equilibrium_residual", residual, Number(star.residual, limit))
+        residuals = star.residual + min(residual or 0.0, limit)
+        for column, known in of_distances(game, log_policy, star.log_policy, residuals, rounding).items():
+            self._report.number(row, column, row[column], known)
+
+    def _of_equilibrium(self, row: Row, game: Game, log_policy: np.ndarray, certificate: Certificate) -> None:
+        """An exact equilibrium: its residual, and the certificate that was saved beside it."""
+        known = of_certificate(game, log_policy, certificate)
+        own = known["residual"] if row["beta"] > 0 else known["exploitability"]
+        self._report.number(row, "equilibrium_residual", row["equilibrium_residual"], own)
+        saved = self._certificates.get(row["run_id"])
+        if saved is None:
+            self._report.same(row, "certificates", {"certificates": None}, {"certificates": "a row"})
+            return
+        for column, number in known.items():
+            self._report.number(row, f"certificates.{column}", saved[column], number)
+        policies = np.exp(log_policy).reshape(game.contexts, game.actions)
+        support = int(np.max(np.sum(policies > (PLAYED if row["beta"] > 0 else 0), axis=-1)))
+        beside = {"certificates.beta": saved["beta"], "certificates.support": saved["support"]}
+        expected = {"certificates.beta": row["beta"], "certificates.support": support}
+        self._report.same(row, "certificates", beside, expected)
+
+
+def _exact(game: Game, beta: float, star: _Star) -> bool:
+    return star.residual <= known_residual(game.actions, beta)

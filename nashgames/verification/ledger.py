@@ -1,0 +1,114 @@
+"""What a verification finds: numbers that agree, numbers that do not, and runs that could not be judged."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nashgames.verification.numbers import Number
+
+Row = Mapping[str, Any]
+"""A row of runs by column."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A value of a run that its policy does not have."""
+
+    run_id: str
+    label: str
+    game: str
+    beta: float
+    column: str
+    stored: Any
+    recomputed: Any
+
+
+@dataclass(frozen=True)
+class Unverified:
+    """A run that could not be verified and why: its file is gone, or its equilibrium cannot be found again."""
+
+    run_id: str
+    label: str
+    game: str
+    beta: float
+    reason: str
+
+
+@dataclass
+class Column:
+    """How well a column agrees: how many values were `checked`, and of those that agree the largest deviation, relative
+    to the value and as a share of what rounding allows."""
+
+    name: str
+    checked: int = 0
+    relative: float = 0.0
+    share: float = 0.0
+
+
+@dataclass
+class Judgement:
+    """What a peer said: runs it `judged`, and why it could not judge how many others."""
+
+    peer: str
+    judged: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Report:
+    """What `verify` found in a directory; `ok` when every run was verified and no value differs."""
+
+    directory: Path
+    runs: int = 0
+    columns: dict[str, Column] = field(default_factory=dict)
+    mismatches: list[Mismatch] = field(default_factory=list)
+    unverified: dict[str, Unverified] = field(default_factory=dict)
+    judgements: list[Judgement] = field(default_factory=list)
+    without_distances: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return not self.mismatches and not self.unverified
+
+    @property
+    def verified(self) -> int:
+        """Runs of which every value agrees."""
+        wrong = {mismatch.run_id for mismatch in self.mismatches} | self.unverified.keys()
+        return self.runs - len(wrong)
+
+    def number(self, row: Row, column: str, stored: float | None, known: Number) -> None:
+        """Compare a stored number with the one computed again; a missing one agrees with none."""
+        of_column = self._count(column)
+        if stored is None or math.isnan(stored):
+            self._mismatch(row, column, None, known.value)
+            return
+        deviation = 0.0 if stored == known.value else abs(stored - known.value)
+        if not deviation <= known.allowed:
+            self._mismatch(row, column, stored, known.value)
+        elif deviation > 0:
+            of_column.relative = max(of_column.relative, deviation / max(abs(stored), abs(known.value)))
+            of_column.share = max(of_column.share, deviation / known.allowed)
+
+    def same(self, row: Row, column: str, stored: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+        """Compare values that have to be the same; they count as one and are named by their keys where they differ."""
+        self._count(column)
+        for key, value in known.items():
+            if stored[key] != value:
+                self._mismatch(row, key, stored[key], value)
+
+    def give_up(self, row: Row, reason: str) -> None:
+        """Note that a run cannot be verified; the first reason counts."""
+        found = Unverified(row["run_id"], row["label"], row["game"], row["beta"], reason)
+        self.unverified.setdefault(row["run_id"], found)
+
+    def _count(self, column: str) -> Column:
+        of_column = self.columns.setdefault(column, Column(column))
+        of_column.checked += 1
+        return of_column
+
+    def _mismatch(self, row: Row, column: str, stored: Any, recomputed: Any) -> None:
+        found = (row["run_id"], row["label"], row["game"], row["beta"], column, stored, recomputed)
+        self.mismatches.append(Mismatch(*found))

@@ -1,0 +1,150 @@
+"""The numbers of a row a second time, from its policy alone, and how far the rounding of its run may have moved them.
+
+With u the epsilon of the run's dtype, |A| ≤ ½, L the largest |log π| + |log μ| of actions whose probability does not
+underflow, and k the steps whose mean the policy is (0 where it is no mean):
+
+    Aπ                   moves by at most  u (n/4 + 2 + k)                     n roundings by u/2 of sums up to ½
+    log π                                  u (8 + (4 + k) L)
+    log π − log BR_β(π)                    u (n/2 + 12 + 2k)/β + u (8 + (4 + k) L)
+    log π*                                 (1 + 1/β) (r + r')                  r, r' the residuals of both equilibria
+    KL, its logarithms moved by δ          δ (√(2 KL) + KL + δ) + u (n/2 + 128) KL       as Σ |p − q| ≤ √(2 KL)
+    entropy H                              (1 + H) u (n + 8 + (4 + k) L)
+
+These are bounds, not estimates: a number further off than them was not computed from the policy beside it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nashgames.certificate import Certificate, divergence, normalised
+from nashgames.game import Game
+
+
+class Number(NamedTuple):
+    """A number computed again, and how far from it the stored one may be."""
+
+    value: float
+    allowed: float
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What floats of `dtype` leave unknown in a game of n `actions`; `averaged` is k, the steps of a mean, else 0."""
+
+    dtype: str
+    actions: int
+    averaged: int = 0
+
+    @property
+    def epsilon(self) -> float:
+        return float(np.finfo(self.dtype).eps)
+
+    @property
+    def product(self) -> float:
+        """Of an entry of Aπ."""
+        return self.epsilon * (self.actions / 4 + 2 + self.averaged)
+
+    def logarithm(self, *log_policies: np.ndarray, every: bool = False) -> float:
+        """Of a log-probability; with `every` also of the actions whose probability underflows."""
+        most = np.inf if every else -np.log(float(np.finfo(self.dtype).tiny))
+        logs = sum(min(float(np.max(np.abs(p[np.isfinite(p)]), initial=0)), most) for p in log_policies)
+        return self.epsilon * (8 + (4 + self.averaged) * logs)
+
+    def response(self, beta: float, *log_policies: np.ndarray, every: bool = False) -> float:
+        """Of an entry of log π − log BR_β(π)."""
+        of_products = 2 * (self.product + 4 * self.epsilon) / beta
+        return of_products + self.logarithm(*log_policies, every=every)
+
+    def kl(self, value: float, shift: float) -> float:
+        """Of a KL whose log-probabilities are known up to `shift`."""
+        summed = self.epsilon * (self.actions / 2 + 128) * value + self.actions * float(np.finfo(self.dtype).tiny)
+        return shift * (np.sqrt(2 * value) + value + shift) + summed
+
+    def entropy(self, value: float, log_policies: np.ndarray) -> float:
+        """Of an entropy, and of Σ π where that is 1 and `value` 0."""
+        return (1 + value) * (self.epsilon * self.actions + self.logarithm(log_policies))
+
+
+def of_policy(game: Game, log_policy: np.ndarray, certificate: Certificate, rounding: Rounding) -> dict[str, Number]:
+    """What a row says of its policy and needs no equilibrium for, by column; `game` has the row's β, μ and dtype."""
+    beta = certificate.beta
+    log_policies, log_references, weights = _read(game, log_policy)
+    policies = np.exp(log_policies)
+    entropy = -float(weights @ np.sum(policies * np.where(policies > 0, log_policies, 0), axis=-1))
+    to_reference = _mean_kl(weights, log_policies, log_references)
+    half = rounding.product
+    if beta > 0:
+        half = beta * rounding.kl(certificate.kl_bound, rounding.response(beta, log_policies, log_references))
+    return {
+        "suboptimality": Number(certificate.suboptimality, half),
+        "duality_gap": Number(certificate.duality_gap, 2 * half),
+        "exploitability": Number(certificate.exploitability, rounding.product),
+        "kl_to_reference": Number(
+            to_reference, rounding.kl(to_reference, rounding.logarithm(log_policies, log_references))
+        ),
+        "entropy": Number(entropy, rounding.entropy(entropy, log_policies)),
+    }
+
+
+def of_distances(
+    game: Game, log_policy: np.ndarray, log_equilibrium: np.ndarray, residuals: float, rounding: Rounding
+) -> dict[str, Number]:
+    """KL(π*‖π) and the span of log π − log π*; `residuals` is the sum of those of the row's π* and of this one."""
+    log_policies, _, weights = _read(game, log_policy)
+    log_stars = normalised("log_equilibrium", log_equilibrium, game.margins.shape[:-1])
+    unsure = (1 + 1 / float(game.beta)) * residuals
+    kl = _mean_kl(weights, log_stars, log_policies)
+    span = float(np.max(np.ptp(log_policies - log_stars, axis=-1)))
+    return {
+        "kl_to_equilibrium": Number(kl, rounding.kl(kl, rounding.logarithm(log_policies, log_stars) + unsure)),
+        "span_to_equilibrium": Number(span, 2 * (rounding.logarithm(log_policies, log_stars, every=True) + unsure)),
+    }
+
+
+def of_certificate(game: Game, log_policy: np.ndarray, certificate: Certificate) -> dict[str, Number]:
+    """The columns of an exact equilibrium's certificate; what is allowed is the rounding of float64."""
+    rounding, beta = Rounding("float64", game.actions), certificate.beta
+    known = of_policy(game, log_policy, certificate, rounding)
+    log_policies, log_references, _ = _read(game, log_policy)
+    residual, bias, bound = rounding.product, 0.0, 0.0
+    if beta > 0:
+        residual = rounding.response(beta, log_policies, log_references, every=True)
+        bias = beta * rounding.logarithm(log_policies, log_references, every=True)
+        bound = known["suboptimality"].allowed / beta
+    return {
+        **{name: known[name] for name in ("suboptimality", "duality_gap", "exploitability")},
+        "residual": Number(certificate.residual, residual),
+        "bias": Number(certificate.bias, bias),
+        "kl_bound": Number(certificate.kl_bound, bound),
+    }
+
+
+def kl_to_reference(game: Game, log_policy: np.ndarray) -> float:
+    """KL(π‖μ), the average over contexts."""
+    log_policies, log_references, weights = _read(game, log_policy)
+    return _mean_kl(weights, log_policies, log_references)
+
+
+def averaged_steps(row: Mapping[str, Any]) -> int:
+    """k for the rounding of a row: the steps whose mean its policy is, 0 where it is no mean."""
+    return int(row["step"]) if row["solver"].startswith("average[") else 0
+
+
+def known_residual(actions: int, beta: float) -> float:
+    """The residual up to which an equilibrium is known: 1e-10, and the rounding of q/β in float64."""
+    return 1e-10 + (actions + 16) * float(np.finfo(np.float64).eps) / beta
+
+
+def _read(game: Game, log_policy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Policies and references `[m, n]`, normalised, and the weights of the contexts `[m]`."""
+    shape = game.margins.shape[:-1]
+    log_policies = normalised("log_policy", log_policy, shape)
+    log_references = normalised("log_reference", game.log_reference, shape)
+    return log_policies, log_references, np.broadcast_to(np.asarray(game.weights, np.float64), len(log_policies))
+
+
+def _mean_kl(weights: np.ndarray, log_p: np.ndarray, log_q: np.ndarray) -> float:
+    return float(weights @ np.array([divergence(p, q) for p, q in zip(log_p, log_q, strict=True)]))

@@ -1,0 +1,105 @@
+"""What a results directory holds of its runs, row by row, and whether its tables agree with each other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nashgames.game import Game
+from nashgames.store import POINT_COLUMNS, RUN_KEYS, Results
+from nashgames.verification.ledger import Report, Row
+from nashgames.verification.numbers import Number, Rounding
+
+LAST_POINT = "last point of the curve"
+_EPSILON = float(np.finfo(np.float64).eps)
+_ROUNDING = 1e-6
+_ENDED = ("status", "queries_to_tolerance")
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as dictionaries, None where a value is missing."""
+    plain = frame.astype(object)
+    rows = plain.where(frame.notna(), None).itertuples(index=False, name=None)
+    return [dict(zip(frame.columns, row, strict=True)) for row in rows]
+
+
+def by_run(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of every run."""
+    return {str(run_id): rows for run_id, rows in frame.groupby("run_id", sort=False)}
+
+
+def check_curves(results: Results, rows: list[dict[str, Any]], report: Report) -> None:
+    """Every run's curve has to end at the point that runs has of it."""
+    curves = results.curves
+    last = {row["run_id"]: row for row in records(curves.loc[curves.groupby("run_id")["step"].idxmax()])}
+    for row in rows:
+        point = {f"curves.{name}": last[row["run_id"]][name] for name in (*RUN_KEYS, *POINT_COLUMNS)}
+        report.same(row, LAST_POINT, point, {name: row[name.removeprefix("curves.")] for name in point})
+
+
+def check_end(row: Row, report: Report) -> None:
+    """A run that reached its tolerance has converged, there and then, and no other run has."""
+    half_gap, tolerance = row["suboptimality"], row["tolerance"]
+    reached = row["status"] == "converged"
+    # float32 rounds the tolerance as well: at the edge both endings are right.
+    edge = 4 * float(np.finfo(row["dtype"]).eps) * tolerance
+    if half_gap is not None and abs(half_gap - tolerance) > edge:
+        reached = tolerance > 0 and half_gap < tolerance
+    ending = {True: "converged", False: "budget" if row["status"] == "converged" else row["status"]}[reached]
+    expected = (ending, row["queries"] if row["status"] == "converged" else None)
+    report.same(row, "status", {name: row[name] for name in _ENDED}, dict(zip(_ENDED, expected, strict=True)))
+
+
+def check_game(row: Row, game: Game, report: Report) -> bool:
+    """Whether the game made again has the size that the row says."""
+    before = len(report.mismatches)
+    known = {"n": game.actions, "contexts": game.contexts}
+    report.same(row, "n, contexts", {name: row[name] for name in known}, known)
+    return len(report.mismatches) == before
+
+
+def check_policy(row: Row, policy: pd.DataFrame, game: Game, rounding: Rounding, report: Report) -> np.ndarray | None:
+    """log π `[n]` (`[m, n]` over contexts), normalised; None where the rows are no policy of the game."""
+    ordered = policy.sort_values(["context", "action"], kind="stable")
+    context, action = np.indices((game.contexts, game.actions)).reshape(2, -1)
+    if not np.array_equal(ordered[["context", "action"]].to_numpy(), np.column_stack([context, action])):
+        given, wanted = f"{len(ordered)} rows", f"the {game.contexts * game.actions} of contexts × actions"
+        report.same(row, "labels", {"policies.action": given}, {"policies.action": wanted})
+        return None
+    labels = np.array(game.description.labels or [str(i) for i in range(game.actions)], dtype=object)[action]
+    differing = np.flatnonzero(ordered["label"].to_numpy() != labels)[:1]
+    stored = {f"policies.label of action {action[i]}": ordered["label"].iloc[i] for i in differing}
+    report.same(row, "labels", stored, {name: labels[i] for name, i in zip(stored, differing, strict=True)})
+    log_policy, probability = (ordered[name].to_numpy(np.float64) for name in ("log_probability", "probability"))
+    if np.isnan(log_policy).any():
+        _check_diverged(row, report)
+        return None
+    _check_probabilities(row, log_policy, probability, report)
+    of_contexts = log_policy.reshape(game.contexts, game.actions)
+    with np.errstate(over="ignore"):
+        totals = np.sum(np.exp(of_contexts), axis=-1)
+    allowed = rounding.entropy(0.0, np.minimum(of_contexts, 0))
+    report.number(row, "sum of the policy", float(totals[np.argmax(np.abs(totals - 1))]), Number(1.0, allowed))
+    if not (np.isfinite(totals) & (totals > 0)).all():
+        return None
+    # The certificate takes the rounding of a sum off exactly; what long means in float32 leave beyond it goes here.
+    excess = np.where(np.abs(totals - 1) > _ROUNDING, np.log(totals), 0)
+    return (of_contexts - excess[:, None]).reshape(game.margins.shape[:-1])
+
+
+def _check_probabilities(row: Row, log_policy: np.ndarray, probability: np.ndarray, report: Report) -> None:
+    """Every probability has to be the exponential of its logarithm; the worst stands for all."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = np.exp(log_policy)
+        excess = np.abs(probability - expected) - 8 * _EPSILON * expected
+    worst = int(np.argmax(np.where(np.isnan(excess), np.inf, excess)))
+    tiny = float(np.finfo(np.float64).tiny)
+    known = Number(float(expected[worst]), 8 * _EPSILON * float(expected[worst]) + tiny)
+    report.number(row, "probability", float(probability[worst]), known)
+
+
+def _check_diverged(row: Row, report: Report) -> None:
+    """A policy that is not a number belongs to a run that diverged before its first point, and has no numbers."""
+    measured: Mapping[str, Any] = {"status": row["status"], "suboptimality": row["suboptimality"]}
+    report.same(row, "status", measured, {"status": "diverged", "suboptimality": None})

@@ -1,0 +1,439 @@
+"""Adaptive and secant Nash-MP: their steps written by hand, what is proved of them, and what they cost."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nashgames import generators, secants, tables
+from nashgames.batch import Batch, Lane, Settings
+from nashgames.errors import NashGamesError
+from nashgames.game import make_game
+from nashgames.generators import resolve_reference
+from nashgames.margins import DenseMargins
+from nashgames.precision import Precision
+from nashgames.referee import equilibrium
+from nashgames.solvers import (
+    SOLVERS,
+    AdaptiveNashMP,
+    NashMP,
+    SecantNashMP,
+    adaptive_nash_mp,
+    make_solver,
+    secant_nash_mp,
+    selection_of,
+)
+from tests.games import (
+    ROCK_PAPER_SCISSORS,
+    log_softmax,
+    played,
+    random_game,
+    random_margins,
+    soccer_reference,
+    value_of_deviation,
+)
+
+BOTH = [AdaptiveNashMP(), SecantNashMP()]
+FAMILIES = [name for name, family in generators.FAMILIES.items() if family.takes_actions]
+_update = jax.jit(lambda solver, game, state: solver.update(game, state, None))
+
+
+def arrays(tree, dtype="float64"):
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, None if isinstance(leaf, int) else dtype), tree)
+
+
+def states(solver, game, updates, dtype="float64"):
+    """The states after 0, 1, …, `updates` updates, as NumPy arrays, and the solver with its numbers."""
+    with Precision(dtype).scope():
+        solver, game = arrays((solver.with_theory_defaults(float(game.beta)), game), dtype)
+        state = solver.init(game, None)
+        found = [state]
+        for _ in range(updates):
+            state = _update(solver, game, state)
+            found.append(state)
+        return jax.tree.map(np.asarray, found)
+
+
+def kl(p, q):
+    """Σ p log(p/q) over the last axis, from logarithms, as a sum of non-negative terms."""
+    r = q - p
+    return np.sum(np.exp(p) * np.where(np.abs(r) < 1e-4, r * r / 2 + r**3 / 6, np.expm1(r) - r), axis=-1)
+
+
+def averaged(game, values):
+    return float(np.sum(np.asarray(game.weights) * values))
+
+
+class Step:
+    """A step that was taken: its size, where it began, its half step, its end, and how many queries were made by then.
+
+    Read from the states alone.
+    """
+
+    def __init__(self, solver, before, after, queries, least):
+        adaptive = isinstance(solver, AdaptiveNashMP)
+        self.begin = before.log_policy if adaptive else before.log_anchor
+        self.half = before.log_next
+        self.end = after.log_next if adaptive else after.log_anchor
+        self.eta = float(before.eta)
+        if not adaptive and before.turn != 0:
+            self.eta = least
+        self.queries = queries + adaptive
+
+
+def steps_of(solver, game, found):
+    taken = []
+    for number, (before, after) in enumerate(itertools.pairwise(found), start=1):
+        # Of the secant solver only steps earn credit.
+        if after.accepted if isinstance(solver, AdaptiveNashMP) else after.credit > before.credit:
+            taken.append(Step(solver, before, after, number, 2 * game.beta))
+    return taken
+
+
+def test_the_adaptive_step_equals_its_closed_form_written_in_probabilities(rng):
+    """Thirty queries of theory §4.7, straight from the definition of the test and not from its shorter form."""
+    for _ in range(5):
+        game = random_game(rng, 6, 0.05)
+        margins, mu, beta = game.margins.values, np.exp(game.log_reference), game.beta
+
+        def prox(pi, q, eta, mu=mu, beta=beta):
+            share = 1 / (1 + eta)
+            unnormalised = pi**share * mu ** (1 - share) * np.exp((1 - share) / beta * q)
+            return unnormalised / unnormalised.sum()
+
+        def divergence(p, q):
+            return np.sum(p * np.log(p / q))
+
+        pi, q, eta, reported, rejected = mu, margins @ mu, 64 * beta, [mu], 0
+        # Below this the definition is a difference of rounded numbers, and its shorter form alone is right.
+        while len(reported) <= 30 and divergence(prox(pi, q, eta), pi) > 1e-9:
+            half = prox(pi, q, eta)
+            q_half = margins @ half
+            whole = prox(pi, q_half, eta)
+            reported.append(pi)
+            left = eta / beta * (q_half - q) @ (whole - half)
+            ratio = (left - (1 + eta) * divergence(whole, half)) / divergence(half, pi)
+            admissible = left <= (1 + eta) * divergence(whole, half) + 0.95 * divergence(half, pi)
+            # κη²/(1+η) = ratio now, and 0.7 at the root of κη² − 0.7η − 0.7.
+            aimed = max(np.roots([ratio * (1 + eta) / eta**2, -0.7, -0.7]))
+            if admissible or eta <= 2 * beta:
+                pi, q = whole, margins @ whole
+                reported.append(pi)
+                eta = max(np.clip(aimed, eta / 2, 8 * eta), 2 * beta)
+            else:
+                eta, rejected = max(min(aimed, eta / 2), 2 * beta), rejected + 1
+        found = states(AdaptiveNashMP(), game, 30)
+        for state, wanted in zip(found, reported, strict=False):
+            np.testing.assert_allclose(np.exp(state.log_policy), wanted, rtol=1e-6, atol=1e-12)
+    assert rejected > 0
+
+
+def test_the_model_is_the_skew_matrix_of_least_norm_that_agrees_with_the_queries(rng):
+    n, k = 6, 3
+    margins = random_margins(rng, n)
+    policies = np.exp([log_softmax(rng.normal(size=n)) for _ in range(k + 1)])
+    advantages = policies @ margins.T
+    with Precision().scope():
+        model = jax.tree.map(np.asarray, secants.fit(jnp.asarray(policies), jnp.asarray(advantages)))
+    images, covectors, twist = model
+    dense = images.T @ covectors - covectors.T @ images + covectors.T @ twist @ covectors
+    # The other way: least squares over the entries above the diagonal, in the norm of the mean policy.
+    above = np.triu_indices(n, 1)
+    scale = np.sqrt(policies.mean(axis=0))
+    basis = np.zeros((len(above[0]), n, n))
+    for entry, (i, j) in enumerate(zip(*above, strict=True)):
+        basis[entry, i, j], basis[entry, j, i] = 1 / (scale[i] * scale[j]), -1 / (scale[i] * scale[j])
+    steps, changes = policies[:-1] - policies[-1], advantages[:-1] - advantages[-1]
+    equations = np.einsum("eij,kj->kie", basis, steps).reshape(-1, len(basis))
+    least = np.linalg.lstsq(equations, changes.reshape(-1), rcond=1e-10)[0]
+    np.testing.assert_allclose(dense, np.tensordot(least, basis, axes=1), atol=1e-9)
+    np.testing.assert_allclose(dense, -dense.T, atol=1e-12)
+    np.testing.assert_allclose(dense @ steps.T, changes.T, atol=1e-12)
+
+
+def test_with_a_whole_game_known_the_half_step_is_the_equilibrium_of_the_proximal_game(rng):
+    """n queries tell all of A: then the step is the outer one of Nash Prox, an equilibrium that the referee finds."""
+    n, beta, eta = 5, 0.1, 3.0
+    game = random_game(rng, n, beta)
+    policies = np.exp([log_softmax(0.5 * rng.normal(size=n)) for _ in range(n)])
+    current = log_softmax(0.5 * rng.normal(size=n))
+    with Precision().scope():
+        known = [jnp.asarray(a) for a in (policies, policies @ game.margins.values.T, current, game.log_reference)]
+        found = np.asarray(secants.half_step(*known, beta, eta))
+    anchor = log_softmax(eta / (1 + eta) * game.log_reference + current / (1 + eta))
+    wanted = equilibrium(game.replace(beta=beta * (1 + 1 / eta), log_reference=anchor)).log_policy
+    np.testing.assert_allclose(np.exp(found), np.exp(wanted), atol=1e-6)
+
+
+def test_a_secant_step_is_a_proximal_step_on_the_query_of_its_half(rng):
+    game = random_game(rng, 7, 0.03)
+    found = states(SecantNashMP(), game, 25)
+    taken = steps_of(SecantNashMP(), game, found)
+    assert len(taken) > 5
+    for step in taken:
+        logits = step.begin + step.eta * (game.log_reference + game.margins.values @ np.exp(step.half) / game.beta)
+        np.testing.assert_allclose(np.exp(step.end), np.exp(log_softmax(logits / (1 + step.eta))), atol=1e-12)
+
+
+@pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
+@pytest.mark.parametrize("value", soccer_reference()[2:6], ids=lambda v: f"{v['beta']}-{v['reference'] is not None}")
+def test_the_equilibrium_of_another_program_is_a_fixed_point(solver, value):
+    game = tables.load("soccer10").replace(beta=value["beta"])
+    if value["reference"] is not None:
+        game = game.replace(log_reference=np.log(value["reference"]))
+    star = np.log(np.array(value["equilibrium"]))
+    with Precision().scope():
+        made, played_game = arrays((solver.with_theory_defaults(game.beta), game))
+        at_star = made.init(played_game.replace(log_reference=jnp.asarray(star)), None)
+        # Where the state begins at π* it also asks for π* next.
+        state = at_star._replace(log_next=jnp.asarray(star))
+        for _ in range(6):
+            state = _update(made, played_game, state)
+        np.testing.assert_allclose(np.exp(made.log_policy(state)), value["equilibrium"], atol=1e-10)
+        np.testing.assert_allclose(np.exp(state.log_next), value["equilibrium"], atol=1e-10)
+
+
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from(FAMILIES),
+    st.sampled_from([3, 11, 31]),
+    st.floats(-3, 0).map(lambda e: 10.0**e),
+    st.sampled_from(["own", "random[scale=1]", "tilted[span=20]"]),
+    st.sampled_from(BOTH),
+)
+@settings(max_examples=50, deadline=None)
+def test_every_step_that_is_taken_contracts(seed, family, n, beta, reference, solver):
+    """Theory §4.7: η KL(π_{k+½}‖π*) + (1+η) KL(π*‖π_{k+1}) ≤ KL(π*‖π_k), and the credit is never overdrawn."""
+    kind = generators.FAMILIES[family]
+    game = generators.generate(family, actions=n, beta=beta, **({"seed": seed} if kind.takes_seed else {}))
+    if not kind.takes_beta:
+        game = game.replace(log_reference=np.asarray(resolve_reference(reference, game, seed=seed)))
+    game = game.replace(beta=beta)
+    star = equilibrium(game).log_policy
+    taken = steps_of(solver, game, states(solver, game, 60))
+    # Rounding enters log π at eps/β and a KL as its square: √KL is exact to it.
+    noise = 30 * float(np.finfo(float).eps) / beta * np.sqrt(n)
+    proved = 0.0
+    for step in taken:
+        left = step.eta * kl(step.half, star) + (1 + step.eta) * kl(star, step.end)
+        assert np.sqrt(left) <= np.sqrt(kl(star, step.begin)) + np.sqrt(1 + step.eta) * noise
+        assert step.eta >= 2 * beta * (1 - 1e-12)
+        proved += np.log1p(step.eta)
+        assert step.queries <= 1.25 * 2 * proved / np.log1p(2 * beta) + 8
+    assert taken
+
+
+@pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
+def test_over_contexts_one_step_size_contracts_the_average(rng, solver):
+    margins = np.stack([random_margins(rng, 6), 0.1 * random_margins(rng, 6), random_margins(rng, 6, 10.0)])
+    logits = rng.normal(size=(3, 6))
+    references = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    game = make_game(margins, beta=0.03, log_reference=references, weights=np.array([0.2, 0.5, 0.3]))
+    star = equilibrium(game).log_policy
+    taken = steps_of(solver, game, states(solver, game, 300))
+    assert len(taken) > 10
+    for step in taken:
+        left = step.eta * averaged(game, kl(step.half, star)) + (1 + step.eta) * averaged(game, kl(star, step.end))
+        assert np.sqrt(left) <= np.sqrt(averaged(game, kl(star, step.begin))) + 1e-12
+    np.testing.assert_allclose(np.exp(taken[-1].half), np.exp(star), atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
+def test_equal_contexts_are_played_like_one_game(rng, solver):
+    one = random_game(rng, 5, 0.1)
+    margins, reference = one.margins.values, one.log_reference
+    twice = make_game(np.stack([margins] * 2), beta=0.1, log_reference=np.stack([reference] * 2))
+    for single, double in zip(states(solver, one, 15), states(solver, twice, 15), strict=True):
+        np.testing.assert_allclose(double.log_policy, np.stack([single.log_policy] * 2), atol=1e-7)
+
+
+@jax.tree_util.register_dataclass
+class Counted(DenseMargins):
+    """Margins that count their products on the host while a program is traced."""
+
+    made = 0
+
+    def advantage(self, policy):
+        Counted.made += 1
+        return super().advantage(policy)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_step_makes_the_queries_that_are_charged(rng, name):
+    game = random_game(rng, 4, 0.1)
+    game = game.replace(margins=Counted(game.margins.values))
+    with Precision().scope():
+        solver, game = arrays((make_solver(name).with_theory_defaults(0.1), game))
+        state = solver.init(game, None)
+        Counted.made = 0
+        jaxpr = jax.make_jaxpr(lambda game, state: solver.update(game, state, None))(game, state)
+        assert Counted.made == solver.queries_per_step
+        assert not {"while", "scan", "cond"} & {equation.primitive.name for equation in jaxpr.eqns}
+        solver.advantage(game, state)
+        assert Counted.made == solver.queries_per_step
+
+
+@pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
+def test_lanes_in_different_phases_play_as_they_would_alone(rng, solver):
+    games = [random_game(rng, 6, 0.1)]
+    betas = [0.3, 0.05, 0.01, 0.002]
+
+    def lane(game, beta):
+        unknown = np.full_like(game.log_reference, np.nan)
+        return Lane(solver.with_theory_defaults(beta), beta, game.log_reference, unknown, 0)
+
+    asked = Settings(queries=40, tolerance=1e-9, records=10)
+    together = played(games, [[lane(game, beta) for beta in betas] for game in games], asked).curves()
+    for game, row in zip(games, together, strict=True):
+        for beta, curve in zip(betas, row, strict=True):
+            ((alone,),) = played([game], [[lane(game, beta)]], asked).curves()
+            np.testing.assert_array_equal(curve.steps, alone.steps)
+            np.testing.assert_allclose(np.exp(curve.log_policy), np.exp(alone.log_policy), atol=1e-8)
+
+
+@pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
+@pytest.mark.parametrize(("dtype", "floor"), [("float32", 1e-12), ("float64", 1e-28)])
+def test_rounding_neither_stops_nor_spoils_a_run(solver, dtype, floor):
+    games = [generators.generate(family, actions=31, dtype=dtype) for family in ("circulant", "random-logits", "skill")]
+    reference = np.asarray(resolve_reference("random[scale=1]", games[0], seed=0))
+    unknown = np.full_like(reference, np.nan)
+    lanes = [Lane(solver.with_theory_defaults(beta), beta, reference, unknown, 0) for beta in (0.3, 0.1, 0.03)]
+    asked = Settings(queries=1000, tolerance=0.0, record_every=20, precision=Precision(dtype))
+    for row in played(games, [lanes] * 3, asked).curves():
+        for curve in row:
+            assert curve.status == "budget"
+            assert curve.metrics["suboptimality"][-10:].max() <= floor
+
+
+def queries_to(solver, game, beta, tolerance=1e-12, most=20_000):
+    reference = np.asarray(game.log_reference)
+    lane = Lane(solver.with_theory_defaults(beta), beta, reference, np.full_like(reference, np.nan), 0)
+    batch = Batch([game], [[lane]], Settings(most, tolerance, records=1))
+    while not batch.finished:
+        batch.advance()
+    ((curve,),) = batch.curves()
+    assert curve.status == "converged"
+    return int(curve.steps[-1]) * lane.solver.queries_per_step
+
+
+def test_a_large_random_game_costs_a_twentieth_of_the_theorys_step():
+    game = generators.generate("random-logits", actions=1001)
+    theory = queries_to(NashMP(), game, 0.01)
+    assert queries_to(AdaptiveNashMP(), game, 0.01) <= theory / 20
+    assert queries_to(SecantNashMP(), game, 0.01) <= theory / 40
+
+
+@pytest.mark.parametrize(("n", "reference"), [(3, "random[scale=1]"), (11, "tilted[span=6]")])
+def test_a_circulant_costs_no_more_than_the_theorys_step(n, reference):
+    game = generators.generate("circulant", actions=n)
+    game = game.replace(log_reference=resolve_reference(reference, game, seed=0))
+    theory = queries_to(NashMP(), game, 0.01)
+    assert queries_to(AdaptiveNashMP(), game, 0.01) <= 1.1 * theory
+    assert queries_to(SecantNashMP(), game, 0.01) <= 0.2 * theory
+
+
+@pytest.mark.parametrize("family", ["bradley-terry", "disc", "tournament", "planted", "skill"])
+def test_no_fixed_step_is_much_better_in_hindsight(family):
+    game = generators.generate(family, actions=11)
+    grid = [NashMP(eta=multiple * 0.1) for multiple in (1, 2, 4, 8, 16, 32, 64)]
+    reference = np.asarray(game.log_reference)
+    lanes = [Lane(solver, 0.1, reference, np.full_like(reference, np.nan), 0) for solver in grid]
+    (row,) = played([game], [lanes], Settings(2000, 1e-12, records=1)).curves()
+    best = min(2 * int(curve.steps[-1]) for curve in row if curve.status == "converged")
+    assert queries_to(AdaptiveNashMP(), game, 0.1) <= 1.5 * best
+    assert queries_to(SecantNashMP(), game, 0.1) <= best
+
+
+@pytest.mark.parametrize(
+    ("solver", "module", "least", "reported"),
+    [(AdaptiveNashMP(), adaptive_nash_mp, 1e-9, "end"), (SecantNashMP(), secant_nash_mp, 2.0, "half")],
+)
+def test_where_every_trial_fails_it_is_nash_mp_at_five_quarters_of_its_queries(
+    rng, monkeypatch, solver, module, least, reported
+):
+    """The worst case: only the least step of Nash-MP is admissible, and it never says so beforehand.
+
+    The constant is 1.25, and 8 queries at the start.
+    """
+    monkeypatch.setattr(module, "excess", lambda *arguments: jnp.where(arguments[-1] > 0.2 * 1.0001, 2.0, least))
+    _update.clear_cache()
+    game = random_game(rng, 5, 0.1)
+    found = states(solver, game, 400)
+    _update.clear_cache()
+    taken = steps_of(solver, game, found)
+    assert all(step.queries <= 2.5 * number + 8 for number, step in enumerate(taken, start=1))
+    assert len(taken) == pytest.approx(400 / 2.5, abs=5)
+    whole = states(NashMP(), game, 20)
+    for step, wanted in zip(taken, whole[1:], strict=False):
+        np.testing.assert_allclose(step.end, wanted.log_policy, atol=1e-12)
+    assert any(np.array_equal(state.log_policy, getattr(taken[9], reported)) for state in found)
+
+
+@pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
+def test_the_suboptimality_that_is_reported_is_that_of_the_definition(rng, solver):
+    game = random_game(rng, 5, 0.2)
+    last = states(solver, game, 7)[-1]
+    policy = np.exp(last.log_policy)
+    response = np.exp(log_softmax(game.log_reference + last.advantage / game.beta))
+    np.testing.assert_allclose(last.advantage, game.margins.values @ policy, atol=1e-14)
+    others = [response, *(np.exp(log_softmax(rng.normal(size=5))) for _ in range(20))]
+    gains = [value_of_deviation(game, other, policy) for other in others]
+    assert gains[0] == max(gains)
+    assert gains[0] < value_of_deviation(game, np.exp(equilibrium(game).log_policy), np.exp(game.log_reference))
+
+
+@pytest.mark.parametrize("name", ["adaptive-nash-mp", "secant-nash-mp"])
+def test_a_new_number_recompiles_nothing(rng, name):
+    traces = []
+
+    @jax.jit
+    def update(solver, game, state):
+        traces.append(name)
+        return solver.update(game, state, None)
+
+    with Precision().scope():
+        for beta, least in [(0.1, None), (0.02, None), (0.1, 0.05), (0.3, 0.9)]:
+            solver = make_solver(name if least is None else f"{name}[least={least}]").with_theory_defaults(beta)
+            solver, game = arrays((solver, random_game(rng, 5, beta)))
+            state = solver.init(game, None)
+            for _ in range(5):
+                state = update(solver, game, state)
+    assert len(traces) == 1
+
+
+def test_the_least_step_and_the_memory_are_used(rng):
+    game = make_game(ROCK_PAPER_SCISSORS, beta=0.01, log_reference=log_softmax(rng.normal(size=3)))
+    first, other = (states(AdaptiveNashMP(least), game, 10)[-1] for least in (0.001, 0.02))
+    assert (first.eta, first.credit) != (other.eta, other.credit)
+    game = generators.generate("circulant", actions=15, beta=0.02)
+    game = game.replace(log_reference=resolve_reference("random[scale=1]", game, seed=0))
+    star = equilibrium(game).log_policy
+    left = [kl(star, states(SecantNashMP(memory=memory), game, 25)[-1].log_policy) for memory in (2, 14)]
+    assert left[0] > 1e6 * left[1]
+
+
+@pytest.mark.parametrize("text", ["adaptive-nash-mp[least=0.07]", "secant-nash-mp[least=0.07,memory=3]"])
+def test_a_solver_selects_itself_again(text):
+    solver = make_solver(text).with_theory_defaults(0.5)
+    assert selection_of(solver) == text
+    assert make_solver(selection_of(make_solver(text.partition("[")[0]).with_theory_defaults(0.5))).least == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("adaptive-nash-mp[eta=1]", ["eta", "least"]),
+        ("adaptive-nash-mp[least=0]", ["adaptive-nash-mp[least] is 0", "above 0"]),
+        ("secant-nash-mp[memory=2.5]", ["memory", "an integer"]),
+        ("secant-nash-mp[memory=0]", ["memory", "above 0"]),
+        ("secant-nash-mp[memory=101]", ["memory", "at most 100"]),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_the_way_out(text, words):
+    with pytest.raises(NashGamesError) as caught:
+        make_solver(text)
+    assert all(word in str(caught.value) for word in words), caught.value

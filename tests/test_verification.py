@@ -1,0 +1,547 @@
+"""What `verify` accepts, and that it finds every number, policy entry or run that is not what it should be."""
+
+import json
+import shutil
+import sys
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from nashgames import equilibria, peers, runner
+from nashgames.errors import NashGamesError
+from nashgames.experiment import Experiment
+from nashgames.plan import find_source
+from nashgames.referee import Equilibrium, equilibrium
+from nashgames.store import METRICS, Results
+from nashgames.verification import Report, Verifying, verify
+from nashgames.verification.numbers import Rounding
+from tests.games import log_softmax, softmax
+
+ROOT = Path(__file__).resolve().parents[1]
+(_SCRIPT,) = entry_points(group="console_scripts", name="nashgames")
+APP = _SCRIPT.load()
+TABLES = ("runs", "curves", "policies", "paths", "certificates")
+SHORT = {"queries": 300, "records": 4}
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """One directory with every kind of row, each experiment added to those before; the file of a game is beside it."""
+    folder = tmp_path_factory.mktemp("played")
+    directory, table = folder / "results", folder / "wins.csv"
+    table.write_text("0.5,0.8,0.3\n0.2,0.5,0.9\n0.7,0.1,0.5\n")
+    solvers = ["nash-mp", "average[mirror-descent]"]
+    for values in (
+        {"game": "random-logits", "actions": 6, "beta": [0.3, 0.02], "solver": solvers, "seeds": 2},
+        {"game": "random-logits[contexts=3,weights=drawn]", "actions": 5, "solver": "online-ipo"},
+        {"game": "random-logits", "actions": 40, "beta": [0.5, 0.02], "solver": solvers[1], "dtype": "float32"},
+        {"game": "planted-regularised", "actions": 7, "beta": 0.2, "solver": "nash-mp"},
+        {"game": "soccer10", "reference": "random[scale=3]", "solver": ["nash-prox", "mirror-descent[step=1e300]"]},
+        {"game": str(table), "solver": "nash-mp"},
+    ):
+        for _ in runner.execute(Experiment.from_dict(SHORT | values), directory):
+            pass
+    return directory
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    """A directory of exact equilibria, the original game's among them."""
+    directory = tmp_path_factory.mktemp("exact") / "results"
+    source = find_source("random-logits")
+    for _ in equilibria.trace(equilibria.Question(source, 12, 3, "tilted[span=2]", None, (1.0, 0.01, 0.0)), directory):
+        pass
+    return directory
+
+
+def report_of(directory, *judges) -> Report:
+    *_, report = verify(directory, judges)
+    return report
+
+
+def altered(directory, tmp_path, change) -> Path:
+    """A copy of a results directory whose tables `change(tables)` has changed."""
+    copy = tmp_path / "altered"
+    shutil.copytree(directory, copy)
+    with Results.open(copy) as results:
+        frames = {name: getattr(results, name) for name in TABLES}
+        change(frames)
+        results.add(**frames)
+        results.flush()
+    return copy
+
+
+def set_in(frames, table, run_id, column, value):
+    """Change a column of a run's rows by a function or to a value."""
+    mine = frames[table]["run_id"] == run_id
+    before = frames[table].loc[mine, column]
+    frames[table].loc[mine, column] = value(before) if callable(value) else value
+
+
+def in_both(frames, run_id, column, value):
+    """The same change in runs and in the last point of the curve, which would tell on each other."""
+    curves = frames["curves"]
+    last = curves.index[curves["run_id"] == run_id][-1]
+    set_in(frames, "runs", run_id, column, value)
+    curves.loc[last, column] = value(curves.loc[last, column]) if callable(value) else value
+
+
+def run_of(directory, **wanted):
+    rows = Results.read(directory).runs
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    return str(rows["run_id"].iloc[0])
+
+
+def test_everything_that_was_played_verifies(played):
+    report = report_of(played)
+    assert report.ok, (report.mismatches, report.unverified)
+    assert report.runs == report.verified == len(Results.read(played).runs) == 15
+    wanted = {*METRICS, "equilibrium_residual", "status", "probability", "labels", "sum of the policy"}
+    assert wanted <= report.columns.keys()
+    for name in wanted:
+        assert report.columns[name].checked == 15, name
+        assert report.columns[name].share <= 0.5, name
+    assert set(Results.read(played).runs["status"]) == {"converged", "budget", "diverged"}
+
+
+def test_float64_agrees_to_rounding(played, tmp_path):
+    def without_float32(frames):
+        kept = frames["runs"].loc[frames["runs"]["dtype"] == "float64", "run_id"]
+        frames.update({name: frame[frame["run_id"].isin(kept)] for name, frame in frames.items()})
+
+    copy = tmp_path / "float64"
+    with Results.read(played) as results, Results.open(copy) as other:
+        frames = {name: getattr(results, name) for name in TABLES}
+        without_float32(frames)
+        other.add(**frames)
+        other.flush()
+    report = report_of(copy)
+    assert report.ok
+    for name in ("suboptimality", "kl_to_equilibrium", "kl_to_reference", "entropy", "exploitability"):
+        assert report.columns[name].relative < 1e-7, name
+
+
+@pytest.mark.parametrize("directory", ["default", "instability"])
+def test_the_kept_results_verify(directory):
+    report = report_of(ROOT / "results" / directory)
+    assert report.ok, report.mismatches
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("column", METRICS)
+def test_a_changed_number_is_found_and_its_run_is_named(played, tmp_path, column, dtype):
+    """In runs and in the curve alike, so that only the policy can tell."""
+    run_id = run_of(played, dtype=dtype, beta=0.02, solver="average[mirror-descent]")
+    factor = 1 + (1e-6 if dtype == "float64" else 0.05)
+    directory = altered(played, tmp_path, lambda frames: in_both(frames, run_id, column, lambda value: value * factor))
+    report = report_of(directory)
+    (found,) = report.mismatches
+    assert (found.run_id, found.column) == (run_id, column)
+    assert found.stored == pytest.approx(found.recomputed * factor, rel=1e-7 if dtype == "float64" else 1e-2)
+    assert (found.label, found.game, found.beta) == ("average[mirror-descent]", "random-logits", 0.02)
+    assert report.verified == report.runs - 1
+
+
+@pytest.mark.parametrize("column", METRICS)
+def test_a_missing_number_is_found(played, tmp_path, column):
+    run_id = run_of(played, beta=0.3)
+    report = report_of(altered(played, tmp_path, lambda frames: in_both(frames, run_id, column, np.nan)))
+    assert [(found.run_id, found.column, found.stored) for found in report.mismatches] == [(run_id, column, None)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "named"),
+    [
+        ("suboptimality", 0.25, "curves.suboptimality"),
+        ("step", 77, "curves.step"),
+        ("seconds", 1e9, "curves.seconds"),
+        ("hyperparameters", "{}", "curves.hyperparameters"),
+        ("queries_to_tolerance", 3, "queries_to_tolerance"),
+        ("equilibrium_residual", 1e-3, "equilibrium_residual"),
+        ("n", 7, "policies.action"),
+        ("contexts", 2, "contexts"),
+        ("seed", 5, "suboptimality"),
+        ("beta", 0.29, "kl_to_equilibrium"),
+        ("reference", "tilted[span=2]", "kl_to_reference"),
+        ("game", "disc", "suboptimality"),
+    ],
+)
+def test_a_changed_value_of_a_run_is_found(played, tmp_path, column, value, named):
+    run_id = run_of(played, beta=0.3, solver="nash-mp", n=6)
+    report = report_of(altered(played, tmp_path, lambda frames: set_in(frames, "runs", run_id, column, value)))
+    assert {found.run_id for found in report.mismatches} == {run_id}
+    assert named in {found.column for found in report.mismatches}
+
+
+@pytest.mark.parametrize(("told", "status"), [("converged", "budget"), ("budget", "converged")])
+def test_an_ending_that_did_not_happen_is_found(played, tmp_path, told, status):
+    run_id = run_of(played, status=status, dtype="float64")
+    report = report_of(altered(played, tmp_path, lambda frames: in_both(frames, run_id, "status", told)))
+    assert ("status", told, status) in {(found.column, found.stored, found.recomputed) for found in report.mismatches}
+
+
+def shifted(values):
+    """Log-probabilities of the same sum with a little moved from the first action to the second."""
+    p = np.exp(values.to_numpy())
+    p[:2] += 1e-6 * p[0] * np.array([-1, 1])
+    return np.log(p)
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "named"),
+    [
+        ("log_probability", lambda v: v.where(v.index != v.index[1], v + 1e-9), "probability"),
+        ("probability", lambda v: v.where(v.index != v.index[1], v * (1 + 1e-9)), "probability"),
+        ("probability", lambda v: v.where(v.index != v.index[0], np.nan), "probability"),
+        ("log_probability", lambda v: v.where(v.index != v.index[0], 700.0), "sum of the policy"),
+        ("log_probability", lambda v: np.nan, "status"),
+        ("label", lambda v: v[::-1].to_numpy(), "policies.label of action 0"),
+        ("action", lambda v: v.where(v.index != v.index[0], 1), "policies.action"),
+        ("context", lambda v: 1, "policies.action"),
+    ],
+)
+def test_a_changed_entry_of_a_policy_is_found(played, tmp_path, column, change, named):
+    run_id = run_of(played, game="soccer10")
+    report = report_of(altered(played, tmp_path, lambda frames: set_in(frames, "policies", run_id, column, change)))
+    assert {found.run_id for found in report.mismatches} == {run_id}
+    assert named in {found.column for found in report.mismatches}
+
+
+def test_a_policy_that_agrees_with_itself_but_not_with_its_row_is_found(played, tmp_path):
+    run_id = run_of(played, game="soccer10")
+
+    def change(frames):
+        set_in(frames, "policies", run_id, "log_probability", shifted)
+        set_in(frames, "policies", run_id, "probability", lambda v: np.exp(shifted(np.log(v))))
+
+    report = report_of(altered(played, tmp_path, change))
+    assert {found.run_id for found in report.mismatches} == {run_id}
+    assert {"suboptimality", "kl_to_equilibrium", "entropy"} <= {found.column for found in report.mismatches}
+
+
+def test_two_runs_that_changed_places_are_found(played, tmp_path):
+    first, second = (run_of(played, beta=0.3, solver=solver, n=6) for solver in ("nash-mp", "average[mirror-descent]"))
+
+    def swap(frames):
+        frames["policies"]["run_id"] = frames["policies"]["run_id"].replace({first: second, second: first})
+
+    report = report_of(altered(played, tmp_path, swap))
+    assert {found.run_id for found in report.mismatches} == {first, second}
+
+
+def test_distances_that_were_never_known_are_left_out_and_said(played, tmp_path):
+    run_id = run_of(played, beta=0.3)
+
+    def forget(frames):
+        set_in(frames, "runs", run_id, "equilibrium_residual", 1e-3)
+        for column in ("kl_to_equilibrium", "span_to_equilibrium"):
+            in_both(frames, run_id, column, np.nan)
+
+    report = report_of(altered(played, tmp_path, forget))
+    assert report.ok
+    assert report.without_distances == 1
+
+
+def test_an_equilibrium_that_is_not_found_again_is_no_agreement(played, monkeypatch):
+    def lost(game, betas):
+        for beta in betas:
+            yield Equilibrium(beta, equilibrium(game, 1.0).log_policy, 0.0, 1)
+
+    monkeypatch.setattr("nashgames.verification.equilibrium_path", lost)
+    report = report_of(played)
+    assert not report.ok
+    # The planted game knows its own equilibrium; the referee's word, a residual of 0, is not taken for the others.
+    assert len(report.unverified) == report.runs - 1
+    assert all("cannot be found again exactly" in run.reason for run in report.unverified.values())
+
+
+def test_a_run_whose_file_is_gone_is_named_and_the_others_are_verified(played, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(played, copy)
+    rows = Results.read(copy).runs
+    (table,) = (Path(game) for game in rows["game"].unique() if game.endswith(".csv"))
+    run_id = run_of(copy, game=str(table))
+    kept = table.read_text()
+    table.unlink()
+    try:
+        report = report_of(copy)
+        assert list(report.unverified) == [run_id]
+        assert "there is no file" in report.unverified[run_id].reason
+        assert (report.ok, report.verified, report.mismatches) == (False, report.runs - 1, [])
+        table.write_text(kept.replace("0.9", "0.8").replace("0.1", "0.2"))
+        changed = report_of(copy)
+        assert {found.run_id for found in changed.mismatches} == {run_id}
+    finally:
+        table.write_text(kept)
+    assert report_of(copy).ok
+
+
+def test_margins_and_equilibria_are_made_once_for_the_runs_that_share_them(played, monkeypatch):
+    made, found = [], []
+    make, path = type(find_source("disc")).make, equilibria.equilibrium_path
+    monkeypatch.setattr("nashgames.plan.Source.make", lambda *a: made.append(a[1:]) or make(*a))
+    monkeypatch.setattr("nashgames.verification.equilibrium_path", lambda *a: found.append(a[1]) or path(*a))
+    events = list(verify(played))
+    # Two seeds, contexts, float32, planted, a shipped table and a file.
+    assert len(made) == 7
+    # All but the planted game, which knows its own.
+    assert len(found) == 6
+    assert found[0] == [0.02, 0.3]
+    *progress, report = events
+    assert [event.done for event in progress] == sorted({event.done for event in progress})
+    assert all(isinstance(event, Verifying) and event.runs == report.runs for event in progress)
+    assert progress[0].title == "random-logits · 6 actions"
+
+
+def test_exact_equilibria_verify(exact):
+    report = report_of(exact)
+    assert report.ok, report.mismatches
+    assert report.runs == 3
+    assert {"certificates.residual", "certificates.bias", "certificates"} <= report.columns.keys()
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.0])
+@pytest.mark.parametrize(
+    ("table", "column", "change", "named"),
+    [
+        ("runs", "equilibrium_residual", lambda v: v + 1e-9, "equilibrium_residual"),
+        ("runs", "suboptimality", lambda v: v + 1e-9, "suboptimality"),
+        ("runs", "exploitability", lambda v: v + 1e-9, "exploitability"),
+        ("certificates", "suboptimality", lambda v: v + 1e-9, "certificates.suboptimality"),
+        ("certificates", "duality_gap", lambda v: v + 1e-9, "certificates.duality_gap"),
+        ("certificates", "residual", lambda v: v + 1e-9, "certificates.residual"),
+        ("certificates", "exploitability", lambda v: v + 1e-9, "certificates.exploitability"),
+        ("certificates", "bias", lambda v: v + 1e-9, "certificates.bias"),
+        ("certificates", "kl_bound", 0.5, "certificates.kl_bound"),
+        ("certificates", "support", lambda v: v + 1, "certificates.support"),
+        ("certificates", "beta", 0.7, "certificates.beta"),
+    ],
+)
+def test_a_changed_number_of_an_exact_equilibrium_is_found(exact, tmp_path, beta, table, column, change, named):
+    run_id = run_of(exact, beta=beta)
+    report = report_of(altered(exact, tmp_path, lambda frames: set_in(frames, table, run_id, column, change)))
+    assert (run_id, named) in {(found.run_id, found.column) for found in report.mismatches}
+    assert {found.run_id for found in report.mismatches} == {run_id}
+
+
+def test_an_equilibrium_without_its_certificate_is_found(exact, tmp_path):
+    run_id = run_of(exact, beta=1.0)
+
+    def drop(frames):
+        frames["certificates"] = frames["certificates"][frames["certificates"]["run_id"] != run_id]
+
+    assert [found.column for found in report_of(altered(exact, tmp_path, drop)).mismatches] == ["certificates"]
+
+
+def test_highs_judges_the_original_game_and_says_what_it_cannot_judge(exact, tmp_path):
+    report = report_of(exact, "highs", "highs[method=ipm]")
+    assert report.ok, report.mismatches
+    for judgement in report.judgements:
+        assert judgement.judged == 1
+        assert judgement.reasons.total() == 2
+        assert all("answers for beta 0 only" in reason for reason in judgement.reasons)
+    assert report.columns["exploitability (highs)"].checked == 1
+
+    def worse(frames):
+        in_both(frames, run_of(exact, beta=0.0), "exploitability", 1e-3)
+        in_both(frames, run_of(exact, beta=0.0), "kl_to_reference", lambda value: value + 1)
+
+    found = {mismatch.column for mismatch in report_of(altered(exact, tmp_path, worse), "highs").mismatches}
+    assert {"exploitability (highs)", "kl_to_reference (highs)"} <= found
+
+
+def as_peer(change):
+    """A peer whose answer is the referee's, changed."""
+
+    def solve(peer, margins, log_reference, beta):
+        game = equilibria.Question(find_source("random-logits"), 3, 0, "own", None, ()).source.make(
+            3, 0, 1.0, "float64"
+        )
+        game = game.replace(margins=type(game.margins)(np.asarray(margins, float)), log_reference=log_reference)
+        return change(np.exp(equilibrium(game, beta).log_policy))
+
+    return solve
+
+
+def test_a_peer_that_agrees_judges_every_run_also_over_contexts(played, tmp_path, monkeypatch):
+    monkeypatch.setattr(peers, "solve", as_peer(lambda policy: policy))
+    report = report_of(played, "gambit")
+    assert report.ok, report.mismatches
+    assert report.judgements[0].judged == report.runs
+    assert report.columns["kl_to_equilibrium (gambit)"].checked == report.runs
+    run_id = run_of(played, beta=0.3)
+    change = lambda frames: in_both(frames, run_id, "kl_to_equilibrium", lambda value: value * 1.001)  # noqa: E731
+    found = report_of(altered(played, tmp_path, change), "gambit").mismatches
+    assert [mismatch.column for mismatch in found] == ["kl_to_equilibrium", "kl_to_equilibrium (gambit)"]
+
+
+def test_a_peer_that_is_wrong_does_not_judge(played, exact, monkeypatch):
+    monkeypatch.setattr(peers, "solve", as_peer(lambda policy: 0.9 * policy + 0.1 / len(policy)))
+    for directory in (played, exact):
+        report = report_of(directory, "gambit")
+        assert report.ok
+        assert report.judgements[0].judged == 0
+        assert report.judgements[0].reasons.total() == report.runs
+        assert all("its own" in reason and "more than" in reason for reason in report.judgements[0].reasons)
+
+
+@pytest.mark.skipif(find_spec("pygambit") is None, reason="pygambit is not installed (nashgames[referees])")
+def test_gambit_agrees(played, exact):
+    for directory, judged in ((played, 15), (exact, 2)):
+        report = report_of(directory, "gambit")
+        assert report.ok, report.mismatches
+        assert report.judgements[0].judged == judged
+
+
+@pytest.mark.parametrize(("peer", "package"), [("gambit", "pygambit"), ("mpax", "mpax")])
+def test_a_peer_that_is_not_installed_is_one_sentence_before_anything_is_computed(played, monkeypatch, peer, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(NashGamesError, match=r"pip install '?nashgames\[referees\]"):
+        next(iter(verify(played, [peer])))
+
+
+def test_a_directory_without_runs_is_refused(tmp_path):
+    with Results.open(tmp_path / "empty") as results:
+        results.begin({}, [], {})
+        results.flush()
+    with pytest.raises(NashGamesError, match="has no finished run to verify"):
+        list(verify(tmp_path / "empty"))
+    with pytest.raises(NashGamesError, match="holds no results"):
+        list(verify(tmp_path / "nothing"))
+
+
+@given(st.integers(0, 10_000), st.sampled_from([2, 5, 50]), st.floats(-9, -0.5), st.floats(-6, 1))
+@settings(max_examples=150, deadline=None)
+def test_a_kl_moves_no_further_than_is_allowed(seed, n, exponent, apart):
+    """Log-probabilities of both policies moved by up to δ, both normalised again."""
+    rng = np.random.default_rng(seed)
+    shift = 10.0**exponent
+    p = softmax(3 * rng.normal(size=n))
+    q = softmax(np.log(p) + 10.0**apart * rng.normal(size=n))
+
+    def kl(p, q):
+        return float(np.sum(q - p + p * np.log(p / q)))
+
+    moved_p, moved_q = (softmax(np.log(x) + shift / 4 * rng.choice([-1, 1], size=n)) for x in (p, q))
+    assert abs(kl(moved_p, moved_q) - kl(p, q)) <= Rounding("float64", n).kl(kl(p, q), shift) + 1e-14
+
+
+def test_what_rounding_allows_grows_with_the_size_and_falls_with_beta_and_precision():
+    log_policy = log_softmax(np.arange(5.0))[None]
+    single, double = Rounding("float32", 100), Rounding("float64", 100)
+    assert single.product == 2**29 * double.product == 2.0**-23 * 27
+    assert double.response(0.01, log_policy) > 50 * double.response(1.0, log_policy)
+    assert Rounding("float64", 1000).product > 9 * double.product
+    assert Rounding("float64", 100, averaged=1000).product > 30 * double.product
+    far = np.append(log_policy, [[-5000.0]], axis=-1)
+    assert double.logarithm(far) < double.logarithm(far, every=True) == pytest.approx(2.0**-52 * (8 + 4 * 5000))
+
+
+def call(*arguments):
+    return CliRunner().invoke(APP, ["verify", *map(str, arguments)])
+
+
+def test_the_command_shows_how_well_everything_agrees(played):
+    result = call(played)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert lines[0] == f"{played} · 15 of 15 runs verified"
+    assert lines[2] == "column checked largest deviation of what rounding allows"
+    assert any(line.startswith("suboptimality 15 ") and line.endswith("%") for line in lines)
+    assert call(played, "--quiet").output == ""
+
+
+def test_the_command_names_the_run_that_differs_and_fails(played, tmp_path):
+    run_id = run_of(played, beta=0.02, dtype="float64", solver="nash-mp")
+    directory = altered(played, tmp_path, lambda frames: in_both(frames, run_id, "exploitability", 0.125))
+    result = call(directory, "-q")
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(
+        f"error: run {run_id} (nash-mp on random-logits at β = 0.02): exploitability is 0.125 in the rows and 0.0"
+    )
+    result = call(directory, "--json")
+    assert result.exit_code == 1
+    data = json.loads(result.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (data["ok"], data["runs"], data["verified"]) == (False, 15, 14)
+    (found,) = data["mismatches"]
+    assert {key: found[key] for key in ("run_id", "label", "game", "beta", "column", "stored")} == {
+        "run_id": run_id, "label": "nash-mp", "game": "random-logits", "beta": 0.02, "column": "exploitability",
+        "stored": 0.125,
+    }  # fmt: skip
+    assert {entry["name"]: entry["checked"] for entry in data["columns"]}["exploitability"] == 15
+
+
+def test_many_differences_are_counted_and_not_all_listed(played, tmp_path):
+    def change(frames):
+        for column in ("suboptimality", "entropy"):
+            frames["runs"][column] += 1.0
+
+    result = call(altered(played, tmp_path, change), "--quiet")
+    assert result.exit_code == 1
+    *listed, last = result.stderr.splitlines()
+    assert len(listed) == 10
+    assert "more values differ, 15 runs in all; see --json" in last
+
+
+def test_a_run_whose_file_is_gone_fails_the_command_by_name(played, tmp_path):
+    gone = tmp_path / "gone.csv"
+    run_id = run_of(played, beta=0.3)
+    directory = altered(played, tmp_path, lambda frames: set_in(frames, "runs", run_id, "game", str(gone)))
+    result = call(directory, "--quiet")
+    assert result.exit_code == 1
+    assert f"on {gone} at β = 0.3) cannot be verified: there is no file '{gone}'" in result.stderr
+
+
+def test_the_command_says_what_peers_judged(exact):
+    result = call(exact, "--with", "highs", "--json")
+    assert result.exit_code == 0
+    (judgement,) = json.loads(result.stdout)["judgements"]
+    assert (judgement["peer"], judgement["judged"], sum(judgement["reasons"].values())) == ("highs", 1, 2)
+    shown = [" ".join(line.split()) for line in call(exact, "--with", "highs").stdout.splitlines()]
+    assert "highs judged 1 of 3 runs" in shown
+    assert any(
+        line.startswith("not 1: beta is 0.01, but the referee 'highs' answers for beta 0 only") for line in shown
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--with", "gambt"], "unknown referee 'gambt'; did you mean 'gambit'?"),
+        (["--with", ""], "--with is empty; accepted: gambit, highs, mpax"),
+        (["--with", "highs[method=x]"], "highs[method] is 'x'; accepted: ds, ipm"),
+        (["--wiht", "highs"], "unknown option of 'nashgames verify' '--wiht'; did you mean '--with'?"),
+    ],
+)
+def test_mistakes_are_one_sentence(exact, arguments, sentence):
+    result = call(exact, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_is_said(played, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("nashgames.verification.verify", interrupted)
+    result = call(played)
+    assert result.exit_code == 130
+    assert "stopped before every run was verified" in result.stderr
+
+
+def test_records_have_none_where_a_value_is_missing():
+    from nashgames.verification.stored import records
+
+    frame = pd.DataFrame({"a": pd.array([1, None], dtype="Int64"), "b": [np.nan, np.inf], "c": ["x", "y"]})
+    assert records(frame) == [{"a": 1, "b": None, "c": "x"}, {"a": None, "b": np.inf, "c": "y"}]
