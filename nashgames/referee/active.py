@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nashgames.referee.interior import interior_point
+from nashgames.referee.interior import Interior, interior_point
 from nashgames.referee.system import Matrix
 
 _WHOLE = 1500
@@ -39,18 +39,22 @@ class Actions:
         self.chosen = np.union1d(self.chosen, wanted[: max(self._played, _FIRST)])
         self._round_up()
 
-    def solve(
-        self, matrix: Matrix, log_reference: np.ndarray, beta: float, accuracy: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """π `[n]`, 0 outside, near the equilibrium among the chosen actions, and their slacks, `[len(chosen)]`."""
-        part = matrix if self.whole else Matrix(matrix.block(self.chosen).astype(np.float64))
+    def part(self, matrix: Matrix) -> Matrix:
+        """The game among the chosen actions, in float64; its systems count as those of `matrix`."""
+        return matrix if self.whole else Matrix(matrix.block(self.chosen).astype(np.float64), parent=matrix)
+
+    def solve(self, part: Matrix, log_reference: np.ndarray, beta: float, accuracy: float) -> Interior:
+        """A point near the equilibrium among the chosen actions, `[len(chosen)]`; `log_reference` is `[n]`."""
         found = interior_point(part, log_reference[self.chosen], beta, accuracy)
-        matrix.solves += 0 if self.whole else part.solves
-        policy = np.zeros(self._n)
-        policy[self.chosen] = found.policy / found.policy.sum()
-        self._played = int(np.count_nonzero(policy > _PLAYED))
-        return policy, found.slack
+        self._played = int(np.count_nonzero(found.policy > _PLAYED))
+        return found
+
+    def whole_policy(self, policy: np.ndarray) -> np.ndarray:
+        """π `[n]` from that of the chosen actions, 0 outside."""
+        whole = np.zeros(self._n)
+        whole[self.chosen] = policy / policy.sum()
+        return whole
 
     def _round_up(self) -> None:
-        if len(self.chosen) > self._n / 2:
+        if len(self.chosen) > self._n / 1.25:
             self.chosen = np.arange(self._n)

@@ -29,13 +29,14 @@ def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) 
         before, _ = best_response(matrix, log_reference, _SHARP * matrix.largest, normalise(log_reference))
     actions = Actions(before)
     while True:
-        policy, slack = actions.solve(matrix, log_reference, 0.0, _EXACT * matrix.largest)
+        found = actions.solve(actions.part(matrix), log_reference, 0.0, _EXACT * matrix.largest)
+        policy = actions.whole_policy(found.policy)
         advantage = np.where(actions.outside, matrix @ policy, -np.inf)
         lacking = int(np.count_nonzero(advantage > -_LOSING * matrix.largest))
         if not lacking:
             break
         actions.add(np.argsort(-advantage)[:lacking])
-    support = actions.chosen[policy[actions.chosen] > _PLAYED_AT * slack]
+    support = actions.chosen[found.policy > _PLAYED_AT * found.slack]
     others = np.setdiff1d(np.arange(len(matrix)), support)
     log_policy = np.full(len(matrix), -np.inf)
     log_policy[support] = closest_equilibrium(

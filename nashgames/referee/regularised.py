@@ -23,21 +23,34 @@ def regularised(
     equilibrium join them, and Newton's method finishes once the others hardly play.
     """
     rounding = tolerance(beta, len(matrix))
-    far = before is None and beta < matrix.largest
-    if before is None:
-        before, _ = best_response(matrix, log_reference, beta, normalise(log_reference))
-    if not far:
-        log_policy, residual = newton(matrix, log_reference, beta, before, _NEARBY_SOLVES)
+    # The answer to the equilibrium at a larger β₀ is ∝ μ (π/μ)^(β₀/β): what it plays, sharpened.
+    answer, _ = best_response(matrix, log_reference, beta, normalise(log_reference) if before is None else before)
+    if before is not None or beta > matrix.largest:
+        log_policy, residual = newton(matrix, log_reference, beta, answer if before is None else before, _NEARBY_SOLVES)
         if residual <= rounding:
             return log_policy, residual
-    # The answer to the equilibrium at another β₀ is ∝ μ (π/μ)^(β₀/β): what it plays, sharpened.
-    actions = Actions(best_response(matrix, log_reference, beta, before)[0])
+    actions = Actions(answer)
     while True:
-        policy, _ = actions.solve(matrix, log_reference, beta, _EXACT if actions.whole else _ROUGH)
-        log_response = normalise(log_reference + matrix @ policy / beta)
+        part = actions.part(matrix)
+        policy = actions.solve(part, log_reference, beta, _EXACT if actions.whole else _ROUGH).policy
+        log_response = _response(matrix, log_reference, beta, actions.whole_policy(policy))
         missing = np.where(actions.outside, log_response, -np.inf)
-        if np.exp(missing).sum() < _NEGLIGIBLE:
+        share = float(np.exp(missing).sum())
+        if share < beta * rounding and not actions.whole:
+            # The others change nothing that rounding does not: it can be finished without them.
+            chosen = log_reference[actions.chosen]
+            log_policy, _ = newton(part, chosen, beta, normalise(np.log(policy)), _FINISHING_SOLVES)
+            log_response = _response(matrix, log_reference, beta, actions.whole_policy(np.exp(log_policy)))
+            log_policy, residual = newton(matrix, log_reference, beta, log_response, 0)
+            if residual <= rounding:
+                return log_policy, residual
+        if share < _NEGLIGIBLE:
             log_policy, residual = newton(matrix, log_reference, beta, log_response, _FINISHING_SOLVES)
             if actions.whole or residual <= rounding:
                 return log_policy, residual
         actions.add(np.argsort(-missing)[: actions.outside.sum()])
+
+
+def _response(matrix: Matrix, log_reference: np.ndarray, beta: float, policy: np.ndarray) -> np.ndarray:
+    """log BR_β(π) of a policy that may be 0 somewhere."""
+    return normalise(log_reference + matrix @ policy / beta)
