@@ -9,6 +9,7 @@ from nashgames.referee.system import Matrix
 _NEARBY_SOLVES = 12
 _FINISHING_SOLVES = 30
 _NEGLIGIBLE = 1e-3
+_UNFELT = 1e-15
 _ROUGH = 1e-12
 _EXACT = 1e-17
 
@@ -36,8 +37,8 @@ def regularised(
         log_response = _response(matrix, log_reference, beta, actions.whole_policy(policy))
         missing = np.where(actions.outside, log_response, -np.inf)
         share = float(np.exp(missing).sum())
-        if share < beta * rounding and not actions.whole:
-            # The others change nothing that rounding does not: it can be finished without them.
+        if share < _UNFELT * beta and not actions.whole:
+            # The others change less than rounding does: it can be finished without them.
             chosen = log_reference[actions.chosen]
             log_policy, _ = newton(part, chosen, beta, normalise(np.log(policy)), _FINISHING_SOLVES)
             log_response = _response(matrix, log_reference, beta, actions.whole_policy(np.exp(log_policy)))
