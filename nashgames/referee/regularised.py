@@ -42,6 +42,7 @@ def regularised(
             chosen = log_reference[actions.chosen]
             log_policy, _ = newton(part, chosen, beta, normalise(np.log(policy)), _FINISHING_SOLVES)
             log_response = _response(matrix, log_reference, beta, actions.whole_policy(np.exp(log_policy)))
+            log_response[actions.chosen] = log_policy
             log_policy, residual = newton(matrix, log_reference, beta, log_response, 0)
             if residual <= rounding:
                 return log_policy, residual
