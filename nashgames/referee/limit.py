@@ -56,27 +56,25 @@ def closest_equilibrium(
     `margins` A `[k, k]` are between these actions, `fences` `[r, k]` those of the others against them; `policy` is an
     equilibrium that plays all of the former and beats all of the latter.
 
-    The equilibria are the positive π that differ from the known one by Nu, where the columns of N span the part of A's
-    kernel that adds up to 0, and to which no fence has a positive margin. On them KL is convex, with the gradient
-    Nᵀ log(π/μ) and the Hessian Nᵀ diag(1/π) N, so that Newton's step is a weighted least-squares problem; a fence that
-    is run into is held at margin 0 until its multiplier would be negative (active set). Where it ends, log(π/μ) lies in
-    the range of A (skew: its row space), less the fences times their multipliers, up to a constant.
+    The equilibria are the positive π with Aπ = 0 to which no fence has a positive margin. With a basis Q of A's range
+    (skew: its row space), the step dπ of Newton's method that keeps Qᵀπ and Σπ has dπ/π = Qλ + c − log(π/μ), where λ
+    and c are the weighted least-squares fit of log(π/μ). A fence that is run into is a column more, held at margin 0
+    until its multiplier has the wrong sign (active set). At the end the fit is exact and tells log π where π underflows.
     """
     basis, triangle, _ = scipy.linalg.qr(margins, pivoting=True)
-    inside = np.abs(np.diag(triangle)) > _RANK * len(margins) * (float(margins.max(initial=0)) or 1.0)
-    span, kernel = basis[:, inside], basis[:, ~inside]
-    free = kernel @ scipy.linalg.null_space(kernel.sum(axis=0)[None])
-    if not free.shape[1]:
+    rank = int(np.count_nonzero(np.abs(np.diag(triangle)) > _RANK * len(margins) * (margins.max() or 1.0)))
+    if rank >= len(margins) - 1:
         return normalise(np.log(policy))
+    span = np.column_stack([basis[:, :rank], np.ones(len(policy))])
     held: list[int] = []
     for _ in range(_MAX_STEPS):
-        directions = free @ scipy.linalg.null_space(fences[held] @ free) if held else free
-        change, moved = _newton_step(directions, log_reference, policy)
-        if moved < _SMALL:
-            multipliers = _multipliers(fences[held] @ free, free.T @ (np.log(policy) - log_reference))
-            if not held or multipliers.min() > -_SMALL:
+        tilt = np.log(policy) - log_reference
+        fit, multipliers = _fitted(span, fences[held], policy, tilt)
+        change = fit - tilt
+        if np.max(np.abs(policy * change)) < _SMALL:
+            if not held or multipliers.max() < _SMALL:
                 break
-            held.pop(int(np.argmin(multipliers)))
+            held.pop(int(np.argmax(multipliers)))
             continue
         # Short of the boundary, but for probabilities that no sum can see.
         length = min(1.0, _SHORT_OF / float(np.max(-change, where=policy > _UNSEEN, initial=_SHORT_OF)))
@@ -87,31 +85,16 @@ def closest_equilibrium(
             length = float(reach.min())
             held.append(int(np.argmin(reach)))
         policy = policy * np.maximum(1 + length * change, 1 - _SHORT_OF)
-    return _log_policy(np.column_stack([span, fences[held].T]), margins, log_reference, policy)
+    fit, _ = _fitted(span, fences[held], policy, np.log(policy) - log_reference)
+    fitted = normalise(log_reference + fit)
+    lost = float(np.max(np.abs(margins @ np.exp(fitted)))) - float(np.max(np.abs(margins @ policy)))
+    return fitted if lost < _SMALL else normalise(np.log(policy))
 
 
-def _newton_step(directions: np.ndarray, log_reference: np.ndarray, policy: np.ndarray) -> tuple[np.ndarray, float]:
-    """dπ/π of Newton's step on KL(π‖μ) along the columns of `directions`, and max |dπ|."""
-    if not directions.shape[1]:
-        return np.zeros_like(policy), 0.0
-    root = np.sqrt(policy)
-    tilt = np.log(policy) - log_reference
-    tilt -= policy @ tilt
-    step = scipy.linalg.lstsq(directions / root[:, None], -root * tilt, check_finite=False, lapack_driver="gelsy")[0]
-    change = directions @ step
-    return change / policy, float(np.max(np.abs(change)))
-
-
-def _multipliers(held: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """y with gradient + heldᵀ y = 0."""
-    return np.asarray(scipy.linalg.lstsq(held.T, -gradient)[0]) if len(held) else np.empty(0)
-
-
-def _log_policy(span: np.ndarray, margins: np.ndarray, log_reference: np.ndarray, policy: np.ndarray) -> np.ndarray:
-    """log π with log(π/μ) in the span up to a constant, which tells what is too small to be added up as well."""
-    root = np.sqrt(policy)
-    rows = root[:, None] * np.column_stack([span, np.ones(len(policy))])
-    tilt = scipy.linalg.lstsq(rows, root * (np.log(policy) - log_reference), check_finite=False)[0][:-1]
-    tilted = normalise(log_reference + span @ tilt)
-    lost = float(np.max(np.abs(margins @ np.exp(tilted)))) - float(np.max(np.abs(margins @ policy)))
-    return tilted if lost < _SMALL else normalise(np.log(policy))
+def _fitted(span: np.ndarray, held: np.ndarray, policy: np.ndarray, tilt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The fit of `tilt` by columns of `span` and rows of `held`, weighted by π, and the factors of the latter."""
+    columns, root = np.column_stack([span, held.T]), np.sqrt(policy)
+    factors = scipy.linalg.lstsq(
+        root[:, None] * columns, root * tilt, check_finite=False, overwrite_a=True, lapack_driver="gelsy"
+    )[0]
+    return columns @ factors, factors[span.shape[1] :]
