@@ -59,7 +59,7 @@ def closest_equilibrium(
     The equilibria are the positive π with Aπ = 0 to which no fence has a positive margin. With a basis Q of A's range
     (skew: its row space), the step dπ of Newton's method that keeps Qᵀπ and Σπ has dπ/π = Qλ + c − log(π/μ), where λ
     and c are the weighted least-squares fit of log(π/μ). A fence that is run into is a column more, held at margin 0
-    until its multiplier has the wrong sign (active set). At the end the fit is exact and tells log π where π underflows.
+    until its multiplier has the wrong sign (active set). At the end the fit is exact, also where π underflows.
     """
     basis, triangle, _ = scipy.linalg.qr(margins, pivoting=True)
     rank = int(np.count_nonzero(np.abs(np.diag(triangle)) > _RANK * len(margins) * (margins.max() or 1.0)))
