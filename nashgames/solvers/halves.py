@@ -28,7 +28,7 @@ class Halves:
     """Nash-MP reported after every query: π_0, π_½, π_1, π_1½, …, so that its half steps are measured too.
 
     After an odd number of steps the policy is π_{k+½}, of which the theorem bounds the suboptimality; after an even one
-    it is π_k, bit for bit that of `solver` (theory §4.1).
+    it is π_k, that of `solver` (theory §4.1).
     """
 
     solver: NashMP
