@@ -17,7 +17,7 @@ from nashgames.referee.newton import tolerance
 from nashgames.referee.regularised import regularised
 from nashgames.referee.system import Matrix
 
-_EXPLOITABLE = 1e-11
+_EXPLOITABLE = 1e-10
 _SMALLEST_BETA = 1e-12
 
 

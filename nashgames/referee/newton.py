@@ -67,4 +67,4 @@ def normalise(logits: np.ndarray) -> np.ndarray:
 
 def tolerance(beta: float, n: int) -> float:
     """Rounding of log π − log μ − q/β: a few units of q's last place, magnified by 1/β, and of log π."""
-    return min(1e-12 + 2e-15 * np.sqrt(n) / beta, _LARGEST_TOLERANCE)
+    return min(4e-12 + 2e-15 * np.sqrt(n) / beta, _LARGEST_TOLERANCE)
