@@ -6,14 +6,10 @@ step with a suboptimality below 1e-6 is known for settings of Nash-Prox, and pla
 60,000 (theory §4.4, §4.5).
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
-
-import jax
 import numpy as np
 from timing import machine, options, placed_games, solved, table, verdict
 
-from nashgames import equilibrium, simplex
+from nashgames import equilibrium
 from nashgames.game import Game
 from nashgames.generators import resolve_reference
 from nashgames.precision import Precision
@@ -32,44 +28,6 @@ FIRST_STEPS = {
     "nash-prox[eta=0.01,inner=1,kappa=0.1,step=4]": 362,
     "nash-prox[eta=0.01,inner=1,kappa=0.03,step=4]": 1071,
 }
-
-
-class HalfState(NamedTuple):
-    """π_k with its advantage, and the half step π_{k−½} before it with its own."""
-
-    log_policy: jax.Array
-    advantage: jax.Array
-    log_half: jax.Array
-    half_advantage: jax.Array
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class HalfSteps:
-    """Nash-MP that reports its half steps: after K + 1 steps π_{K+½}."""
-
-    eta: Any = None
-    name: ClassVar[str] = "nash-mp-half"
-    queries_per_step: ClassVar[int] = 2
-
-    def with_theory_defaults(self, beta: float) -> Self:
-        return type(self)(2 * beta)
-
-    def init(self, game: Game, key: jax.Array) -> HalfState:
-        advantage = game.advantage(game.log_reference)
-        return HalfState(game.log_reference, advantage, game.log_reference, advantage)
-
-    def update(self, game: Game, state: HalfState, key: jax.Array) -> HalfState:
-        half = simplex.prox(state.log_policy, game.log_reference, state.advantage, game.beta, self.eta)
-        half_advantage = game.advantage(half)
-        log_policy = simplex.prox(state.log_policy, game.log_reference, half_advantage, game.beta, self.eta)
-        return HalfState(log_policy, game.advantage(log_policy), half, half_advantage)
-
-    def log_policy(self, state: HalfState) -> jax.Array:
-        return state.log_half
-
-    def advantage(self, game: Game, state: HalfState) -> jax.Array:
-        return state.half_advantage
 
 
 def main() -> None:
@@ -107,10 +65,14 @@ def _ratios(game: Game, beta: float, precision: Precision) -> dict[str, float]:
     steps = int(np.log(limits["half"] / ROUNDING) / np.log1p(2 * beta))
     common = {"steps": steps, "beta": beta, "records": 400, "log_equilibrium": log_equilibrium}
     ((whole,),) = solved([game], "nash-mp", precision, **common).curves()
-    ((half,),) = solved([game], HalfSteps(), precision, **common).curves()
+    # Of two steps a whole one, the odd are the half steps π_{K+½}.
+    ((halves,),) = solved(
+        [game], "halves[nash-mp]", precision, **{**common, "steps": 2 * steps, "records": 800}
+    ).curves()
+    odd = halves.steps % 2 == 1
     measured = {
         "KL": (whole.steps, whole.metrics["kl_to_equilibrium"]),
-        "half": (half.steps[1:] - 1, half.metrics["suboptimality"][1:]),
+        "half": (halves.steps[odd] // 2, halves.metrics["suboptimality"][odd]),
     }
     found = {}
     for key, (step, values) in measured.items():

@@ -9,6 +9,7 @@ _WHOLE = 1500
 _FIRST = 64
 _COVERED = 0.999
 _PLAYED = 1e-9
+_NEARLY_ALL = 0.8
 
 
 class Actions:
@@ -41,7 +42,7 @@ class Actions:
 
     def part(self, matrix: Matrix) -> Matrix:
         """The game among the chosen actions, in float64; its systems count as those of `matrix`."""
-        return matrix if self.whole else Matrix(matrix.block(self.chosen).astype(np.float64), parent=matrix)
+        return matrix if self.whole else Matrix(matrix.block(self.chosen).astype(np.float64, copy=False), parent=matrix)
 
     def solve(self, part: Matrix, log_reference: np.ndarray, beta: float, accuracy: float) -> Interior:
         """A point near the equilibrium among the chosen actions, `[len(chosen)]`; `log_reference` is `[n]`."""
@@ -56,5 +57,5 @@ class Actions:
         return whole
 
     def _round_up(self) -> None:
-        if len(self.chosen) > self._n / 1.25:
+        if len(self.chosen) > _NEARLY_ALL * self._n:
             self.chosen = np.arange(self._n)

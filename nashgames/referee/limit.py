@@ -40,8 +40,8 @@ def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) 
     others = np.setdiff1d(np.arange(len(matrix)), support)
     log_policy = np.full(len(matrix), -np.inf)
     log_policy[support] = closest_equilibrium(
-        matrix.block(support).astype(np.float64),
-        matrix.margins[np.ix_(others, support)].astype(np.float64),
+        matrix.block(support).astype(np.float64, copy=False),
+        matrix.margins[np.ix_(others, support)].astype(np.float64, copy=False),
         log_reference[support],
         policy[support] / policy[support].sum(),
     )
