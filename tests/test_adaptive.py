@@ -61,7 +61,13 @@ def states(solver, game, updates, dtype="float64"):
 def kl(p, q):
     """Σ p log(p/q) over the last axis, from logarithms, as a sum of non-negative terms."""
     r = q - p
-    return np.sum(np.exp(p) * np.where(np.abs(r) < 1e-4, r * r / 2 + r**3 / 6, np.expm1(r) - r), axis=-1)
+    # The branch is chosen before exponentiating (theory §2): a trial may send log p far below underflow.
+    above, below = np.maximum(r, 0), np.minimum(r, 0)
+    terms = np.where(
+        r > 0, np.exp(q) * (-np.expm1(-above) - above * np.exp(-above)), np.exp(p) * (np.expm1(below) - below)
+    )
+    near = np.clip(r, -1e-4, 1e-4)
+    return np.sum(np.where(np.abs(r) < 1e-4, np.exp(p) * (near**2 / 2 + near**3 / 6), terms), axis=-1)
 
 
 def averaged(game, values):
