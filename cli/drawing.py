@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,15 +56,15 @@ def draw(
     if distance is None and results.manifest["experiment"].get("verdict") == "theorems":
         figures = {"theorems": plots.bounds(points, wanted)}
     elif distance is None:
-        figures = plots.figures(wanted, points, results.paths, results.policies)
+        figures = plots.figures(wanted, points, results.paths, results.policies, _limits(wanted))
     elif (wanted["solver"] == REFEREE).all():
         raise NashGamesError(f"'{directory}' holds exact equilibria, which have no curve to show; leave --y out")
     else:
-        figures = {f"convergence-{distance}": plots.convergence(points, wanted, distance=distance)}
+        figures = {f"{name}-{distance}": made for name, made in plots.curves_of(wanted, points, distance).items()}
     folder = directory if out is None else out
     written: list[Path] = []
     for name, figure in figures.items():
-        if brief and name.startswith(("convergence-kl", "convergence-span")):
+        if brief and re.match("convergence(-comparisons)?-(kl|span)", name):
             continue
         written += plots.save(figure, folder / name, tuple(formats))
     if out is None:
@@ -72,6 +73,17 @@ def draw(
             results.manifest["figures"] = sorted(drawn)
             results.flush()
     return written
+
+
+def _limits(runs: "pd.DataFrame") -> "pd.DataFrame | None":
+    """The derived limits of the steps, where these are swept; their games are made again for them."""
+    from nashgames import outcomes
+
+    if not outcomes.sweeps_steps(runs):
+        return None
+    from nashgames.limits import limits_of
+
+    return limits_of(runs)
 
 
 def draw_equilibria(rows: Mapping[str, "pd.DataFrame"], place: Path, formats: Sequence[str] = FORMATS) -> list[Path]:

@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from nashgames.game import Game
     from nashgames.selection import Parameter
 
-LISTS = ("games", "solvers", "references", "presets")
+LISTS = ("games", "solvers", "references", "feedback", "policies", "optimisers", "presets")
+_PARTS = {
+    "feedback": ("nashgames.feedback", "FEEDBACKS"),
+    "policies": ("nashgames.policies", "POLICIES"),
+    "optimisers": ("nashgames.optimisers", "OPTIMISERS"),
+}
+_ONE_OF = {"feedback": "feedback", "policies": "policy"}
+"""What one entry of a list is called where that is not the list's name without its s."""
+
 _FIGURES = Path("results/games")
-_OF_EVERY_FAMILY = ("contexts", "weights")
-_EVERY_FAMILY = "Families that draw at random also take contexts = 1 and weights = uniform (or drawn)."
+_OF_EVERY_FAMILY = ("contexts", "weights", "seed")
+_EVERY_FAMILY = (
+    "Families that draw at random also take contexts = 1, weights = uniform (or drawn) and seed (the run's)."
+)
 
 
 def plot(
@@ -59,7 +69,8 @@ def catalogue(what: str | None, *, json: bool) -> None:
         if position:
             screen.line()
         rows = tuple((entry["name"], _described(entry, in_full=what is not None)) for entry in found)
-        screen.sheet(Sheet((kind.removesuffix("s"), ""), frozenset({kind.removesuffix("s"), ""}), rows))
+        heading = _ONE_OF.get(kind, kind.removesuffix("s"))
+        screen.sheet(Sheet((heading, ""), frozenset({heading, ""}), rows))
         if kind == "games":
             screen.line(f" {_EVERY_FAMILY}", style="dim")
 
@@ -168,6 +179,14 @@ def _entries(kind: str) -> list[dict[str, Any]]:
         entries = [_entry(name, solver.__doc__ or "", parameters_of(solver)) for name, solver in SOLVERS.items()]
         wrappers = {"average[SOLVER]": Average, "halves[nash-mp]": Halves}
         return [*entries, *(_entry(name, wrapper.__doc__ or "", {}) for name, wrapper in wrappers.items())]
+    if kind in _PARTS:
+        from importlib import import_module
+
+        from nashgames.selection import parameters_of
+
+        module, registry = _PARTS[kind]
+        parts = getattr(import_module(module), registry)
+        return [_entry(name, part.__doc__ or "", parameters_of(part)) for name, part in parts.items()]
     from nashgames.generators import FAMILIES, REFERENCES
     from nashgames.tables import PARAMETERS, TABLES
 

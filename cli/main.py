@@ -55,12 +55,17 @@ def run(
         ),
     ] = None,
     solver: o.Solvers = None,
+    feedback: o.Feedback = None,
+    policy: o.Policy = None,
+    optimiser: o.Optimiser = None,
     beta: o.Beta = None,
     actions: o.Actions = None,
     reference: o.Reference = None,
     seed: o.Seed = None,
     seeds: o.Seeds = None,
+    start: o.Start = None,
     queries: o.Queries = None,
+    comparisons: o.Comparisons = None,
     tolerance: o.Tolerance = None,
     records: o.Records = None,
     record_every: o.RecordEvery = None,
@@ -92,12 +97,17 @@ def sweep(
     ] = None,
     game: o.Games = None,
     solver: o.Solvers = None,
+    feedback: o.Feedback = None,
+    policy: o.Policy = None,
+    optimiser: o.Optimiser = None,
     beta: o.Betas = None,
     actions: o.ActionsList = None,
     reference: o.Reference = None,
     seed: o.Seed = None,
     seeds: o.Seeds = None,
+    start: o.Start = None,
     queries: o.Queries = None,
+    comparisons: o.Comparisons = None,
     tolerance: o.Tolerance = None,
     records: o.Records = None,
     record_every: o.RecordEvery = None,
@@ -171,12 +181,14 @@ def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="games|solvers|references|presets", show_default=False, help="What to list; all of it unless given."
+            metavar="games|solvers|references|feedback|policies|optimisers|presets",
+            show_default=False,
+            help="What to list; all of it unless given.",
         ),
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """List what can be named: games, solvers, references, presets."""
+    """List what can be named: games, solvers and what they are made of, references, presets."""
     from nashgames.cli import inspecting
 
     inspecting.catalogue(what, json=json)

@@ -14,12 +14,17 @@ from nashgames.selection import split
 ACCEPTED = {
     "game": "a family, a shipped game or a path, e.g. disc[strength=2], castles, wins.csv",
     "solver": "a solver with or without parameters, e.g. nash-mp, nash-prox[eta=0.05,inner=40], average[nash-mp]",
+    "feedback": "exact, or duels[batch=100], with label=probability, noise, temperature",
+    "policy": "tabular, log-linear[dimension=8], mlp[depth=3,width=10]",
+    "optimiser": "sgd or adam, with clip, schedule=cosine, horizon, average",
+    "start": "reference, or equilibrium[distance=0.001]",
     "beta": "a number above 0, e.g. 0.05",
     "actions": "a whole number of at least 2, e.g. 100",
     "reference": "uniform, random[scale=1], tilted[span=2], or a path to a table of probabilities",
     "seed": "a whole number of at least 0, e.g. 0",
     "seeds": "a whole number of at least 1, e.g. 20",
     "queries": "a whole number of at least 1, e.g. 5000",
+    "comparisons": "a whole number of at least 1, e.g. 1000000",
     "tolerance": "a number of at least 0 (0: never), e.g. 1e-10",
     "records": "a whole number of at least 1, e.g. 200",
     "record_every": "a whole number of at least 1, e.g. 10",
@@ -36,8 +41,8 @@ EXACT_BETAS = "numbers of at least 0 (0: the original game), e.g. 1,0.1,0.01,0"
 
 SHORT = {"-g": "game", "-s": "solver", "-n": "actions"}
 
-_SEVERAL = ("game", "solver", "beta", "actions", "reference")
-_ONE = ("seed", "seeds", "queries", "tolerance", "records", "record_every", "dtype", "device")
+_SEVERAL = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
+_ONE = ("seed", "seeds", "start", "queries", "comparisons", "tolerance", "records", "record_every", "dtype", "device")
 
 
 def flag(key: str) -> str:
@@ -62,6 +67,17 @@ Games = Annotated[
 Solvers = Annotated[
     list[str] | None,
     _option("solver", "-s", metavar="SOLVER[,SOLVER…]", help="solvers, several or repeated", panel=_GAME),
+]
+Feedback = Annotated[
+    list[str] | None, _option("feedback", metavar="F[,F…]", help="what a solver learns from", panel=_GAME)
+]
+Policy = Annotated[
+    list[str] | None, _option("policy", metavar="P[,P…]", help="what policy gradients move", panel=_GAME)
+]
+Optimiser = Annotated[list[str] | None, _option("optimiser", metavar="O[,O…]", help="how they move it", panel=_GAME)]
+Start = Annotated[str | None, _option("start", metavar="START", help="the first policy", panel=_MEASURE)]
+Comparisons = Annotated[
+    str | None, _option("comparisons", metavar="N", help="the budget of a run on duels", panel=_MEASURE)
 ]
 Beta = Annotated[list[str] | None, _option("beta", metavar="B", help="β, the weight of KL(π‖μ)", panel=_GAME)]
 Betas = Annotated[list[str] | None, _option("beta", metavar="B[,B…]", help="β, the weight of KL(π‖μ)", panel=_GAME)]

@@ -153,10 +153,14 @@ def _show(finished: "Finished", screen: "Progress") -> None:
         return
     sizes, references = finished.runs["n"].unique(), finished.runs["reference"].unique()
     screen.header(int(sizes[0]) if len(sizes) == 1 else None, references[0] if len(references) == 1 else None)
-    screen.line()
-    screen.sheet(summary.runs_table(finished.runs))
+    for sheet in summary.tables(finished.runs):
+        screen.line()
+        screen.sheet(sheet)
     if len(finished.runs) > summary.MANY_RUNS:
         screen.line(f" {summary.tally(finished.runs)}", style="dim")
+    if steps := summary.measured_steps(finished.runs, finished.curves):
+        screen.line()
+        screen.sheet(summary.steps_table(steps))
     for sheet in summary.mixtures(finished.runs, finished.policies):
         screen.line()
         screen.sheet(sheet)
@@ -203,6 +207,10 @@ def _close(
     if screen.data:
         data: dict[str, Any] = {"directory": directory, "reused": finished.reused}
         data["runs"] = summary.payload(finished.runs)
+        if cells := summary.cells(finished.runs):
+            data["cells"] = cells
+        if steps := summary.measured_steps(finished.runs, finished.curves):
+            data["steps"] = steps
         if judged is not None:
             from nashgames.cli import verdict
 

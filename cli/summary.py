@@ -1,5 +1,6 @@
 """The rows of finished runs as the tables and the data that the terminal shows (pandas, no rich)."""
 
+import dataclasses
 import json
 import math
 from dataclasses import dataclass
@@ -15,9 +16,24 @@ MANY_RUNS = 40
 
 TOP_ACTIONS = 10
 
-_CELL = ["game", "n", "reference", "beta", "seed"]
-_HEADINGS = {"game": "game", "n": "actions", "reference": "reference", "beta": "β", "seed": "seed"}
-_PLAIN = ("solver", "selection", "game", "contexts", "beta", "seed", "reference", "dtype", "device", "step_source")
+_VARIANTS = ("feedback", "policy", "optimiser")
+_CELL = ["game", "n", "reference", *_VARIANTS, "beta", "seed"]
+_HEADINGS = {"n": "actions", "beta": "β"}
+_NAMES = frozenset({"game", "reference", *_VARIANTS, "solver", "step", "status"})
+_PLAIN = (
+    "solver",
+    "selection",
+    *_VARIANTS,
+    "game",
+    "contexts",
+    "beta",
+    "seed",
+    "reference",
+    "dtype",
+    "device",
+    "step_source",
+)
+_OF_CELL = ("seeds", "diverged", "comparisons", "tolerance", "reached", "share", "low", "high", "median", "q90", "q99")
 _MEASURED = (
     "status",
     "tolerance",
@@ -52,13 +68,33 @@ class Sheet:
     """Headings of columns that a narrow terminal leaves out, the last of them first."""
 
 
+def tables(runs: "pd.DataFrame") -> list[Sheet]:
+    """The tables of the runs: those on exact feedback by queries, and those on samples by comparisons."""
+    from nashgames import outcomes
+
+    runs = outcomes.complete(runs)
+    sampled = outcomes.on_samples(runs)
+    kinds = [(runs_table, runs[~sampled]), (samples_table, runs[sampled])]
+    sheets = [table(mine) for table, mine in kinds if len(mine)]
+    if len(sheets) > 1:
+        sheets[0] = dataclasses.replace(sheets[0], caption=_joined("exact feedback", sheets[0].caption))
+    return sheets
+
+
 def runs_table(runs: "pd.DataFrame") -> Sheet:
     """The runs, best first within a game, size and β; medians over seeds, or a grid, when they are many."""
+    from nashgames import outcomes
+
+    runs, tuned = _tuned(outcomes.complete(runs))
     shown = runs
     if len(shown) > MANY_RUNS and _varies(runs["seed"]):
         shown = _medians(runs)
+    seeds = "" if shown is runs else f"median over {runs['seed'].nunique()} seeds"
     if len(shown) > MANY_RUNS:
-        return _grid(shown)
+        reached = [words.count(row["queries_to_tolerance"]) for row in _records(shown)]
+        return _grid(
+            shown.assign(shown=reached), _queries_heading(runs) + (", median over seeds" if seeds else ""), tuned
+        )
     cell = [column for column in _CELL if column in shown and _varies(shown[column])]
     shown = shown.sort_values(
         [*cell, "queries_to_tolerance", "suboptimality", "label"],
@@ -66,26 +102,127 @@ def runs_table(runs: "pd.DataFrame") -> Sheet:
         na_position="last",
         kind="stable",
     )
-    headings = (*(_HEADINGS[column] for column in cell), "solver", "step", _queries_heading(runs))
+    sampled = outcomes.on_samples(runs).any()
     rows = tuple(
         (
             *(_cell_text(column, row[column]) for column in cell),
             row["label"],
             words.step(row),
-            words.count(row["queries_to_tolerance"]),
+            words.count(row["comparisons"] if sampled else row["queries_to_tolerance"]),
             words.small(row["suboptimality"]),
             words.small(row["kl_to_equilibrium"]),
             row["status"],
         )
         for row in _records(shown)
     )
-    caption = "" if shown is runs or "seed" in shown else f"median over {runs['seed'].nunique()} seeds"
-    return Sheet(
-        (*headings, "suboptimality", "KL to equilibrium", "status"),
-        frozenset({"game", "reference", "solver", "step", "status"}),
-        rows,
-        caption,
+    cost = "comparisons" if sampled else _queries_heading(runs)
+    headings = (*map(_heading, cell), "solver", "step", cost, "suboptimality", "KL to equilibrium", "status")
+    return Sheet(headings, _NAMES, rows, _joined(seeds, tuned))
+
+
+def samples_table(runs: "pd.DataFrame") -> Sheet:
+    """Runs on samples: the suboptimality of the last iterate over the seeds of every cell, best first, or a grid.
+
+    A quantile is one of the seeds, a diverged one being worse than all others; the share of the seeds at or below the
+    tolerance comes with its 95 % interval.
+    """
+    from nashgames import outcomes
+
+    runs, tuned = _tuned(outcomes.complete(runs))
+    learned = runs["feedback"].iloc[0] if not _varies(runs["feedback"]) else ""
+    if not _varies(runs["seed"]):
+        sheet = runs_table(runs)
+        return dataclasses.replace(
+            sheet, caption=_joined(f"last iterate on {learned}" if learned else "", sheet.caption)
+        )
+    found = outcomes.cells(runs)
+    seeds = words.series(sorted({int(count) for count in found["seeds"]}))
+    over = f"last iterate over {seeds} seeds" + (f" on {learned}" if learned else "")
+    tolerance = words.series(float(value) for value in runs["tolerance"].unique())
+    interval = f"share of seeds at or below {tolerance} with its 95 % interval"
+    if len(found) > MANY_RUNS:
+        some = found["reached"].any()
+        shown = [
+            words.between(row["low"], row["share"], row["high"]) if some else words.small(row["median"])
+            for row in _records(found)
+        ]
+        return _grid(found.assign(shown=shown), _joined(interval if some else "median suboptimality", over), tuned)
+    cell = [column for column in _CELL if column != "seed" and _varies(found[column])]
+    found = found.sort_values(
+        [*cell, "share", "median", "label"],
+        ascending=[column not in ("beta", "share") for column in [*cell, "share", "", ""]],
+        na_position="last",
+        kind="stable",
     )
+    levels = outcomes.levels(int(found["seeds"].min()))
+    columns = {"median": "median", "90 %": "q90", "99 %": "q99", "maximum": "q99"}
+    rows = tuple(
+        (
+            *(_cell_text(column, row[column]) for column in cell),
+            row["label"],
+            words.step(row),
+            words.count(row["comparisons"]),
+            *(words.quantile(row[columns[name]]) for name in levels),
+            words.between(row["low"], row["share"], row["high"]),
+            _ended(row),
+        )
+        for row in _records(found)
+    )
+    # Tied, because a narrow terminal breaks headings at their last blank.
+    tied = [name.replace(" ", "\u00a0") for name in (*levels, f"≤ {tolerance}")]
+    headings = (*map(_heading, cell), "solver", "step", "comparisons", *tied, "seeds")
+    caption = _joined(f"suboptimality of the {over}", interval, tuned)
+    return Sheet(headings, _NAMES | {"seeds"}, rows, caption, spare=("90\u00a0%", "comparisons"))
+
+
+def measured_steps(runs: "pd.DataFrame", curves: "pd.DataFrame") -> list[dict[str, Any]]:
+    """How large the swept steps of every solver may be and what the best one achieves, measured and derived.
+
+    A row a cell and solver: null where there is nothing derived, or every step (`high`) or none (`limit`) was stable.
+    Empty where no steps are swept on exact feedback.
+    """
+    from nashgames import outcomes
+
+    runs = outcomes.complete(runs)
+    runs = runs[~outcomes.on_samples(runs)]
+    if not len(runs) or not outcomes.sweeps_steps(runs):
+        return []
+    from nashgames import stability
+    from nashgames.limits import limits_of
+
+    same = ["game", "reference", "n", "label", "beta"]
+    derived = limits_of(runs).rename(columns={"limit": "derived_limit", "rate": "derived_rate"})
+    found = stability.measured(curves, runs).merge(derived, on=same, how="left")
+    found = found[found["steps"] > 1].sort_values([*same[:4], "beta"], ascending=[True] * 4 + [False], kind="stable")
+    columns = ("steps", "limit", "low", "high", "derived_limit", "best", "rate", "derived_rate")
+    return [
+        {
+            **{key: plain(row[key]) for key in (*same, "policy", "optimiser")},
+            **{key: plain(row[key]) for key in columns},
+        }
+        for row in _records(found)
+    ]
+
+
+def steps_table(found: list[dict[str, Any]]) -> Sheet:
+    """The rows of `measured_steps`, every solver with its β falling."""
+    cell = [key for key in ("game", "n", "reference", "policy", "optimiser") if len({row[key] for row in found}) > 1]
+    rows = tuple(
+        (
+            *(_cell_text(column, row[column]) for column in cell),
+            row["label"],
+            words.number(row["beta"]),
+            _largest(row),
+            words.optional(row["derived_limit"]),
+            words.number(row["best"]),
+            words.small(row["rate"]),
+            words.small(row["derived_rate"]),
+        )
+        for row in found
+    )
+    headings = ("solver", "β", "largest stable step", "derived step", "best step", "rate a query", "derived rate")
+    caption = "errors fall like e^(−rate · queries); what is derived is the linearisation at the equilibrium"
+    return Sheet((*map(_heading, cell), *headings), _NAMES, rows, caption)
 
 
 def mixtures(runs: "pd.DataFrame", policies: "pd.DataFrame", *, unnamed: bool = False) -> list[Sheet]:
@@ -111,7 +248,7 @@ def mixtures(runs: "pd.DataFrame", policies: "pd.DataFrame", *, unnamed: bool = 
         rest = 1 - float(top["probability"].sum())
         others = f"; the other {words.count(len(played) - len(top))} share {100 * rest:.2f} %" if rest > 5e-5 else ""
         caption = (
-            f"{game} at β {words.number(best['beta'])} by {best['label']}{others}; "
+            f"{game} at β {words.number(best['beta'])} by {_who(best, of_game)}{others}; "
             f"no policy beats this one by more than {words.small(best['suboptimality'])} "
             f"in the {'regularised' if best['beta'] > 0 else 'original'} game"
         )
@@ -127,6 +264,8 @@ def tally(runs: "pd.DataFrame") -> str:
 
 def payload(runs: "pd.DataFrame") -> list[dict[str, Any]]:
     """The runs for a program: plain JSON values, null where a number was not measured."""
+    from nashgames import outcomes
+
     return [
         {
             "id": row["run_id"],
@@ -136,7 +275,7 @@ def payload(runs: "pd.DataFrame") -> list[dict[str, Any]]:
             "actions": plain(row["n"]),
             **{key: plain(row.get(key)) for key in _MEASURED},
         }
-        for row in _records(runs)
+        for row in _records(outcomes.complete(runs))
     ]
 
 
@@ -151,12 +290,71 @@ def plain(value: Any) -> Any:
         return None
 
 
+def cells(runs: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The seeds of every cell on samples for a program: counts, the share with its interval, and the quantiles.
+
+    null is a quantile that is a diverged seed. Empty where no cell has several seeds.
+    """
+    from nashgames import outcomes
+
+    runs = outcomes.complete(runs)
+    sampled = runs[outcomes.on_samples(runs)]
+    if not len(sampled) or not _varies(sampled["seed"]):
+        return []
+    return [
+        {
+            **{key: plain(row[key]) for key in ("solver", "selection", *_VARIANTS, "game", "beta", "reference")},
+            "actions": plain(row["n"]),
+            **{key: plain(row[key]) for key in _OF_CELL},
+        }
+        for row in _records(outcomes.cells(sampled))
+    ]
+
+
+def _largest(row: dict[str, Any]) -> str:
+    """The largest stable step, as far as the steps that were played tell it."""
+    if row["limit"] is None:
+        return words.DASH
+    bound = "< " if not row["low"] else "> " if row["high"] is None else ""
+    return bound + words.number(row["limit"])
+
+
+def _tuned(runs: "pd.DataFrame") -> tuple["pd.DataFrame", str]:
+    """The runs to show (`outcomes.tuned`), and what to say of their steps where that is not said in the rows."""
+    from nashgames import outcomes
+
+    shown, steps = outcomes.tuned(runs)
+    return shown, f"every solver with the best of up to {steps} steps" if steps > 1 else ""
+
+
+def _ended(row: dict[str, Any]) -> str:
+    """The count of the seeds, and of those that diverged."""
+    if not row["diverged"]:
+        return words.count(row["seeds"])
+    return f"{words.count(row['diverged'])} of {words.count(row['seeds'])} diverged"
+
+
+def _who(run: "pd.Series[Any]", runs: "pd.DataFrame") -> str:
+    """A run among those of its game: its solver, and what else tells it from the others."""
+    parts = [str(run[key]) for key in _VARIANTS if key in runs and _varies(runs[key])]
+    seed = [f"seed {run['seed']}"] if _varies(runs["seed"]) else []
+    return " · ".join([run["label"], *parts, *seed])
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
+
+
+def _heading(column: str) -> str:
+    return _HEADINGS.get(column, column)
+
+
 def _queries_heading(runs: "pd.DataFrame") -> str:
     return f"queries to {words.series(float(value) for value in runs['tolerance'].unique())}"
 
 
 def _cell_text(column: str, value: Any) -> str:
-    if column in ("game", "reference"):
+    if column in ("game", "reference", *_VARIANTS):
         return str(value)
     return words.number(value) if column == "beta" else words.count(int(value))
 
@@ -167,7 +365,7 @@ def _varies(column: "pd.Series[Any]") -> bool:
 
 def _medians(runs: "pd.DataFrame") -> "pd.DataFrame":
     """One row for the seeds of a cell and solver. A run that did not reach the tolerance counts as slower than all."""
-    cell = ["game", "n", "reference", "beta", "selection"]
+    cell = ["game", "n", "reference", *_VARIANTS, "beta", "selection"]
     reached = runs.assign(queries_to_tolerance=runs["queries_to_tolerance"].astype("float64").fillna(math.inf))
     grouped = reached.groupby(cell, sort=False)
     middle = grouped.agg(
@@ -183,22 +381,20 @@ def _medians(runs: "pd.DataFrame") -> "pd.DataFrame":
     return middle
 
 
-def _grid(runs: "pd.DataFrame") -> Sheet:
-    """Queries to tolerance: a row a game, size and β, a column a solver."""
+def _grid(runs: "pd.DataFrame", *caption: str) -> Sheet:
+    """The column `shown`: a row a game, size, variant and β, a column a solver."""
     cell = [c for c in _CELL if c in runs and (_varies(runs[c]) or c in ("game", "beta"))]
     solvers = list(dict.fromkeys(runs["label"]))
     lines: dict[tuple[Any, ...], dict[str, str]] = {}
     ordered = runs.sort_values(cell, ascending=[column != "beta" for column in cell], kind="stable")
     for row in _records(ordered):
         key = tuple(_cell_text(column, row[column]) for column in cell)
-        lines.setdefault(key, {})[row["label"]] = words.count(row["queries_to_tolerance"])
+        lines.setdefault(key, {})[row["label"]] = row["shown"]
     rows = tuple((*key, *(line.get(solver, "") for solver in solvers)) for key, line in lines.items())
-    headings = (*(_HEADINGS[column] for column in cell), *solvers)
-    caption = _queries_heading(runs) + ("" if "seed" in runs else ", median over seeds")
-    return Sheet(headings, frozenset({"game", "reference"}), rows, caption)
+    return Sheet((*map(_heading, cell), *solvers), _NAMES, rows, _joined(*caption))
 
 
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """Rows as dictionaries, with None for a tolerance that was not reached."""
     rows = cast("list[dict[str, Any]]", frame.to_dict("records"))
-    return [row | {"queries_to_tolerance": plain(row["queries_to_tolerance"])} for row in rows]
+    return [row | {"queries_to_tolerance": plain(row.get("queries_to_tolerance"))} for row in rows]

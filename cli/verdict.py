@@ -28,6 +28,11 @@ def check(experiment: "Experiment") -> None:
             f"verdict is '{experiment.verdict}', but no theorem is about {', '.join(solvers)}; add nash-mp, "
             f"halves[nash-mp] or proximal-point, or leave verdict out"
         )
+    if "exact" not in experiment.every("feedback") or experiment.start != "reference":
+        raise NashGamesError(
+            f"verdict is '{experiment.verdict}', but theorems are about exact feedback and runs from the reference; "
+            f"leave feedback and start out, or verdict"
+        )
 
 
 def sheets(verdict: "Verdict") -> list[Sheet]:

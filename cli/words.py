@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nashgames.facts import Facts
 
 DASH = "–"
-_SYMBOLS = {"eta": "η =", "least": "η ≥", "kappa": "κ ="}
+_SYMBOLS = {"eta": "η =", "least": "η ≥", "kappa": "κ =", "mixture": "λ ="}
 
 
 def count(value: int | float | None) -> str:
@@ -35,6 +35,11 @@ def small(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
+def quantile(value: float) -> str:
+    """A distance of one of the seeds, which may have diverged."""
+    return "diverged" if value == math.inf else small(value)
+
+
 def share(value: float) -> str:
     """A share as a percentage: `0.237` → `24 %`; what is not nothing is not shown as 0 %."""
     percent = 100 * value
@@ -43,9 +48,27 @@ def share(value: float) -> str:
     return f"{min(percent, 99):.0f} %" if percent < 100 else "100 %"
 
 
+def between(low: float, value: float, high: float) -> str:
+    """A share in the interval that it is known to, as percentages with the digits that the interval leaves it.
+
+    >>> between(0.8478, 0.87, 0.8894), between(0.9944, 0.999, 0.9998)
+    ('87 % [85, 89]', '99.9 % [99.4, 100]')
+    """
+    # Four steps of the last digit to the interval: then 1 in n is neither shown as 0 nor n − 1 in n as all.
+    digits = max(0, math.ceil(math.log10(0.04 / (high - low)))) if high > low else 0
+    texts = [f"{100 * share:.{digits}f}" for share in (value, low, high)]
+    share, least, most = (text.rstrip("0").rstrip(".") if digits else text for text in texts)
+    return f"{share} % [{least}, {most}]"
+
+
 def number(value: float) -> str:
     """A parameter in at most four digits: `0.1`, `2.096`, `40`."""
     return f"{value:.4g}"
+
+
+def optional(value: float | None) -> str:
+    """A parameter in at most four digits, or a dash where there is none."""
+    return DASH if value is None else number(value)
 
 
 def series(values: Iterable[Any]) -> str:
@@ -84,6 +107,8 @@ def step(row: Mapping[str, Any]) -> str:
             continue
         if name == "inner":
             parts.append(f"{value} inner")
+        elif isinstance(value, str):
+            parts.append(f"{name} {value}")
         elif name in _SYMBOLS:
             twice = name in ("eta", "least") and math.isclose(value, 2 * row["beta"], rel_tol=1e-6)
             parts.append(f"{_SYMBOLS[name]} {number(value)}{' = 2β' if twice else ''}")
@@ -125,10 +150,18 @@ def header(
             *([f"{series(sizes)} actions"] if sizes else []),
             f"β {series(experiment.every('beta') if betas is None else betas)}",
             *_references(references, len(games)),
+            *_parts(experiment),
             seeds,
             f"{experiment.dtype} on {experiment.device}",
         ]
     )
+
+
+def _parts(experiment: "Experiment") -> list[str]:
+    """What is learned from, what moves and how, and where from, as far as it is not what is usual."""
+    usual = {"feedback": ("exact",), "policy": ("tabular",), "optimiser": ("sgd",)}
+    found = [", ".join(experiment.every(part)) for part, plain in usual.items() if experiment.every(part) != plain]
+    return found if experiment.start == "reference" else [*found, f"from {experiment.start}"]
 
 
 def _references(references: list[str], games: int) -> list[str]:

@@ -14,12 +14,26 @@ from nashgames import generators, tables
 from nashgames.batch import Batch, Lane
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiment import RECORDS, Experiment, content_hash
+from nashgames.features import resolve_features
 from nashgames.game import Game
 from nashgames.plan import settings_of
 from nashgames.referee import Equilibrium, equilibrium
 from nashgames.rows import Frames, Identity, frames_of
 from nashgames.selection import render
-from nashgames.solvers import SOLVERS, Average, Halves, hyperparameters, make_solver, selection_of
+from nashgames.solvers import (
+    SOLVERS,
+    Average,
+    Halves,
+    Sampled,
+    compose,
+    features_of,
+    hyperparameters,
+    is_plain,
+    is_random,
+    make_solver,
+    parts_of,
+    selection_of,
+)
 from nashgames.solvers.protocol import Solver
 
 if TYPE_CHECKING:
@@ -64,9 +78,14 @@ def solve(
     game: Game,
     solvers: Solver | str | Iterable[Solver | str] = Experiment.solver,
     *,
+    feedback: str = "exact",
+    policy: str = "tabular",
+    optimiser: str = "sgd",
     beta: float | None = None,
     seed: int = 0,
+    seeds: int = 1,
     queries: int | None = None,
+    comparisons: int | None = None,
     tolerance: float = 1e-10,
     records: int = RECORDS,
     record_every: int | None = None,
@@ -75,7 +94,9 @@ def solve(
 ) -> Result:
     """Run solvers on one game until suboptimality `tolerance` or the budget of `queries`.
 
-    β is the game's unless given; the budget is max(2000, 20/β) unless given. No JAX setting is changed.
+    β is the game's unless given; the budget is max(2000, 20/β) unless given. `feedback`, `policy` and `optimiser` are
+    parts of every solver; a solver with a `learner` of its own keeps it where they are not given. On duels a run goes
+    on to its budget (`comparisons` where given), and `seeds` many seeds are played. No JAX setting is changed.
     Raises NashGamesError for anything that does not exist or fit.
     """
     if not isinstance(game, Game):
@@ -86,8 +107,13 @@ def solve(
     # The same numbers are accepted as in an experiment, and the same sentences refuse the others.
     asked = Experiment(
         beta=(float(game.beta) if beta is None else beta,),
+        feedback=(feedback,),
+        policy=(policy,),
+        optimiser=(optimiser,),
         seed=seed,
+        seeds=seeds,
         queries=queries,
+        comparisons=comparisons,
         tolerance=tolerance,
         records=records,
         record_every=record_every,
@@ -97,7 +123,8 @@ def solve(
     settings = settings_of(asked)
     beta = asked.beta[0]
     game = game.replace(beta=beta)
-    made = _solvers(solvers)
+    parts = {"feedback": feedback, "policy": policy, "optimiser": optimiser}
+    made = [_with_parts(solver, parts) for solver in _solvers(solvers)]
     found = equilibrium(game)
     known = found.log_policy if found.converged else np.full_like(found.log_policy, np.nan)
     variants = [solver.name for solver in made]
@@ -105,23 +132,29 @@ def solve(
     collected: dict[str, Frames] = {}
     for solver in made:
         resolved = solver.with_theory_defaults(beta)
-        identity = Identity(
-            run_id=_run_id(found, resolved, asked),
-            game=_named(game),
-            reference="uniform" if uniform else "own",
-            seed=asked.seed if game.description.seed is None else game.description.seed,
-            beta=beta,
-            solver=resolved,
-            label=solver.name if variants.count(solver.name) == 1 else selection_of(resolved),
-            step_source="given" if any(v is not None for v in hyperparameters(solver).values()) else "theory",
-        )
-        if identity.run_id in collected:
+        seen = features_of(resolved)
+        played = game if seen is None else game.replace(features=resolve_features(*seen, game, seed=0))
+        identities = [
+            Identity(
+                run_id=_run_id(found, resolved, asked, each),
+                game=_named(game, pinned=is_random(resolved)),
+                reference="uniform" if uniform else "own",
+                seed=each if is_random(resolved) or game.description.seed is None else game.description.seed,
+                beta=beta,
+                solver=resolved,
+                label=solver.name if variants.count(solver.name) == 1 else selection_of(resolved),
+                step_source=_step_source(solver),
+            )
+            for each in range(asked.seed, asked.seed + (asked.seeds if is_random(resolved) else 1))
+        ]
+        if identities[0].run_id in collected:
             continue
-        lane = Lane(resolved, beta, np.asarray(game.log_reference), known, asked.seed)
-        batch = Batch([game], [[lane]], settings)
+        reference = np.asarray(game.log_reference)
+        lanes = [Lane(resolved, beta, reference, known, asked.seed + i) for i in range(len(identities))]
+        batch = Batch([played], [lanes], settings)
         while not batch.finished:
             batch.advance()
-        collected[identity.run_id] = frames_of(batch, [game], [[identity]], [[found]])
+        collected[identities[0].run_id] = frames_of(batch, [played], [identities], [[found] * len(lanes)])
     names = ("runs", "curves", "policies", "paths")
     joined = {
         name: pd.concat([getattr(frames, name) for frames in collected.values()], ignore_index=True) for name in names
@@ -129,11 +162,13 @@ def solve(
     return Result(**joined, equilibrium=found)
 
 
-def _named(game: Game) -> str:
-    """The text that selects the game, as in an experiment."""
-    name = game.description.name
+def _named(game: Game, *, pinned: bool) -> str:
+    """The text that selects the game, as in an experiment; `pinned` to its seed where that of the run is another."""
+    name, parameters, seed = game.description.name, dict(game.description.parameters), game.description.seed
     accepted = generators.FAMILIES[name].parameters if name in generators.FAMILIES else None
-    return render(name, game.description.parameters, accepted)
+    if pinned and seed is not None:
+        parameters["seed"] = seed
+    return render(name, parameters, accepted)
 
 
 def _solvers(given: Any) -> list[Solver]:
@@ -162,7 +197,7 @@ def _solver(given: Any) -> Solver:
         )
     if _is_ours(given):
         # Through its text: that types and checks its numbers as on the command line.
-        return make_solver(selection_of(given))
+        return compose(make_solver(selection_of(given)), **parts_of(given))
     plain = jax.tree.map(lambda leaf: leaf.item() if np.size(leaf) == 1 and hasattr(leaf, "item") else leaf, given)
     for leaf in jax.tree.leaves(plain):
         if not isinstance(leaf, Real):
@@ -174,14 +209,29 @@ def _solver(given: Any) -> Solver:
 
 
 def _is_ours(solver: Solver) -> bool:
-    if type(solver) is Average or type(solver) is Halves:
+    if isinstance(solver, Average | Halves | Sampled):
         return _is_ours(solver.solver)
     return type(solver) in SOLVERS.values()
 
 
-def _run_id(found: Equilibrium, solver: Solver, asked: Experiment) -> str:
+def _with_parts(solver: Solver, parts: dict[str, str]) -> Solver:
+    """The solver with the parts that were given; those it brought where none was."""
+    plain = {"feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
+    own = parts_of(solver)
+    return compose(solver, **{key: own[key] if parts[key] == plain[key] else parts[key] for key in plain})
+
+
+def _step_source(solver: Solver) -> str:
+    if any(value is not None for value in hyperparameters(solver).values()):
+        return "given"
+    return "theory" if is_plain(solver) else "default"
+
+
+def _run_id(found: Equilibrium, solver: Solver, asked: Experiment, seed: int) -> str:
     """12 hex digits; π*_β stands for margins, reference and β, which it depends on."""
     content = asked.to_dict() | {
+        "seed": seed,
+        "parts": parts_of(solver),
         "game": hashlib.sha256(found.log_policy.tobytes()).hexdigest(),
         "solver": [type(solver).__qualname__, selection_of(solver)],
     }

@@ -13,6 +13,7 @@ from nashgames.errors import NashGamesError
 from nashgames.game import Game
 from nashgames.metrics import Metrics
 from nashgames.precision import Precision
+from nashgames.solvers import comparisons_per_step, feedback_of
 from nashgames.solvers.protocol import Solver
 
 _TARGETS = 16
@@ -26,7 +27,8 @@ class Settings:
     """How far runs go and what is recorded.
 
     A run stops at suboptimality `tolerance` or after `queries` queries (None: max(2000, 20/β), about twice what Nash-MP
-    needs to 1e-10); `records` points at geometric steps are kept, or one every `record_every` steps.
+    needs to 1e-10); one on duels goes on to the end of its budget, which `comparisons` gives instead where it is set.
+    `records` points at geometric steps are kept, or one every `record_every` steps.
     """
 
     queries: int | None = None
@@ -34,13 +36,21 @@ class Settings:
     records: int = 200
     record_every: int | None = None
     precision: Precision = field(default_factory=Precision)
+    comparisons: int | None = None
 
     def budget(self, beta: float) -> int:
         """The queries a run at this β may use."""
         return max(2000, round(min(20 / beta, 1e15))) if self.queries is None else self.queries
 
-    def max_steps(self, solver: Solver, beta: float) -> int:
+    def max_steps(self, solver: Solver, beta: float, contexts: int = 1) -> int:
         """Steps that the budget pays for; NashGamesError when that is none, or more than can be counted."""
+        duels = comparisons_per_step(solver, contexts)
+        if duels and self.comparisons is not None:
+            if self.comparisons < duels:
+                raise NashGamesError(
+                    f"comparisons is {self.comparisons}, but a step of {solver.name} makes {duels}; give at least that"
+                )
+            return min(self.comparisons // duels, _MOST_STEPS)
         queries, cost = self.budget(beta), solver.queries_per_step
         if queries < cost:
             raise NashGamesError(
@@ -73,7 +83,7 @@ class Settings:
 class Lane:
     """One run of a batch; `solver` has all its numbers; the arrays are `[n]`, or `[m, n]` over contexts.
 
-    `log_equilibrium` is NaN where π*_β is not known.
+    `log_equilibrium` is NaN where π*_β is not known; `log_start` is log π_0, log μ where None.
     """
 
     solver: Solver
@@ -81,6 +91,7 @@ class Lane:
     log_reference: np.ndarray
     log_equilibrium: np.ndarray
     seed: int
+    log_start: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,8 @@ class Batch:
         self._shape = (len(games), len(lanes[0])) if self._stacked else (len(lanes[0]),)
         flat = [lane for row in lanes for lane in row]
         self.solver = flat[0].solver
-        self._limits = [settings.max_steps(lane.solver, lane.beta) for lane in flat]
+        self._on_samples = feedback_of(self.solver).comparisons > 0
+        self._limits = [settings.max_steps(lane.solver, lane.beta, games[0].contexts) for lane in flat]
         self.max_steps = max(self._limits)
         self._records = {limit: settings.record_steps(limit) for limit in set(self._limits)}
         self._pending = np.unique(np.concatenate(list(self._records.values())))
@@ -150,6 +162,8 @@ class Batch:
             array = np.stack(values).astype(dtype)
             return array.reshape(self._shape + array.shape[1:])
 
+        starts = [lane.log_start for lane in lanes if lane.log_start is not None]
+
         def of_games(*values: Any) -> Any:
             arrays = [np.asarray(v, dtype) if isinstance(v, (float, np.ndarray)) else v for v in values]
             return np.stack(arrays) if self._stacked else arrays[0]
@@ -159,6 +173,8 @@ class Batch:
             log_reference=vectors([lane.log_reference for lane in lanes]),
             beta=numbers([lane.beta for lane in lanes]),
             weights=of_games(*[g.weights for g in games]),
+            features=jax.tree.map(of_games, *[g.features for g in games]),
+            log_start=vectors(starts) if starts else None,
         )
         problem = trajectory.Problem(
             game=game,
@@ -268,6 +284,9 @@ class Batch:
         rows = rows[first]
         status = trajectory.STATUS_NAMES[int(points.status[column][-1])]
         metrics = {name: np.asarray(getattr(points.metrics, name)[column][rows], float) for name in Metrics._fields}
+        # A run on samples is judged by its last iterate, which did not choose when to stop.
+        if self._on_samples and self.settings.tolerance > 0 and status == "budget":
+            status = "converged" if metrics["suboptimality"][-1] <= self.settings.tolerance else "budget"
         path = np.asarray(points.log_policy[column])
         # A diverged run keeps its last finite point; only one that starts badly has none.
         finite = np.isfinite(metrics["suboptimality"][-1])

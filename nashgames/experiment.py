@@ -32,13 +32,17 @@ MAX_RUNS = 1_000_000
 _MAX_INTEGER = 10**15
 # JAX keeps 32 bits of a seed unless 64-bit mode is on: beyond them two seeds would be one run.
 _MAX_SEED = 2**32 - 1
-_LISTS = ("game", "solver", "beta", "actions", "reference")
-_OPTIONAL = ("name", "queries", "record_every", "verdict")
+_LISTS = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
+_OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict")
+_PARTS = ("feedback", "policy", "optimiser")
+GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
+"""What is played where solvers are not given and the policy or the optimiser asks for policy gradients."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: a game (with n = `actions`, or its own size where None), its seed and reference, β, and a solver."""
+    """One run: a game (with n = `actions`, or its own size where None), its seed and reference, β, and a solver with
+    what it learns from, the policy that it moves, and the optimiser that moves it."""
 
     game: str
     actions: int | None
@@ -46,16 +50,22 @@ class Cell:
     reference: str
     beta: float
     solver: str
+    feedback: str = "exact"
+    policy: str = "tabular"
+    optimiser: str = "sgd"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A grid of runs: every game × size × seed × reference × β × solver, under one budget and one tolerance.
+    """A grid of runs: every game × size × seed × reference × β × solver × feedback × policy × optimiser, under one
+    budget and one tolerance.
 
     Seeds are `seed`, …, `seed + seeds − 1`. The reference `own` is the game's own, uniform unless it brings one. A run
     is charged at most `queries` queries (None: max(2000, 20/β)) and stops at a suboptimality of `tolerance` (0: never
-    before the budget). A curve has `records` points at geometric steps, or one every
-    `record_every` steps. The fields that hold several values also take one; integers and numbers also come as text.
+    before the budget); a run on duels never stops earlier, and `comparisons` may give its budget instead. It starts
+    at the `reference`, or near the `equilibrium[distance=…]`. A curve has `records` points at geometric steps, or one
+    every `record_every` steps. The fields that hold several values also take one; integers and numbers also come as
+    text; `low:high:count` among a solver's parameters stands for that many values, geometrically spaced.
     `also` adds grids, each with some of those fields of its own; `verdict` = theorems has every iterate judged.
 
     Raises NashGamesError, naming the field, its value and what is accepted.
@@ -64,12 +74,17 @@ class Experiment:
     name: str | None = None
     game: tuple[str, ...] = ("random-logits",)
     solver: tuple[str, ...] = ("nash-mp", "nash-prox", "mirror-descent", "online-ipo")
+    feedback: tuple[str, ...] = ("exact",)
+    policy: tuple[str, ...] = ("tabular",)
+    optimiser: tuple[str, ...] = ("sgd",)
     beta: tuple[float, ...] = (0.05,)
     actions: tuple[int, ...] = ()
     reference: tuple[str, ...] = ("own",)
     seed: int = 0
     seeds: int = 1
+    start: str = "reference"
     queries: int | None = None
+    comparisons: int | None = None
     tolerance: float = 1e-10
     records: int = RECORDS
     record_every: int | None = None
@@ -117,6 +132,13 @@ class Experiment:
         given = {field: value for field, value in given.items() if value is not None}
         if {"records", "record_every"} <= given.keys():
             raise _two_ways_to_record()
+        plain = ("tabular", "sgd")
+        parts = (
+            *_items("policy", given.get("policy", plain[0])),
+            *_items("optimiser", given.get("optimiser", plain[1])),
+        )
+        if "solver" not in given and any(part not in plain for part in parts):
+            given["solver"] = GRADIENTS
         return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,7 +170,12 @@ class Experiment:
         """The runs in the order of the fields of `Cell`, the last changing fastest; a repeated one counts once."""
         seeds = range(self.seed, self.seed + self.seeds)
         products = (
-            itertools.product(g["game"], g["actions"] or (None,), seeds, g["reference"], g["beta"], g["solver"])
+            itertools.product(
+                g["game"],
+                g["actions"] or (None,),
+                seeds,
+                *(g[field] for field in ("reference", "beta", "solver", *_PARTS)),
+            )
             for g in self._grids()
         )
         return list(dict.fromkeys(itertools.starmap(Cell, itertools.chain.from_iterable(products))))
@@ -250,7 +277,8 @@ def _items(key: str, value: Any) -> tuple[Any, ...]:
 
 
 def _values(field: str, given: Any) -> tuple[Any, ...]:
-    return tuple(_READERS[field](field, item) for item in _items(field, given))
+    read = tuple(_READERS[field](field, item) for item in _items(field, given))
+    return tuple(text for item in read for text in selection.expand(item)) if field == "solver" else read
 
 
 def _grid(given: Any) -> dict[str, tuple[Any, ...]]:
@@ -339,12 +367,17 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "name": _name,
     "game": _selection,
     "solver": _selection,
+    "feedback": _selection,
+    "policy": _selection,
+    "optimiser": _selection,
     "beta": _number(0, above=True),
     "actions": _integer(2),
     "reference": _selection,
     "seed": _integer(0, _MAX_SEED),
     "seeds": _integer(1),
+    "start": _selection,
     "queries": _integer(1),
+    "comparisons": _integer(1),
     "tolerance": _number(0, above=False),
     "records": _integer(1),
     "record_every": _integer(1),

@@ -34,8 +34,8 @@ class Description:
     """What a person wants to know of a game and no compiled program needs.
 
     `name` and `parameters` select it again; `labels` name the actions; `fingerprint` is a content hash for games that
-    come from a file; `known_equilibrium` is given where the construction knows it; `notes` are sentences about what
-    was done to the data.
+    come from a file; `known_equilibrium` is given where the construction knows it; `features` are what the construction
+    made the margins from, float64 `[n, d]` or `[m, n, d]`; `notes` are sentences about what was done to the data.
     """
 
     name: str = "game"
@@ -45,11 +45,12 @@ class Description:
     fingerprint: str | None = None
     notes: tuple[str, ...] = ()
     known_equilibrium: KnownEquilibrium | None = None
+    features: Any = None
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["margins", "log_reference", "beta", "weights"],
+    data_fields=["margins", "log_reference", "beta", "weights", "features", "log_start"],
     meta_fields=[],
     drop_fields=["description"],
 )
@@ -58,14 +59,17 @@ class Game:
     """A preference game P_β(π ≻ π') = P(π ≻ π') − β KL(π‖μ) + β KL(π'‖μ) (theory §1).
 
     Shapes: `margins` `[n, n]`, `log_reference` `[n]`, `beta` scalar, `weights` scalar 1; over m contexts `margins`
-    `[m, n, n]`, `log_reference` `[m, n]`, `weights` `[m]` with sum 1. As a pytree it has only these four leaves: the
-    description stays on the host, so that a label never recompiles a program.
+    `[m, n, n]`, `log_reference` `[m, n]`, `weights` `[m]` with sum 1. `features` `[n, d]` or `[m, n, d]` are what
+    parametrised policies see of the actions, and `log_start` is log π_0 where it is not log μ; both may be None. As a
+    pytree it has only these leaves: the description stays on the host, so that a label never recompiles a program.
     """
 
     margins: Margins
     log_reference: Any
     beta: Any = DEFAULT_BETA
     weights: Any = 1.0
+    features: Any = None
+    log_start: Any = None
     description: Description = Description()
 
     @property
@@ -77,6 +81,11 @@ class Game:
     def contexts(self) -> int:
         """m, the number of contexts; 1 for a game without them."""
         return self.margins.shape[0] if len(self.margins.shape) == 3 else 1
+
+    @property
+    def start(self) -> Any:
+        """log π_0, where a run begins: log μ unless the run says otherwise."""
+        return self.log_reference if self.log_start is None else self.log_start
 
     def advantage(self, log_policy: jax.Array) -> jax.Array:
         """One query of the game, q(π) = Aπ: the margin of every action against π. The only product with A."""
@@ -127,7 +136,7 @@ def make_game(
         if weights.shape != shape[:-2] or not (weights >= 0).all():
             raise NashGamesError(f"weights are {weights}; accepted: one number of at least 0 for each context")
         _check_sum("the weights", weights)
-    return Game(DenseMargins(margins), log_reference, beta, weights, description)
+    return Game(DenseMargins(margins), log_reference, beta, weights, description=description)
 
 
 def check_beta(beta: float) -> None:

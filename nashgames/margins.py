@@ -26,6 +26,7 @@ class Margins(Protocol):
     @property
     def dtype(self) -> np.dtype: ...
     def advantage(self, policy: jax.Array) -> jax.Array: ...
+    def entries(self, rows: jax.Array, columns: jax.Array) -> jax.Array: ...
     def to_dense(self) -> Any: ...
 
 
@@ -53,6 +54,12 @@ class DenseMargins:
         product = jnp.einsum("...ij,...j->...i", self.values, policy, precision=highest)
         # Keeps XLA from folding a transposition of the result into the product, which is up to three times slower.
         return jax.lax.optimization_barrier(product)  # type: ignore[no-untyped-call]
+
+    def entries(self, rows: jax.Array, columns: jax.Array) -> jax.Array:
+        """A[rows, columns] for actions `[b]` (`[m, b]` over contexts, each in its own): what single duels look up."""
+        if rows.ndim == 1:
+            return self.values[rows, columns]
+        return jax.vmap(lambda values, i, j: values[i, j])(self.values, rows, columns)
 
     def to_dense(self) -> Any:
         return self.values

@@ -15,12 +15,28 @@ from nashgames.game import Game
 from nashgames.generators.references import REFERENCES
 from nashgames.precision import Precision
 from nashgames.rows import Identity
-from nashgames.selection import bind, parse, render
-from nashgames.solvers import hyperparameters, make_solver, selection_of
+from nashgames.selection import Parameter, bind, parse, render
+from nashgames.solvers import (
+    comparisons_per_step,
+    compose,
+    features_of,
+    hyperparameters,
+    is_plain,
+    is_random,
+    make_solver,
+    parts_of,
+    selection_of,
+)
+from nashgames.solvers.protocol import Solver
 from nashgames.store import SCHEMA
 from nashgames.tables.files import fingerprint, locate
 
-_STACK_BYTES = 64_000_000
+_STARTS = {
+    "reference": {},
+    "equilibrium": {"distance": Parameter("distance", float, 1e-3, "standard deviation of a logit about π*")},
+}
+_PLAIN = {"feedback": "exact", "policy": "tabular", "optimiser": "sgd", "start": "reference"}
+_STACK_BYTES = 128_000_000
 _MOST_LANES = 4096
 """Runs of a batch, at most: their points wait in memory until it is done."""
 
@@ -50,6 +66,9 @@ GameKey = tuple[Source, int | None, int, float]
 """What margins depend on: source, n, seed and β where they matter, else 0."""
 
 
+ReferenceKey = tuple[str, int]
+
+
 @dataclass(frozen=True)
 class Run:
     """One planned run; runs with equal `game_key` play the same margins."""
@@ -70,6 +89,16 @@ class Run:
         seed = 0 if self.source.takes_seed else self.identity.seed
         return (self.identity.reference, seed, self.identity.beta, selection_of(self.identity.solver))
 
+    @property
+    def reference_key(self) -> ReferenceKey:
+        """What the reference depends on beside the game."""
+        return reference_key(self.identity.reference, self.identity.seed)
+
+    @property
+    def features(self) -> tuple[str, int | None] | None:
+        """What the run's policy has to see of the actions: kind and dimension, None for a table."""
+        return features_of(self.identity.solver)
+
 
 def settings_of(experiment: Experiment) -> Settings:
     """What an experiment says of every one of its runs."""
@@ -79,6 +108,7 @@ def settings_of(experiment: Experiment) -> Settings:
         experiment.records,
         experiment.record_every,
         Precision(experiment.dtype, experiment.device),
+        experiment.comparisons,
     )
 
 
@@ -92,7 +122,7 @@ def find_source(text: str) -> Source:
             render(name, values, family.parameters),
             default_actions=family.default_actions if family.takes_actions else None,
             contexts=int(values.get("contexts", 1)),
-            takes_seed=family.takes_seed,
+            takes_seed=family.takes_seed and "seed" not in values,
             takes_beta=family.takes_beta,
         )
     if name in tables.TABLES:
@@ -119,10 +149,18 @@ def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[st
             f"actions is {sizes[0]}, but {', '.join(sources)} {own}; leave actions out, or use a "
             f"generated game such as random-logits"
         )
-    for text, beta in itertools.product(experiment.every("solver"), (max(betas), min(betas))):
-        settings.record_steps(settings.max_steps(make_solver(text), beta))
+    start = find_start(experiment.start)
+    solvers = _solvers(experiment, start)
+    for solver, beta in itertools.product(solvers.values(), (max(betas), min(betas))):
+        settings.record_steps(settings.max_steps(solver, beta))
+    if experiment.comparisons is not None and not any(comparisons_per_step(solver) for solver in solvers.values()):
+        raise NashGamesError(
+            f"comparisons is {experiment.comparisons}, but every run has exact feedback; give queries instead, or "
+            f"feedback = duels"
+        )
     references = {text: find_reference(text) for text in experiment.every("reference")}
     labels = _labels(experiment.every("solver"))
+    random_start = start.startswith("equilibrium")
     runs: dict[str, Run] = {}
     notes: dict[str, None] = {}
     for cell in experiment.cells():
@@ -132,11 +170,14 @@ def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[st
             raise NashGamesError(
                 f"reference is '{cell.reference}', but {cell.game} brings its own; leave reference out, or use own"
             )
-        fixed = not source.takes_seed and reference.partition("[")[0] != "random"
+        solver = solvers[cell.solver, cell.feedback, cell.policy, cell.optimiser]
+        drawn = source.takes_seed or reference_key(reference, 1) != reference_key(reference, 2)
+        fixed = not (drawn or random_start or is_random(solver))
         if fixed and cell.seed != experiment.seed:
-            notes[f"{cell.game} does not depend on the seed: it is played once, with seed {experiment.seed}"] = None
+            what = f"{cell.solver} on {cell.game}" if any(map(is_random, solvers.values())) else cell.game
+            notes[f"{what} does not depend on the seed: it is played once, with seed {experiment.seed}"] = None
             continue
-        run = _run(cell, source, reference, reference_file, labels[cell.solver], settings)
+        run = _run(cell, solver, source, reference, reference_file, labels[cell.solver], start, settings)
         kept = runs.setdefault(run.identity.run_id, run)
         if kept is not run:
             notes[f"{cell.solver} on {cell.game} at β = {cell.beta:g} is asked for twice: it is played once"] = None
@@ -182,8 +223,60 @@ def batches_of(games: list[list[Run]]) -> list[list[list[Run]]]:
     return list(batches.values())
 
 
-def _run(cell: Cell, source: Source, reference: str, reference_file: str | None, label: str, settings: Settings) -> Run:
-    asked = make_solver(cell.solver)
+def reference_key(reference: str, seed: int) -> ReferenceKey:
+    """What a reference depends on beside the game: its text, and the seed where it is drawn, else 0."""
+    return (reference, seed if reference.partition("[")[0] == "random" else 0)
+
+
+def find_start(text: str) -> str:
+    """The canonical text of where runs start: `reference`, or `equilibrium[distance=0.001]`.
+
+    Raises NashGamesError for another name, or a distance that is no finite number above 0.
+    """
+    selection = parse(text)
+    if selection.name not in _STARTS:
+        raise unknown("start", selection.name, _STARTS)
+    accepted = _STARTS[selection.name]
+    values = {key: parameter.default for key, parameter in accepted.items()} | bind("start", selection, accepted)
+    for key, value in values.items():
+        if not 0 < value < float("inf"):
+            raise NashGamesError(f"{selection.name}[{key}] is {value:g}; accepted: a finite number above 0")
+    return render(selection.name, values)
+
+
+def distance_of(start: str) -> float | None:
+    """How far from the equilibrium, in logits, a run starts; None where it starts at the reference."""
+    text = parse(start).parameters.get("distance")
+    return None if text is None else float(text)
+
+
+def _solvers(experiment: Experiment, start: str) -> dict[tuple[str, ...], Solver]:
+    """Every solver of the experiment with its parts, by the texts of a cell: solver, feedback, policy, optimiser."""
+    made: dict[tuple[str, ...], Solver] = {}
+    for cell in experiment.cells():
+        key = (cell.solver, cell.feedback, cell.policy, cell.optimiser)
+        if key in made:
+            continue
+        made[key] = compose(
+            make_solver(cell.solver), feedback=cell.feedback, policy=cell.policy, optimiser=cell.optimiser
+        )
+        if start != "reference" and features_of(made[key]) is not None:
+            raise NashGamesError(
+                f"start is '{start}', but the policy {cell.policy} starts at the reference; use the policy tabular"
+            )
+    return made
+
+
+def _run(
+    cell: Cell,
+    asked: Solver,
+    source: Source,
+    reference: str,
+    reference_file: str | None,
+    label: str,
+    start: str,
+    settings: Settings,
+) -> Run:
     solver = asked.with_theory_defaults(cell.beta)
     actions = None if source.default_actions is None else cell.actions or source.default_actions
     reference = reference if source.takes_beta or reference != "own" else "uniform"
@@ -197,11 +290,15 @@ def _run(cell: Cell, source: Source, reference: str, reference_file: str | None,
         "reference_file": reference_file,
         "beta": cell.beta,
         "solver": selection_of(solver),
-        **{key: value for key, value in vars(settings).items() if key != "precision"},
+        **{key: value for key, value in vars(settings).items() if key not in ("precision", "comparisons")},
         "queries": settings.budget(cell.beta),
         **vars(settings.precision),
+        # What runs of before did not have stands only where it is not what they did.
+        **{key: text for key, text in parts_of(solver).items() if text != _PLAIN[key]},
+        **({"start": start} if start != _PLAIN["start"] else {}),
+        **({"comparisons": settings.comparisons} if settings.comparisons and comparisons_per_step(solver) else {}),
     }
-    given = any(value is not None for value in hyperparameters(asked).values())
+    given = any(value is not None for key, value in hyperparameters(asked).items() if key != "opponent")
     identity = Identity(
         run_id=content_hash(content),
         game=source.text,
@@ -210,7 +307,8 @@ def _run(cell: Cell, source: Source, reference: str, reference_file: str | None,
         beta=cell.beta,
         solver=solver,
         label=label,
-        step_source="given" if given else "theory",
+        step_source="given" if given else "theory" if is_plain(solver) else "default",
+        start=start,
     )
     return Run(identity, source, actions)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from nashgames.batch import Batch, Curve, Lane, Settings
 from nashgames.game import Game
 from nashgames.referee import Equilibrium
-from nashgames.solvers import hyperparameters, selection_of
+from nashgames.solvers import comparisons_per_step, feedback_of, hyperparameters, parts_of, selection_of
 from nashgames.solvers.protocol import Solver
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS
 
@@ -31,6 +31,7 @@ class Identity:
     solver: Solver
     label: str
     step_source: str
+    start: str = "reference"
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def frames_of(
     for game, of_game, lanes, found, curves in of_games:
         for identity, lane, equilibrium, curve in zip(of_game, lanes, found, curves, strict=True):
             keys = keys_of(identity, game, batch.settings)
-            points = _points(curve, identity.solver.queries_per_step)
+            points = _points(curve, identity.solver, game.contexts)
             last = {name: values[-1] for name, values in points.items()}
-            runs.append(keys | last | _of_run(batch, identity, equilibrium, curve))
+            runs.append(keys | last | _of_run(batch, identity, equilibrium, curve, game.contexts))
             of_points.append(keys | points)
             policies.append(policies_of(identity.run_id, game, curve.log_policy))
             if curve.path is not None:
@@ -98,21 +99,29 @@ def keys_of(identity: Identity, game: Game, settings: Settings) -> dict[str, Any
         "reference": identity.reference,
         "solver": identity.solver.name,
         "hyperparameters": _json(hyperparameters(identity.solver)),
+        **parts_of(identity.solver),
+        "start": identity.start,
         "beta": identity.beta,
         "dtype": settings.precision.dtype,
         "device": settings.precision.device,
     }
 
 
-def _of_run(batch: Batch, identity: Identity, equilibrium: Equilibrium, curve: Curve) -> dict[str, Any]:
+def _of_run(batch: Batch, identity: Identity, equilibrium: Equilibrium, curve: Curve, contexts: int) -> dict[str, Any]:
     queries = int(curve.steps[-1]) * identity.solver.queries_per_step
+    on_samples = feedback_of(identity.solver).comparisons > 0
+    stopped = curve.status == "converged" and not on_samples
+    budget = batch.settings.budget(identity.beta)
+    if on_samples and batch.settings.comparisons is not None:
+        steps = batch.settings.max_steps(identity.solver, identity.beta, contexts)
+        budget = steps * identity.solver.queries_per_step
     return {
         "selection": selection_of(identity.solver),
         "label": identity.label,
         "step_source": identity.step_source,
         "tolerance": batch.settings.tolerance,
-        "budget": batch.settings.budget(identity.beta),
-        "queries_to_tolerance": queries if curve.status == "converged" else None,
+        "budget": budget,
+        "queries_to_tolerance": queries if stopped else None,
         "diverged_step": curve.diverged_step,
         "compile_seconds": batch.compile_seconds,
         "solve_seconds": batch.solve_seconds,
@@ -122,13 +131,13 @@ def _of_run(batch: Batch, identity: Identity, equilibrium: Equilibrium, curve: C
     }
 
 
-def _points(curve: Curve, queries_per_step: int) -> Block:
+def _points(curve: Curve, solver: Solver, contexts: int) -> Block:
     steps = curve.steps.astype(np.int64)
     status = np.array(["running"] * (len(steps) - 1) + [curve.status], dtype=object)
     return {
         "step": steps,
-        "queries": steps * queries_per_step,
-        "comparisons": np.zeros_like(steps),
+        "queries": steps * solver.queries_per_step,
+        "comparisons": steps * comparisons_per_step(solver, contexts),
         "seconds": curve.seconds,
         **curve.metrics,
         "status": status,

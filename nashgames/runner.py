@@ -9,15 +9,29 @@ from pathlib import Path
 import jax
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
 
 from nashgames.batch import Batch, Lane, Settings
 from nashgames.environment import environment
+from nashgames.errors import NashGamesError
 from nashgames.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiment import Experiment, content_hash
 from nashgames.facts import facts
+from nashgames.features import resolve_features
 from nashgames.game import Game
+from nashgames.generators.recipes import stream
 from nashgames.generators.references import resolve_reference
-from nashgames.plan import GameKey, Run, batches_of, check_memory, game_chunks, plan, settings_of
+from nashgames.plan import (
+    GameKey,
+    ReferenceKey,
+    Run,
+    batches_of,
+    check_memory,
+    distance_of,
+    game_chunks,
+    plan,
+    settings_of,
+)
 from nashgames.referee import Equilibrium, equilibrium_path
 from nashgames.rows import Frames, frames_of
 from nashgames.store import Results
@@ -111,6 +125,39 @@ def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) ->
     )
 
 
+class _Games:
+    """The games of a chunk on their device, with the features that a run's policy sees."""
+
+    def __init__(self, games: Mapping[GameKey, Game]) -> None:
+        self._games = games
+        self._features: dict[tuple[GameKey, tuple[str, int | None]], np.ndarray | None] = {}
+
+    def of(self, run: Run) -> Game:
+        """The game that a run plays."""
+        game = self._games[run.game_key]
+        if run.features is None:
+            return game
+        key = (run.game_key, run.features)
+        if key not in self._features:
+            self._features[key] = resolve_features(*run.features, game, seed=run.game_key[2])
+        return game.replace(features=self._features[key])
+
+
+def _start(run: Run, found: Equilibrium) -> np.ndarray | None:
+    """log π_0 of a run that starts near the equilibrium: its logits moved by independent normal numbers."""
+    distance = distance_of(run.identity.start)
+    if distance is None:
+        return None
+    if not found.converged:
+        raise NashGamesError(
+            f"start is '{run.identity.start}', but the equilibrium of {run.source.text} at "
+            f"β = {run.identity.beta:g} is known to {found.residual:.1e} only; start at the reference"
+        )
+    drawn = stream(run.identity.seed, "start").standard_normal(found.log_policy.shape)
+    logits = found.log_policy + distance * drawn
+    return np.asarray(logits - logsumexp(logits, axis=-1, keepdims=True))
+
+
 class _Session:
     """The state of one `execute`: batch numbers for the display, and how many runs failed."""
 
@@ -141,7 +188,7 @@ class _Session:
         except _MACHINE as error:
             yield self._fail(chunk, title, error)
             return
-        by_key = {runs[0].game_key: game for game, runs in zip(placed, chunk, strict=True)}
+        by_key = _Games({runs[0].game_key: game for game, runs in zip(placed, chunk, strict=True)})
         batches = batches_of(chunk)
         with ThreadPoolExecutor(_COMPILERS) as pool:
             prepared = [pool.submit(self._prepare, lanes, by_key, references, referees) for lanes in batches]
@@ -162,15 +209,15 @@ class _Session:
         referees: dict[str, Equilibrium],
     ) -> Iterator[Event]:
         """Fill in, by run id, log μ and π*_β; one warm-started path a reference serves every β."""
-        paths: dict[tuple[str, int], dict[float, Equilibrium]] = {}
+        paths: dict[ReferenceKey, dict[float, Equilibrium]] = {}
+        resolved: dict[ReferenceKey, np.ndarray] = {}
         for run in runs:
             identity = run.identity
-            key = (identity.reference, identity.seed)
-            log_reference = resolve_reference(identity.reference, game, identity.seed)
-            references[identity.run_id] = log_reference
+            key = run.reference_key
             if key not in paths:
-                betas = {r.identity.beta for r in runs if (r.identity.reference, r.identity.seed) == key}
-                paths[key] = {}
+                log_reference = resolve_reference(identity.reference, game, identity.seed)
+                betas = {r.identity.beta for r in runs if r.reference_key == key}
+                paths[key], resolved[key] = {}, log_reference
                 for found in equilibrium_path(game.replace(log_reference=log_reference), sorted(betas)):
                     paths[key][found.beta] = found
                     yield Refereed(title, found.beta, found.residual)
@@ -179,12 +226,13 @@ class _Session:
                             f"the equilibrium of {title} at β = {found.beta:g} is known to {found.residual:.1e} in "
                             f"log-probabilities only: distances to it are left empty"
                         )
+            references[identity.run_id] = resolved[key]
             referees[identity.run_id] = paths[key][identity.beta]
 
     def _prepare(
         self,
         runs: list[list[Run]],
-        games: Mapping[GameKey, Game],
+        games: "_Games",
         references: Mapping[str, np.ndarray],
         referees: Mapping[str, Equilibrium],
     ) -> Batch:
@@ -194,16 +242,17 @@ class _Session:
             identity = run.identity
             found = referees[identity.run_id]
             known = found.log_policy if found.converged else np.full_like(found.log_policy, np.nan)
-            return Lane(identity.solver, identity.beta, references[identity.run_id], known, identity.seed)
+            start = _start(run, found)
+            return Lane(identity.solver, identity.beta, references[identity.run_id], known, identity.seed, start)
 
         lanes = [[lane(run) for run in of_game] for of_game in runs]
-        return Batch([games[of_game[0].game_key] for of_game in runs], lanes, self._settings)
+        return Batch([games.of(of_game[0]) for of_game in runs], lanes, self._settings)
 
     def _play_batch(
         self,
         prepared: Future[Batch],
         runs: list[list[Run]],
-        games: Mapping[GameKey, Game],
+        games: "_Games",
         title: str,
         referees: Mapping[str, Equilibrium],
     ) -> Iterator[Event | Frames]:
@@ -222,7 +271,7 @@ class _Session:
         self,
         batch: Batch,
         runs: list[list[Run]],
-        games: Mapping[GameKey, Game],
+        games: "_Games",
         title: str,
         referees: Mapping[str, Equilibrium],
     ) -> Iterator[Event | Frames]:
@@ -242,6 +291,6 @@ class _Session:
             )
         identities = [[run.identity for run in of_game] for of_game in runs]
         equilibria = [[referees[run.identity.run_id] for run in of_game] for of_game in runs]
-        frames = frames_of(batch, [games[of_game[0].game_key] for of_game in runs], identities, equilibria)
+        frames = frames_of(batch, [games.of(of_game[0]) for of_game in runs], identities, equilibria)
         yield frames
         yield BatchFinished(number, self._batches, frames.runs)

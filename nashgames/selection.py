@@ -4,12 +4,18 @@ The same syntax selects games, references and solvers on the command line, in TO
 """
 
 import inspect
+import math
+import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from nashgames.errors import NashGamesError, unknown
+
+_RANGE = re.compile(r"=\s*([^=,:\[\]]+):([^=,:\[\]]+):([^=,:\[\]]+)")
+_MOST_VALUES = 1000
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,34 @@ def split(text: str) -> list[str]:
     return [part for part in [*parts, current.strip()] if part]
 
 
+def expand(text: str) -> list[str]:
+    """A selection whose parameters may be ranges `low:high:count`, as the selections it stands for.
+
+    The numbers of a range are geometrically spaced, with six digits; several ranges make a grid.
+
+    >>> expand("online-ipo[step=0.1:10:3]")
+    ['online-ipo[step=0.1]', 'online-ipo[step=1]', 'online-ipo[step=10]']
+
+    Raises NashGamesError for ends that are no numbers above 0 or a count below 2.
+    """
+    found = _RANGE.search(text)
+    if found is None:
+        return [text]
+    try:
+        low, high, count = float(found[1]), float(found[2]), int(found[3])
+        accepted = 0 < low < math.inf and 0 < high < math.inf and 2 <= count <= _MOST_VALUES
+    except ValueError:
+        accepted = False
+    if not accepted:
+        raise NashGamesError(
+            f"'{found[0][1:]}' in '{text}' is no range; accepted: low:high:count with numbers above 0 and a count from "
+            f"2 to {_MOST_VALUES}, e.g. 0.1:10:21"
+        )
+    values = [low * (high / low) ** (i / (count - 1)) for i in range(count)]
+    texts = [f"{text[: found.start()]}={value:.6g}{text[found.end() :]}" for value in values]
+    return [expanded for each in texts for expanded in expand(each)]
+
+
 def parse(text: str) -> Selection:
     """Parse `name[parameter=value,…]`.
 
@@ -73,13 +107,19 @@ def parse(text: str) -> Selection:
 
 def parameters_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
     """The documented parameters of a factory: those annotated `Annotated[kind, "help"]`, in order."""
+    return {parameter.name: parameter for parameter in _documented(factory)}
+
+
+@cache
+def _documented(factory: Callable[..., Any]) -> tuple[Parameter, ...]:
+    # A plan of thousands of runs asks for the same few factories again and again.
     hints = typing.get_type_hints(factory, include_extras=True)
-    found = {}
+    found = []
     for name, parameter in inspect.signature(factory).parameters.items():
         metadata = getattr(hints.get(name), "__metadata__", None)
         if metadata:
-            found[name] = Parameter(name, hints[name].__origin__, parameter.default, metadata[0])
-    return found
+            found.append(Parameter(name, hints[name].__origin__, parameter.default, metadata[0]))
+    return tuple(found)
 
 
 def bind(kind: str, selection: Selection, accepted: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -98,6 +138,18 @@ def bind(kind: str, selection: Selection, accepted: Mapping[str, Parameter]) -> 
             raise unknown(f"parameter of {kind} '{selection.name}'", key, accepted)
         values[key] = convert(f"{selection.name}[{key}]", text, accepted[key].kind)
     return {key: values[key] for key in accepted if key in values}
+
+
+def choose(kind: str, text: str, registry: Mapping[str, type[Any]]) -> tuple[type[Any], dict[str, Any]]:
+    """What `text` names in a registry of factories, and its parameters as typed values.
+
+    Raises NashGamesError for a name or parameter that does not exist, or a value of another type.
+    """
+    selection = parse(text)
+    if selection.name not in registry:
+        raise unknown(kind, selection.name, registry)
+    factory = registry[selection.name]
+    return factory, bind(kind, selection, parameters_of(factory))
 
 
 def convert(what: str, text: str, kind: type) -> Any:

@@ -27,7 +27,7 @@ METRICS = (
 )
 RUN_KEYS = (
     "run_id", "game", "game_family", "game_parameters", "n", "contexts", "seed", "reference", "solver",
-    "hyperparameters", "beta", "dtype", "device",
+    "hyperparameters", "feedback", "policy", "optimiser", "start", "beta", "dtype", "device",
 )
 """The columns by which a row of runs and of curves describes its run."""
 POINT_COLUMNS = ("step", "queries", "comparisons", "seconds", *METRICS, "status")
@@ -64,6 +64,9 @@ def _field(name: str) -> pa.Field:
         return pa.field(name, pa.float64(), nullable=name not in _NEVER_NULL)
     return pa.field(name, pa.string(), nullable=False)
 
+
+_ADDED = {"feedback": "exact", "policy": "tabular", "optimiser": "sgd", "start": "reference"}
+"""Columns that tables of before do not have, and what they would have said."""
 
 SCHEMAS: dict[str, pa.Schema] = {
     "curves": pa.schema(map(_field, CURVE_COLUMNS)),
@@ -332,9 +335,10 @@ def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
     except OSError as error:
         raise _cannot_read(path, error) from error
     try:
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        _check_schema(path, file.schema_arrow, schema)
-        table = file.read()
+        table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
+        for name in _ADDED.keys() & (set(schema.names) - set(table.column_names)):
+            table = table.append_column(_field(name), pa.array([_ADDED[name]] * table.num_rows, pa.string()))
+        _check_schema(path, table.schema, schema)
         table.validate(full=True)
     except (pa.ArrowException, OSError):
         raise _damaged(path, "Parquet") from None

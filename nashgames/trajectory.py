@@ -16,6 +16,7 @@ import numpy as np
 from nashgames import metrics
 from nashgames.game import Game
 from nashgames.metrics import Metrics
+from nashgames.solvers import feedback_of
 from nashgames.solvers.protocol import Solver
 
 RUNNING, CONVERGED, BUDGET, DIVERGED = range(4)
@@ -58,7 +59,7 @@ class Point(NamedTuple):
 
 
 PER_RUN = Problem(
-    game=Game(margins=None, log_reference=0, beta=0, weights=None),  # type: ignore[arg-type]
+    game=Game(margins=None, log_reference=0, beta=0, weights=None, features=None, log_start=0),  # type: ignore[arg-type]
     solver=0,  # type: ignore[arg-type]
     log_equilibrium=0,  # type: ignore[arg-type]
     tolerance=0,  # type: ignore[arg-type]
@@ -118,8 +119,8 @@ def _over_runs(function: Any, stacked: bool) -> Any:
 
 
 def _start(problem: Problem) -> Run:
-    state = problem.solver.init(problem.game, _key(problem))
     step = jnp.zeros((), jnp.int32)
+    state = problem.solver.init(problem.game, jax.random.fold_in(_key(problem), step))
     return Run(state, step, _status(problem, state, step))
 
 
@@ -135,12 +136,19 @@ def _step(problem: Problem, run: Run) -> Run:
 
 
 def _key(problem: Problem) -> jax.Array:
-    return jax.random.key(problem.seed)
+    # Named, so that no setting of JAX changes a run.
+    return jax.random.key(problem.seed, impl="threefry2x32")
 
 
 def _status(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
-    """Converged, out of budget, diverged or running, at no query: the advantage of the policy is in the state."""
+    """Converged, out of budget, diverged or running, at no query: the advantage of the policy is in the state.
+
+    A run on samples goes on to its budget: to stop it where it first dips below the tolerance would report its luck.
+    """
     log_policy = problem.solver.log_policy(state)
+    if feedback_of(problem.solver).comparisons:
+        status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING)
+        return jnp.where(jnp.all(jnp.isfinite(log_policy)), status, DIVERGED)
     reached = metrics.suboptimality(problem.game, log_policy, problem.solver.advantage(problem.game, state))
     status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING)
     # At tolerance 0 a run uses its whole budget, also where rounding makes its suboptimality exactly 0.

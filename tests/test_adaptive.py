@@ -280,7 +280,9 @@ def test_a_step_makes_the_queries_that_are_charged(rng, name):
         assert Counted.made == solver.queries_per_step
         assert not {"while", "scan", "cond"} & {equation.primitive.name for equation in jaxpr.eqns}
         solver.advantage(game, state)
-        assert Counted.made == solver.queries_per_step
+        # Whoever plays others than itself never asks for its own advantage: measuring it is a product more.
+        plays_others = name in ("practical-nash-mp", "nash-md", "nash-md-pg", "nash-ema-pg")
+        assert Counted.made == solver.queries_per_step + plays_others
 
 
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)

@@ -23,9 +23,10 @@ FILES = {
 # From the ground up: a room imports rooms above it in this list only.
 ROOMS = (
     "data", "presets", "errors", "selection", "environment", "disk", "simplex", "secants", "margins", "game",
-    "experiment", "tables", "generators", "facts", "metrics", "precision", "peers", "solvers", "trajectory", "batch",
-    "referee", "store", "certificate", "rows", "plan", "events", "equilibria", "verification", "runner", "theorems",
-    "plots", "api", "__init__", "cli",
+    "experiment", "tables", "generators", "features", "policies", "feedback", "optimisers", "learner", "facts",
+    "metrics", "precision", "peers", "solvers", "trajectory", "batch", "referee", "store", "certificate", "rows",
+    "plan", "events", "equilibria", "verification", "runner", "theorems", "outcomes", "stability", "limits", "plots",
+    "api", "__init__", "cli",
 )  # fmt: skip
 
 # Rooms that may know no more of the house than this.
@@ -38,13 +39,30 @@ ACQUAINTANCES = {
     "environment": set(),
     "disk": {"errors"},
     "store": {"disk", "errors"},
-    "plots": {"disk", "errors", "selection", "theorems"},
+    "plots": {"disk", "errors", "selection", "theorems", "outcomes", "stability"},
+    "outcomes": {"errors", "selection"},
+    "stability": {"outcomes"},
     "theorems": {"errors"},
     "simplex": set(),
     "secants": {"simplex"},
     "game": {"errors", "margins"},
+    "features": {"errors", "game", "generators"},
+    "policies": {"errors", "selection", "game", "simplex", "features"},
     "metrics": {"game", "simplex"},
-    "solvers": {"errors", "selection", "game", "simplex", "secants"},
+    "feedback": {"errors", "selection", "game"},
+    "optimisers": {"errors", "selection"},
+    "learner": {"game", "simplex", "feedback", "optimisers", "policies"},
+    "solvers": {
+        "errors",
+        "selection",
+        "game",
+        "simplex",
+        "secants",
+        "feedback",
+        "optimisers",
+        "policies",
+        "learner",
+    },
     "trajectory": {"game", "metrics", "solvers"},
     "referee": {"errors", "game"},
     "facts": {"game", "margins"},
@@ -53,7 +71,8 @@ ACQUAINTANCES = {
 }
 STANDARD_LIBRARY_ONLY = {"data", "presets", "errors", "selection", "experiment", "environment", "disk", "__init__"}
 WITHOUT_JAX = STANDARD_LIBRARY_ONLY | {
-    "certificate", "store", "plots", "facts", "referee", "tables", "generators", "rows", "theorems",
+    "certificate", "store", "plots", "facts", "referee", "tables", "generators", "features", "rows", "theorems",
+    "outcomes", "stability",
 }  # fmt: skip
 
 
@@ -109,12 +128,17 @@ def test_imports_go_one_way(name):
         assert "jax" not in foreign(tree)
     if here != "cli":
         assert not foreign(tree) & {"typer", "rich", "click"}
+    if here != "policies":
+        assert "equinox" not in foreign(tree)
+    if here != "optimisers":
+        assert "optax" not in foreign(tree)
     assert "cli" not in {module.partition(".")[0] for module in imported(tree)}
 
 
 def test_solvers_do_not_know_each_other_s_files_but_by_the_registry():
     """One algorithm a file: reading one needs no other, except where one is built from another."""
-    built_on = {"nash_prox": {"online_ipo"}, "halves": {"nash_mp"}, "secant_nash_mp": {"adaptive_nash_mp"}}
+    built_on = {"halves": {"nash_mp"}, "secant_nash_mp": {"adaptive_nash_mp"}}
+    built_on |= {name: {"online_ipo"} for name in ("nash_prox", "practical_nash_mp", "nash_md_pg", "nash_ema_pg")}
     for name, tree in trees().items():
         if not name.startswith("nashgames.solvers.") or name.endswith("__init__"):
             continue

@@ -282,15 +282,15 @@ def test_sweep_of_a_game_takes_the_default_grid_but_not_its_sizes(monkeypatch):
 
 
 def test_sweep_takes_a_preset_by_name(monkeypatch):
-    experiment = planned("sweep", "instability", "--seeds", "2", monkeypatch=monkeypatch)
-    assert (experiment.name, experiment.seeds, experiment.beta) == ("instability", 2, (0.005,))
+    experiment = planned("sweep", "cure", "--seeds", "2", monkeypatch=monkeypatch)
+    assert (experiment.name, experiment.seeds, experiment.beta) == ("cure", 2, (0.005,))
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["rnu"], "unknown command 'rnu'; did you mean 'run'? Accepted: run, sweep, equilibrium"),
-        (["run", "--tolerence", "1"], "'--tolerence'; did you mean '--tolerance'? Accepted: --solver, --beta"),
+        (["run", "--tolerence", "1"], "'--tolerence'; did you mean '--tolerance'? Accepted: --solver, --feedback"),
         (["run", "-x"], "unknown option of 'nashgames run' '-x'. Accepted: --solver"),
         (["--verison"], "did you mean '--version'?"),
         (["run", "--beta"], "--beta needs a value; accepted: a number above 0"),
@@ -483,7 +483,7 @@ def test_plot_has_nothing_to_draw_where_nothing_is_finished(results):
         ("games", ["random-logits", "disc", "castles", "PATH"]),
         ("solvers", ["nash-mp", "nash-prox", "online-ipo", "mirror-descent", "average[SOLVER]"]),
         ("references", ["uniform", "random", "tilted", "PATH"]),
-        ("presets", ["default", "instability"]),
+        ("presets", ["default", "cure", "instability"]),
     ],
 )
 def test_list_names_what_can_be_given(what, names):

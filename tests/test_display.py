@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -32,6 +33,10 @@ def row(**changes):
         "reference": "uniform",
         "solver": "nash-mp",
         "hyperparameters": '{"eta": 0.1}',
+        "feedback": "exact",
+        "policy": "tabular",
+        "optimiser": "sgd",
+        "start": "reference",
         "beta": 0.05,
         "dtype": "float64",
         "device": "cpu",
@@ -132,6 +137,15 @@ def terminal(monkeypatch):
         (words.share(0.0004), "< 1 %"),
         (words.share(0.9999), "99 %"),
         (words.share(1.0), "100 %"),
+        (words.between(0.8478, 0.87, 0.8894), "87 % [85, 89]"),
+        (words.between(0.9944, 0.999, 0.9998), "99.9 % [99.4, 100]"),
+        (words.between(0.0, 0.0, 0.0038), "0 % [0, 0.38]"),
+        (words.between(0.99943, 0.9999, 0.99998), "99.99 % [99.94, 100]"),
+        (words.between(0.0, 0.0, 0.0), "0 % [0, 0]"),
+        (words.quantile(float("inf")), "diverged"),
+        (words.quantile(float("nan")), "–"),
+        (words.quantile(0.00123), "1.2e-03"),
+        (words.optional(None), "–"),
         (words.series([1.0, 0.1, 0.01, 0.1]), "1, 0.1, 0.01"),
         (words.series([10, 100, 1000]), "10, 100, 1 000"),
         (words.series([1.0, 0.5, 0.2, 0.1, 0.05]), "1 … 0.05"),
@@ -164,6 +178,7 @@ def test_numbers_are_said_as_a_person_reads_them(said, expected):
         ),
         ({"eta": 0.05, "inner": 1, "kappa": 0.1, "step": 4.0}, "given", "η = 0.05, 1 inner, κ = 0.1, step 4, given"),
         ({"step": 0.36}, "given", "step 0.36, given"),
+        ({"mixture": 0.125, "opponent": "target"}, "theory", "λ = 0.125, opponent target, theory"),
     ],
 )
 def test_the_step_says_where_it_comes_from(hyperparameters, source, expected):
@@ -227,6 +242,180 @@ def test_very_many_cells_become_a_grid_of_solvers():
     assert sheet.caption == "queries to 1e-10, median over seeds"
 
 
+def test_how_runs_learned_appears_where_it_varies():
+    runs = frame(*(row(policy=policy) for policy in ("mlp", "tabular")), row(policy="mlp", optimiser="adam"))
+    sheet = summary.runs_table(runs)
+    assert sheet.headings[:2] == ("policy", "optimiser")
+    assert [line[:2] for line in sheet.rows] == [("mlp", "adam"), ("mlp", "sgd"), ("tabular", "sgd")]
+
+
+@pytest.mark.parametrize("column", ["policy", "optimiser"])
+def test_medians_and_grids_keep_variants_apart(column):
+    runs = many(betas=(0.1,), sizes=(10,))
+    other = runs.assign(**{column: "another"}, queries_to_tolerance=runs["queries_to_tolerance"] + 1000)
+    sheet = summary.runs_table(pd.concat([runs, other]))
+    assert [(line[0], line[1], line[3]) for line in sheet.rows] == [
+        ("another", "nash-mp", "1 114"),
+        ("another", "nash-prox", "1 314"),
+        (runs[column].iloc[0], "nash-mp", "114"),
+        (runs[column].iloc[0], "nash-prox", "314"),
+    ]
+    runs = many(betas=(1.0, 0.1, 0.01, 0.001), sizes=(10, 20, 30, 40))
+    sheet = summary.runs_table(pd.concat([runs, runs.assign(**{column: "another"})]))
+    assert sheet.headings == ("game", "actions", column, "β", "nash-mp", "nash-prox")
+    assert len(sheet.rows) == 32
+
+
+def on_duels(ends, label="online-ipo", **changes):
+    """Runs on samples that end at the suboptimalities `ends`, inf for a diverged one."""
+    learned = {"feedback": "duels[batch=100]", "label": label, "selection": label, "tolerance": 0.01}
+    measured = {"comparisons": 300_000, "queries_to_tolerance": None, "hyperparameters": '{"step": 0.5}'}
+    return [
+        row(run_id=f"{label}/{seed}/{changes}", seed=seed, suboptimality=1.0 if end == math.inf else end, **learned)
+        | measured
+        | {"status": "diverged" if end == math.inf else "converged" if end <= 0.01 else "budget"}
+        | changes
+        for seed, end in enumerate(ends)
+    ]
+
+
+def test_many_seeds_on_samples_become_quantiles_a_share_and_a_count():
+    half = [0.001] * 50 + [0.1] * 44
+    runs = frame(*on_duels([*half, *[math.inf] * 6]), *on_duels([*half, *[0.2] * 6], label="nash-prox"))
+    (sheet,) = summary.tables(runs)
+    numbers = ("median", "90\u00a0%", "99\u00a0%", "≤\u00a00.01")
+    assert sheet.headings == ("solver", "step", "comparisons", *numbers, "seeds")
+    assert sheet.rows == (
+        ("nash-prox", "step 0.5, theory", "300 000", "1.0e-03", "1.0e-01", "2.0e-01", "50 % [40, 60]", "100"),
+        (
+            *("online-ipo", "step 0.5, theory", "300 000", "1.0e-03", "1.0e-01", "diverged", "50 % [40, 60]"),
+            "6 of 100 diverged",
+        ),
+    )
+    assert sheet.caption == (
+        "suboptimality of the last iterate over 100 seeds on duels[batch=100]; "
+        "share of seeds at or below 0.01 with its 95 % interval"
+    )
+    (sheet,) = summary.tables(frame(*on_duels([0.1, 0.001, 0.02])))
+    assert sheet.headings[3:5] == ("median", "maximum")
+    assert sheet.rows[0][3:6] == ("2.0e-02", "1.0e-01", "33 % [6, 79]")
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(120, []), (80, ["comparisons"]), (66, ["comparisons", "90 %"])])
+def test_the_table_of_samples_keeps_its_lines_in_a_narrow_terminal(terminal, monkeypatch, columns, left_out):
+    out, _ = terminal()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    (sheet,) = summary.tables(frame(*on_duels([*[0.001] * 90, *[0.1] * 9, math.inf])))
+    Screen().sheet(sheet)
+    lines = [line.replace("\u00a0", " ") for line in re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()]
+    assert all(len(line) <= columns for line in lines)
+    assert [name for name in ("comparisons", "90 %") if name not in lines[0]] == left_out
+    assert all(cell in lines[1] + lines[2] for cell in ("online-ipo", "90 % [83, 94]", "1 of 100 diverged"))
+
+
+def test_best_on_samples_is_the_largest_share_then_the_median_and_variants_have_rows():
+    worse, better, best = [0.5] * 20, [0.1] * 20, [0.001] * 20
+    rows = [*on_duels(worse, label="a"), *on_duels(better, label="b"), *on_duels(best, label="c")]
+    rows += on_duels(best, label="a", feedback="duels") + on_duels(best, label="a", policy="mlp", optimiser="adam")
+    (sheet,) = summary.tables(frame(*rows))
+    assert sheet.headings[:4] == ("feedback", "policy", "optimiser", "solver")
+    assert [line[:4] for line in sheet.rows] == [
+        ("duels", "tabular", "sgd", "a"),
+        ("duels[batch=100]", "mlp", "adam", "a"),
+        *(("duels[batch=100]", "tabular", "sgd", label) for label in "cba"),
+    ]
+    assert "on duels" not in sheet.caption
+
+
+def test_one_seed_on_samples_is_charged_in_comparisons():
+    (sheet,) = summary.tables(frame(*on_duels([0.3])))
+    assert sheet.headings == ("solver", "step", "comparisons", "suboptimality", "KL to equilibrium", "status")
+    assert sheet.rows[0][2:4] == ("300 000", "3.0e-01")
+    assert sheet.caption == "last iterate on duels[batch=100]"
+
+
+def test_exact_feedback_and_samples_have_a_table_each():
+    exact, sampled = summary.tables(frame(row(), *on_duels([0.3, 0.2])))
+    assert exact.headings[2] == "queries to 1e-10"
+    assert (len(exact.rows), exact.caption) == (1, "exact feedback")
+    assert sampled.headings[2] == "comparisons"
+    (alone,) = summary.tables(frame(row()))
+    assert alone == summary.runs_table(frame(row()))
+
+
+def test_very_many_cells_on_samples_become_a_grid():
+    cells = [{"beta": beta, "n": n} for beta in (1.0, 0.1, 0.01) for n in range(10, 17)]
+    rows = [line for cell in cells for label in "ab" for line in on_duels([0.001, 0.3], label=label, **cell)]
+    (sheet,) = summary.tables(frame(*rows))
+    assert sheet.headings == ("game", "actions", "β", "a", "b")
+    assert len(sheet.rows) == 21
+    assert sheet.rows[0] == ("random-logits", "10", "1", "50 % [9, 91]", "50 % [9, 91]")
+    assert sheet.caption == (
+        "share of seeds at or below 0.01 with its 95 % interval; last iterate over 2 seeds on duels[batch=100]"
+    )
+    (sheet,) = summary.tables(frame(*rows).assign(tolerance=1e-9))
+    assert sheet.rows[0][3:] == ("1.0e-03", "1.0e-03")
+    assert sheet.caption.startswith("median suboptimality; ")
+
+
+def test_the_cells_for_a_program_have_counts_quantiles_and_the_interval():
+    cells = summary.cells(frame(row(), *on_duels([0.001, 0.2, math.inf, 0.1])))
+    (cell,) = json.loads(json.dumps(cells, allow_nan=False))
+    assert {key: cell[key] for key in ("solver", "feedback", "policy", "optimiser", "actions")} == {
+        "solver": "nash-mp",
+        "feedback": "duels[batch=100]",
+        "policy": "tabular",
+        "optimiser": "sgd",
+        "actions": 100,
+    }
+    counts = {key: cell[key] for key in ("seeds", "diverged", "reached", "share", "median", "q90", "q99")}
+    assert counts == {
+        "seeds": 4, "diverged": 1, "reached": 1, "share": 0.25, "median": 0.1, "q90": None, "q99": None,
+    }  # fmt: skip
+    assert 0 < cell["low"] < 0.25 < cell["high"] < 1
+    assert summary.cells(frame(row(), row(seed=1))) == []
+    assert summary.cells(frame(*on_duels([0.1]))) == []
+
+
+def test_of_swept_steps_the_table_shows_the_best():
+    rows = [
+        row(
+            solver="online-ipo",
+            label=f"online-ipo[step={step}]",
+            selection=f"online-ipo[step={step}]",
+            hyperparameters=json.dumps({"step": step}),
+            queries_to_tolerance=100 + 10 * abs(step - best),
+            beta=beta,
+        )
+        for beta, best in ((0.1, 3), (0.01, 5))
+        for step in range(1, 7)
+    ]
+    (sheet,) = summary.tables(frame(*rows))
+    assert [line[:4] for line in sheet.rows] == [
+        ("0.1", "online-ipo", "step 3, theory", "100"),
+        ("0.01", "online-ipo", "step 5, theory", "100"),
+    ]
+    assert sheet.caption == "every solver with the best of up to 6 steps"
+
+
+def test_the_steps_that_were_swept_are_told_beside_what_is_derived():
+    same = {"game": "circulant", "reference": "uniform", "n": 3, "policy": "tabular", "optimiser": "sgd"}
+    limit = {"steps": 6, "limit": 1.4331, "low": 1.4, "high": 1.5, "derived_limit": 1.433, "best": 0.7}
+    rates = {"rate": 0.0024, "derived_rate": 0.0025}
+    found = [
+        same | {"label": "online-ipo", "beta": 0.02} | limit | rates,
+        same | {"label": "nash-prox", "beta": 0.02} | limit | rates | {"high": None, "derived_limit": None},
+        same | {"label": "nash-prox", "beta": 0.01} | limit | rates | {"low": 0.0},
+    ]
+    sheet = summary.steps_table(found)
+    headings = ("largest stable step", "derived step", "best step", "rate a query", "derived rate")
+    assert sheet.headings == ("solver", "β", *headings)
+    assert sheet.rows[0] == ("online-ipo", "0.02", "1.433", "1.433", "0.7", "2.4e-03", "2.5e-03")
+    assert [line[2:4] for line in sheet.rows[1:]] == [("> 1.433", "–"), ("< 1.433", "1.433")]
+    assert summary.measured_steps(frame(row(), *on_duels([0.1])), pd.DataFrame()) == []
+
+
 def test_the_tally_counts_every_ending():
     assert summary.tally(frame(row(), row(), unreached())) == "2 converged · 1 budget"
 
@@ -287,6 +476,16 @@ def test_the_header_says_what_is_played():
     )
     assert words.header(grid) == (
         "2 games · 10, 1 000 actions · β 1, 0.1 · references uniform, random · seeds 0–19 · float64 on cpu"
+    )
+
+
+def test_the_header_says_how_is_learned_where_that_is_not_as_usual():
+    asked = Experiment(
+        game="circulant", feedback="duels[batch=100]", policy=["tabular", "mlp"], optimiser="adam", start="equilibrium"
+    )
+    assert words.header(asked, 3, "uniform") == (
+        "circulant · 3 actions · β 0.05 · uniform reference · duels[batch=100] · tabular, mlp · adam · "
+        "from equilibrium · seed 0 · float64 on cpu"
     )
 
 

@@ -13,19 +13,6 @@ def trace(queries, values, status="budget"):
     return Trace(np.array(queries, float), np.array(values, float), status)
 
 
-def test_quantiles_are_values_that_occur():
-    values = np.array([[4.0, 1.0], [1.0, 5.0], [3.0, 2.0], [2.0, INF]])
-    assert estimates.quantiles(values, (0.1, 0.5, 0.9)).tolist() == [[1, 1], [2, 2], [4, INF]]
-
-
-def test_the_quantiles_of_ten_values_do_not_suffer_from_rounding():
-    assert estimates.quantiles(np.arange(1.0, 11.0), (0.1, 0.7, 0.9)).tolist() == [1, 7, 9]
-
-
-def test_a_value_that_was_not_measured_makes_the_quantile_unknown():
-    assert np.isnan(estimates.quantiles(np.array([1.0, NAN, 3.0]), (0.5,)))
-
-
 def test_a_stopped_run_keeps_its_value_and_a_diverged_one_is_the_worst():
     grid = np.array([0.0, 1, 2, 3, 8])
     held = estimates.hold(trace([1, 3], [5, 4]), grid)
@@ -40,7 +27,7 @@ def test_the_band_is_taken_where_no_value_is_stale():
         trace([0, 2, 4, 8], [7, 5, 4, 4]),
     ]
     band = estimates.over_runs(traces)
-    assert band.queries.tolist() == [0, 2, 4, 8]
+    assert band.cost.tolist() == [0, 2, 4, 8]
     assert band.median.tolist() == [8, 5, 3, 1]
     assert band.lower.tolist() == [7, 4, 2, 1]
     assert band.upper.tolist() == [9, 6, 4, 4]
@@ -49,7 +36,7 @@ def test_the_band_is_taken_where_no_value_is_stale():
 
 def test_runs_with_no_record_in_common_are_compared_as_step_functions():
     band = estimates.over_runs([trace([1, 3], [4, 2]), trace([2, 4], [5, 1])])
-    assert band.queries.tolist() == [1, 2, 3, 4]
+    assert band.cost.tolist() == [1, 2, 3, 4]
     assert band.upper[1:].tolist() == [5, 5, 2]
     assert np.isnan(band.upper[0])
 
@@ -92,11 +79,6 @@ def test_the_bounds_of_the_theorem_by_hand():
     assert estimates.suboptimality_bound(np.array([7.0]), 0.1, 0.2) == pytest.approx(65 / 1.728)
     assert estimates.suboptimality_bound(np.array([7.0]), 0.1, 0.1) == pytest.approx(130 / 1.331)
     assert np.exp(-2 * estimates.proved_rate(np.array([0.1]))) == pytest.approx(1 / 1.2)
-
-
-def test_the_rounding_floor_is_quadratic_in_the_error_of_log_probabilities():
-    assert estimates.rounding_floor("kl_to_equilibrium", 0.01, "float32") == pytest.approx((2**-23 / 0.01) ** 2)
-    assert estimates.rounding_floor("suboptimality", 0.01, "float64") == pytest.approx(2**-104 / 0.01)
 
 
 def test_hodge_ratings_of_a_transitive_game_with_a_cycle():

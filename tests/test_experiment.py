@@ -25,7 +25,17 @@ from nashgames.experiment import (
     summary,
 )
 
-PRESETS = ["action-size", "default", "instability", "rate", "real-games", "theorems"]
+PRESETS = [
+    "action-size",
+    "cure",
+    "default",
+    "function-approximation",
+    "high-probability",
+    "instability",
+    "rate",
+    "real-games",
+    "theorems",
+]
 
 _plain = st.from_regex(r"[a-z][a-z0-9-]{0,8}(\[[a-z]{1,4}=[0-9.e-]{1,6}(,other=x\[y=1\])?\])?", fullmatch=True)
 _paths = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=20).map(lambda text: f"./{text}x")
@@ -291,9 +301,9 @@ def test_the_presets_ask_what_they_should():
     assert (min(sizes.actions), max(sizes.actions), len(sizes.beta), sizes.seeds) == (10, 3000, 1, 3)
     rate = load_preset("rate")
     assert (max(rate.beta), min(rate.beta), rate.actions, rate.solver) == (1.0, 1e-3, (100,), ("nash-mp",))
-    instability = load_preset("instability")
-    assert (instability.beta, instability.reference, instability.queries) == ((0.005,), ("tilted[span=2]",), 60_000)
-    assert len(instability.cells()) == 6
+    cure = load_preset("cure")
+    assert (cure.beta, cure.reference, cure.queries) == ((0.005,), ("tilted[span=2]",), 60_000)
+    assert len(cure.cells()) == 6
     assert load_preset("real-games").actions == ()
 
 

@@ -102,7 +102,7 @@ def test_parameters_are_documented_and_defaults_play(name):
     assert 10 < len(family.summary) < 125
     for parameter in family.parameters.values():
         assert parameter.kind in (int, float, str)
-        assert type(parameter.default) is parameter.kind
+        assert type(parameter.default) is parameter.kind or (parameter.name, parameter.default) == ("seed", None)
         assert len(parameter.help) > 10
     assert generate(name).actions == (family.default_actions if family.takes_actions else family.size(**defaults(name)))
 
@@ -193,6 +193,114 @@ def test_tiles_fit_together(name, monkeypatch):
         assert name == "tournament" or len(np.unique(above)) == len(above)
     else:
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_game_can_be_pinned_to_one_draw(name):
+    if name not in RANDOM:
+        with pytest.raises(NashGamesError, match="unknown parameter"):
+            play(f"{name}[seed=3]")
+        return
+    drawn = "[contexts=2,weights=drawn{}]"
+    expected = play(name + drawn.format(""), seed=3)
+    for seed in (0, 3, 9):
+        game = play(name + drawn.format(",seed=3"), seed=seed)
+        np.testing.assert_array_equal(dense(game), dense(expected))
+        np.testing.assert_array_equal(game.weights, expected.weights)
+        assert game.description.seed == 3
+        assert game.description.parameters == expected.description.parameters | {"seed": 3}
+    assert "seed" not in expected.description.parameters
+    named = render(name, game.description.parameters, FAMILIES[name].parameters)
+    assert named == f"{name}[contexts=2,weights=drawn,seed=3]"
+    np.testing.assert_array_equal(dense(play(named)), dense(expected))
+    as_a_function = getattr(generators, name.replace("-", "_"))(seed=3, actions=13)
+    np.testing.assert_array_equal(dense(as_a_function), dense(play(f"{name}[seed=3]")))
+    assert as_a_function.description.parameters == play(name).description.parameters
+
+
+# What a family says that it was made from
+
+WITHOUT_FEATURES = {
+    "uniform", "random-logits", "tournament", "circulant", "weighted-cycle", "planted", "planted-regularised",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_features_are_there_where_a_family_has_them(name):
+    game = play(name, seed=1)
+    assert (game.description.features is None) == (name in WITHOUT_FEATURES)
+    assert game.features is None
+    if name in WITHOUT_FEATURES:
+        return
+    assert "Features:" in inspect.getdoc(FAMILIES[name].build)
+    assert game.description.features.dtype == np.float64
+    assert game.description.features.shape[:-1] == (game.actions,)
+    if name in RANDOM:
+        several = play(f"{name}[contexts=3]", seed=1).description.features
+        assert several.shape == (3, *game.description.features.shape)
+        np.testing.assert_array_equal(several[0], game.description.features)
+        assert not np.array_equal(several[0], several[1])
+
+
+def of_rotations(left, right):
+    return left @ right.T - right @ left.T
+
+
+def from_features(name, phi):
+    """The margins of a family as a formula of its features."""
+    if name == "bradley-terry":
+        return margin_of(phi - phi.T)
+    if name == "disc":
+        return margin_of(3 / math.sqrt(4) * of_rotations(phi[:, :2], phi[:, 2:]))
+    if name == "melo":
+        return margin_of(phi[:, :1] - phi[:, :1].T + of_rotations(phi[:, 1:3], phi[:, 3:]))
+    if name == "embedding":
+        return margin_of(3 * 2 * of_rotations(phi[:, 1::2], phi[:, 0::2]))
+    if name == "blade-chest":
+        scale = 3 / (2 * math.sqrt(2))
+        return margin_of(scale * of_rotations(phi[:, :2], phi[:, 2:4]) + phi[:, 4:] - phi[:, 4:].T)
+    if name == "group-transitive":
+        group = phi[:, :3].argmax(axis=1)
+        ahead = (group[None] - group[:, None]) % 3
+        return np.select([ahead == 0, ahead == 1], [margin_of(phi[:, 3:] - phi[:, 3:].T), 0.5], -0.5)
+    if name == "skill":
+        np.testing.assert_allclose(phi[:, 1], np.exp(-2 * np.linspace(1, 0, len(phi))))
+        return 0.5 * (phi[:, :1] - phi[:, :1].T) / np.ptp(phi[:, 0])
+    if name == "voters":
+        return sum(np.sign(rank[None, :] - rank[:, None]) for rank in phi.T) / 6
+    if name == "mallows":
+        gap = phi[None] - phi[:, None]
+        steps = np.abs(gap) + (gap == 0)
+        ahead = (steps + 1) / (1 - 0.9 ** (steps + 1)) - steps / (1 - 0.9**steps) - 0.5
+        return np.mean(np.sign(gap) * ahead, axis=-1)
+    if name == "mixture":
+        return np.mean([margin_of(r[:, None] - r[None]) for r in phi.T], axis=0)
+    if name == "blotto":
+        return np.sign(phi[:, None] - phi[None]).sum(axis=-1) / 2
+    assert name == "bilinear"
+    cyclic = of_rotations(phi[:, : phi.shape[1] // 2], phi[:, phi.shape[1] // 2 :])
+    return 0.3 * cyclic / np.abs(cyclic).max()
+
+
+SELECTIONS = {
+    "disc": "disc[strength=3,planes=2]",
+    "melo": "melo[planes=2,strength=2]",
+    "embedding": "embedding[strength=3]",
+    "blade-chest": "blade-chest[form=distance,strength=3]",
+    "skill": "skill[width=0]",
+    "bilinear": "bilinear[margin=0.3]",
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - WITHOUT_FEATURES - {"planted-log-linear"}))
+def test_margins_are_a_formula_of_the_features_in_every_context(name):
+    selection = SELECTIONS.get(name, name)
+    if name in RANDOM:
+        selection = selection.removesuffix("]") + ("," if "[" in selection else "[") + "contexts=2]"
+    game = play(selection, seed=4)
+    phi = game.description.features.reshape(game.contexts, game.actions, -1)
+    for values, of_context in zip(dense(game).reshape(game.contexts, game.actions, -1), phi, strict=True):
+        np.testing.assert_allclose(from_features(name, of_context), values, atol=1e-12)
 
 
 def test_streams_of_one_seed_are_not_shared():
@@ -514,6 +622,33 @@ def test_planted_regularised_is_a_fixed_point(beta, dtype):
         np.testing.assert_allclose(response, log_policy, atol=1e-12)
 
 
+@pytest.mark.parametrize("beta", [1.0, 0.05, 0.001])
+def test_planted_log_linear_by_its_formula(beta):
+    values = empty((7, 7), np.float64)
+    own, shared = np.random.default_rng(5), np.random.default_rng(9)
+    recipe = margin_families.planted_log_linear(own, 7, beta=beta, shared=shared, planes=2, spread=1.5)
+    fill_skew(values, recipe.block)
+    phi = np.random.default_rng(5).standard_normal((7, 4))
+    phi *= 2 / np.linalg.norm(phi, axis=1, keepdims=True)
+    theta = np.random.default_rng(9).standard_normal(4)
+    theta *= min(1.5, 1 / (16 * beta)) / np.linalg.norm(theta)
+    policy = scipy.special.softmax(phi @ theta)
+    rotation = np.kron([[0, 1], [-1, 0]], np.eye(2))
+    centred = phi - policy @ phi
+    cyclic = centred @ rotation @ centred.T
+    expected = 0.25 * cyclic / np.abs(cyclic).max() + beta * np.subtract.outer(phi @ theta, phi @ theta)
+    np.testing.assert_allclose(values, expected, atol=1e-14)
+    np.testing.assert_array_equal(recipe.features, phi)
+    np.testing.assert_allclose(recipe.log_equilibrium, np.log(policy), atol=1e-14)
+    np.testing.assert_allclose(np.exp(recipe.log_reference(values)), 1 / 7, atol=1e-15)
+
+
+def test_bilinear_has_the_rank_and_the_margin_it_was_given():
+    values = dense(generate("bilinear[planes=3,margin=0.4]", actions=20))
+    assert np.linalg.matrix_rank(values) == 6
+    assert np.abs(values).max() == 0.4
+
+
 def test_any_policy_can_be_planted():
     values = dense(generate("circulant", actions=5))
     log_policy = np.log([0.1, 0.2, 0.3, 0.15, 0.25])
@@ -530,12 +665,15 @@ def test_known_equilibria_are_equilibria(name):
     game = play(name, seed=11)
     known = game.description.known_equilibrium
     expected = {"bradley-terry", "circulant", "weighted-cycle", "group-transitive", "planted", "planted-regularised"}
-    assert (known is not None) == (name in expected)
+    assert (known is not None) == (name in expected | {"planted-log-linear"})
     if known is None:
         return
     policy = np.exp(known.log_policy)
     assert policy.sum() == pytest.approx(1)
-    if known.beta == 0:
+    if known.beta > 0:
+        response = scipy.special.log_softmax(game.log_reference + dense(game) @ policy / known.beta)
+        np.testing.assert_allclose(response, known.log_policy, atol=1e-12)
+    else:
         against = dense(game) @ policy
         assert against.max() <= 1e-15
         assert np.abs(against[policy > 0]).max() <= 1e-15
@@ -591,6 +729,12 @@ ERRORS = [
     ("planted[gap=-1]", {}, "at least 0"),
     ("planted[support=2]", {"actions": 2}, "use 1"),
     ("planted-regularised[spread=-1]", {}, "at least 0"),
+    ("planted-log-linear[spread=-1]", {}, "at least 0"),
+    ("planted-log-linear[planes=0]", {}, "at least 1"),
+    ("bilinear[margin=0.6]", {}, "at most 0.5"),
+    ("bilinear[planes=0]", {}, "at least 1"),
+    ("disc[seed=-1]", {}, "disc[seed] is -1; accepted: an integer at least 0"),
+    ("disc[seed=1.5]", {}, "an integer"),
     ("blotto[soldiers=100,fields=10]", {}, "4,263,421,511,271"),
     ("blotto[soldiers=1000,fields=100]", {}, "GB"),
     ("uniform", {"actions": 10**200}, "GB"),

@@ -108,8 +108,11 @@ def lines_of(ax, colour):
 # --- colours and labels ------------------------------------------------------------------------------------------
 
 
-def test_every_solver_of_the_project_has_a_colour_of_its_own():
-    assert len({palette.colour(name) for name in SOLVERS}) == len(SOLVERS)
+def test_every_solver_of_the_project_has_a_colour_and_a_marker_of_its_own():
+    assert set(palette.COLOURS) == set(palette.MARKERS) >= set(SOLVERS)
+    assert len(set(palette.COLOURS.values())) == len(set(palette.MARKERS.values())) == len(palette.COLOURS)
+    # The hashed colour of another solver is none of these.
+    assert not set(palette.COLOURS.values()) & {palette.colour(f"somebody-elses-{i}") for i in range(100)}
 
 
 def test_a_colour_depends_on_the_name_alone():
@@ -221,6 +224,138 @@ def test_precision_and_repeated_cells_are_told_apart():
     twice, _ = join(rows(decay()), rows(decay(0.2), hyperparameters='{"eta": 0.01}'))
     twice["selection"] = ["nash-mp[eta=0.2]", "nash-mp[eta=0.01]"]
     assert sorted(panels.prepare(twice)["label"]) == ["nash-mp[eta=0.01]", "nash-mp[eta=0.2]"]
+
+
+# --- how runs learned --------------------------------------------------------------------------------------------
+
+DUELS = "duels[batch=100]"
+
+
+def sampled(curve, *, batch=100, **changes):
+    """One run on samples: as `rows`, with comparisons."""
+    run, points = rows(curve, feedback=DUELS, **changes)
+    for frame in (run, points):
+        frame["comparisons"] = batch * frame["queries"]
+        frame["tolerance"] = 0.05
+    return run, points
+
+
+def test_runs_on_samples_are_drawn_over_comparisons_and_never_beside_exact_feedback():
+    runs, curves = sampled([(0, 0.3), (2, 0.1)])
+    figure = plots.convergence(curves, runs)
+    assert figure.axes[0].get_xlabel() == "comparisons"
+    assert figure.axes[0].get_lines()[0].get_xdata().tolist() == [0, 200]
+    assert (
+        figure.get_suptitle().replace("\n", " · ") == f"random-logits · uniform reference · n = 100 · {DUELS} · β = 0.1"
+    )
+    by_queries = plots.convergence(curves, runs, x="queries")
+    assert by_queries.axes[0].get_xlabel() == "queries"
+    assert by_queries.axes[0].get_lines()[0].get_xdata().tolist() == [0, 2]
+    both = join((runs, curves), rows(decay()))
+    for x in (None, "queries", "comparisons"):
+        with pytest.raises(NashGamesError, match="not charged in the same thing"):
+            plots.convergence(*reversed(both), x=x)
+    with pytest.raises(NashGamesError, match="exact feedback consumes none"):
+        plots.convergence(*reversed(rows(decay())), x="comparisons")
+    with pytest.raises(NashGamesError, match="did you mean 'comparisons'"):
+        plots.convergence(curves, runs, x="comparison")
+
+
+def test_the_theorem_is_about_exact_feedback():
+    runs, curves = sampled(decay())
+    for x in ("comparisons", "queries"):
+        assert not any("theorem" in label for label in legend_of(plots.convergence(curves, runs, x=x)))
+
+
+def test_policies_and_feedback_have_panels_and_optimisers_labels():
+    policies = ("mlp[depth=3]", "tabular", "log-linear")
+    parts = [sampled(decay(), policy=policy, beta=beta) for policy in policies for beta in (0.1, 0.01)]
+    figure = draw(plots.convergence(*reversed(join(*parts))))
+    assert [ax.get_title() for ax in figure.axes] == ["β = 0.1", "β = 0.01", "", "", "", ""]
+    strips = [ax.texts[0].get_text() for ax in figure.axes[1::2]]
+    assert strips == ["tabular", "log-linear", "mlp[depth=3]"], "what is usual comes first"
+    feedbacks = ("duels", "duels[label=probability]")
+    runs, curves = join(*[sampled(decay(), seed=i) for i in range(2)])
+    runs["feedback"] = feedbacks
+    figure = draw(plots.convergence(curves, runs))
+    assert [ax.get_title().replace("\n", "") for ax in figure.axes] == list(feedbacks)
+    parts = [sampled(decay(), policy="log-linear", optimiser=optimiser) for optimiser in ("sgd", "adam[clip=1]")]
+    figure = draw(plots.convergence(*reversed(join(*parts))))
+    assert legend_of(figure) == ["nash-mp · adam[clip=1]", "nash-mp · sgd"]
+    assert figure.get_suptitle().replace("\n", " · ").endswith(f"log-linear · {DUELS} · β = 0.1")
+    alone = plots.convergence(*reversed(parts[1]))
+    assert alone.get_suptitle().replace("\n", " · ").endswith("β = 0.1 · adam[clip=1]")
+
+
+def test_titles_break_where_they_have_places_to():
+    assert panels.fold("n = 3 · mlp[depth=3,width=10]", 12) == "n = 3\nmlp[depth=3,\nwidth=10]"
+    assert panels.fold("a · b · c", 5) == "a · b\nc"
+    assert panels.fold("without a place", 4) == "without a place"
+    assert panels.fold("", 4) == ""
+
+
+def test_a_long_legend_does_not_take_its_place_from_the_panels():
+    few, many = (
+        draw(plots.convergence(*reversed(join(*[rows(decay(), label=f"nash-mp[eta={k}]") for k in range(count)]))))
+        for count in (2, 30)
+    )
+    heights = [figure.axes[0].get_position().height * figure.get_figheight() for figure in (few, many)]
+    assert heights[1] > 0.8 * heights[0]
+    assert many.get_figheight() > few.get_figheight()
+
+
+def test_figures_keep_exact_feedback_and_samples_apart():
+    both = join(rows(decay()), sampled(decay()), sampled(decay(0.01), seed=1))
+    made = plots.figures(*both)
+    kinds = {f"convergence{kind}{short}" for kind in ("", "-comparisons") for short in ("", "-kl", "-span")}
+    assert set(made) == kinds, "no share of two seeds"
+    for name, figure in made.items():
+        assert figure.axes[0].get_xlabel() == ("comparisons" if "comparisons" in name else "queries")
+    assert set(plots.curves_of(*both, "exploitability")) == {"convergence", "convergence-comparisons"}
+    games = [sampled(decay(), game=game) for game in ("disc", "melo")]
+    assert {name for name in plots.figures(*join(*games)) if "span" not in name and "kl" not in name} == {
+        "convergence-comparisons-disc",
+        "convergence-comparisons-melo",
+    }
+
+
+def test_many_seeds_on_samples_are_shown_by_their_quantiles_and_the_share_under_the_tolerance():
+    runs, curves = join(*[sampled(decay(0.01 * (1 + seed)), seed=seed) for seed in range(12)])
+    made = plots.figures(runs, curves)
+    assert captions_of(made["convergence-comparisons"]) == ["last iterate over 12 seeds; dotted: tolerance 0.05"]
+    assert captions_of(made["share"]) == ["last iterate, 95 % intervals over 12 seeds"]
+    assert "share" not in plots.figures(runs.assign(tolerance=0.0), curves), "nothing is reached"
+    assert "convergence" in plots.figures(runs.assign(feedback="exact"), curves)
+
+
+def test_of_swept_steps_every_solver_shows_its_best():
+    parts = []
+    for beta in (0.1, 0.01):
+        for step in range(1, 7):
+            for solver in ("online-ipo", "nash-prox"):
+                # The best step is 3 at β = 0.1 and 4 at β = 0.01.
+                rate = 0.2 - 0.02 * abs(step - (3 if beta == 0.1 else 4))
+                text = f"{solver}[inner=2,step={step}]"
+                hyperparameters = json.dumps({"step": step})
+                parts.append(rows(decay(rate), solver=solver, beta=beta, label=text, hyperparameters=hyperparameters))
+                parts[-1][0]["selection"] = text
+    runs, curves = join(*parts)
+    runs["tolerance"] = 0.0
+    made = plots.figures(runs, curves, walk(runs.assign(n=3)))
+    assert set(made) == {"convergence", "convergence-kl", "convergence-span", "phases"}
+    figure = made["convergence"]
+    assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
+    assert captions_of(figure) == ["every solver with the best of its steps, of up to 6 in a panel"]
+    for ax in figure.axes:
+        line = lines_of(ax, palette.colour("online-ipo"))[0]
+        assert line.get_ydata()[1] == pytest.approx(0.3 * np.exp(-0.2 * 2))
+    chosen = runs[runs["label"].str.contains("step=3") == (runs["beta"] == 0.1)]
+    chosen = chosen[chosen["label"].str.contains("step=[34]")]
+    figure = plots.figures(chosen, curves)["convergence"]
+    assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
+    assert captions_of(figure) == ["steps are chosen for every panel"]
+    fewer = runs[runs["label"].str.contains("step=[1234]")]
+    assert "phases" not in plots.figures(fewer, curves), "four steps are no sweep"
 
 
 # --- the theorem -------------------------------------------------------------------------------------------------
@@ -530,7 +665,7 @@ def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(tmp_
 
 def test_public_names():
     assert set(plots.__all__) == {
-        "DISTANCES", "bounds", "convergence", "equilibria", "figures", "game", "heat_map_queries", "rates", "save",
-        "simplex",
+        "DISTANCES", "bounds", "convergence", "curves_of", "equilibria", "figures", "game", "heat_map_queries",
+        "phases", "rates", "save", "shares", "simplex", "tails",
     }  # fmt: skip
     assert lines.DISTANCES is plots.DISTANCES

@@ -51,6 +51,7 @@ def test_every_point_is_a_row_that_describes_its_run(three):
             "run_id": identity.run_id, "game": "rps[margin=0.5]", "game_family": "rps", "n": 3, "contexts": 1,
             "game_parameters": '{"margin": 0.5, "kind": "größe"}', "seed": 3, "reference": "tilted",
             "solver": "nash-mp", "hyperparameters": json.dumps({"eta": 2 * identity.beta}), "beta": identity.beta,
+            "feedback": "exact", "policy": "tabular", "optimiser": "sgd", "start": "reference",
             "dtype": "float64", "device": "cpu",
         }  # fmt: skip
         assert tuple(keys) and set(keys) == set(RUN_KEYS)

@@ -26,6 +26,7 @@ TEXTS = [
     "nash-prox[eta=0.2,kappa=0.1]",
     "online-ipo[step=0.4]",
     "mirror-descent",
+    "nash-md[step=0.4]",
     "average[mirror-descent]",
     "average[nash-mp]",
 ]
@@ -61,6 +62,12 @@ class Playing:
             return float(metrics.suboptimality(self.game, log_policy, self.solver.advantage(self.game, self.state)))
 
 
+def placed(playing, log_policy):
+    """The state of a solver that has come to rest at this policy: iterate, targets and opponents."""
+    # Elsewhere than at the reference a run starts only where it is told to.
+    return playing.solver.init(playing.game.replace(log_start=log_policy), None)
+
+
 def iterates(text, game, steps):
     """Each solver written again from theory §4, in probabilities, with NumPy alone."""
     margins, mu, beta = game.margins.values, np.exp(game.log_reference), game.beta
@@ -80,6 +87,12 @@ def iterates(text, game, steps):
         pi = policies[-1]
         if "nash-mp" in text:
             pi = prox(pi, prox(pi, pi, numbers["eta"]), numbers["eta"])
+        elif "nash-md" in text:
+            a = numbers["step"]
+            mixed = pi ** (1 - a * beta) * mu ** (a * beta)
+            mixed = mixed / mixed.sum()
+            pi = mixed * np.exp(a * margins @ mixed)
+            pi = pi / pi.sum()
         elif "mirror-descent" in text:
             a = numbers["step"]
             pi = pi ** (1 - a * beta) * mu ** (a * beta) * np.exp(a * margins @ pi)
@@ -108,7 +121,7 @@ def test_iterates_equal_the_closed_form_written_in_probabilities(rng, text):
         np.testing.assert_allclose(playing.step().policy, wanted, atol=1e-13)
 
 
-@pytest.mark.parametrize("text", [text for text in TEXTS if not text.startswith("average")])
+@pytest.mark.parametrize("text", [text for text in TEXTS if not text.startswith(("average", "nash-md"))])
 @pytest.mark.parametrize("value", soccer_reference()[2:6], ids=lambda v: f"{v['beta']}-{v['reference'] is not None}")
 def test_the_equilibrium_of_another_program_is_a_fixed_point(text, value):
     from nashgames import tables
@@ -119,12 +132,7 @@ def test_the_equilibrium_of_another_program_is_a_fixed_point(text, value):
     playing = Playing(make_solver(text), game)
     star = np.log(np.array(value["equilibrium"]))
     with playing.precision.scope():
-        state = playing.state._replace(
-            log_policy=jnp.asarray(star), advantage=playing.game.advantage(jnp.asarray(star))
-        )
-        if "log_target" in state._fields:
-            state = state._replace(log_target=jnp.asarray(star))
-    playing.state = state
+        playing.state = placed(playing, jnp.asarray(star))
     np.testing.assert_allclose(playing.step().policy, value["equilibrium"], atol=1e-10)
 
 
@@ -207,11 +215,8 @@ def test_an_exact_outer_step_of_nash_prox_contracts_for_every_eta(seed, eta):
         following = equilibrium(game.replace(beta=0.2 * (1 + 1 / eta), log_reference=anchor)).log_policy
         playing = Playing(NashProx(eta=eta, inner=INNER), game)
         with playing.precision.scope():
-            log_policy = jnp.asarray(current)
-            start = playing.state._replace(
-                log_policy=log_policy, advantage=playing.game.advantage(log_policy), log_target=log_policy
-            )
-            inner = np.asarray(_inner_loop(playing.solver, playing.game, start).log_target)
+            start = placed(playing, jnp.asarray(current))
+            inner = np.asarray(simplex.normalise(_inner_loop(playing.solver, playing.game, start).target))
         np.testing.assert_allclose(np.exp(inner), np.exp(following), atol=1e-9)
         before, after = (float(np.exp(star) @ (star - other)) for other in (current, following))
         assert after <= before / (1 + eta) + 1e-12
@@ -235,7 +240,7 @@ def test_online_ipo_is_the_gradient_of_its_loss(rng):
 
         log_policy = simplex.normalise(theta)
         solver = OnlineIPO(1.0)
-        state = solver.init(played, None)._replace(log_policy=log_policy, advantage=played.advantage(log_policy))
+        state = solver.init(played.replace(log_start=log_policy), None)
         moved = np.asarray(solver.update(played, state, None).log_policy - log_policy)
         descent = np.asarray(-played.beta / 4 * jax.grad(loss)(theta))
     np.testing.assert_allclose(moved - moved.mean(), descent - descent.mean(), atol=1e-14)
@@ -263,9 +268,8 @@ def test_the_stable_step_of_self_play_shrinks_like_beta(log_reference, beta, lim
         played = arrays(game)
 
         def velocity(theta):
-            state = OnlineIPO(1.0).init(played, None)
             log_policy = simplex.normalise(theta)
-            state = state._replace(log_policy=log_policy, advantage=played.advantage(log_policy))
+            state = OnlineIPO(1.0).init(played.replace(log_start=log_policy), None)
             moved = OnlineIPO(1.0).update(played, state, None).log_policy - log_policy
             return moved - jnp.mean(moved)
 

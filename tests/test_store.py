@@ -35,7 +35,8 @@ def rows(run_id, value=0.25):
     """A run with all its rows, `value` in each table so that rows of two versions of it cannot be mixed unseen."""
     key = {"run_id": run_id, "game": "disc[strength=2]", "game_family": "disc", "game_parameters": '{"strength": 2.0}'}
     key |= {"n": ACTIONS, "contexts": 1, "seed": 0, "reference": "uniform", "solver": "nash-mp"}
-    key |= {"hyperparameters": '{"eta": 0.1}', "beta": 0.05, "dtype": "float64", "device": "cpu"}
+    key |= {"hyperparameters": '{"eta": 0.1}', "feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
+    key |= {"start": "reference", "beta": 0.05, "dtype": "float64", "device": "cpu"}
     points = [
         {"step": step, "queries": 2 * step, "comparisons": 0, "seconds": 0.5 * step, "status": "running"}
         | dict.fromkeys(METRICS, value)
@@ -58,6 +59,23 @@ def rows(run_id, value=0.25):
         .assign(step=0, reference_probability=0.5, equilibrium_probability=None),
         "certificates": pd.DataFrame([dict.fromkeys(CERTIFICATE_COLUMNS, value) | {"run_id": run_id, "support": 2}]),
     }
+
+
+def test_tables_from_before_runs_had_parts_are_read(tmp_path):
+    """Their runs had exact feedback, a table and plain steps: nothing finished is lost."""
+    fill(tmp_path, "a" * 12)
+    for name in ("runs", "curves"):
+        table = pq.read_table(tmp_path / f"{name}.parquet")
+        pq.write_table(table.drop_columns(["feedback", "policy", "optimiser", "start"]), tmp_path / f"{name}.parquet")
+    results = Results.read(tmp_path)
+    for frame in (results.runs, results.curves):
+        assert frame[["feedback", "policy", "optimiser", "start"]].drop_duplicates().to_numpy().tolist() == [
+            ["exact", "tabular", "sgd", "reference"]
+        ]
+    with Results.open(tmp_path) as opened:
+        opened.add(**rows("b" * 12))
+        opened.flush()
+    assert Results.read(tmp_path).finished == {"a" * 12, "b" * 12}
 
 
 def fill(directory, *run_ids, value=0.25):
@@ -636,7 +654,7 @@ def test_text_that_is_no_text_is_told(directory):
         (lambda table: table.append_column("loss", table["beta"]), "it differs in loss; give another directory"),
         (lambda table: table.append_column("beta", table["beta"]), "it differs in beta; give another directory"),
         (
-            lambda table: table.set_column(10, "beta", table["beta"].cast(pa.float32())),
+            lambda table: table.set_column(table.column_names.index("beta"), "beta", table["beta"].cast(pa.float32())),
             "it differs in beta (float or null instead of double); give another directory",
         ),
         (

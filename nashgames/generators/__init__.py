@@ -39,14 +39,18 @@ _RUN_MEMORY = 700_000_000
 """What a run needs beside its margins, at most (bytes)."""
 
 
+_RUNS_OWN: Any = None
+"""The seed of a game that is not pinned to one."""
+
+
 @dataclass(frozen=True)
 class Family:
     """A family of games.
 
     `build` is its mathematics; `size` computes n for a family whose parameters determine it, otherwise n is the
-    caller's or `default_actions`. `takes_seed` says that it draws at random, and then it has contexts too;
-    `takes_beta` that the run's β is part of the construction, and then the game brings its own reference; `shared`
-    that its contexts share features.
+    caller's or `default_actions`. `takes_seed` says that it draws at random, and then it has contexts and can be pinned
+    to one draw; `takes_beta` that the run's β is part of the construction, and then the game brings its own reference;
+    `shared` that its contexts share some of their random numbers.
     """
 
     name: str
@@ -64,8 +68,8 @@ class Family:
 
     @property
     def parameters(self) -> dict[str, Parameter]:
-        """The typed, documented parameters in order, those of contexts last."""
-        return parameters_of(self.build) | (parameters_of(_contexts) if self.takes_seed else {})
+        """The typed, documented parameters in order, those of every random family last."""
+        return parameters_of(self.build) | (parameters_of(_of_random_families) if self.takes_seed else {})
 
     @property
     def takes_actions(self) -> bool:
@@ -91,7 +95,9 @@ def generate(
 
     The same arguments give the same bits; float32 margins are the float64 margins rounded once. With `contexts=m` the
     margins are `[m, n, n]`: m independent draws, of which context 0 is the game without contexts; the weights ρ are
-    uniform or drawn (`make_game` takes any). `description.known_equilibrium` holds π* or π*_β where the family has it.
+    uniform or drawn (`make_game` takes any). A seed in the selection, `disc[seed=3]`, is part of the game's name and
+    counts instead of `seed`. `description.known_equilibrium` holds π* or π*_β where the family has it, and
+    `description.features` what it made the margins from.
 
     Raises NashGamesError for an unknown family or parameter, a value that the family refuses, and a game that does not
     fit into memory (before anything is allocated).
@@ -102,10 +108,13 @@ def generate(
     family = FAMILIES[parsed.name]
     values = _resolved(family, bind("game", parsed, family.parameters), parameters)
     contexts, weights = values.pop("contexts", 1), values.pop("weights", "uniform")
+    pinned = values.pop("seed", None)
     accept(f"{family.name}[contexts]", contexts, least=1)
     if weights not in ("uniform", "drawn"):
         raise unknown(f"weights of {family.name}", weights, ("uniform", "drawn"))
-    seed, dtype = _typed("seed", seed, int), _checked_dtype(dtype)
+    if pinned is not None:
+        accept(f"{family.name}[seed]", pinned, least=0)
+    seed, dtype = _typed("seed", seed, int) if pinned is None else pinned, _checked_dtype(dtype)
     check_beta(beta)
     n = _size(family, values, actions)
     what = "" if family.takes_actions else f"{render(family.name, values)} with its {_count(n)} actions"
@@ -118,16 +127,20 @@ def generate(
         recipe.log_reference(out) for out, recipe in zip(margins, recipes, strict=True) if recipe.log_reference
     ]
     equilibria = [recipe.log_equilibrium for recipe in recipes if recipe.log_equilibrium is not None]
+    features = [recipe.features for recipe in recipes if recipe.features is not None]
     several = contexts > 1
     drawn = stream(seed, "weights", family.name).dirichlet(np.ones(contexts)) if weights == "drawn" else None
     description = Description(
         name=family.name,
-        parameters=values | ({"contexts": contexts, "weights": weights} if several else {}),
+        parameters=values
+        | ({"contexts": contexts, "weights": weights} if several else {})
+        | ({} if pinned is None else {"seed": pinned}),
         labels=recipes[0].labels,
         seed=seed if family.takes_seed else None,
         known_equilibrium=KnownEquilibrium(beta if family.takes_beta else 0.0, _stacked(equilibria))
         if equilibria
         else None,
+        features=_stacked(features) if features else None,
     )
     return make_game(
         margins if several else margins[0],
@@ -161,9 +174,10 @@ def check_fits(actions: int, contexts: int = 1, dtype: Any = np.float64, *, what
     )
 
 
-def _contexts(
+def _of_random_families(
     contexts: Annotated[int, "number of contexts m: independent games, solved together"] = 1,
     weights: Annotated[str, "weights of the contexts: uniform, or drawn (uniform on the simplex)"] = "uniform",
+    seed: Annotated[int, "one draw of the game whatever the run's seed is; default: the run's seed"] = _RUNS_OWN,
 ) -> None:
     """The parameters of every family that draws at random."""
 
@@ -255,6 +269,10 @@ FAMILIES: dict[str, Family] = {
     "blotto": Family("blotto", margin_families.blotto, size=margin_families.blotto_actions, takes_seed=False),
     "planted": Family("planted", margin_families.planted),
     "planted-regularised": Family("planted-regularised", logit_families.planted_regularised, takes_beta=True),
+    "bilinear": Family("bilinear", margin_families.bilinear),
+    "planted-log-linear": Family(
+        "planted-log-linear", margin_families.planted_log_linear, takes_beta=True, shared=True
+    ),
 }
 
 
@@ -269,8 +287,10 @@ def __getattr__(name: str) -> Callable[..., Game]:
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     common = list(inspect.signature(generate).parameters.values())[1:-1]
-    own = [inspect.Parameter(p.name, keyword, default=p.default, annotation=p.kind) for p in family.parameters.values()]
-    help_ = "\n".join(f"    {p.name}: {p.help}" for p in family.parameters.values())
+    # The seed is an argument of every function already, and means the same.
+    accepted = [p for p in family.parameters.values() if p.name != "seed"]
+    own = [inspect.Parameter(p.name, keyword, default=p.default, annotation=p.kind) for p in accepted]
+    help_ = "\n".join(f"    {p.name}: {p.help}" for p in accepted)
     game.__name__ = game.__qualname__ = name
     game.__doc__ = f"{inspect.getdoc(family.build)}\n\nParameters:\n{help_}"
     game.__signature__ = inspect.Signature([*own, *common], return_annotation=Game)  # type: ignore[attr-defined]

@@ -30,11 +30,12 @@ Strength = Annotated[float, "typical size of a logit (root mean square); 0 is a 
 def bradley_terry(rng: np.random.Generator, actions: int, *, strength: Strength = 1.0) -> Recipe:
     """Purely transitive ratings: S_ij = r_i − r_j.
 
-    r ~ N(0, strength²/2). Original equilibrium: the best-rated action (Bradley and Terry 1952).
+    r ~ N(0, strength²/2). Original equilibrium: the best-rated action (Bradley and Terry 1952). Features: r.
     """
     accept("bradley-terry[strength]", strength, least=0, most=LARGEST_LOGIT)
     ratings = ratings_drawn(rng, actions, strength)
-    return Recipe(logistic(differences(ratings)), log_of(np.eye(actions)[ratings.argmax()]))
+    winner = log_of(np.eye(actions)[ratings.argmax()])
+    return Recipe(logistic(differences(ratings)), winner, features=ratings[:, None])
 
 
 def random_logits(rng: np.random.Generator, actions: int, *, strength: Strength = 1.0) -> Recipe:
@@ -55,12 +56,13 @@ def disc(
 ) -> Recipe:
     """Low-rank cyclic logits: S_ij = Σ_k c_k (u_i^k v_j^k − v_i^k u_j^k).
 
-    u, v ~ N(0, 1) and every c_k = strength/√(2·planes) (the disc game of Balduzzi et al. 2019 has one plane).
+    u, v ~ N(0, 1) and every c_k = strength/√(2·planes) (the disc game of Balduzzi et al. 2019 has one plane). Features:
+    u, v, in which S is bilinear but A is not (the family `bilinear` has no logistic curve).
     """
     accept("disc[strength]", strength, least=0, most=LARGEST_LOGIT)
     accept("disc[planes]", planes, least=1, most=LARGEST_COUNT)
     u, v = rng.standard_normal((2, actions, planes))
-    return Recipe(logistic(rotations(u * (strength / math.sqrt(2 * planes)), v)))
+    return Recipe(logistic(rotations(u * (strength / math.sqrt(2 * planes)), v)), features=np.hstack([u, v]))
 
 
 def melo(
@@ -75,7 +77,8 @@ def melo(
 
     u and v are centred, so that the second part has zero row sums and the split is the Hodge split of S; both parts are
     rescaled so that ‖C‖_F² / ‖S‖_F² is `cyclic` exactly and the root mean square of S is `strength`. The share that
-    facts report is of the margins A, where the logistic curve has bent both parts (Balduzzi et al. 2018).
+    facts report is of the margins A, where the logistic curve has bent both parts (Balduzzi et al. 2018). Features:
+    r, u, v.
     """
     accept("melo[strength]", strength, least=0, most=LARGEST_LOGIT)
     accept("melo[cyclic]", cyclic, least=0, most=1)
@@ -92,7 +95,7 @@ def melo(
         u *= math.sqrt(cyclic * energy / norm)
     # r_i − r_j is one more plane, with right-hand side 1.
     left, right = np.hstack([ratings, u * (cyclic > 0)]), np.hstack([np.ones((actions, 1)), v])
-    return Recipe(logistic(rotations(left, right)))
+    return Recipe(logistic(rotations(left, right)), features=np.hstack([ratings, u, v]))
 
 
 def embedding(
@@ -107,7 +110,8 @@ def embedding(
     """General preference embedding: S_ij ∝ v_iᵀ D R D v_j with R = blockdiag [[0, −1], [1, 0]] and unit vectors v.
 
     The vectors are shared by all contexts; the gates D, one a plane with log D² ~ N(0, gates²), are drawn for every
-    context and scaled to mean D⁴ = 1 (Zhang et al. 2024).
+    context and scaled to mean D⁴ = 1 (Zhang et al. 2024). Features: D v, whose relation to the margins is the same in
+    every context.
     """
     accept("embedding[strength]", strength, least=0, most=LARGEST_LOGIT)
     accept("embedding[dimension]", dimension, least=2, most=LARGEST_COUNT)
@@ -118,8 +122,10 @@ def embedding(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     exponents = gates * rng.standard_normal(dimension // 2)
     squared = np.exp(exponents - exponents.max())
+    unit = squared / math.sqrt(np.mean(squared**2))
     squared *= strength * math.sqrt(dimension / np.mean(squared**2))
-    return Recipe(logistic(rotations(vectors[:, 1::2] * squared, vectors[:, 0::2])))
+    gated = vectors * np.repeat(np.sqrt(unit), 2)
+    return Recipe(logistic(rotations(vectors[:, 1::2] * squared, vectors[:, 0::2])), features=gated)
 
 
 def blade_chest(
@@ -134,7 +140,7 @@ def blade_chest(
     """Blades against chests: inner b_i·c_j − b_j·c_i, or distance ‖b_j − c_i‖² − ‖b_i − c_j‖², plus ratings r_i − r_j.
 
     Either form is rescaled to `strength`; b, c ~ N(0, 1) in every coordinate. Multiplied out, distance is twice inner
-    plus ratings ‖c_i‖² − ‖b_i‖² (Chen and Joachims 2016).
+    plus ratings ‖c_i‖² − ‖b_i‖² (Chen and Joachims 2016). Features: b, c, and the ratings, in which S is bilinear.
     """
     if form not in ("inner", "distance"):
         raise unknown("form of blade-chest", form, ("inner", "distance"))
@@ -150,7 +156,8 @@ def blade_chest(
         ratings = ratings + scale * (np.sum(chests**2, axis=1) - np.sum(blades**2, axis=1))
         scale *= 2
     left = np.hstack([scale * blades, ratings[:, None]])
-    return Recipe(logistic(rotations(left, np.hstack([chests, np.ones((actions, 1))]))))
+    features = np.hstack([blades, chests, ratings[:, None]])
+    return Recipe(logistic(rotations(left, np.hstack([chests, np.ones((actions, 1))]))), features=features)
 
 
 def planted_regularised(

@@ -22,10 +22,12 @@ from nashgames.generators.recipes import (
     gaussian,
     independent,
     log_of,
+    log_softmax,
     logistic,
     product,
     ratings_drawn,
     rescaled,
+    rotations,
 )
 
 Shares = Annotated[str, "weights of the mixture: equal, or drawn (uniform on the simplex)"]
@@ -95,7 +97,7 @@ def group_transitive(
     """Cyclic between groups, one and the same Bradley–Terry ladder within each: A = m·circulant ⊗ 11ᵀ + I ⊗ B.
 
     Groups are consecutive and their sizes differ by at most one; a smaller group lacks the last rung. Original
-    equilibrium: uniform over the best action of every group.
+    equilibrium: uniform over the best action of every group. Features: the group, one-hot, and the rating in it.
     """
     accept("group-transitive[margin]", margin, above=0, most=0.5)
     accept("group-transitive[strength]", strength, least=0, most=LARGEST_LOGIT)
@@ -113,7 +115,8 @@ def group_transitive(
     def block(rows: slice, columns: slice) -> np.ndarray:
         return np.where(group[rows, None] == group[None, columns], within(rows, columns), between(rows, columns))
 
-    return Recipe(block, log_of((rung == 0) / groups))
+    features = np.hstack([np.eye(groups)[group], ladder[:, None]])
+    return Recipe(block, log_of((rung == 0) / groups), features=features)
 
 
 def skill(
@@ -126,7 +129,7 @@ def skill(
     """A game of skill, the spinning top: A_ij ∝ s_i − s_j + width·t_i t_j·½(W − Wᵀ)_ij, rescaled to a largest ½.
 
     s, W ~ N(0, 1), actions in falling order of skill, t = e^{−taper·u} with u the percentile of skill from 0 (weakest)
-    to 1 (Czarnecki et al. 2020, whose game of skill has taper 0).
+    to 1 (Czarnecki et al. 2020, whose game of skill has taper 0). Features: s, t.
     """
     accept("skill[width]", width, least=0, most=LARGEST_LOGIT)
     accept("skill[taper]", taper, least=0, most=LARGEST_COUNT)
@@ -137,7 +140,7 @@ def skill(
     def block(rows: slice, columns: slice) -> np.ndarray:
         return transitive(rows, columns) + noise(rows, columns) * narrow[rows, None] * narrow[None, columns]
 
-    return Recipe(rescaled(actions, block))
+    return Recipe(rescaled(actions, block), features=np.column_stack([skills, narrow]))
 
 
 def voters(
@@ -149,7 +152,7 @@ def voters(
 ) -> Recipe:
     """A population of voters: P = Σ_z w_z P_z, where every type z has a total order drawn uniformly.
 
-    Three types are enough for a Condorcet cycle; equal shares make ties exact.
+    Three types are enough for a Condorcet cycle; equal shares make ties exact. Features: the rank in every order.
     """
     accept("voters[types]", types, least=1, most=LARGEST_COUNT)
     weights = _shares("voters", rng, types, shares)
@@ -161,7 +164,7 @@ def voters(
             total += weight * np.sign(rank[None, columns] - rank[rows, None])
         return _averaged(total, 2 * weights.sum())
 
-    return Recipe(block)
+    return Recipe(block, features=ranks.T.astype(np.float64))
 
 
 def mallows(
@@ -174,7 +177,8 @@ def mallows(
 ) -> Recipe:
     """A Mallows mixture of orders; with i ahead of j by a rank gap g, P(i ≻ j) = (g+1)/(1−φ^{g+1}) − g/(1−φ^g).
 
-    An order at Kendall distance d from its centre has probability ∝ φ^d (Mallows 1957).
+    An order at Kendall distance d from its centre has probability ∝ φ^d (Mallows 1957). Features: the rank in every
+    central order.
     """
     accept("mallows[components]", components, least=1, most=LARGEST_COUNT)
     accept("mallows[phi]", phi, above=0, below=1)
@@ -191,7 +195,7 @@ def mallows(
             total += weight * table[rank[None, columns] - rank[rows, None] + (actions - 1)]
         return _averaged(total, weights.sum())
 
-    return Recipe(block)
+    return Recipe(block, features=ranks.T.astype(np.float64))
 
 
 def mixture(
@@ -202,11 +206,15 @@ def mixture(
     strength: Annotated[float, "typical size of a logit within a component"] = 3.0,
     shares: Shares = "equal",
 ) -> Recipe:
-    """A mixture of Bradley–Terry (Plackett–Luce) populations: P = Σ_k w_k σ(r_i^k − r_j^k)."""
+    """A mixture of Bradley–Terry (Plackett–Luce) populations: P = Σ_k w_k σ(r_i^k − r_j^k).
+
+    Features: the ratings r^k of every component.
+    """
     accept("mixture[components]", components, least=1, most=LARGEST_COUNT)
     accept("mixture[strength]", strength, least=0, most=LARGEST_LOGIT)
     weights = _shares("mixture", rng, components, shares)
-    parts = [logistic(differences(ratings_drawn(rng, actions, strength))) for _ in range(components)]
+    ratings = [ratings_drawn(rng, actions, strength) for _ in range(components)]
+    parts = [logistic(differences(of_component)) for of_component in ratings]
 
     def block(rows: slice, columns: slice) -> np.ndarray:
         total = np.zeros((rows.stop - rows.start, columns.stop - columns.start))
@@ -214,7 +222,7 @@ def mixture(
             total += weight * part(rows, columns)
         return _averaged(total, weights.sum())
 
-    return Recipe(block)
+    return Recipe(block, features=np.column_stack(ratings))
 
 
 def blotto(
@@ -227,6 +235,7 @@ def blotto(
     """Colonel Blotto, all deployments of N soldiers on k fields: A = (fields won − fields lost)/(2 · the largest).
 
     The largest difference between any two deployments is min(N, k−1) − 1. A label such as 3-2-0 is a deployment.
+    Features: the soldiers on every field.
     """
     bars = np.fromiter(
         itertools.chain.from_iterable(itertools.combinations(range(soldiers + fields - 1), fields - 1)), np.int16
@@ -240,7 +249,8 @@ def blotto(
             total += np.sign(field[rows, None] - field[None, columns])
         return total / (2.0 * largest)
 
-    return Recipe(block, labels=tuple("-".join(map(str, deployment)) for deployment in deployments.tolist()))
+    labels = tuple("-".join(map(str, deployment)) for deployment in deployments.tolist())
+    return Recipe(block, labels=labels, features=deployments.astype(np.float64))
 
 
 def blotto_actions(*, soldiers: int, fields: int) -> int:
@@ -277,6 +287,60 @@ def planted(
     for _ in range(2):
         block = added(block, differences(-product(actions, block, policy)))
     return Recipe(rescaled(actions, added(block, differences(-gap * (policy == 0)))), log_of(policy))
+
+
+def bilinear(
+    rng: np.random.Generator,
+    actions: int,
+    *,
+    planes: Annotated[int, "number of planes of rotation; A has twice this rank"] = 2,
+    margin: Annotated[float, "largest margin, up to 0.5"] = 0.5,
+) -> Recipe:
+    """Low-rank cyclic margins: A ∝ Σ_k (u^k v^kᵀ − v^k u^kᵀ), rescaled to a largest margin.
+
+    u, v ~ N(0, 1): a disc game without the logistic curve. Features: u, v. Aπ is linear in them for every π, so that
+    log-linear policies in all 2·planes features contain π*_β of every β and every reference; over contexts each has a θ
+    of its own, which one θ for all of them cannot be (`planted-log-linear` is a game where it can).
+    """
+    accept("bilinear[planes]", planes, least=1, most=LARGEST_COUNT)
+    accept("bilinear[margin]", margin, above=0, most=0.5)
+    u, v = rng.standard_normal((2, actions, planes))
+    return Recipe(rescaled(actions, rotations(u, v), margin), features=np.hstack([u, v]))
+
+
+def planted_log_linear(
+    rng: np.random.Generator,
+    actions: int,
+    *,
+    beta: float,
+    shared: np.random.Generator,
+    planes: Annotated[int, "number of planes of rotation; there are twice as many features"] = 2,
+    spread: Annotated[float, "typical size of a logit of π*_β; shrunk to 1/(8β√(2·planes)) where it is larger"] = 1.0,
+) -> Recipe:
+    """A known regularised equilibrium with one θ for all contexts: log π*_β = φ·θ + const, A bilinear in φ, μ uniform.
+
+    φ_i are unit vectors times √d, d = 2·planes, drawn for every context; θ is shared and |θ| is `spread`. With f = φ·θ,
+    π* = softmax(f) and [u, v] = φ − Σ_i π*_i φ_i: A_ij = c Σ_k (u_i^k v_j^k − v_i^k u_j^k) + β (f_i − f_j), the largest
+    entry of the cyclic part ¼ and that of the other at most ¼. The cyclic part vanishes at π*, so that
+    Aπ*/β = f + const [derived]. Features: φ.
+    """
+    accept("planted-log-linear[planes]", planes, least=1, most=LARGEST_COUNT)
+    accept("planted-log-linear[spread]", spread, least=0, most=LARGEST_LOGIT)
+    root = math.sqrt(2 * planes)
+    theta = shared.standard_normal(2 * planes)
+    theta *= min(spread, 1 / (8 * beta * root)) / np.linalg.norm(theta)
+    vectors = rng.standard_normal((actions, 2 * planes))
+    vectors *= root / np.linalg.norm(vectors, axis=1, keepdims=True)
+    logits = vectors @ theta
+    log_policy = log_softmax(logits)
+    centred = vectors - np.exp(log_policy) @ vectors
+    cyclic = rescaled(actions, rotations(centred[:, :planes], centred[:, planes:]), 0.25)
+    return Recipe(
+        added(cyclic, differences(beta * logits)),
+        log_policy,
+        log_reference=lambda margins: np.full(actions, -math.log(actions)),
+        features=vectors,
+    )
 
 
 def _cycle(position: np.ndarray, length: int, margin: float) -> Block:

@@ -27,13 +27,15 @@ class Recipe:
 
     `block` gives margins; `log_equilibrium` `[n]` is the known equilibrium, −inf off its support; `labels` name the
     actions; `log_reference` computes log μ `[n]` from the filled margins `[n, n]` where the reference is part of the
-    game. The same `block` may be called twice for a tile and answers alike.
+    game; `features` `[n, d]` are the numbers of each action that the margins are a formula of, where there are such.
+    The same `block` may be called twice for a tile and answers alike.
     """
 
     block: Block
     log_equilibrium: np.ndarray | None = None
     labels: tuple[str, ...] | None = None
     log_reference: Callable[[np.ndarray], np.ndarray] | None = None
+    features: np.ndarray | None = None
 
 
 def stream(seed: int, *path: str | int) -> np.random.Generator:
@@ -97,12 +99,12 @@ def rotations(left: np.ndarray, right: np.ndarray) -> Block:
     return lambda rows, columns: first[rows] @ second[columns].T
 
 
-def rescaled(n: int, block: Block) -> Block:
-    """The block times the number that makes its largest entry ½ (a block of zeros stays)."""
+def rescaled(n: int, block: Block, margin: float = 0.5) -> Block:
+    """The block times the number that makes its largest entry `margin` (a block of zeros stays)."""
     pairs = tiles_above(n)
     largest = max(float(np.abs(_above(rows, columns, block)).max()) for rows, columns in pairs) or 1.0
-    # Dividing first makes the largest entry exactly 1, so that no rounding leads beyond ½.
-    return lambda rows, columns: 0.5 * (block(rows, columns) / largest)
+    # Dividing first makes the largest entry exactly 1, so that no rounding leads beyond the margin.
+    return lambda rows, columns: margin * (block(rows, columns) / largest)
 
 
 def product(n: int, block: Block, vector: np.ndarray) -> np.ndarray:

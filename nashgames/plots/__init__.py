@@ -9,27 +9,50 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nashgames.outcomes import complete, on_samples, quantiles, sweeps_steps, tuned
 from nashgames.plots import estimates
 from nashgames.plots.bounds import bounds
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.lines import DISTANCES, convergence
 from nashgames.plots.mixtures import REFEREE, equilibria
 from nashgames.plots.palette import FAINT, THEOREM, Look, looks, plain, save, styled
-from nashgames.plots.panels import axes_of, facets, floats, legend, name_axes, prepare, say, several, traces_of
+from nashgames.plots.panels import (
+    PROBLEM,
+    Handle,
+    axes_of,
+    facets,
+    floats,
+    legend,
+    name_axes,
+    prepare,
+    say,
+    several,
+    traces_of,
+)
+from nashgames.plots.phases import phases
 from nashgames.plots.portraits import game, simplex
+from nashgames.plots.tails import shares, tails
+from nashgames.stability import rounding_floor
 
 __all__ = [
     "DISTANCES",
     "bounds",
     "convergence",
+    "curves_of",
     "equilibria",
     "figures",
     "game",
     "heat_map_queries",
+    "phases",
     "rates",
     "save",
+    "shares",
     "simplex",
+    "tails",
 ]
+
+_SHORT = {"suboptimality": "", "kl_to_equilibrium": "-kl", "span_to_equilibrium": "-span"}
+_MANY_SEEDS = 10
 
 
 @styled
@@ -41,7 +64,9 @@ def heat_map_queries(runs: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
     """
     runs = prepare(runs)
     order = list(looks(dict(zip(runs["label"], runs["solver"], strict=True))))
-    laid = facets(runs.assign(label=pd.Categorical(runs["label"], order)), ["game", "reference", "label"])
+    laid = facets(
+        runs.assign(label=pd.Categorical(runs["label"], order)), ["game", "reference", "policy", "feedback", "label"]
+    )
     betas, actions = np.sort(runs["beta"].unique()), np.sort(runs["n"].unique())
     tables = []
     for panel in laid.panels:
@@ -49,7 +74,7 @@ def heat_map_queries(runs: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
         for (n, beta), group in panel.runs.groupby(["n", "beta"]):
             queries = floats(group["queries_to_tolerance"])
             reached = np.where(np.isnan(queries), np.inf, queries)
-            table[actions == n, betas == beta] = estimates.quantiles(reached, [0.5])[0]
+            table[actions == n, betas == beta] = quantiles(reached, [0.5])[0]
         tables.append(table)
     reached = np.concatenate([table[np.isfinite(table)] for table in tables])
     low, high = (max(reached.min(), 1.0), reached.max()) if len(reached) else (1.0, 10.0)
@@ -112,7 +137,7 @@ def rates(curves: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -
         for run, beta, dtype in zip(runs["run_id"], runs["beta"], runs["dtype"], strict=True)
     ]
     runs = runs.assign(rate=fitted)
-    laid = facets(runs, ["game", "reference", "n"])
+    laid = facets(runs, PROBLEM)
     figure, axes = axes_of(laid, ax)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
     betas = np.geomspace(runs["beta"].min(), runs["beta"].max(), 100)
@@ -127,7 +152,7 @@ def rates(curves: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -
             aside = 1.03 ** (2 * place - len(look) + 1)
             _draw_rates(cell, panel.runs[panel.runs["label"] == label], own, aside, low)
     name_axes(axes, "β", r"fitted rate $r$, $e^{-r}$ per query")
-    handles = []
+    handles: list[Handle] = []
     for label, own in look.items():
         mine = runs["rate"][runs["label"] == label]
         counts = ((int((mine == 0).sum()), "without contraction"), (int(mine.isna().sum()), "too short to fit"))
@@ -143,7 +168,7 @@ def _draw_rates(ax: Axes, runs: pd.DataFrame, look: Look, aside: float, low: flo
     if not len(groups):
         return
     x = floats(groups.first().index.to_series()) * aside
-    lower, median, upper = np.transpose([estimates.quantiles(floats(rates), (0.1, 0.5, 0.9)) for _, rates in groups])
+    lower, median, upper = np.transpose([quantiles(floats(rates), (0.1, 0.5, 0.9)) for _, rates in groups])
     ax.vlines(x, np.maximum(lower, low), np.maximum(upper, low), color=look.colour, linewidth=0.8)
     shown = np.where(median > 0, median, np.nan)
     ax.plot(x, shown, color=look.colour, linestyle=look.dashes, marker=look.marker, markersize=3)
@@ -157,7 +182,7 @@ def _rate(trace: Trace | None, distance: str, beta: float, dtype: str) -> float:
         return float("nan")
     if trace.status == "diverged":
         return 0.0
-    return estimates.contraction(trace.queries, trace.values, estimates.rounding_floor(distance, beta, dtype))
+    return estimates.contraction(trace.cost, trace.values, rounding_floor(distance, beta, dtype))
 
 
 def figures(
@@ -165,13 +190,19 @@ def figures(
     curves: pd.DataFrame,
     paths: pd.DataFrame | None = None,
     policies: pd.DataFrame | None = None,
+    limits: pd.DataFrame | None = None,
 ) -> dict[str, Figure]:
     """The figures an experiment calls for, by name, in a set for every game.
 
-    convergence always; convergence-kl and convergence-span where these were measured; queries with several β and
-    several n; rates with at least three β; simplex for three actions whose `paths` are given. With several games
-    the game is part of the name. Exact equilibria have no curve: where their `policies` are given, equilibria alone.
+    The curves of every distance that was measured: convergence, convergence-kl and convergence-span over queries for
+    runs on exact feedback, convergence-comparisons and so on for runs on samples, with share beside them where there
+    are many seeds and some reach the tolerance. On exact feedback also queries with several β and several n; rates with
+    at least three β; simplex for three actions whose `paths` are given. Where the steps of a solver are swept, each is
+    shown with the best one, and with several β phases, with the derived `limits`, stands for rates and simplex. With
+    several games the game is part of the name. Exact equilibria have no curve: where their `policies` are given,
+    equilibria alone.
     """
+    runs = complete(runs)
     made: dict[str, Figure] = {}
     exact = runs["solver"] == REFEREE
     if policies is not None and exact.any():
@@ -179,23 +210,78 @@ def figures(
             made[f"equilibria-{place + 1}" if place else "equilibria"] = _equilibria(path, policies)
     runs = runs[~exact]
     games = runs["game"].unique()
+    slugs: dict[str, str] = {}
     for name in games:
-        mine = runs[runs["game"] == name]
+        slug = f"-{_slug(name)}" if len(games) > 1 else ""
+        slugs[name] = slug + (f"-{len(slugs) + 1}" if slug in slugs.values() else "")
+    for (name, sampled), mine in runs.groupby(["game", on_samples(runs)], sort=False):
         points = curves[curves["run_id"].isin(mine["run_id"])]
-        suffix = f"-{_slug(name)}" if len(games) > 1 else ""
-        if f"convergence{suffix}" in made:
-            suffix += f"-{len(made)}"
-        made[f"convergence{suffix}"] = convergence(points, mine)
-        for short, distance in (("kl", "kl_to_equilibrium"), ("span", "span_to_equilibrium")):
-            if points[distance].notna().any():
-                made[f"convergence-{short}{suffix}"] = convergence(points, mine, distance=distance)
-        if several(mine["beta"]) and several(mine["n"]):
-            made[f"queries{suffix}"] = heat_map_queries(mine)
-        if len(mine["beta"].unique()) > 2:
-            made[f"rates{suffix}"] = rates(points, mine)
-        if paths is not None and paths["run_id"].isin(mine["run_id"][mine["n"] == 3]).any():
-            made[f"simplex{suffix}"] = simplex(paths, mine)
+        of_kind = _of_samples(mine, points) if sampled else _of_exact(mine, points, paths, limits)
+        made |= {f"{kind}{slugs[str(name)]}": figure for kind, figure in of_kind.items()}
     return made
+
+
+def curves_of(runs: pd.DataFrame, curves: pd.DataFrame, distance: str) -> dict[str, Figure]:
+    """The figures of one distance by name: convergence over queries, convergence-comparisons on samples.
+
+    With many seeds on samples these are `tails`. Raises NashGamesError for an unknown distance.
+    """
+    runs = complete(runs)
+    kinds = runs.groupby(on_samples(runs), sort=True)
+    return {
+        f"convergence{'-comparisons' if sampled else ''}": _curves(curves, *_tuned(mine), distance)
+        for sampled, mine in kinds
+    }
+
+
+def _of_exact(
+    runs: pd.DataFrame, curves: pd.DataFrame, paths: pd.DataFrame | None, limits: pd.DataFrame | None
+) -> dict[str, Figure]:
+    """The figures of runs of one game on exact feedback."""
+    mine, remark = _tuned(runs)
+    made = {
+        f"convergence{short}": _curves(curves, mine, remark, distance)
+        for distance, short in _SHORT.items()
+        if distance == "suboptimality" or curves[distance].notna().any()
+    }
+    swept = sweeps_steps(runs) and several(runs["beta"])
+    if swept:
+        made["phases"] = phases(curves, runs, limits)
+    if several(mine["beta"]) and several(mine["n"]):
+        made["queries"] = heat_map_queries(mine)
+    if len(mine["beta"].unique()) > 2 and not swept:
+        made["rates"] = rates(curves, mine)
+    if not swept and paths is not None and paths["run_id"].isin(mine["run_id"][mine["n"] == 3]).any():
+        made["simplex"] = simplex(paths, mine)
+    return made
+
+
+def _of_samples(runs: pd.DataFrame, curves: pd.DataFrame) -> dict[str, Figure]:
+    """The figures of runs of one game on samples."""
+    mine, remark = _tuned(runs)
+    made = {
+        f"convergence-comparisons{short}": _curves(curves, mine, remark, distance)
+        for distance, short in _SHORT.items()
+        if distance == "suboptimality" or curves[distance].notna().any()
+    }
+    some = (mine["suboptimality"] <= mine["tolerance"]).any()
+    if mine["seed"].nunique() >= _MANY_SEEDS and some and not several(mine["tolerance"]):
+        made["share"] = shares(curves, mine, remark=remark)
+    return made
+
+
+def _tuned(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The runs to draw as curves (`outcomes.tuned`), and what to say of their steps."""
+    shown, steps = tuned(runs)
+    if steps < 2:
+        return shown, "steps are chosen for every panel" if steps else ""
+    return shown, f"every solver with the best of its steps, of up to {steps} in a panel"
+
+
+def _curves(curves: pd.DataFrame, runs: pd.DataFrame, remark: str, distance: str) -> Figure:
+    if on_samples(runs).any() and runs["seed"].nunique() >= _MANY_SEEDS:
+        return tails(curves, runs, distance=distance, remark=remark)
+    return convergence(curves, runs, distance=distance, remark=remark)
 
 
 def _equilibria(runs: pd.DataFrame, policies: pd.DataFrame) -> Figure:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from nashgames import theorems
 from nashgames.plots.palette import THEOREM, plain, styled
-from nashgames.plots.panels import axes_of, facets, floats, legend, name_axes, prepare
+from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, name_axes, prepare
 from nashgames.theorems import Law, kl_bound, laws_of
 
 _SHADES = "viridis_r"
@@ -47,7 +47,9 @@ def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         cell.set(yscale="log", ylim=(low, high))
         cell.tick_params(labelleft=panel.column == 0)
     name_axes(axes, "queries", "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$")
-    handles = [Line2D([], [], color=_shade(n, sizes), label=f"n = {n:,}".replace(",", " ")) for n in sizes]
+    handles: list[Handle] = [
+        Line2D([], [], color=_shade(n, sizes), label=f"n = {n:,}".replace(",", " ")) for n in sizes
+    ]
     handles.append(Line2D([], [], label=r"proved, from $1/(2\beta)$", **THEOREM))
     games = list(covered["game"].unique())
     named = ", ".join(map(plain, games)) if len(games) <= 6 else f"{len(games)} games"

@@ -7,39 +7,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nashgames.outcomes import quantiles
+
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One run's measured points `queries`, `values` `[t]` in order of the queries, and the status it ended with."""
+    """One run's measured points `cost`, `values` `[t]`, the cost (queries or comparisons) rising, and how it ended."""
 
-    queries: Floats
+    cost: Floats
     values: Floats
     status: str = "budget"
 
 
 @dataclass(frozen=True)
 class Band:
-    """Median and quantile band over `runs` traces at `queries` `[t]`; inf where that share of the runs has diverged."""
+    """Median and quantile band over `runs` traces at `cost` `[t]`; inf where that share of the runs has diverged."""
 
-    queries: Floats
+    cost: Floats
     lower: Floats
     median: Floats
     upper: Floats
     runs: int
-
-
-def quantiles(values: Floats, levels: Sequence[float]) -> Floats:
-    """The quantiles of `values` `[k, …]` over its first axis, `[levels, …]`: the least value that a share reaches.
-
-    No interpolation: every result is a value of one of the runs, so that inf (diverged, not reached) orders like
-    any number. One NaN (not measured) makes the quantile NaN.
-    """
-    ordered = np.sort(values, axis=0)
-    # The small slack keeps 0.7 · 10 = 7.000000000000001 from being rounded up to the eighth value.
-    ranks = [max(int(np.ceil(level * len(values) - 1e-9)) - 1, 0) for level in levels]
-    return np.where(np.isnan(values).any(axis=0), np.nan, ordered[ranks])
 
 
 def hold(trace: Trace, grid: Floats) -> Floats:
@@ -47,29 +37,35 @@ def hold(trace: Trace, grid: Floats) -> Floats:
 
     A diverged run counts as inf from its last point on: it is the worst of the runs, not one that stopped early.
     """
-    index = np.searchsorted(trace.queries, grid, side="right") - 1
+    index = np.searchsorted(trace.cost, grid, side="right") - 1
     held = np.where(index >= 0, trace.values[np.maximum(index, 0)], np.nan)
     if trace.status == "diverged":
-        held[grid >= trace.queries[-1]] = np.inf
+        held[grid >= trace.cost[-1]] = np.inf
     return held
 
 
 def shared_grid(traces: Sequence[Trace]) -> Floats:
-    """The queries `[t]` at which every run that has not stopped yet has a point; all queries if fewer than two.
+    """The costs `[t]` at which every run that has not stopped yet has a point; all costs if fewer than two.
 
     At these no held value is stale, so a median over runs that stop at different points has no artificial plateaus.
     """
-    union = np.unique(np.concatenate([trace.queries for trace in traces]))
+    union = np.unique(np.concatenate([trace.cost for trace in traces]))
     fresh = np.ones(len(union), bool)
     for trace in traces:
-        fresh &= np.isin(union, trace.queries) | (union > trace.queries[-1])
+        nearest = np.minimum(np.searchsorted(trace.cost, union), len(trace.cost) - 1)
+        fresh &= (trace.cost[nearest] == union) | (union > trace.cost[-1])
     return union[fresh] if fresh.sum() > 1 else union
 
 
-def over_runs(traces: Sequence[Trace], levels: tuple[float, float] = (0.1, 0.9)) -> Band:
-    """Median and the band between two quantile levels over at least one trace, each a step function of the queries."""
+def hold_all(traces: Sequence[Trace]) -> tuple[Floats, Floats]:
+    """The `shared_grid` `[t]` of at least one trace, and every trace at it as a step function, `[runs, t]`."""
     grid = shared_grid(traces)
-    held = np.stack([hold(trace, grid) for trace in traces])
+    return grid, np.stack([hold(trace, grid) for trace in traces])
+
+
+def over_runs(traces: Sequence[Trace], levels: tuple[float, float] = (0.1, 0.9)) -> Band:
+    """Median and the band between two quantile levels over at least one trace, each a step function of the cost."""
+    grid, held = hold_all(traces)
     lower, median, upper = quantiles(held, (levels[0], 0.5, levels[1]))
     return Band(grid, lower, median, upper, len(traces))
 
@@ -95,16 +91,6 @@ def contraction(queries: Floats, values: Floats, floor: float = 0.0) -> float:
     slope = float(x @ y / (x @ x))
     scatter = float(np.std(y - slope * x))
     return -slope if -slope * (x[-1] - x[0]) > 2 * scatter else 0.0
-
-
-def rounding_floor(distance: str, beta: float, dtype: str) -> float:
-    """The value of a distance below which rounding speaks: (ε/β)² for the KL to π*, ε²/β for the suboptimality.
-
-    Log-probabilities carry the error of Aπ/β, of the order ε/β; the KL is quadratic in them and the suboptimality
-    is β times a KL (theory §2).
-    """
-    epsilon = float(np.finfo(dtype).eps)
-    return (epsilon / beta) ** 2 * (1.0 if distance == "kl_to_equilibrium" else beta)
 
 
 def proved_order(queries: Floats, eta: float) -> Floats:

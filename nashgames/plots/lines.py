@@ -1,4 +1,4 @@
-"""Distances against queries: medians, quantile bands, how every run ended, and the theorem's line."""
+"""Distances against queries or comparisons: medians, quantile bands, how every run ended, and the theorem's line."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nashgames.errors import unknown
+from nashgames.outcomes import on_samples
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Band, Floats, Trace
 from nashgames.plots.palette import FAINT, THEOREM, Look, looks, plain, styled
-from nashgames.plots.panels import Panel, axes_of, facets, legend, name_axes, prepare, traces_of
+from nashgames.plots.panels import (
+    PROBLEM,
+    Handle,
+    Panel,
+    axes_of,
+    axis_of,
+    facets,
+    legend,
+    name_axes,
+    prepare,
+    traces_of,
+)
 
 DISTANCES: Mapping[str, str] = {
     "suboptimality": "suboptimality",
@@ -40,32 +52,43 @@ def convergence(
     runs: pd.DataFrame,
     *,
     distance: str = "suboptimality",
+    x: str | None = None,
     bound: bool = True,
+    remark: str = "",
     ax: Axes | None = None,
 ) -> Figure:
-    """A distance (logarithmic) against queries for the solvers of `runs`, a panel for every game, n and β.
+    """A distance (logarithmic) against queries, or on samples comparisons, for the solvers of `runs`.
 
-    Runs that differ in the seed only become a median and a 10–90 % quantile band; a dot is where a run reached its
-    tolerance, a cross where it diverged. `bound` draws the theorem's line (theory §4.1) where nash-mp has η ≤ 2β:
-    a bound for the KL, one for the half step for the suboptimality and the duality gap, the order alone for the span.
-    Raises NashGamesError for an unknown distance, no runs, or several panels in `ax`.
+    A panel is a game, n, policy, feedback and β. Runs that differ in the seed only become a median and a 10–90 %
+    quantile band; a dot is where a run reached its tolerance, a cross where it diverged. `x` chooses queries for runs
+    on samples too. `bound` draws the theorem's line (theory §4.1) where nash-mp has η ≤ 2β and exact feedback: a bound
+    for the KL, one for the half step for the suboptimality and the duality gap, the order alone for the span. The
+    `remark` joins the caption. Raises NashGamesError for an unknown distance or axis, no runs, runs on exact feedback
+    together with runs on samples, or several panels in `ax`.
     """
-    if distance not in DISTANCES:
-        raise unknown("distance", distance, DISTANCES)
+    check_distance(distance)
     runs = prepare(runs)
-    laid = facets(runs, ["game", "reference", "n", "beta"])
-    traces = traces_of(curves, runs, distance)
+    x = axis_of(runs, x)
+    laid = facets(runs, [*PROBLEM, "beta"])
+    traces = traces_of(curves, runs, distance, x)
+    bound = bound and not on_samples(runs).any()
     drawn = [_estimate(panel, traces, distance, bound) for panel in laid.panels]
     figure, axes = axes_of(laid, ax)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
     low, high = _limits(drawn)
     for cell, curves_here in zip(axes, drawn, strict=True):
         cell.set(yscale="log", ylim=(low, high))
-        _scale_queries(cell, [trace for each in drawn for trace in each.all])
+        scale_cost(cell, [trace.cost for each in drawn for trace in each.all])
         _draw(cell, curves_here, look, low, high)
-    name_axes(axes, "queries", DISTANCES[distance])
-    legend(figure, ax, _handles(drawn, look, distance, high), _caption(drawn))
+    name_axes(axes, x, DISTANCES[distance])
+    legend(figure, ax, _handles(drawn, look, distance, high), _caption(drawn, remark))
     return figure
+
+
+def check_distance(distance: str) -> None:
+    """Raise NashGamesError, with the nearest one that is, where `distance` is none of `DISTANCES`."""
+    if distance not in DISTANCES:
+        raise unknown("distance", distance, DISTANCES)
 
 
 @dataclass(frozen=True)
@@ -97,7 +120,7 @@ def _estimate(panel: Panel, traces: Mapping[str, Trace], distance: str, bound: b
     bands = {label: estimates.over_runs(group, _LEVELS) for label, group in found.items()}
     theorems = []
     if bound and bands:
-        last = max(band.queries[-1] for band in bands.values())
+        last = max(band.cost[-1] for band in bands.values())
         queries = np.unique(np.concatenate([np.linspace(0, last, 500), np.geomspace(1, max(last, 1), 500)]))
         proved = panel.runs[panel.runs["solver"] == "nash-mp"].drop_duplicates("hyperparameters")
         for label, beta, text in proved[["label", "beta", "hyperparameters"]].itertuples(index=False):
@@ -120,7 +143,7 @@ def _bound(distance: str, queries: Floats, beta: float, eta: float, band: Band) 
     if distance != "span_to_equilibrium" or not len(measured):
         return None
     start = float(band.median[measured[0]])
-    return start * estimates.proved_order(queries - band.queries[measured[0]], eta)
+    return start * estimates.proved_order(queries - band.cost[measured[0]], eta)
 
 
 def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high: float) -> None:
@@ -134,12 +157,12 @@ def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high:
         band = curves.bands[label]
         if band.runs > 1:
             lower, upper = (np.clip(edge, low, 10 * high) for edge in (band.lower, band.upper))
-            ax.fill_between(band.queries, lower, upper, color=own.colour, alpha=0.18, linewidth=0, zorder=2)
+            ax.fill_between(band.cost, lower, upper, color=own.colour, alpha=0.18, linewidth=0, zorder=2)
         shown = np.where(np.isfinite(band.median), np.maximum(band.median, low), np.nan)
-        ax.plot(band.queries, shown, color=own.colour, linestyle=own.dashes, zorder=2.5)
+        ax.plot(band.cost, shown, color=own.colour, linestyle=own.dashes, zorder=2.5)
         missing = ~np.isfinite(np.concatenate([[np.nan], shown, [np.nan]]))
         alone = ~missing[1:-1] & missing[:-2] & missing[2:]
-        _dots(ax, own.colour, own.marker, 2.5, band.queries[alone], shown[alone])
+        _dots(ax, own.colour, own.marker, 2.5, band.cost[alone], shown[alone])
         for status, marker, size in _ENDS:
             ends = [_end(trace) for trace in curves.traces[label] if trace.status == status]
             points = np.array([end for end in ends if end is not None]).reshape(-1, 2)
@@ -151,7 +174,7 @@ def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high:
 def _end(trace: Trace) -> tuple[float, float] | None:
     """The last finite point of a run."""
     finite = np.flatnonzero(np.isfinite(trace.values))
-    return (trace.queries[finite[-1]], trace.values[finite[-1]]) if len(finite) else None
+    return (trace.cost[finite[-1]], trace.values[finite[-1]]) if len(finite) else None
 
 
 def _dots(ax: Axes, colour: str, marker: str, size: float, x: Floats, y: Floats) -> None:
@@ -175,10 +198,10 @@ def _limits(drawn: Sequence[_Curves]) -> tuple[float, float]:
     return float(max(low, 1e-300)), float(high * 2)
 
 
-def _scale_queries(ax: Axes, traces: Sequence[Trace]) -> None:
+def scale_cost(ax: Axes, costs: Sequence[Floats]) -> None:
     """A logarithmic axis with a place for 0 where the records span more than two decades, else a linear one."""
-    queries = np.concatenate([np.zeros(1), *(trace.queries for trace in traces)])
-    last, positive = float(queries.max()), queries[queries > 0]
+    every = np.concatenate([np.zeros(1), *costs])
+    last, positive = float(every.max()), every[every > 0]
     if len(positive) and last > 100 * positive.min():
         first = 10.0 ** np.floor(np.log10(positive.min()))
         ax.set_xscale("symlog", linthresh=first, linscale=0.4)
@@ -188,8 +211,8 @@ def _scale_queries(ax: Axes, traces: Sequence[Trace]) -> None:
         ax.set_xlim(0, max(last * 1.03, 1.0))
 
 
-def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str, high: float) -> list[Line2D]:
-    handles = []
+def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str, high: float) -> list[Handle]:
+    handles: list[Handle] = []
     for label, own in look.items():
         statuses = [trace.status for curves in drawn for trace in curves.traces.get(label, [])]
         lost = statuses.count("diverged")
@@ -208,8 +231,8 @@ def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str, 
     return handles
 
 
-def _caption(drawn: Sequence[_Curves]) -> str:
-    """What the lines and bands are taken over, and what the logarithm cannot show."""
+def _caption(drawn: Sequence[_Curves], remark: str) -> str:
+    """What the lines and bands are taken over, what the logarithm cannot show, and the remark."""
     counts = [band.runs for curves in drawn for band in curves.bands.values()]
     parts = []
     if max(counts, default=1) > 1:
@@ -219,4 +242,4 @@ def _caption(drawn: Sequence[_Curves]) -> str:
         parts.append(f"median and {band} over {over} seeds")
     if any((trace.values == 0).any() for curves in drawn for trace in curves.all):
         parts.append("zeros are drawn on the lower edge")
-    return "; ".join(parts)
+    return "; ".join([*parts, remark] if remark else parts)

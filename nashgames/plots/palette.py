@@ -74,6 +74,11 @@ COLOURS: Mapping[str, str] = {
     "mirror-descent": "#CC79A7",
     "adaptive-nash-mp": "#56B4E9",
     "secant-nash-mp": "#E69F00",
+    "approximate-nash-mp": "#332288",
+    "practical-nash-mp": "#882255",
+    "uniform-ipo": "#661100",
+    "nash-md-pg": "#000000",
+    "nash-ema-pg": "#BFAE4D",
 }
 MARKERS: Mapping[str, str] = {
     "nash-mp": "o",
@@ -82,8 +87,13 @@ MARKERS: Mapping[str, str] = {
     "mirror-descent": "D",
     "adaptive-nash-mp": "v",
     "secant-nash-mp": "P",
+    "approximate-nash-mp": "p",
+    "practical-nash-mp": "h",
+    "uniform-ipo": "<",
+    "nash-md-pg": "d",
+    "nash-ema-pg": "*",
 }
-_OTHER_COLOURS = ("#332288", "#999933", "#882255", "#44AA99", "#AA4499", "#661100")
+_OTHER_COLOURS = ("#999933", "#44AA99", "#AA4499", "#117733", "#B15928", "#88CCEE")
 _OTHER_MARKERS = ("<", "p", ">", "h", "*")
 CATEGORIES = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999933", "#882255", "#44AA99",

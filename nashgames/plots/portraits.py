@@ -15,7 +15,7 @@ from nashgames.errors import NashGamesError
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Floats
 from nashgames.plots.palette import INK, Look, PaperFigure, looks, plain, styled
-from nashgames.plots.panels import axes_of, facets, floats, legend, prepare
+from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, prepare
 
 _LABELLED = 40
 _NUMBERED = 12
@@ -106,7 +106,7 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
     if runs.empty:
         raise NashGamesError("there are no paths of games with three actions; the simplex shows exactly these")
     runs = runs[runs["seed"] == runs["seed"].min()]
-    laid = facets(runs, ["game", "reference", "seed", "beta"])
+    laid = facets(runs, ["game", "reference", "policy", "feedback", "seed", "beta"])
     if runs["contexts"].max() > 1:
         laid = dataclasses.replace(laid, title=f"{laid.title} · first of {runs['contexts'].max()} contexts")
     paths = paths[paths["run_id"].isin(runs["run_id"]) & (paths["context"] == paths["context"].min())]
@@ -122,7 +122,7 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
             apart |= _way(cell, *_path(mine[run]), look[label], diverged=status == "diverged")
         for name, column in _MARKED.items():
             _mark(cell, name, _place(first[column])[:1])
-    handles = [own.handle(plain(label)) for label, own in look.items()]
+    handles: list[Handle] = [own.handle(plain(label)) for label, own in look.items()]
     marked = {str(line.get_gid()) for cell in axes for line in cell.get_lines()}
     handles += [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items() if name in marked]
     legend(figure, ax, handles, "dots: records too far apart to be joined" if apart else "")

@@ -68,10 +68,10 @@ class AdaptiveNashMP:
         return dataclasses.replace(self, least=2 * beta if self.least is None else self.least)
 
     def init(self, game: Game, key: jax.Array) -> AdaptiveState:
-        reference, advantage = game.log_reference, game.advantage(game.log_reference)
-        eta, loan = jnp.asarray(FIRST * self.least, reference.dtype), jnp.asarray(LOAN, reference.dtype)
-        half = simplex.prox(reference, reference, advantage, game.beta, eta)
-        return AdaptiveState(reference, advantage, half, jnp.zeros((), bool), eta, loan)
+        start, advantage = game.start, game.advantage(game.start)
+        eta, loan = jnp.asarray(FIRST * self.least, start.dtype), jnp.asarray(LOAN, start.dtype)
+        half = simplex.prox(start, game.log_reference, advantage, game.beta, eta)
+        return AdaptiveState(start, advantage, half, jnp.zeros((), bool), eta, loan)
 
     def update(self, game: Game, state: AdaptiveState, key: jax.Array) -> AdaptiveState:
         queried = game.advantage(state.log_next)

@@ -32,7 +32,7 @@ class MirrorDescent:
         return dataclasses.replace(self, step=4 * beta / (1 + 4 * beta**2) if self.step is None else self.step)
 
     def init(self, game: Game, key: jax.Array) -> PolicyState:
-        return PolicyState(game.log_reference, game.advantage(game.log_reference))
+        return PolicyState(game.start, game.advantage(game.start))
 
     def update(self, game: Game, state: PolicyState, key: jax.Array) -> PolicyState:
         towards_reference = game.beta * (game.log_reference - state.log_policy)

@@ -33,7 +33,7 @@ class NashMP:
         return dataclasses.replace(self, eta=2 * beta if self.eta is None else self.eta)
 
     def init(self, game: Game, key: jax.Array) -> PolicyState:
-        return PolicyState(game.log_reference, game.advantage(game.log_reference))
+        return PolicyState(game.start, game.advantage(game.start))
 
     def update(self, game: Game, state: PolicyState, key: jax.Array) -> PolicyState:
         half = simplex.prox(state.log_policy, game.log_reference, state.advantage, game.beta, self.eta)

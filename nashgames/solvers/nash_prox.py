@@ -2,34 +2,36 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 
 from nashgames import simplex
 from nashgames.game import Game
-from nashgames.solvers.online_ipo import gradient_step, stable_step
+from nashgames.learner import PLAIN, Iterate, Learner, Objective, chosen, towards
+from nashgames.solvers.online_ipo import stable_step
 from nashgames.solvers.protocol import THEORY
 
 
 class NashProxState(NamedTuple):
-    """`log_policy`, `advantage`, `log_target`: `[n]`, `[m, n]` over contexts; `steps`: gradient steps taken."""
+    """`iterate` of the inner loop; `target`: the parameters of π_k; `steps`: gradient steps taken."""
 
-    log_policy: jax.Array
-    advantage: jax.Array
-    log_target: jax.Array
+    iterate: Iterate
+    target: Any
     steps: jax.Array
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class NashProx:
-    """Nash Prox: each outer step is the equilibrium of the game with temperature τ = β(1+1/η) and reference
+    """Nash Prox: self-play policy gradient inside a proximal-point outer loop.
+
+    Each outer step is the equilibrium of the game with temperature τ = β(1+1/η) and reference
     π̄_k ∝ μ^{η/(1+η)} π_k^{1/(1+η)}, approached by `inner` steps of self-play policy gradient (online IPO) from π_k:
 
-    θ ← θ + a F(π)[Aπ − τ log(π/π̄_k)], and after every `inner` steps θ_target ← (1−κ) θ_target + κ θ,
-    π_k = softmax θ_target.
+    θ ← θ + a Σ_y π(y) [q(π) − τ log(π/π̄_k)](y) ∇ log π_θ(y), and after every `inner` steps
+    θ_target ← (1−κ) θ_target + κ θ, π_k = π at θ_target. On duels y ~ π_θ against y' ~ π_θ, baseline ½.
 
     κ = 1 with `inner` steps is the proximal-point loop; `inner` = 1 with κ < 1 is the practical moving-average target.
     One query a gradient step. An exact outer step contracts, KL(π*‖π_{k+1}) ≤ KL(π*‖π_k)/(1+η), for every η > 0.
@@ -40,6 +42,7 @@ class NashProx:
     inner: Annotated[int, "gradient steps between moves of the target; default 20, or 1 when kappa < 1"] = THEORY
     kappa: Annotated[float, "κ, how far the target moves to the policy each time; default 1"] = THEORY
     step: Annotated[float, "a, the inner gradient step; default 2τ/(¼+τ²), stable in every game"] = THEORY
+    learner: Learner = PLAIN
 
     name: ClassVar[str] = "nash-prox"
     queries_per_step: ClassVar[int] = 1
@@ -48,24 +51,26 @@ class NashProx:
         eta = 2 * beta if self.eta is None else self.eta
         kappa = 1.0 if self.kappa is None else self.kappa
         inner = (20 if kappa == 1 else 1) if self.inner is None else self.inner
-        step = stable_step(beta * (1 + 1 / eta)) if self.step is None else self.step
+        stable = stable_step(beta * (1 + 1 / eta))
+        step = self.learner.default_step(stable) if self.step is None else self.step
         return dataclasses.replace(self, eta=eta, inner=inner, kappa=kappa, step=step)
 
     def init(self, game: Game, key: jax.Array) -> NashProxState:
-        reference = game.log_reference
-        return NashProxState(reference, game.advantage(reference), reference, jnp.zeros((), jnp.int32))
+        iterate = self.learner.start(game, key)
+        return NashProxState(iterate, iterate.parameters, jnp.zeros((), jnp.int32))
 
     def update(self, game: Game, state: NashProxState, key: jax.Array) -> NashProxState:
-        temperature = game.beta * (1 + 1 / self.eta)
-        log_anchor = simplex.geometric_mixture(state.log_target, game.log_reference, self.eta / (1 + self.eta))
-        log_policy = gradient_step(state.log_policy, state.advantage, temperature, log_anchor, self.step)
-        steps = state.steps + 1
-        moved = simplex.geometric_mixture(state.log_target, log_policy, self.kappa)
-        log_target = jnp.where(steps % self.inner == 0, moved, state.log_target)
-        return NashProxState(log_policy, game.advantage(log_policy), log_target, steps)
+        iterate, target, steps = state
+        log_target = self.learner.policy.log_policy(game, target)
+        anchor = simplex.geometric_mixture(log_target, game.log_reference, self.eta / (1 + self.eta))
+        ours, temperature = iterate.log_policy, game.beta * (1 + 1 / self.eta)
+        objective = Objective(ours, ours, temperature, anchor, iterate.advantage)
+        iterate, steps = self.learner.ascend(game, iterate, objective, self.step, key), steps + 1
+        moved = towards(target, iterate.parameters, self.kappa)
+        return NashProxState(iterate, chosen(steps % self.inner == 0, moved, target), steps)
 
     def log_policy(self, state: NashProxState) -> jax.Array:
-        return state.log_policy
+        return state.iterate.reported
 
     def advantage(self, game: Game, state: NashProxState) -> jax.Array:
-        return state.advantage
+        return self.learner.advantage(game, state.iterate)

@@ -6,10 +6,9 @@ from typing import Annotated, ClassVar, Self
 
 import jax
 
-from nashgames import simplex
 from nashgames.game import Game
-from nashgames.simplex import Scalar
-from nashgames.solvers.protocol import THEORY, PolicyState
+from nashgames.learner import PLAIN, Iterate, Learner, Objective
+from nashgames.solvers.protocol import THEORY
 
 
 def stable_step(temperature: float) -> float:
@@ -25,39 +24,36 @@ def stable_step(temperature: float) -> float:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class OnlineIPO:
-    """Online IPO with both responses on-policy = simultaneous self-play policy gradient in softmax logits.
+    """Online IPO with both responses on-policy = simultaneous self-play policy gradient.
 
-    θ ← θ + a F(π)[Aπ − β log(π/μ)],  F(π) = diag π − ππᵀ,  π = softmax θ: a gradient of (4/β times) the IPO loss.
+    θ ← θ + a Σ_y π(y) [q(π) − β log(π/μ)](y) ∇ log π_θ(y), which is −(β/4) times the gradient of the IPO loss; for a
+    table θ ← θ + a F(π)[Aπ − β log(π/μ)], F(π) = diag π − ππᵀ. On duels y ~ π_θ against y' ~ π_θ, baseline ½.
 
     One query a step. Its stable step shrinks like β and its best factor per step is 1 − O(β²); the default
-    a = 2β/(¼ + β²) is locally stable in every game. Source: arXiv 2505.19731 v1; dynamics derived (theory §4.4).
+    a = 2β/(¼ + β²) is locally stable in every game. `uniform-ipo` is the reading with uniform pairs.
+    Source: arXiv 2505.19731 v1; dynamics derived (theory §4.4).
     """
 
-    step: Annotated[float, "a, the gradient step on the logits; default 2β/(¼+β²), stable in every game"] = THEORY
+    step: Annotated[float, "a, the gradient step; default 2β/(¼+β²), stable in every game"] = THEORY
+    learner: Learner = PLAIN
 
     name: ClassVar[str] = "online-ipo"
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:
-        return dataclasses.replace(self, step=stable_step(beta) if self.step is None else self.step)
+        step = self.learner.default_step(stable_step(beta)) if self.step is None else self.step
+        return dataclasses.replace(self, step=step)
 
-    def init(self, game: Game, key: jax.Array) -> PolicyState:
-        return PolicyState(game.log_reference, game.advantage(game.log_reference))
+    def init(self, game: Game, key: jax.Array) -> Iterate:
+        return self.learner.start(game, key)
 
-    def update(self, game: Game, state: PolicyState, key: jax.Array) -> PolicyState:
-        log_policy = gradient_step(state.log_policy, state.advantage, game.beta, game.log_reference, self.step)
-        return PolicyState(log_policy, game.advantage(log_policy))
+    def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
+        ours = state.log_policy
+        objective = Objective(ours, ours, game.beta, game.log_reference, state.advantage)
+        return self.learner.ascend(game, state, objective, self.step, key)
 
-    def log_policy(self, state: PolicyState) -> jax.Array:
-        return state.log_policy
+    def log_policy(self, state: Iterate) -> jax.Array:
+        return state.reported
 
-    def advantage(self, game: Game, state: PolicyState) -> jax.Array:
-        return state.advantage
-
-
-def gradient_step(
-    log_policy: jax.Array, advantage: jax.Array, temperature: Scalar, log_anchor: jax.Array, step: Scalar
-) -> jax.Array:
-    """One ascent step in softmax logits on ⟨q, π⟩ − τ KL(π‖anchor), q held fixed: θ + a F(π)[q − τ log(π/anchor)]."""
-    direction = advantage - temperature * (log_policy - log_anchor)
-    return simplex.normalise(log_policy + step * simplex.fisher(log_policy, direction))
+    def advantage(self, game: Game, state: Iterate) -> jax.Array:
+        return self.learner.advantage(game, state)

@@ -25,9 +25,11 @@ class ProximalPointState(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ProximalPoint:
-    """The outer loop of Nash Prox with an inner loop that converges: π_{k+1} is the equilibrium of the game with
-    temperature τ = β(1+1/η) and reference π̄_k ∝ μ^{η/(1+η)} π_k^{1/(1+η)}, approached by `inner` steps of Nash-MP on
-    that game with its largest proved step h = 2τ, from π_k. Two queries an inner step; the inner iterates are reported.
+    """The outer loop of Nash Prox with an inner loop that converges.
+
+    π_{k+1} is the equilibrium of the game with temperature τ = β(1+1/η) and reference π̄_k ∝ μ^{η/(1+η)} π_k^{1/(1+η)},
+    approached by `inner` steps of Nash-MP on that game with its largest proved step h = 2τ, from π_k. Two queries an
+    inner step; the inner iterates are reported.
 
     KL(π*‖π_{k+1}) ≤ (1 + η(1+h)^{−m})/(1+η) · KL(π*‖π_k) for every η > 0 and `inner` = m ≥ 1, however far the inner
     loop is from its own equilibrium [derived]: with comparator π* the inequality of a Nash-MP step in the inner game
@@ -47,8 +49,8 @@ class ProximalPoint:
         return dataclasses.replace(self, eta=eta, inner=enough if self.inner is None else self.inner)
 
     def init(self, game: Game, key: jax.Array) -> ProximalPointState:
-        reference = game.log_reference
-        return ProximalPointState(reference, game.advantage(reference), reference, jnp.zeros((), jnp.int32))
+        start = game.start
+        return ProximalPointState(start, game.advantage(start), start, jnp.zeros((), jnp.int32))
 
     def update(self, game: Game, state: ProximalPointState, key: jax.Array) -> ProximalPointState:
         temperature = game.beta * (1 + 1 / self.eta)

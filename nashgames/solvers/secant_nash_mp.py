@@ -64,15 +64,15 @@ class SecantNashMP:
         return dataclasses.replace(self, least=least, memory=_MEMORY if self.memory is None else self.memory)
 
     def init(self, game: Game, key: jax.Array) -> SecantState:
-        reference, advantage = game.log_reference, game.advantage(game.log_reference)
-        eta, loan = jnp.asarray(FIRST * self.least, reference.dtype), jnp.asarray(LOAN, reference.dtype)
-        half = simplex.prox(reference, reference, advantage, game.beta, eta)
+        start, advantage = game.start, game.advantage(game.start)
+        eta, loan = jnp.asarray(FIRST * self.least, start.dtype), jnp.asarray(LOAN, start.dtype)
+        half = simplex.prox(start, game.log_reference, advantage, game.beta, eta)
         # Nothing is known yet: equal rows are no directions.
         policies, advantages = (
-            jnp.repeat(rows[..., None, :], self.memory + 1, axis=-2) for rows in (jnp.exp(reference), advantage)
+            jnp.repeat(rows[..., None, :], self.memory + 1, axis=-2) for rows in (jnp.exp(start), advantage)
         )
         turn = jnp.full((), _TRIAL, jnp.int32)
-        return SecantState(reference, advantage, reference, half, policies, advantages, turn, eta, loan)
+        return SecantState(start, advantage, start, half, policies, advantages, turn, eta, loan)
 
     def update(self, game: Game, state: SecantState, key: jax.Array) -> SecantState:
         queried = game.advantage(state.log_next)

@@ -120,8 +120,13 @@ class Law:
 
 
 def law_of(run: Any) -> Law | None:
-    """What is proved of a row of runs or curves; None where its solver or its η is in no theorem."""
+    """What is proved of a row of runs or curves; None where its solver or its η is in no theorem.
+
+    What is proved is proved of exact feedback and from π_0 = μ.
+    """
     numbers = json.loads(run["hyperparameters"])
+    if run.get("feedback", "exact") != "exact" or run.get("start", "reference") != "reference":
+        return None
     if run["solver"] not in SOLVERS or not isinstance(numbers.get("eta"), int | float):
         return None
     law = Law(run["solver"], float(run["beta"]), float(numbers["eta"]), int(numbers.get("inner", 1)))
@@ -135,7 +140,8 @@ def laws_of(runs: pd.DataFrame) -> dict[str, Law]:
     laws = {row["run_id"]: law for row in runs.to_dict("records") if (law := law_of(row)) is not None}
     if not laws:
         raise NashGamesError(
-            f"no run is covered by a theorem; play {NASH_MP} or {HALVES} with η ≤ 2β, or {PROXIMAL_POINT} with any η"
+            f"no run is covered by a theorem; play {NASH_MP} or {HALVES} with η ≤ 2β, or {PROXIMAL_POINT} with any η, "
+            f"on exact feedback and from the reference"
         )
     return laws
 

@@ -16,7 +16,7 @@ from nashgames.equilibria import PLAYED, REFEREE
 from nashgames.errors import NashGamesError
 from nashgames.game import Game
 from nashgames.generators.references import resolve_reference
-from nashgames.plan import Source, find_source
+from nashgames.plan import ReferenceKey, Source, find_source, reference_key
 from nashgames.referee import equilibrium_path
 from nashgames.store import Results
 from nashgames.verification import stored
@@ -116,10 +116,10 @@ class _Verification:
             for row in rows:
                 self._report.give_up(row, str(error))
             return
-        by_reference: dict[tuple[str, int], list[Row]] = {}
+        by_reference: dict[ReferenceKey, list[Row]] = {}
         for row in rows:
             if stored.check_game(row, game, self._report):
-                by_reference.setdefault((row["reference"], row["seed"]), []).append(row)
+                by_reference.setdefault(reference_key(row["reference"], row["seed"]), []).append(row)
         for (reference, seed), of_reference in by_reference.items():
             try:
                 log_reference = resolve_reference(reference, game, seed)

@@ -1,0 +1,137 @@
+"""The phase diagram of a gradient's step: how large it may be, and how fast the best one is, against β."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nashgames.errors import NashGamesError
+from nashgames.outcomes import VARIANTS
+from nashgames.plots.estimates import Floats
+from nashgames.plots.palette import INK, THEOREM, Look, PaperFigure, looks, plain, styled
+from nashgames.plots.panels import Handle, fold, legend, say, several, some
+from nashgames.stability import measured
+
+_SIZE = (5.4, 2.5)
+_MARGIN = 0.6
+_TITLE = 44
+_ROWS = 4
+_TICKS = 6
+_PROBLEM = ("game", "reference", "n", "policy")
+_DERIVED: dict[str, Any] = {key: value for key, value in THEOREM.items() if key != "color"}
+
+
+@styled
+def phases(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | None = None) -> Figure:
+    """The largest stable step of every solver against β, and the rate a query of its best step: measured and derived.
+
+    `runs` sweep the `step` of solvers on exact feedback from near the equilibrium, where curves are lines. Left, the
+    step at which the fitted rate crosses zero (`stability.crossing`), bars to the neighbouring steps, an open triangle
+    where every step (or none) was stable; right, the largest fitted rate of the steps, −log of the factor by which
+    errors shrink a query. `limits`, as `nashgames.limits.limits_of` makes them, are what the linearisation at the
+    equilibrium gives. Rows of panels are references, sizes and policies. Raises NashGamesError for no runs on exact
+    feedback, or runs of several games.
+    """
+    table = measured(curves, runs)
+    if table.empty or several(table["game"]):
+        what = "no runs on exact feedback" if table.empty else "runs of several games"
+        raise NashGamesError(f"the phase diagram is of one game and there are {what}; select those of one game")
+    names = table["label"].astype(str)
+    for key in ("optimiser", "dtype", "device"):
+        names = names + " · " + table[key] if several(table[key]) else names
+    table = table.assign(name=names)
+    varied = [key for key in _PROBLEM if several(table[key])]
+    rows = [rows for _, rows in table.groupby(varied, sort=True)] if varied else [table]
+    shown = some(rows, _ROWS)
+    figure = PaperFigure(figsize=(_SIZE[0], _MARGIN + (_SIZE[1] - _MARGIN) * len(shown)), layout="constrained")
+    cells = figure.subplots(len(shown), 2, sharex=True, sharey="col", squeeze=False)
+    look = looks(dict(zip(table["name"], table["solver"], strict=True)))
+    derived = [_limits_of(mine, limits) for mine in shown]
+    for (left, right), mine, lines in zip(cells, shown, derived, strict=True):
+        for cell, column, what in (
+            (left, "limit", "largest stable step"),
+            (right, "rate", "best rate $r$ a query\n" r"(errors fall like $e^{-rN}$)"),
+        ):
+            cell.set(xscale="log", yscale="log", ylabel=what)
+            for name, line in lines[(lines[column] > 0) & np.isfinite(lines[column])].groupby("name"):
+                cell.plot(line["beta"], line[column], color=look[str(name)].colour, zorder=2, **_DERIVED)
+        for place, (name, own) in enumerate(look.items()):
+            points = mine[mine["name"] == name]
+            _draw_limits(left, points, own)
+            # Solvers of nearly one rate would hide each other: they stand side by side.
+            aside = 1.02 ** (2 * place - len(look) + 1)
+            positive = points[points["rate"] > 0]
+            right.plot(positive["beta"] * aside, positive["rate"], **_mark(own))
+        if varied:
+            left.set_title(fold(", ".join(say(key, mine[key].iloc[0]) for key in varied), _TITLE), loc="left")
+    _scale_beta(cells[-1], np.sort(table["beta"].unique())[::-1])
+    _never_stable(cells, shown, look)
+    first = table.iloc[0]
+    told = [say(key, first[key]) for key in _PROBLEM if key not in varied and first[key] != VARIANTS.get(key)]
+    left_out = [f"{len(shown)} of {len(rows)} rows shown"] if len(shown) < len(rows) else []
+    figure.suptitle(fold(" · ".join([*told, *left_out]), 2 * _TITLE))
+    handles: list[Handle] = [Line2D([], [], label=plain(name), **_mark(own)) for name, own in look.items()]
+    if any(map(len, derived)):
+        handles.append(Line2D([], [], color=INK, label="derived at the equilibrium", **_DERIVED))
+    legend(figure, None, handles, _caption(table))
+    return figure
+
+
+def _limits_of(mine: pd.DataFrame, limits: pd.DataFrame | None) -> pd.DataFrame:
+    """The derived limits of what is measured, β rising: those of tables moved by plain steps."""
+    same = ["game", "reference", "n", "label"]
+    plain_steps = (mine["policy"] == VARIANTS["policy"]) & (mine["optimiser"] == VARIANTS["optimiser"])
+    measured_ones = mine.loc[plain_steps, [*same, "name"]].drop_duplicates(same)
+    if limits is None:
+        return measured_ones.iloc[:0].assign(beta=0.0, limit=0.0, rate=0.0)
+    return limits.merge(measured_ones, on=same).sort_values("beta")
+
+
+def _caption(table: pd.DataFrame) -> str:
+    counts = sorted(set(table["steps"][table["steps"] > 1].tolist()))
+    over = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}" if counts else "single"
+    parts = [f"measured over {over} steps a solver and β", "bars reach to the neighbouring steps"]
+    if np.isposinf(table["high"]).any() or (table["low"] == 0).any():
+        parts.append("open: every step was stable (up) or none (down)")
+    return "; ".join(parts)
+
+
+def _scale_beta(cells: Any, betas: Floats) -> None:
+    """The measured β as ticks where they are few, else powers of ten."""
+    for cell in cells:
+        cell.set_xlabel("β")
+        cell.set_xlim(betas[-1] / 1.4, betas[0] * 1.4)
+        if len(betas) <= _TICKS:
+            cell.xaxis.set_minor_locator(ticker.NullLocator())
+            cell.set_xticks(betas, [f"{beta:g}" for beta in betas])
+
+
+def _mark(look: Look) -> dict[str, Any]:
+    return {"color": look.colour, "marker": look.marker, "markersize": 3.5, "linestyle": "none", "zorder": 3}
+
+
+def _draw_limits(ax: Axes, points: pd.DataFrame, look: Look) -> None:
+    """The largest stable steps; a triangle upwards where all steps were stable, downwards where none was."""
+    bounded = points[(points["low"] > 0) & np.isfinite(points["high"])]
+    ax.vlines(bounded["beta"], bounded["low"], bounded["high"], color=look.colour, linewidth=0.8)
+    ax.plot(bounded["beta"], bounded["limit"], **_mark(look))
+    for open_end, shape in ((points[np.isposinf(points["high"])], "^"), (points[points["low"] == 0], "v")):
+        style = _mark(look) | {"marker": shape, "markerfacecolor": "none"}
+        ax.plot(open_end["beta"], open_end["limit"], **style)
+
+
+def _never_stable(cells: Any, shown: list[pd.DataFrame], look: dict[str, Look]) -> None:
+    """A cross on the lower edge of the rates where no step contracted."""
+    for (_, right), mine in zip(cells, shown, strict=True):
+        low, high = right.get_ylim()
+        right.set_ylim(low, high)
+        for name, own in look.items():
+            growing = mine[(mine["name"] == name) & (mine["rate"] <= 0)]
+            style = _mark(own) | {"marker": "x", "markersize": 4, "clip_on": False}
+            # What is not clipped counts for the layout, also where it is nothing.
+            if len(growing):
+                right.plot(growing["beta"], np.full(len(growing), low), **style)

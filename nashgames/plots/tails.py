@@ -1,0 +1,214 @@
+"""How bad the last iterate is with high probability: quantiles over many seeds, and the share under the tolerance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nashgames.errors import NashGamesError
+from nashgames.outcomes import interval, levels, quantiles
+from nashgames.plots import estimates
+from nashgames.plots.estimates import Floats, Trace
+from nashgames.plots.lines import DISTANCES, check_distance, scale_cost
+from nashgames.plots.palette import FAINT, Look, looks, plain, styled
+from nashgames.plots.panels import (
+    PROBLEM,
+    Facets,
+    Handle,
+    axes_of,
+    axis_of,
+    facets,
+    legend,
+    name_axes,
+    prepare,
+    several,
+    traces_of,
+)
+
+# From the median outwards: the rarer what a line bounds, the thinner it is.
+_WIDTHS = (1.3, 0.8, 0.45)
+_SHADES = (0.16, 0.08)
+_TOLERANCE: Mapping[str, Any] = {"color": FAINT, "linewidth": 0.6, "linestyle": (0, (1, 2))}
+_ROOM = 1.6
+_HEADROOM = 1e3
+
+
+@styled
+def tails(
+    curves: pd.DataFrame,
+    runs: pd.DataFrame,
+    *,
+    distance: str = "suboptimality",
+    x: str | None = None,
+    remark: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Median, 90 % and 99 % quantile over the seeds of a distance of the last iterate, against comparisons or queries.
+
+    At every recorded point that is the iterate there: not the best so far, and no average. A quantile is the value of
+    one of the seeds, `outcomes.quantiles`; below 100 seeds the outermost line is the maximum, below ten there is no
+    90 %. A diverged seed is worse than all others: where so many have diverged that a quantile is one of them, its line
+    ends in a cross. The dotted line is the tolerance. Panels, `x` and `remark` are those of `convergence`, and so is
+    what is raised.
+    """
+    check_distance(distance)
+    runs = prepare(runs)
+    x = axis_of(runs, x)
+    laid = facets(runs, [*PROBLEM, "beta"])
+    groups = _groups(curves, runs, laid, distance, x)
+    names = levels(min((len(traces) for group in groups for traces in group.values()), default=1))
+    drawn = [{label: _lines(traces, list(names.values())) for label, traces in group.items()} for group in groups]
+    figure, axes = axes_of(laid, ax)
+    look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
+    tolerances: list[float] = runs["tolerance"].unique().tolist() if distance == "suboptimality" else []
+    low, high = _limits(drawn, tolerances)
+    ended = False
+    for cell, group in zip(axes, drawn, strict=True):
+        cell.set(yscale="log", ylim=(low, high))
+        scale_cost(cell, [lines.cost for each in drawn for lines in each.values()])
+        _draw_tolerance(cell, tolerances, low)
+        for label, own in look.items():
+            if label in group:
+                ended |= _draw(cell, group[label], own, low)
+    name_axes(axes, x, DISTANCES[distance])
+    statuses = [(label, trace.status) for group in groups for label, traces in group.items() for trace in traces]
+    handles = _handles(look, statuses)
+    if len(names) > 1:
+        told = ", ".join(names)
+        handles.append(tuple(Line2D([], [], color=FAINT, linewidth=_WIDTHS[i], label=told) for i in range(len(names))))
+    if ended:
+        text = "from here on a diverged seed"
+        handles.append(Line2D([], [], color=FAINT, linestyle="none", marker="x", markersize=4, label=text))
+    dotted = [f"dotted: tolerance {tolerances[0]:g}"] if len(tolerances) == 1 and tolerances[0] > low else []
+    legend(figure, ax, handles, _caption(groups, "last iterate", [*dotted, remark]))
+    return figure
+
+
+@styled
+def shares(
+    curves: pd.DataFrame, runs: pd.DataFrame, *, x: str | None = None, remark: str = "", ax: Axes | None = None
+) -> Figure:
+    """The share of the seeds whose last iterate is at or below the tolerance, against comparisons or queries.
+
+    Bands are 95 % intervals of that share where it is above 0 (`outcomes.interval`); a diverged seed is above every
+    tolerance. Panels, `x` and `remark` are those of `convergence`. Raises NashGamesError for no runs, runs with several
+    tolerances, runs on exact feedback together with runs on samples, or several panels in `ax`.
+    """
+    runs = prepare(runs)
+    x = axis_of(runs, x)
+    if several(runs["tolerance"]):
+        raise NashGamesError("the runs have several tolerances; draw the share under one of them at a time")
+    tolerance = float(runs["tolerance"].iloc[0])
+    laid = facets(runs, [*PROBLEM, "beta"])
+    groups = _groups(curves, runs, laid, "suboptimality", x)
+    figure, axes = axes_of(laid, ax)
+    look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
+    for cell, group in zip(axes, groups, strict=True):
+        scale_cost(cell, [trace.cost for each in groups for traces in each.values() for trace in traces])
+        cell.set(ylim=(-0.02, 1.02))
+        cell.yaxis.set_major_locator(ticker.MultipleLocator(0.25))
+        cell.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=" %"))
+        for label, own in look.items():
+            if label not in group:
+                continue
+            cost, held = estimates.hold_all(group[label])
+            reached = (held <= tolerance).sum(axis=0)
+            low, high = interval(reached, len(held))
+            shown = np.where(np.isnan(held).any(axis=0), np.nan, reached / len(held))
+            # The intervals of solvers of which no seed is there would cover each other and all else.
+            some = shown > 0
+            cell.fill_between(cost, low, high, where=some, color=own.colour, alpha=0.18, linewidth=0, zorder=2)
+            cell.plot(cost, shown, color=own.colour, linestyle=own.dashes, zorder=2.5)
+    name_axes(axes, x, f"share of seeds with\nsuboptimality ≤ {tolerance:g}")
+    statuses = [(label, trace.status) for group in groups for label, traces in group.items() for trace in traces]
+    legend(figure, ax, _handles(look, statuses), _caption(groups, "last iterate, 95 % intervals", [remark]))
+    return figure
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Quantiles `[levels, t]` at `cost` `[t]`, the median first; inf where they are a diverged seed."""
+
+    cost: Floats
+    quantiles: Floats
+
+
+def _groups(
+    curves: pd.DataFrame, runs: pd.DataFrame, laid: Facets, distance: str, x: str
+) -> list[dict[str, list[Trace]]]:
+    """The traces of every label in every panel."""
+    traces = traces_of(curves, runs, distance, x)
+    found = []
+    for panel in laid.panels:
+        mine = panel.runs[panel.runs["run_id"].isin(list(traces))].groupby("label")["run_id"]
+        found.append({str(label): [traces[run] for run in group] for label, group in mine})
+    return found
+
+
+def _lines(traces: Sequence[Trace], wanted: Sequence[float]) -> _Lines:
+    cost, held = estimates.hold_all(traces)
+    return _Lines(cost, quantiles(held, wanted))
+
+
+def _draw(ax: Axes, lines: _Lines, look: Look, low: float) -> bool:
+    """The quantiles of one solver from the rarest to the median; returns whether one of them ends in diverged seeds."""
+    ended = False
+    shown = np.where(np.isfinite(lines.quantiles), np.maximum(lines.quantiles, low), np.nan)
+    for inner, outer, shade in zip(shown, shown[1:], _SHADES, strict=False):
+        ax.fill_between(lines.cost, inner, outer, color=look.colour, alpha=shade, linewidth=0, zorder=2)
+    for place in reversed(range(len(shown))):
+        style: dict[str, Any] = {"color": look.colour, "linewidth": _WIDTHS[place], "zorder": 2.9 - 0.1 * place}
+        ax.plot(lines.cost, shown[place], linestyle=look.dashes, **style)
+        lost = np.flatnonzero(np.isposinf(lines.quantiles[place]))
+        before = np.flatnonzero(np.isfinite(shown[place]))
+        if len(lost) and len(before):
+            ended = True
+            end = (lines.cost[before[-1]], min(shown[place][before[-1]], ax.get_ylim()[1]))
+            mark: dict[str, Any] = {"marker": "x", "markersize": 4, "markeredgewidth": 0.8, "clip_on": False}
+            ax.plot(*end, color=look.colour, zorder=3, **mark)
+    return ended
+
+
+def _draw_tolerance(ax: Axes, tolerances: Sequence[float], low: float) -> None:
+    for tolerance in tolerances:
+        if tolerance > low:
+            ax.axhline(tolerance, zorder=1.5, **_TOLERANCE)
+
+
+def _limits(drawn: Sequence[Mapping[str, _Lines]], tolerances: Sequence[float]) -> tuple[float, float]:
+    """Limits over the quantiles of all panels; the tolerance is among them where it is not far below everything."""
+    values = np.concatenate([np.empty(0), *(lines.quantiles.ravel() for group in drawn for lines in group.values())])
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not len(positive):
+        return 1e-16, 1.0
+    low, high = float(positive.min()), float(positive.max())
+    # What grows without end does not take the room of what converges.
+    first = [lines.quantiles[0][:1] for group in drawn for lines in group.values()]
+    high = min(high, _HEADROOM * float(np.max(np.concatenate(first), initial=low)))
+    near = [float(tolerance) for tolerance in tolerances if low / 100 < tolerance]
+    # Exact zeros have no logarithm: they are drawn on the lower edge, a decade under the least value that has one.
+    return max(min([low, *near]) / (10 if (values == 0).any() else _ROOM), 1e-300), _ROOM * max([high, *near])
+
+
+def _handles(look: Mapping[str, Look], statuses: Sequence[tuple[str, str]]) -> list[Handle]:
+    """An entry for every solver, with the count of the seeds that diverged."""
+    table = pd.DataFrame(statuses, columns=["label", "status"])
+    handles: list[Handle] = []
+    for label, own in look.items():
+        mine = table["status"][table["label"] == label]
+        lost = int((mine == "diverged").sum())
+        text = plain(label) + (f" ({lost:,} of {len(mine):,} diverged)" if lost else "")
+        handles.append(own.handle(text, marker=""))
+    return handles
+
+
+def _caption(groups: Sequence[Mapping[str, Sequence[Trace]]], what: str, remarks: Sequence[str]) -> str:
+    counts = [len(traces) for group in groups for traces in group.values()] or [0]
+    over = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,}–{max(counts):,}"
+    return "; ".join([f"{what} over {over} seeds", *filter(None, remarks)])

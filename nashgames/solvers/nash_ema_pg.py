@@ -1,0 +1,57 @@
+"""Nash-EMA-PG: policy gradient against a moving average of the past."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
+
+import jax
+
+from nashgames.game import Game
+from nashgames.learner import PLAIN, Iterate, Learner, Objective, towards
+from nashgames.solvers.online_ipo import stable_step
+from nashgames.solvers.protocol import THEORY
+
+
+class NashEMAPGState(NamedTuple):
+    """`iterate`: θ; `past`: the moving average of θ, whose policy is the opponent."""
+
+    iterate: Iterate
+    past: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NashEMAPG:
+    """Nash-EMA-PG: policy gradient of the regularised game against the policy of averaged parameters.
+
+    θ ← θ + a Σ_y π(y) [q(π_past) − β log(π/μ)](y) ∇ log π_θ(y), then θ_past ← (1−κ) θ_past + κ θ. On duels y ~ π_θ
+    against y' ~ π_past, baseline ½. One query a step. Source: Munos et al. 2024 (Nash-EMA-PG); theory §4.6.
+    """
+
+    kappa: Annotated[float, "κ, the share of θ in the average at every step; default 0.1"] = THEORY
+    step: Annotated[float, "a, the gradient step; default 2β/(¼+β²), as for online-ipo"] = THEORY
+    learner: Learner = PLAIN
+
+    name: ClassVar[str] = "nash-ema-pg"
+    queries_per_step: ClassVar[int] = 1
+
+    def with_theory_defaults(self, beta: float) -> Self:
+        step = self.learner.default_step(stable_step(beta)) if self.step is None else self.step
+        return dataclasses.replace(self, kappa=0.1 if self.kappa is None else self.kappa, step=step)
+
+    def init(self, game: Game, key: jax.Array) -> NashEMAPGState:
+        iterate = self.learner.start(game, key, self_play=False)
+        return NashEMAPGState(iterate, iterate.parameters)
+
+    def update(self, game: Game, state: NashEMAPGState, key: jax.Array) -> NashEMAPGState:
+        iterate, past = state
+        opponent = self.learner.policy.log_policy(game, past)
+        objective = Objective(iterate.log_policy, opponent, game.beta, game.log_reference)
+        iterate = self.learner.ascend(game, iterate, objective, self.step, key, self_play=False)
+        return NashEMAPGState(iterate, towards(past, iterate.parameters, self.kappa))
+
+    def log_policy(self, state: NashEMAPGState) -> jax.Array:
+        return state.iterate.reported
+
+    def advantage(self, game: Game, state: NashEMAPGState) -> jax.Array:
+        return self.learner.advantage(game, state.iterate)

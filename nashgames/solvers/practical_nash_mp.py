@@ -1,0 +1,70 @@
+"""Nash Mirror Prox as it is run on networks: one gradient step a proximal step, and a slowly moving target."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
+
+import jax
+
+from nashgames import simplex
+from nashgames.game import Game
+from nashgames.learner import PLAIN, Iterate, Learner, Objective, towards
+from nashgames.solvers.online_ipo import stable_step
+from nashgames.solvers.protocol import THEORY
+
+
+class PracticalNashMPState(NamedTuple):
+    """`iterate`: θ; `target`: θ_target, which stands for π_k."""
+
+    iterate: Iterate
+    target: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PracticalNashMP:
+    """Nash-MP for parametrised policies: a gradient step on the proximal objective, then θ_target follows θ.
+
+    θ ← θ + a Σ_y π(y) [q(π') − τ log(π/π̄)](y) ∇ log π_θ(y) with τ = β(1+1/η), π̄ ∝ μ^{η/(1+η)} π_target^{1/(1+η)}, and
+    θ_target ← (1−κ) θ_target + κ θ after every step. The opponent π' is the target, or the policy itself: then it is
+    the moving-average form of `nash-prox`. On duels y ~ π_θ against y' ~ π', baseline ½. One query a step.
+    A reconstruction: arXiv 2505.19731 v1 gives the scheme, not its numbers (theory §4.3).
+    """
+
+    eta: Annotated[float, "η of the proximal step (papers' scale); default 2β"] = THEORY
+    kappa: Annotated[float, "κ, how fast the target follows; default 0.1"] = THEORY
+    step: Annotated[float, "a, the gradient step; default 2τ/(¼+τ²)"] = THEORY
+    opponent: Annotated[str, "whom the policy plays: target or policy"] = field(
+        default="target", metadata={"static": True}
+    )
+    learner: Learner = PLAIN
+
+    name: ClassVar[str] = "practical-nash-mp"
+    queries_per_step: ClassVar[int] = 1
+
+    def with_theory_defaults(self, beta: float) -> Self:
+        eta = 2 * beta if self.eta is None else self.eta
+        stable = stable_step(beta * (1 + 1 / eta))
+        step = self.learner.default_step(stable) if self.step is None else self.step
+        return dataclasses.replace(self, eta=eta, kappa=0.1 if self.kappa is None else self.kappa, step=step)
+
+    def init(self, game: Game, key: jax.Array) -> PracticalNashMPState:
+        iterate = self.learner.start(game, key, self_play=self.opponent == "policy")
+        return PracticalNashMPState(iterate, iterate.parameters)
+
+    def update(self, game: Game, state: PracticalNashMPState, key: jax.Array) -> PracticalNashMPState:
+        iterate, target = state
+        log_target = self.learner.policy.log_policy(game, target)
+        anchor = simplex.geometric_mixture(log_target, game.log_reference, self.eta / (1 + self.eta))
+        self_play = self.opponent == "policy"
+        opponent = iterate.log_policy if self_play else log_target
+        temperature = game.beta * (1 + 1 / self.eta)
+        objective = Objective(iterate.log_policy, opponent, temperature, anchor, iterate.advantage)
+        iterate = self.learner.ascend(game, iterate, objective, self.step, key, self_play=self_play)
+        return PracticalNashMPState(iterate, towards(target, iterate.parameters, self.kappa))
+
+    def log_policy(self, state: PracticalNashMPState) -> jax.Array:
+        return state.iterate.reported
+
+    def advantage(self, game: Game, state: PracticalNashMPState) -> jax.Array:
+        return self.learner.advantage(game, state.iterate)

@@ -1,0 +1,52 @@
+"""Online IPO over uniform pairs of responses, which is mirror descent in logits."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+
+from nashgames.game import Game
+from nashgames.learner import PLAIN, Iterate, Learner, Objective
+from nashgames.solvers.protocol import THEORY
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class UniformIPO:
+    """Online IPO with the pair (y, y') uniform and the opponent y″ ~ π_θ ("Online IPO 1 (OMD)" of the EGPO code).
+
+    Its loss is L = E_{y,y'}[(log π(y)/μ(y) − log π(y')/μ(y') − (q(y) − q(y'))/β)²] with q = Aπ held fixed, and
+    −(βn/4) ∇L = Σ_y (d(y) − d̄) ∇ log π_θ(y) with d = q − β log(π/μ) and d̄ its mean:
+
+    θ ← θ + a Σ_y (d(y) − d̄) ∇ log π_θ(y).
+
+    For a table that is mirror descent with the same step, another method than `online-ipo`. On duels y is uniform, so
+    that the only importance weight is n, against y″ ~ π_θ. One query a step.
+    Source: Zhou et al. 2025 (code); theory §4.4.
+    """
+
+    step: Annotated[float, "a, the step of mirror descent in logits; default 4β/(1+4β²)"] = THEORY
+    learner: Learner = PLAIN
+
+    name: ClassVar[str] = "uniform-ipo"
+    queries_per_step: ClassVar[int] = 1
+
+    def with_theory_defaults(self, beta: float) -> Self:
+        step = self.learner.default_step(4 * beta / (1 + 4 * beta**2)) if self.step is None else self.step
+        return dataclasses.replace(self, step=step)
+
+    def init(self, game: Game, key: jax.Array) -> Iterate:
+        return self.learner.start(game, key)
+
+    def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
+        uniform = jnp.full_like(state.log_policy, -jnp.log(game.actions))
+        objective = Objective(uniform, state.log_policy, game.beta, game.log_reference, state.advantage)
+        return self.learner.ascend(game, state, objective, self.step * game.actions, key)
+
+    def log_policy(self, state: Iterate) -> jax.Array:
+        return state.reported
+
+    def advantage(self, game: Game, state: Iterate) -> jax.Array:
+        return self.learner.advantage(game, state)

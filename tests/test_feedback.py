@@ -1,0 +1,144 @@
+"""Duels against what they estimate: every frequency and every mean within its standard error, bit for bit by seed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nashgames.errors import NashGamesError
+from nashgames.feedback import Duels, Exact, _draw, _unit, make_feedback, selection_of_feedback
+from nashgames.game import make_game
+from nashgames.precision import Precision
+from tests.games import log_softmax, random_game, random_margins
+
+DRAWS = 40_000
+
+
+def keys(count=DRAWS, seed=0):
+    return jax.random.split(jax.random.key(seed), count)
+
+
+def two_policies(rng, shape):
+    drawn = rng.normal(size=(2, *shape))
+    return map(jnp.asarray, drawn - np.log(np.exp(drawn).sum(-1, keepdims=True)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_actions_are_drawn_with_their_probabilities(rng, dtype):
+    with Precision(dtype).scope():
+        policy = np.array([0.3, 0.0, 0.05, 0.6499, 1e-4, 0.0])
+        log_policy = jnp.asarray(np.log(np.maximum(policy, 1e-300)), dtype)
+        bits = jax.random.bits(jax.random.key(1), (400_000,), jnp.uint32)
+        counts = np.bincount(np.asarray(_draw(log_policy, bits)), minlength=6)
+    assert counts[1] == counts[5] == 0
+    played = policy > 0
+    expected = 400_000 * policy[played]
+    assert np.sum((counts[played] - expected) ** 2 / expected) < 20
+    assert counts.sum() == 400_000
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 9, 100])
+def test_the_search_is_the_inverse_of_the_distribution(rng, n):
+    """Against NumPy's searchsorted for the same numbers, at any size."""
+    with Precision().scope():
+        log_policy = jnp.asarray(log_softmax(rng.normal(size=n)))
+        bits = jax.random.bits(jax.random.key(n), (5_000,), jnp.uint32)
+        cumulative = np.cumsum(np.exp(np.asarray(log_policy)))
+        wanted = np.searchsorted(cumulative[:-1], np.asarray(_unit(bits, jnp.float64)) * cumulative[-1], side="right")
+        np.testing.assert_array_equal(_draw(log_policy, bits), wanted)
+
+
+def test_the_uniform_numbers_are_inside_the_unit_interval_at_both_ends():
+    for dtype in ("float32", "float64"):
+        with Precision(dtype).scope():
+            ends = np.asarray(_unit(jnp.asarray([0, 2**32 - 1], jnp.uint32), jnp.dtype(dtype)))
+        assert ends[0] > 0
+        assert ends[1] < 1
+        assert ends[0] == 1 - ends[1]
+
+
+@pytest.mark.parametrize("label", ["binary", "probability"])
+@pytest.mark.parametrize("contexts", [1, 3])
+def test_a_tally_of_duels_is_unbiased(rng, label, contexts):
+    shape = (5,) if contexts == 1 else (3, 5)
+    margins = random_margins(rng, 5) if contexts == 1 else np.stack([random_margins(rng, 5) for _ in range(3)])
+    game = make_game(margins)
+    with Precision().scope():
+        game = jax.tree.map(jnp.asarray, game)
+        ours, theirs = two_policies(rng, shape)
+        duels = Duels(batch=3, label=label)
+        found = jax.jit(jax.vmap(lambda key: duels.tally(game, ours, theirs, key)))(keys())
+        exact = Exact().tally(game, ours, theirs, None)
+        found, exact, ours, theirs = jax.tree.map(np.asarray, (found, exact, ours, theirs))
+    by_hand = np.exp(ours) * np.einsum("...ij,...j->...i", margins, np.exp(theirs))
+    np.testing.assert_allclose(exact.margins, by_hand, atol=1e-15)
+    np.testing.assert_allclose(exact.visits, np.exp(ours), atol=1e-15)
+    for sampled, expected in zip(found, exact, strict=True):
+        error = np.std(sampled, axis=0) / np.sqrt(DRAWS)
+        assert np.all(np.abs(np.mean(sampled, axis=0) - expected) < 5 * error)
+        # The mean must be seen through the noise, or the test could not fail.
+        assert np.linalg.norm(expected) > 10 * np.linalg.norm(error)
+    np.testing.assert_allclose(np.sum(found.visits, axis=-1), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize(("noise", "temperature"), [(0.2, None), (None, 3.0), (0.1, 0.4)])
+def test_a_noisy_judge_is_another_game_and_certainty_stays_certain(rng, noise, temperature):
+    margins = random_margins(rng, 4, sharpness=10.0)
+    margins[0, 1], margins[1, 0] = 0.5, -0.5
+    game = make_game(margins)
+    flip, warm = noise or 0.0, temperature or 1.0
+    p = margins + 0.5
+    won, lost = p ** (1 / warm), (1 - p) ** (1 / warm)
+    judged = (1 - 2 * flip) * (won / (won + lost) - 0.5)
+    with Precision().scope():
+        game = jax.tree.map(jnp.asarray, game)
+        ours, theirs = two_policies(rng, (4,))
+        duels = jax.tree.map(float, Duels(batch=2, noise=noise, temperature=temperature))
+        np.testing.assert_allclose(duels.judged(jnp.asarray(margins)), judged, atol=1e-14)
+        found = np.asarray(jax.jit(jax.vmap(lambda key: duels.tally(game, ours, theirs, key).margins))(keys()))
+        ours, theirs = np.asarray(ours), np.asarray(theirs)
+    expected = np.exp(ours) * (judged @ np.exp(theirs))
+    assert np.all(np.abs(np.mean(found, axis=0) - expected) < 5 * np.std(found, axis=0) / np.sqrt(DRAWS))
+
+
+def test_one_key_repeats_bit_for_bit_and_two_differ(rng):
+    game = random_game(rng, 6, 0.1)
+    with Precision().scope():
+        game = jax.tree.map(jnp.asarray, game)
+        log_policy = jnp.asarray(game.log_reference)
+        once, again, other = (
+            Duels(batch=50).tally(game, log_policy, log_policy, jax.random.key(seed)).margins for seed in (0, 0, 1)
+        )
+        once, again, other = map(np.asarray, (once, again, other))
+    np.testing.assert_array_equal(once, again)
+    assert np.any(once != other)
+
+
+@pytest.mark.parametrize(
+    "text", ["exact", "duels", "duels[batch=100]", "duels[batch=7,label=probability,noise=0.1,temperature=2]"]
+)
+def test_feedback_selects_itself_again(text):
+    feedback = make_feedback(text)
+    assert selection_of_feedback(feedback) == text
+    assert make_feedback(selection_of_feedback(feedback)) == feedback
+    assert feedback.comparisons == (0 if text == "exact" else getattr(feedback, "batch", 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("duel", ["duel", "did you mean 'duels'"]),
+        ("exact[batch=2]", ["batch", "exact"]),
+        ("duels[batch=0]", ["duels[batch] is 0", "from 1"]),
+        ("duels[batch=1.5]", ["an integer"]),
+        ("duels[label=soft]", ["duels[label] is 'soft'", "binary, probability"]),
+        ("duels[noise=0.5]", ["duels[noise] is 0.5", "below 0.5"]),
+        ("duels[noise=nan]", ["duels[noise] is nan"]),
+        ("duels[temperature=0]", ["duels[temperature] is 0", "above 0"]),
+    ],
+)
+def test_a_mistake_is_one_sentence(text, words):
+    with pytest.raises(NashGamesError) as caught:
+        make_feedback(text)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,229 @@
+"""Policy gradients: the equality with the IPO loss, exact and sampled through the same code, and no bias in any."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nashgames import simplex
+from nashgames.features import resolve_features
+from nashgames.game import make_game
+from nashgames.learner import Iterate, Learner, Objective
+from nashgames.precision import Precision
+from nashgames.solvers import GRADIENTS, compose, features_of, make_solver
+from tests.games import log_softmax, random_game, random_margins
+from tests.test_solvers import arrays
+
+POLICIES = ["tabular", "log-linear[features=random,dimension=3]", "mlp[features=random,dimension=3,depth=3,width=4]"]
+
+
+def featured(game, solver):
+    """The game with the features that the solver's policy sees."""
+    seen = features_of(solver)
+    return game if seen is None else game.replace(features=resolve_features(*seen, game, seed=0))
+
+
+def several(rng, contexts, n=5, beta=0.2):
+    """A game over contexts with unequal weights, or without any."""
+    if contexts == 1:
+        return random_game(rng, n, beta)
+    logits = rng.normal(size=(contexts, n))
+    return make_game(
+        np.stack([random_margins(rng, n) for _ in range(contexts)]),
+        beta=beta,
+        log_reference=logits - np.log(np.exp(logits).sum(-1, keepdims=True)),
+        weights=rng.dirichlet(np.ones(contexts)),
+    )
+
+
+def iterate_of(state) -> Iterate:
+    return state if isinstance(state, Iterate) else state.iterate
+
+
+def with_exact_advantages(game, state, *, self_play):
+    """The state of a run on duels as one on exact feedback would have it."""
+    iterate = iterate_of(state)
+    known = iterate._replace(advantage=game.advantage(iterate.log_policy) if self_play else None)
+    if isinstance(state, Iterate):
+        return known
+    state = state._replace(iterate=known)
+    return state._replace(advantage=game.advantage(state.log_opponent)) if "log_opponent" in state._fields else state
+
+
+@pytest.mark.parametrize("contexts", [1, 2])
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_a_sampled_gradient_is_unbiased(rng, name, policy, contexts):
+    """One step on two duels, averaged over many draws, is the exact step: within five standard errors everywhere."""
+    draws = 20_000
+    inner = {"nash-prox": ",inner=3", "approximate-nash-mp": ",inner=2"}.get(name, "")
+    text = f"{name}[step=0.1{inner}]"
+    sampled = compose(make_solver(text), feedback="duels[batch=2]", policy=policy).with_theory_defaults(0.2)
+    game = featured(several(rng, contexts), sampled)
+    with Precision().scope():
+        sampled, game = arrays((sampled, game))
+        exact = dataclasses.replace(sampled, learner=arrays(compose(make_solver(text), policy=policy).learner))
+        state = sampled.init(game, jax.random.key(1))
+        # Away from the start, where a network's gradient vanishes in its hidden layers, and targets are the policy.
+        warm = jax.jit(lambda state, t: sampled.update(game, state, jax.random.key(t)))
+        for t in range(9):
+            state = warm(state, t)
+        moved = iterate_of(
+            exact.update(
+                game,
+                with_exact_advantages(
+                    game, state, self_play=iterate_of(exact.init(game, jax.random.key(1))).advantage is not None
+                ),
+                jax.random.key(0),
+            )
+        ).parameters
+        expected = jax.tree.map(lambda new, old: new - old, moved, iterate_of(state).parameters)
+
+        def displacement(key):
+            new = iterate_of(sampled.update(game, state, key)).parameters
+            return jax.tree.map(lambda new, old: new - old, new, iterate_of(state).parameters)
+
+        found = jax.jit(jax.vmap(displacement))(jax.random.split(jax.random.key(7), draws))
+        found = np.concatenate([np.asarray(leaf).reshape(draws, -1) for leaf in jax.tree.leaves(found)], axis=1)
+        expected = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(expected)])
+    error = np.std(found, axis=0) / np.sqrt(draws)
+    assert np.all(np.abs(np.mean(found, axis=0) - expected) <= 5 * error + 1e-12)
+    # The exact step must be seen through the noise, or the test could not fail.
+    assert np.linalg.norm(expected) > 5 * np.linalg.norm(error)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_exact_ipo_gradient_is_four_over_beta_times_that_of_self_play_in_float32(rng, policy):
+    """∇L = −(4/β) times the ascent direction, both responses on-policy (theory §4.4), to 1e-6."""
+    solver = compose(make_solver("online-ipo[step=1]"), policy=policy)
+    game = featured(random_game(rng, 6, 0.5, spread=0.3), solver)
+    with Precision("float32").scope():
+        solver, game = arrays((solver, game), "float32")
+        learner = solver.learner
+        state = solver.init(game, jax.random.key(1))
+        for _ in range(5):
+            state = solver.update(game, state, None)
+        drawn = jnp.exp(state.log_policy)
+
+        def loss(parameters):
+            ratio = learner.policy.log_policy(game, parameters) - game.log_reference
+            errors = (ratio[:, None] - ratio[None, :] - game.margins.values / game.beta) ** 2
+            return drawn @ errors @ drawn
+
+        of_loss = jax.grad(loss)(state.parameters)
+        objective = Objective(state.log_policy, state.log_policy, game.beta, game.log_reference, state.advantage)
+        of_play = learner.gradient(game, state, objective, None)
+        for descent, ascent in zip(jax.tree.leaves(of_loss), jax.tree.leaves(of_play), strict=True):
+            np.testing.assert_allclose(-0.5 / 4 * np.asarray(descent), ascent, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_exact_gradient_is_that_of_the_objective(rng, policy):
+    """Against jax.grad of P(π_θ ≻ π') − τ KL(π_θ‖π̄), with an opponent and an anchor of their own."""
+    solver = compose(make_solver("online-ipo[step=1]"), policy=policy)
+    game = featured(random_game(rng, 5, 0.3), solver)
+    with Precision().scope():
+        solver, game = arrays((solver, game))
+        state = solver.update(game, solver.init(game, jax.random.key(2)), None)
+        opponent, anchor = (jnp.asarray(log_softmax(rng.normal(size=5))) for _ in range(2))
+
+        def value(parameters):
+            log_policy = solver.learner.policy.log_policy(game, parameters)
+            margin = jnp.exp(log_policy) @ game.margins.values @ jnp.exp(opponent)
+            return margin - 0.7 * jnp.sum(jnp.exp(log_policy) * (log_policy - anchor))
+
+        wanted = jax.grad(value)(state.parameters)
+        found = solver.learner.gradient(game, state, Objective(state.log_policy, opponent, 0.7, anchor), None)
+        for one, other in zip(jax.tree.leaves(wanted), jax.tree.leaves(found), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-13)
+
+
+def test_uniform_pairs_give_the_gradient_of_their_loss_and_mirror_descent(rng):
+    """−(βn/4) ∇L of the uniform-pair loss (theory §4.4), which for a table is a step of mirror descent."""
+    game = random_game(rng, 6, 0.2)
+    with Precision().scope():
+        solver, other, game = arrays(
+            (make_solver("uniform-ipo[step=0.3]"), make_solver("mirror-descent[step=0.3]"), game)
+        )
+        state, mirrored = solver.init(game, None), other.init(game, None)
+        for _ in range(10):
+            state, mirrored = solver.update(game, state, None), other.update(game, mirrored, None)
+
+        def loss(theta):
+            h = simplex.normalise(theta) - game.log_reference - state.advantage / game.beta
+            return jnp.mean((h[:, None] - h[None, :]) ** 2)
+
+        direction = -(game.beta * 6 / 4) * jax.grad(loss)(state.parameters)
+        moved = solver.update(game, state, None).parameters - state.parameters
+        np.testing.assert_allclose(moved, 0.3 * direction, atol=1e-14)
+        np.testing.assert_allclose(state.log_policy, mirrored.log_policy, atol=1e-12)
+
+
+def test_the_practical_form_against_the_policy_itself_is_the_moving_average_form_of_nash_prox(rng):
+    game = random_game(rng, 5, 0.1)
+    with Precision().scope():
+        texts = (
+            "practical-nash-mp[eta=0.2,kappa=0.1,step=1,opponent=policy]",
+            "nash-prox[eta=0.2,kappa=0.1,step=1,inner=1]",
+        )
+        one, two, game = arrays((*map(make_solver, texts), game))
+        a, b = one.init(game, None), two.init(game, None)
+        for _ in range(30):
+            a, b = one.update(game, a, None), two.update(game, b, None)
+        np.testing.assert_allclose(one.log_policy(a), two.log_policy(b), atol=1e-13)
+
+
+def test_long_inner_loops_make_approximate_nash_mp_nash_mp(rng):
+    """Two proximal steps climbed to their end are the closed forms (theory §4.1, §4.2)."""
+    game = random_game(rng, 4, 0.3, spread=0.3)
+    with Precision().scope():
+        one, two, game = arrays(
+            (
+                make_solver("approximate-nash-mp[eta=0.6,inner=3000]").with_theory_defaults(0.3),
+                make_solver("nash-mp[eta=0.6]"),
+                game,
+            )
+        )
+        state, wanted = one.init(game, None), two.init(game, None)
+        run = jax.jit(lambda state: jax.lax.fori_loop(0, 3000, lambda _, s: one.update(game, s, None), state))
+        for _ in range(2):
+            half = simplex.prox(wanted.log_policy, game.log_reference, wanted.advantage, game.beta, 0.6)
+            state = run(state)
+            np.testing.assert_allclose(jnp.exp(one.log_policy(state)), jnp.exp(half), atol=1e-9)
+            state, wanted = run(state), two.update(game, wanted, None)
+            np.testing.assert_allclose(jnp.exp(one.log_policy(state)), jnp.exp(wanted.log_policy), atol=1e-9)
+
+
+def test_nash_md_pg_is_drawn_to_its_own_fixed_point(rng):
+    """π = softmax(log μ + Aπ_λ/β), found by damped iteration in NumPy; not the equilibrium."""
+    game = random_game(rng, 4, 0.5, spread=0.3)
+    log_policy = game.log_reference
+    for _ in range(20_000):
+        mixed = log_softmax(0.6 * log_policy + 0.4 * game.log_reference)
+        response = log_softmax(game.log_reference + game.margins.values @ np.exp(mixed) / game.beta)
+        log_policy = log_softmax(0.9 * log_policy + 0.1 * response)
+    with Precision().scope():
+        solver, played = arrays((make_solver("nash-md-pg[mixture=0.4]").with_theory_defaults(0.5), game))
+        state = jax.lax.fori_loop(0, 20_000, lambda _, s: solver.update(played, s, None), solver.init(played, None))
+        np.testing.assert_allclose(solver.log_policy(state), log_policy, atol=1e-9)
+
+
+def test_averaged_parameters_are_what_is_reported(rng):
+    game = random_game(rng, 5, 0.2)
+    with Precision().scope():
+        solver, game = arrays((compose(make_solver("online-ipo[step=0.5]"), optimiser="sgd[average=0.8]"), game))
+        state = solver.init(game, None)
+        theta = average = np.asarray(state.parameters)
+        for _ in range(7):
+            state = solver.update(game, state, None)
+            theta = np.asarray(state.parameters)
+            average = 0.8 * average + 0.2 * theta
+        np.testing.assert_allclose(solver.log_policy(state), log_softmax(average), atol=1e-14)
+        np.testing.assert_allclose(state.log_policy, log_softmax(theta), atol=1e-14)
+        np.testing.assert_allclose(solver.advantage(game, state), game.advantage(solver.log_policy(state)), atol=1e-15)
+
+
+def test_the_default_parts_are_plain():
+    assert Learner() == make_solver("online-ipo").learner

@@ -1,0 +1,249 @@
+"""Runs on duels, end to end: seeds, chunks, budgets, endings, and every tabular solver without bias."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nashgames import runner
+from nashgames.batch import Batch, Lane, Settings
+from nashgames.errors import NashGamesError
+from nashgames.events import Finished
+from nashgames.experiment import GRADIENTS as DEFAULT_GRADIENTS
+from nashgames.experiment import Experiment
+from nashgames.feedback import Duels
+from nashgames.game import make_game
+from nashgames.precision import Precision
+from nashgames.referee import equilibrium
+from nashgames.solvers import GRADIENTS, SOLVERS, Average, Sampled, compose, feedback_of, make_solver, parts_of
+from tests.games import ROCK_PAPER_SCISSORS, log_softmax, random_game, random_margins
+from tests.test_solvers import arrays
+
+TILTED = log_softmax(np.array([1.0, 0.0, -1.0]))
+GAME = make_game(ROCK_PAPER_SCISSORS, beta=0.1, log_reference=TILTED)
+STAR = equilibrium(GAME).log_policy
+
+
+def lane(text="online-ipo", seed=0, feedback="duels[batch=5]"):
+    return Lane(compose(make_solver(text), feedback=feedback).with_theory_defaults(0.1), 0.1, TILTED, STAR, seed)
+
+
+SHORT = Settings(queries=60, records=10)
+
+
+def curves(lanes, settings=SHORT, chunks=None):
+    """The curves of a batch; with `chunks` it is advanced to these steps one after the other."""
+    batch = Batch([GAME], [lanes], settings)
+    if chunks is not None:
+        with settings.precision.scope():
+            for stop in chunks:
+                batch._advance(np.full(16, stop, np.int32))
+    while not batch.finished:
+        batch.advance()
+    return batch.curves()[0]
+
+
+def played(directory, **values):
+    experiment = Experiment(**({"game": "circulant", "reference": "tilted", "beta": 0.1, "queries": 50} | values))
+    *_, last = runner.execute(experiment, directory)
+    assert isinstance(last, Finished)
+    return last
+
+
+@pytest.mark.parametrize("name", ["online-ipo", "mirror-descent", "nash-mp", "approximate-nash-mp[inner=3]"])
+def test_one_seed_repeats_bit_for_bit_and_two_differ(name):
+    first, same, other = (curves([lane(name, seed)])[0] for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.log_policy, same.log_policy)
+    assert np.abs(first.log_policy - other.log_policy).max() > 1e-3
+
+
+def test_no_two_of_many_seeds_are_one_run():
+    found = np.stack([curve.log_policy for curve in curves([lane(seed=seed) for seed in range(300)])])
+    assert len(np.unique(found.round(12), axis=0)) == 300
+
+
+def test_a_seed_is_the_same_run_in_any_company_and_order():
+    alone = [curves([lane(seed=seed)])[0].log_policy for seed in range(4)]
+    together = [curve.log_policy for curve in curves([lane(seed=seed) for seed in (2, 0, 3, 1)])]
+    np.testing.assert_allclose(together, [alone[seed] for seed in (2, 0, 3, 1)], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["online-ipo", "nash-mp", "nash-prox[inner=7]"])
+def test_chunks_equal_the_whole_bit_for_bit(name):
+    settings = Settings(queries=60, record_every=1)
+    whole, chunked = curves([lane(name)], settings)[0], curves([lane(name)], settings, chunks=(1, 2, 17, 19))[0]
+    np.testing.assert_array_equal(whole.log_policy, chunked.log_policy)
+    shared = np.isin(whole.steps, chunked.steps)
+    assert 4 < shared.sum() < len(whole.steps)
+    for name, values in chunked.metrics.items():
+        np.testing.assert_array_equal(whole.metrics[name][shared], values)
+
+
+def test_two_steps_and_two_queries_of_a_step_draw_other_duels():
+    """With the probabilities as labels and a policy that stays, only the draws tell two estimates apart."""
+    seen = []
+
+    class Watched(Duels):
+        def tally(self, game, log_behaviour, log_opponent, key, advantage=None):
+            tally = super().tally(game, log_behaviour, log_opponent, key, advantage)
+            jax.debug.callback(lambda margins: seen.append(np.asarray(margins)), tally.margins)
+            return tally
+
+    with Precision().scope():
+        solver, game = arrays((make_solver("nash-mp[eta=1e-12]"), GAME))
+        solver = Sampled(solver, Watched(batch=40))
+        state = solver.init(game, jax.random.key(0))
+        for t in range(3):
+            state = solver.update(game, state, jax.random.key(t + 1))
+        jax.block_until_ready(state)
+    assert len(seen) == 7
+    assert len(np.unique(np.round(seen, 12), axis=0)) == 7
+
+
+@pytest.mark.parametrize("name", [name for name in SOLVERS if name not in GRADIENTS])
+def test_a_tabular_solver_sees_unbiased_advantages(rng, name):
+    """Importance-corrected: E q̂ = Aπ for every action, through the very game that the solver is handed."""
+    game = random_game(rng, 5, 0.2)
+    with Precision().scope():
+        game = arrays(game)
+        solver = compose(make_solver(name), feedback="duels[batch=3]").with_theory_defaults(0.2)
+        log_policy = jnp.asarray(log_softmax(rng.normal(size=5)))
+        estimate = jax.jit(jax.vmap(lambda key: solver._judged(game, key).advantage(log_policy)))
+        found = np.asarray(estimate(jax.random.split(jax.random.key(0), 40_000)))
+        expected = np.asarray(game.advantage(log_policy))
+        assert isinstance(solver, Sampled)
+        state = jax.jit(lambda: solver.update(game, solver.init(game, jax.random.key(0)), jax.random.key(1)))()
+        np.testing.assert_allclose(solver.advantage(game, state), game.advantage(solver.log_policy(state)), atol=1e-15)
+    error = np.std(found, axis=0) / np.sqrt(len(found))
+    assert np.all(np.abs(found.mean(axis=0) - expected) < 5 * error)
+    # The variance that the docstring promises: at most n/(4B) an action.
+    assert np.all(np.var(found, axis=0) <= 5 / (4 * 3) * 1.05)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_every_solver_learns_from_duels(name):
+    """Large batches bring the last iterate near the exact run's, contexts or not."""
+    exact, sampled = (
+        curves([lane(name, feedback=feedback)], Settings(queries=200, records=5, tolerance=0))[0]
+        for feedback in ("exact", "duels[batch=20000]")
+    )
+    np.testing.assert_allclose(np.exp(sampled.log_policy), np.exp(exact.log_policy), atol=0.05)
+
+
+def test_a_run_on_duels_goes_on_to_its_budget_and_is_judged_by_its_last_iterate():
+    settings = Settings(queries=80, records=20, tolerance=0.5)
+    ended = curves([lane(seed=seed) for seed in range(3)], settings)
+    assert [int(curve.steps[-1]) for curve in ended] == [80] * 3
+    assert [curve.status for curve in ended] == ["converged"] * 3
+    strict = curves([lane(seed=seed) for seed in range(3)], dataclasses.replace(settings, tolerance=1e-12))
+    assert [curve.status for curve in strict] == ["budget"] * 3
+
+
+def test_comparisons_are_counted_and_may_be_the_budget(tmp_path):
+    finished = played(
+        tmp_path / "a", solver=["nash-mp", "online-ipo"], feedback="duels[batch=5]", comparisons=203, seeds=2
+    )
+    runs = finished.runs.set_index(["solver", "seed"])
+    # nash-mp makes two queries a step: 20 steps of 10 duels; online-ipo 40 of 5.
+    assert runs.loc[("nash-mp", 0), ["step", "queries", "comparisons", "budget"]].tolist() == [20, 40, 200, 40]
+    assert runs.loc[("online-ipo", 1), ["step", "queries", "comparisons", "budget"]].tolist() == [40, 40, 200, 40]
+    assert set(finished.runs["feedback"]) == {"duels[batch=5]"}
+    assert finished.runs["queries_to_tolerance"].isna().all()
+    contexts = played(
+        tmp_path / "b", game="random-logits[contexts=3]", reference="own", actions=4, solver="online-ipo",
+        feedback="duels[batch=2]", queries=10,
+    )  # fmt: skip
+    assert contexts.runs["comparisons"].tolist() == [10 * 2 * 3]
+
+
+def test_exact_and_sampled_runs_of_one_experiment_keep_their_names_apart(tmp_path):
+    finished = played(tmp_path / "a", solver=["online-ipo"], feedback=["exact", "duels"], seeds=3)
+    assert sorted(finished.runs["feedback"]) == ["duels"] * 3 + ["exact"]
+    assert (finished.runs["comparisons"] > 0).tolist() == (finished.runs["feedback"] == "duels").tolist()
+
+
+def test_a_diverged_seed_is_counted_and_keeps_its_last_finite_point(tmp_path):
+    finished = played(
+        tmp_path / "a", solver="mirror-descent[step=1e300]", feedback="duels", queries=20, seeds=5, records=20
+    )
+    assert len(finished.runs) == 5
+    lost = finished.runs[finished.runs["status"] == "diverged"]
+    assert len(lost) == 5
+    assert lost["diverged_step"].notna().all()
+    assert np.isfinite(finished.policies["probability"]).all()
+
+
+def test_parts_are_told_again_and_wrappers_pass_them_on():
+    text = {"feedback": "duels[batch=3]", "policy": "log-linear[dimension=2]", "optimiser": "adam[clip=1]"}
+    assert parts_of(compose(make_solver("nash-prox"), **text)) == text
+    wrapped = compose(make_solver("average[online-ipo]"), **text)
+    assert isinstance(wrapped, Average)
+    assert parts_of(wrapped) == text
+    assert feedback_of(compose(make_solver("average[nash-mp]"), feedback="duels")).comparisons == 1
+    # Composed again, nothing of before is left.
+    assert parts_of(compose(compose(make_solver("nash-mp"), feedback="duels"))) == parts_of(make_solver("nash-mp"))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"solver": "nash-mp", "policy": "mlp"}, ["policy is 'mlp'", "nash-mp", "tabular", "online-ipo"]),
+        ({"solver": "mirror-descent", "optimiser": "adam"}, ["optimiser is 'adam'", "sgd"]),
+        ({"comparisons": 10}, ["comparisons is 10", "duels"]),
+        ({"feedback": "duels[batch=100]", "comparisons": 99}, ["comparisons is 99", "makes 200", "at least"]),
+        ({"start": "equilibrum"}, ["equilibrum", "did you mean 'equilibrium'"]),
+        ({"start": "equilibrium[distance=0]"}, ["distance", "above 0"]),
+        ({"start": "equilibrium", "solver": "online-ipo", "policy": "log-linear"}, ["start is", "log-linear"]),
+        ({"solver": "online-ipo[step=0:1:5]"}, ["0:1:5", "low:high:count"]),
+        ({"solver": "online-ipo[step=1:2:1]"}, ["1:2:1", "count"]),
+        ({"feedback": []}, ["feedback is an empty list"]),
+    ],
+)
+def test_a_mistake_is_one_sentence(values, words, tmp_path):
+    with pytest.raises(NashGamesError) as caught:
+        played(tmp_path / "a", **values)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_a_range_of_steps_is_that_many_solvers():
+    asked = Experiment(solver="online-ipo[step=0.1:10:3]")
+    assert asked.solver == ("online-ipo[step=0.1]", "online-ipo[step=1]", "online-ipo[step=10]")
+    grid = Experiment(solver="nash-prox[eta=1:2:2,step=0.5:2:2]").solver
+    assert len(grid) == 4
+    assert Experiment.from_dict(asked.to_dict()) == asked
+
+
+def test_a_policy_without_solvers_is_moved_by_gradients():
+    assert Experiment.from_dict({"policy": "mlp"}).solver == DEFAULT_GRADIENTS
+    assert set(DEFAULT_GRADIENTS) <= set(GRADIENTS)
+    assert Experiment.from_dict({"feedback": "duels"}).solver == Experiment().solver
+
+
+@pytest.mark.parametrize("distance", [1e-6, 1e-2])
+def test_a_run_may_start_near_the_equilibrium(tmp_path, distance):
+    finished = played(tmp_path / "a", solver=["nash-mp", "online-ipo"], start=f"equilibrium[distance={distance}]")
+    first = finished.curves[finished.curves["step"] == 0]
+    # KL is half the variance under π* of three logits with this standard deviation.
+    assert np.all(first["kl_to_equilibrium"] < 5 * distance**2)
+    assert np.all(first["kl_to_equilibrium"] > 1e-3 * distance**2)
+
+
+def test_contexts_that_are_alike_are_one_game():
+    """Copies of one game as contexts move like the game itself, whatever the weights: a table's steps do not shrink."""
+    rng = np.random.default_rng(2)
+    margins, mu = random_margins(rng, 4), log_softmax(rng.normal(size=4))
+    one = make_game(margins, beta=0.2, log_reference=mu)
+    three = make_game(np.stack([margins] * 3), beta=0.2, log_reference=np.stack([mu] * 3), weights=[0.2, 0.3, 0.5])
+    for name in GRADIENTS:
+        with Precision().scope():
+            solver = arrays(make_solver(name).with_theory_defaults(0.2))
+            found = []
+            for game in map(arrays, (one, three)):
+                state = solver.init(game, jax.random.key(0))
+                for t in range(5):
+                    state = solver.update(game, state, jax.random.key(t))
+                found.append(np.asarray(solver.log_policy(state)))
+        np.testing.assert_allclose(found[1], np.stack([found[0]] * 3), atol=1e-13)
