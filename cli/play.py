@@ -251,8 +251,12 @@ def _next_sweep(experiment: "Experiment") -> str:
     game = experiment.game[0]
     family = FAMILIES.get(parse(game).name) if "/" not in game else None
     parts = ["nashgames sweep"]
-    if game != type(experiment)().game[0]:
+    plain = type(experiment)()
+    if game != plain.game[0]:
         parts.append(f"--game {shlex.quote(game)}")
+    for part in ("feedback", "policy", "optimiser"):
+        asked = getattr(experiment, part)
+        parts += [f"--{part} {shlex.quote(','.join(asked))}"] if asked != getattr(plain, part) else []
     parts.append("--beta 1,0.1,0.01")
     # A family whose usual size is another one takes only certain sizes.
     if family is not None and family.takes_actions and family.default_actions == 100:

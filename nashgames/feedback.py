@@ -1,5 +1,6 @@
 """What a solver may learn from a query: the exact advantage, or the outcomes of sampled duels."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
@@ -12,6 +13,9 @@ from nashgames.selection import choose, parameters_of, render
 
 _NONE: Any = None
 _STATIC: dict[str, Any] = {"static": True}
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_COARSE = 16
+"""Blocks into which the distribution function is cut."""
 _LABELS = ("binary", "probability")
 _MOST_DUELS = 10_000_000
 
@@ -95,7 +99,7 @@ class Duels:
         self, game: Game, log_behaviour: jax.Array, log_opponent: jax.Array, key: jax.Array, advantage: Any = None
     ) -> Tally:
         shape, dtype = (*log_behaviour.shape[:-1], self.batch), log_behaviour.dtype
-        ours, theirs, judge = jax.random.bits(key, (3, *shape), jnp.uint32)
+        ours, theirs, judge = _words(key, (3, *shape))
         rows, columns = _draw(log_behaviour, ours), _draw(log_opponent, theirs)
         margins = self.judged(game.margins.entries(rows, columns))
         if self.label == "binary":
@@ -118,21 +122,46 @@ def _unit(bits: jax.Array, dtype: Any) -> jax.Array:
     return ((bits >> (32 - kept)).astype(dtype) + 0.5) * 2.0**-kept
 
 
+def _words(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Random words of 32 bits: Threefry-2x32 of 20 rounds on the counters (0, 0), (1, 0), …, both words of each.
+
+    JAX's own runs the rounds as a loop over arrays on a CPU and keeps half the words: this takes a fifth of its time.
+    Source: Salmon et al. 2011.
+    """
+    size = math.prod(shape)
+    first, second = jax.random.key_data(key)
+    schedule = (first, second, first ^ second ^ jnp.uint32(0x1BD11BDA))
+    x = jnp.arange(-(-size // 2), dtype=jnp.uint32) + schedule[0]
+    y = jnp.broadcast_to(schedule[1], x.shape)
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            x = x + y
+            y = x ^ ((y << jnp.uint32(rotation)) | (y >> jnp.uint32(32 - rotation)))
+        x, y = x + schedule[(group + 1) % 3], y + schedule[(group + 2) % 3] + jnp.uint32(group + 1)
+    return jnp.concatenate([x, y])[:size].reshape(shape)
+
+
 def _draw(log_policy: jax.Array, bits: jax.Array) -> jax.Array:
-    """Actions `[…, b]` drawn from log π `[…, n]`: the number of i with Σ_{j≤i} π_j ≤ u."""
+    """Actions `[…, b]` drawn from log π `[…, n]`: the number of i with Σ_{j≤i} π_j ≤ u, u of 31 bits."""
     if bits.ndim > 1:
         return jax.vmap(_draw)(log_policy, bits)
+    n = len(log_policy)
     cumulative = jnp.cumsum(jnp.exp(log_policy))
-    # The last sum is 1 up to rounding; scaling by it makes the probabilities exact, and it is never passed.
-    u = _unit(bits, log_policy.dtype) * cumulative[-1]
-    size = 1 << max(len(cumulative) - 1, 1).bit_length()
-    ceiling = jnp.full(size - len(cumulative) + 1, jnp.inf, log_policy.dtype)
-    cumulative = jnp.concatenate([cumulative[:-1], ceiling])
-    below = jnp.zeros(u.shape, jnp.int32)
-    # A binary search unrolled by hand: three times faster here than jnp.searchsorted.
-    while size > 1:
-        size //= 2
-        below = jnp.where(u >= cumulative[below + size - 1], below + size, below)
+    # The last sum is 1 up to rounding, and dividing by it makes it so. In whole numbers of 2^-31 a sum of 1 is one that
+    # no 31 bits pass.
+    steps = jnp.round(cumulative[:-1] * (2.0**31 / cumulative[-1])).astype(jnp.uint32)
+    drawn = bits >> jnp.uint32(1)
+    width = 1
+    while width * _COARSE < n:
+        width *= 2
+    steps = jnp.concatenate([steps, jnp.full(width - (n - 1) % width, 2**32 - 1, jnp.uint32)])
+    # All blocks are compared at once, then a binary search in the block: half the time of one from the start, and a
+    # sixth of that of jnp.searchsorted.
+    ends = steps[width - 1 :: width][: -(-n // width) - 1]
+    below = width * jnp.sum(drawn[:, None] >= ends[None], axis=-1, dtype=jnp.int32)
+    while width > 1:
+        width //= 2
+        below = jnp.where(drawn >= steps[below + (width - 1)], below + width, below)
     return below
 
 

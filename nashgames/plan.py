@@ -225,7 +225,8 @@ def batches_of(games: list[list[Run]]) -> list[list[list[Run]]]:
 
 def reference_key(reference: str, seed: int) -> ReferenceKey:
     """What a reference depends on beside the game: its text, and the seed where it is drawn, else 0."""
-    return (reference, seed if reference.partition("[")[0] == "random" else 0)
+    drawn = reference.partition("[")[0] == "random" and "seed" not in parse(reference).parameters
+    return (reference, seed if drawn else 0)
 
 
 def find_start(text: str) -> str:

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.random import threefry_2x32
 
 from nashgames.errors import NashGamesError
-from nashgames.feedback import Duels, Exact, _draw, _unit, make_feedback, selection_of_feedback
+from nashgames.feedback import Duels, Exact, _draw, _unit, _words, make_feedback, selection_of_feedback
 from nashgames.game import make_game
 from nashgames.precision import Precision
 from tests.games import log_softmax, random_game, random_margins
@@ -37,15 +38,35 @@ def test_actions_are_drawn_with_their_probabilities(rng, dtype):
     assert counts.sum() == 400_000
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 9, 100])
-def test_the_search_is_the_inverse_of_the_distribution(rng, n):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 9, 16, 17, 31, 33, 100, 1000])
+def test_the_search_is_the_inverse_of_the_distribution(rng, n, dtype):
     """Against NumPy's searchsorted for the same numbers, at any size."""
-    with Precision().scope():
-        log_policy = jnp.asarray(log_softmax(rng.normal(size=n)))
+    with Precision(dtype).scope():
+        log_policy = jnp.asarray(log_softmax(3 * rng.normal(size=n)), dtype)
         bits = jax.random.bits(jax.random.key(n), (5_000,), jnp.uint32)
-        cumulative = np.cumsum(np.exp(np.asarray(log_policy)))
-        wanted = np.searchsorted(cumulative[:-1], np.asarray(_unit(bits, jnp.float64)) * cumulative[-1], side="right")
-        np.testing.assert_array_equal(_draw(log_policy, bits), wanted)
+        bits = bits.at[:2].set(jnp.asarray([0, 2**32 - 1], jnp.uint32))
+        found = np.asarray(_draw(log_policy, bits))
+        cumulative = np.asarray(jnp.cumsum(jnp.exp(log_policy)), float)
+    u = (np.asarray(bits, np.int64) >> 1) / 2.0**31
+    wanted = np.searchsorted(cumulative[:-1] / cumulative[-1], u, side="right")
+    # The sums are rounded to the dtype and to 2^-31: numbers at a step may fall to either side of it.
+    near = np.min(np.abs(u[:, None] - cumulative / cumulative[-1]), axis=1) < (1e-6 if dtype == "float32" else 1e-9)
+    assert near.mean() < 0.02
+    np.testing.assert_array_equal(found[~near], wanted[~near])
+    assert found.min() >= 0
+    assert found.max() < n
+
+
+def test_random_words_are_threefry(rng):
+    """The known answers of Random123 (Salmon et al. 2011), and JAX's own primitive on the same counters."""
+    with Precision().scope():
+        zero = jax.random.wrap_key_data(jnp.zeros(2, jnp.uint32), impl="threefry2x32")
+        assert [int(word) for word in _words(zero, (2,))] == [0x6B200159, 0x99BA4EFE]
+        key = jax.random.key(5)
+        counters = jnp.concatenate([jnp.arange(8, dtype=jnp.uint32), jnp.zeros(8, jnp.uint32)])
+        known = np.asarray(threefry_2x32(jax.random.key_data(key), counters))
+        np.testing.assert_array_equal(np.asarray(_words(key, (3, 5))).ravel(), known[:15])
 
 
 def test_the_uniform_numbers_are_inside_the_unit_interval_at_both_ends():

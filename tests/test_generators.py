@@ -802,6 +802,7 @@ def test_random_reference_is_reproducible_and_apart_from_the_game():
     game = generate("bradley-terry", actions=200, seed=3)
     one, again = (resolve_reference("random[scale=2]", game, seed) for seed in (3, 3))
     other = resolve_reference("random[scale=2]", game, 4)
+    np.testing.assert_array_equal(resolve_reference("random[scale=2,seed=3]", game, 4), one)
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one, other)
     assert scipy.special.logsumexp(one) == pytest.approx(0, abs=1e-12)

@@ -179,6 +179,7 @@ def test_seeds_are_runs_where_something_is_drawn():
     assert [run.identity.seed for run in runs] == [7, 8, 9]
     assert len({run.game_key for run in runs}) == 3
     assert notes == []
+    assert len(planned(game="circulant", reference="random[scale=2,seed=1]", seeds=3)[0]) == 1
     runs, notes = planned(game="circulant", reference="random[scale=2]", seeds=3)
     assert len({run.identity.run_id for run in runs}) == 3
     assert len({run.game_key for run in runs}) == 1

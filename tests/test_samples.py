@@ -247,3 +247,29 @@ def test_contexts_that_are_alike_are_one_game():
                     state = solver.update(game, state, jax.random.key(t))
                 found.append(np.asarray(solver.log_policy(state)))
         np.testing.assert_allclose(found[1], np.stack([found[0]] * 3), atol=1e-13)
+
+
+def test_the_order_of_the_methods_is_kept_with_a_hundred_comparisons_a_step():
+    """At β = 0.01, each with the best of the steps 0.1, 0.3, 1: Nash Prox before approximate Nash-MP before self-play,
+    as with exact gradients, at the 90 % quantile of the last iterate over 60 seeds."""
+    game = GAME.replace(beta=0.01)
+    star, settings = equilibrium(game).log_policy, Settings(queries=5000, records=2, tolerance=0)
+
+    def worst(name, feedback, seeds):
+        solvers = [
+            compose(make_solver(f"{name}[step={step}]"), feedback=feedback).with_theory_defaults(0.01)
+            for step in (0.1, 0.3, 1)
+        ]
+        lanes = [Lane(solver, 0.01, TILTED, star, seed) for solver in solvers for seed in range(seeds)]
+        batch = Batch([game], [lanes], settings)
+        while not batch.finished:
+            batch.advance()
+        ends = np.array([curve.metrics["suboptimality"][-1] for curve in batch.curves()[0]]).reshape(3, seeds)
+        return np.sort(ends, axis=1)[:, int(np.ceil(0.9 * seeds)) - 1].min()
+
+    names = ("nash-prox", "approximate-nash-mp", "online-ipo")
+    exact = [worst(name, "exact", 1) for name in names]
+    sampled = [worst(name, "duels[batch=100]", 60) for name in names]
+    assert exact[0] < exact[1] < exact[2]
+    assert sampled[0] < 1.3 * sampled[1]
+    assert max(sampled[:2]) < 0.7 * sampled[2]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from nashgames.generators.recipes import accept, check_finite, log_softmax, stre
 from nashgames.selection import Parameter, bind, parameters_of, parse
 
 _TABLE_ENDINGS = (".csv", ".parquet", ".npy")
+_OF_THE_RUN: Any = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Reference:
 def resolve_reference(text: str, game: Game, seed: int = 0) -> np.ndarray:
     """The log μ `[n]` (`[m, n]` over contexts) that `text` names: a reference of REFERENCES, or the path of a file.
 
-    A random reference is reproducible from `seed` and independent of the game that the same seed draws.
+    A random reference is reproducible from `seed`, or its own parameter of that name, and independent of the game that
+    the same seed draws.
 
     Raises NashGamesError for an unknown name or parameter, for a file that does not fit the game, and for a game that
     brings its own reference unless `text` is `own`.
@@ -53,7 +55,8 @@ def resolve_reference(text: str, game: Game, seed: int = 0) -> np.ndarray:
         reference = REFERENCES[name]
         values = bind("reference", parse(text), reference.parameters)
         check_finite(name, values)
-        return reference.build(game, stream(seed, "reference", name), **values)
+        pinned = values.pop("seed", None)
+        return reference.build(game, stream(seed if pinned is None else pinned, "reference", name), **values)
     if os.sep in text or "/" in text or text.endswith(_TABLE_ENDINGS) or Path(text).is_file():
         from nashgames import tables  # pandas is slow to import and most runs read no table
 
@@ -67,7 +70,11 @@ def _uniform(game: Game, rng: np.random.Generator) -> np.ndarray:
 
 
 def _random(
-    game: Game, rng: np.random.Generator, *, scale: Annotated[float, "standard deviation of the logits"] = 1.0
+    game: Game,
+    rng: np.random.Generator,
+    *,
+    scale: Annotated[float, "standard deviation of the logits"] = 1.0,
+    seed: Annotated[int, "the seed of the draw; default: the run's"] = _OF_THE_RUN,
 ) -> np.ndarray:
     """Random logits: μ ∝ e^z with z ~ N(0, scale²), from the run's seed."""
     accept("random[scale]", scale, least=0, most=1e6)
