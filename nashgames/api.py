@@ -76,7 +76,7 @@ def load(selection: str, *, actions: int | None = None, seed: int = 0, dtype: st
 
 def solve(
     game: Game,
-    solvers: Solver | str | Iterable[Solver | str] = Experiment.solver,
+    solvers: Solver | str | Iterable[Solver | str] | None = None,
     *,
     feedback: str = "exact",
     policy: str = "tabular",
@@ -92,7 +92,7 @@ def solve(
     dtype: str = "float64",
     device: str = "cpu",
 ) -> Result:
-    """Run solvers on one game until suboptimality `tolerance` or the budget of `queries`.
+    """Run solvers, those of the default experiment unless given, until suboptimality `tolerance` or `queries` queries.
 
     β is the game's unless given; the budget is max(2000, 20/β) unless given. `feedback`, `policy` and `optimiser` are
     parts of every solver; a solver with a `learner` of its own keeps it where they are not given. On duels a run goes
@@ -105,26 +105,26 @@ def solve(
             f"ng.make_game(margins)"
         )
     # The same numbers are accepted as in an experiment, and the same sentences refuse the others.
-    asked = Experiment(
-        beta=(float(game.beta) if beta is None else beta,),
-        feedback=(feedback,),
-        policy=(policy,),
-        optimiser=(optimiser,),
-        seed=seed,
-        seeds=seeds,
-        queries=queries,
-        comparisons=comparisons,
-        tolerance=tolerance,
-        records=records,
-        record_every=record_every,
-        dtype=dtype,
-        device=device,
+    parts = {"feedback": feedback, "policy": policy, "optimiser": optimiser}
+    asked = Experiment.from_dict(
+        {
+            **parts,
+            "beta": float(game.beta) if beta is None else beta,
+            "seed": seed,
+            "seeds": seeds,
+            "queries": queries,
+            "comparisons": comparisons,
+            "tolerance": tolerance,
+            "records": records if record_every is None or records != RECORDS else None,
+            "record_every": record_every,
+            "dtype": dtype,
+            "device": device,
+        }
     )
     settings = settings_of(asked)
     beta = asked.beta[0]
     game = game.replace(beta=beta)
-    parts = {"feedback": feedback, "policy": policy, "optimiser": optimiser}
-    made = [_with_parts(solver, parts) for solver in _solvers(solvers)]
+    made = [_with_parts(solver, parts) for solver in _solvers(asked.solver if solvers is None else solvers)]
     found = equilibrium(game)
     known = found.log_policy if found.converged else np.full_like(found.log_policy, np.nan)
     variants = [solver.name for solver in made]

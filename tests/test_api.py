@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 import nashgames as ng
 from nashgames import api
 from nashgames.metrics import Metrics
+from nashgames.solvers import compose
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, Results
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, measured
 from tests.solvers_of_users import Fragile, Optimistic, Sppo
@@ -252,3 +253,22 @@ def test_the_game_that_is_given_is_left_as_it_was():
     assert GAME.beta == 0.1
     for one, other in zip(jax.tree.leaves(before), jax.tree.leaves((GAME.margins, GAME.log_reference)), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_parts_of_a_solver_are_given_once_for_all_or_with_it():
+    """Feedback, policy and optimiser for every solver; a solver that brings its own keeps it."""
+    game = ng.games.disc(actions=6, seed=3)
+    numbers = {"beta": 0.2, "queries": 40, "records": 5}
+    sampled = ng.solve(game, ["online-ipo", "mirror-descent"], feedback="duels[batch=5]", seeds=3, **numbers)
+    assert sampled.runs["game"].unique().tolist() == ["disc[seed=3]"]
+    assert sampled.runs.groupby("solver")["seed"].apply(list).tolist() == [[0, 1, 2]] * 2
+    assert set(sampled.runs["comparisons"]) == {200}
+    assert sampled.runs["run_id"].is_unique
+    assert isinstance(sampled.plot(), Figure)
+    neural = ng.solve(game, policy="mlp[width=4]", optimiser="adam", **numbers)
+    assert set(neural.runs["policy"]) == {"mlp[width=4]"}
+    assert "nash-mp" not in set(neural.runs["solver"])
+    own = compose(ng.OnlineIPO(step=0.1), feedback="duels[batch=2]")
+    assert ng.solve(game, own, **numbers).runs["feedback"].tolist() == ["duels[batch=2]"]
+    mine = ng.solve(GAME, Sppo(0.3), feedback="duels[batch=10]", queries=30, seeds=2)
+    assert mine.runs["comparisons"].tolist() == [300, 300]
