@@ -348,7 +348,10 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
             "did you mean 'suboptimality'? Accepted: suboptimality, kl_to_equilibrium",
         ),
         (["plot", "x", "--format", "gif"], "unknown value of --format 'gif'. Accepted: png, svg, pdf"),
-        (["list", "gamez"], "did you mean 'games'? Accepted: games, solvers, references, presets"),
+        (
+            ["list", "gamez"],
+            "did you mean 'games'? Accepted: games, solvers, references, feedback, policies, optimisers, presets",
+        ),
         (["show"], "'nashgames show' needs GAME"),
         (["show", "dics"], "did you mean 'disc'?"),
         (["show", "disc", "-n", "x"], "--actions is 'x'; accepted: an integer of at least 2"),
@@ -483,6 +486,9 @@ def test_plot_has_nothing_to_draw_where_nothing_is_finished(results):
         ("games", ["random-logits", "disc", "castles", "PATH"]),
         ("solvers", ["nash-mp", "nash-prox", "online-ipo", "mirror-descent", "average[SOLVER]"]),
         ("references", ["uniform", "random", "tilted", "PATH"]),
+        ("feedback", ["exact", "duels"]),
+        ("policies", ["tabular", "log-linear", "mlp"]),
+        ("optimisers", ["sgd", "adam"]),
         ("presets", ["default", "cure", "instability"]),
     ],
 )
@@ -498,7 +504,9 @@ def test_list_shows_parameters_with_their_help():
     shown = call("list", "games").stdout
     assert "strength = 1: typical size of a logit" in shown
     assert "eta: η, the papers' step" in call("list", "solvers").stdout
-    assert set(data("list")) == {"games", "solvers", "references", "presets"}
+    assert set(data("list")) == {
+        "games", "solvers", "references", "feedback", "policies", "optimisers", "presets",
+    }  # fmt: skip
 
 
 def test_show_says_what_a_game_is_like_and_draws_it():

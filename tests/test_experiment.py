@@ -29,6 +29,7 @@ PRESETS = [
     "action-size",
     "cure",
     "default",
+    "egpo",
     "function-approximation",
     "high-probability",
     "instability",

@@ -56,11 +56,11 @@ def with_exact_advantages(game, state, *, self_play):
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_a_sampled_gradient_is_unbiased(rng, name, policy, contexts):
-    """One step on two duels, averaged over many draws, is the exact step: within five standard errors everywhere."""
-    draws = 20_000
+    """One step on fifty duels, averaged over many draws, is the exact step: within five standard errors everywhere."""
+    draws = 10_000
     inner = {"nash-prox": ",inner=3", "approximate-nash-mp": ",inner=2"}.get(name, "")
     text = f"{name}[step=0.1{inner}]"
-    sampled = compose(make_solver(text), feedback="duels[batch=2]", policy=policy).with_theory_defaults(0.2)
+    sampled = compose(make_solver(text), feedback="duels[batch=50]", policy=policy).with_theory_defaults(0.2)
     game = featured(several(rng, contexts), sampled)
     with Precision().scope():
         sampled, game = arrays((sampled, game))
