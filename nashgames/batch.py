@@ -16,7 +16,7 @@ from nashgames.precision import Precision
 from nashgames.solvers import comparisons_per_step, feedback_of
 from nashgames.solvers.protocol import Solver
 
-_TARGETS = 16
+_TARGETS = 4
 _CHUNK_SECONDS = 0.3
 _MOST_STEPS = 2**31 - 1
 _MOST_RECORDS = 1_000_000

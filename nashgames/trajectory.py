@@ -89,9 +89,9 @@ def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -
     bit. The loop ends early when no run is running. Points have a leading axis K; with them come the last iterates,
     log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked).
     """
-    step_all, measure_all = _over_runs(_step, stacked), _over_runs(_measure, stacked)
+    step_all = _over_runs(_step, stacked)
 
-    def reach(carry: tuple[Run, Point], target: jax.Array) -> tuple[tuple[Run, Point], Point]:
+    def reach(runs: Run, target: jax.Array) -> tuple[Run, Point]:
         def unfinished(carry: tuple[jax.Array, Run]) -> jax.Array:
             step, runs = carry
             return (step < target) & jnp.any(runs.status == RUNNING)
@@ -100,16 +100,12 @@ def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -
             step, runs = carry
             return step + 1, step_all(problem, runs)
 
-        before, point = carry
-        _, runs = jax.lax.while_loop(unfinished, body, (jnp.max(before.step), before))
-        # A chunk of few steps repeats its last target, and measuring may cost more than a step: it is done once.
-        moved = jnp.any(runs.step != before.step)
-        point = jax.lax.cond(moved, lambda: measure_all(problem, runs), lambda: point)
-        return (runs, point), point
+        _, runs = jax.lax.while_loop(unfinished, body, (jnp.max(runs.step), runs))
+        return runs, _over_runs(_measure, stacked)(problem, runs)
 
     fresh = jnp.all(runs.step == UNSTARTED)
     runs = jax.lax.cond(fresh, lambda: _over_runs(_start, stacked)(problem), lambda: runs)
-    (runs, _), points = jax.lax.scan(reach, (runs, measure_all(problem, runs)), targets)
+    runs, points = jax.lax.scan(reach, runs, targets)
     last = _over_runs(lambda problem, run: problem.solver.log_policy(run.state), stacked)(problem, runs)
     return runs, points, last
 

@@ -39,7 +39,7 @@ def curves(lanes, settings=SHORT, chunks=None):
     if chunks is not None:
         with settings.precision.scope():
             for stop in chunks:
-                batch._advance(np.full(16, stop, np.int32))
+                batch._advance(np.full(4, stop, np.int32))
     while not batch.finished:
         batch.advance()
     return batch.curves()[0]
