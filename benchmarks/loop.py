@@ -11,7 +11,7 @@ from timing import BETA, alternate, least, machine, options, placed_games, solve
 
 from nashgames.game import Game
 from nashgames.precision import Precision
-from nashgames.solvers import SOLVERS, hyperparameters, make_solver
+from nashgames.solvers import hyperparameters, make_solver
 
 DTYPES = ("float64", "float32")
 
@@ -31,7 +31,7 @@ def alone(repeats: int, actions: int = 100, steps: int = 20_000, plain_steps: in
     for dtype in DTYPES:
         precision = Precision(dtype)
         (game,) = placed_games("random-logits", actions, precision)
-        for solver in SOLVERS:
+        for solver in plain.UPDATES:
             _check_same(solver, game, precision)
             sides[solver, dtype, "compiled"] = partial(_compiled, [game], solver, precision, steps)
             for check in (False, True):
@@ -39,7 +39,7 @@ def alone(repeats: int, actions: int = 100, steps: int = 20_000, plain_steps: in
     taken = least(sides, repeats)
     per_step = {key: value / (steps if key[2] == "compiled" else plain_steps) * 1e6 for key, value in taken.items()}
     for dtype in DTYPES:
-        for solver in SOLVERS:
+        for solver in plain.UPDATES:
             ours, bare, checked = (per_step[solver, dtype, side] for side in ("compiled", False, True))
             rows.append((solver, dtype, ours, bare, checked, bare / ours, checked / ours))
     table(("solver", "dtype", "compiled", "NumPy", "with check", "NumPy/compiled", "with check/compiled"), rows)
@@ -70,7 +70,7 @@ def seeds(repeats: int, actions: int = 10, count: int = 100, steps: int = 1000) 
     for dtype in DTYPES:
         precision = Precision(dtype)
         games = placed_games("random-logits", actions, precision, count)
-        for solver in SOLVERS:
+        for solver in plain.UPDATES:
             first = solved(games, solver, precision, steps=steps)
             sides = {
                 "compiled": partial(_compiled, games, solver, precision, steps),

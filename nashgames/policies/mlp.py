@@ -52,23 +52,23 @@ class Mlp:
     gain: ClassVar[float] = 0.02
 
     def init(self, game: Game, key: jax.Array) -> MlpParameters:
-        import equinox as eqx
-
         shapes, _ = self._skeleton(game)
-        *hidden, last = shapes.layers
         inputs = (*game.log_reference.shape[:-1], self.width) if self.features == "none" else (0,)
-        sizes = [layer.weight.size + layer.bias.size for layer in hidden]
+        leaves, structure = jax.tree.flatten(shapes)
+        *hidden, last = shapes.layers
+        # A last layer of constants would be read wrongly: XLA's YNN fusions (jaxlib 0.10.2 to 0.12) read memory beyond
+        # a constant that they multiply with.
+        bounds = [(layer, 1 / math.sqrt(layer.in_features)) for layer in hidden] + [(last, 0.0)]
+        of_leaves = [bound for layer, bound in bounds for _ in jax.tree.leaves(layer)]
         # One draw for all: a draw takes longer to compile than the rest of the network.
+        sizes = [leaf.size for leaf in leaves]
         count, key = sum(sizes) + math.prod(inputs), jax.random.fold_in(key, _PURPOSE)
         numbers = jax.random.uniform(key, (count,), jnp.float32, -1, 1)
-        *of_layers, of_inputs = jnp.split(numbers, list(itertools.accumulate(sizes)))
-        layers = []
-        for layer, drawn in zip(hidden, of_layers, strict=True):
-            values = drawn / math.sqrt(layer.in_features)
-            arrays = values[: layer.weight.size].reshape(layer.weight.shape), values[layer.weight.size :]
-            layers.append(eqx.tree_at(lambda linear: (linear.weight, linear.bias), layer, arrays))
-        layers.append(jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), last))
-        network = eqx.tree_at(lambda mlp: mlp.layers, shapes, tuple(layers))
+        *drawn, of_inputs = jnp.split(numbers, list(itertools.accumulate(sizes)))
+        network = jax.tree.unflatten(
+            structure,
+            [bound * part.reshape(leaf.shape) for bound, part, leaf in zip(of_leaves, drawn, leaves, strict=True)],
+        )
         # Of variance 1, as features are.
         seen = math.sqrt(3) * of_inputs.reshape(inputs) if self.features == "none" else None
         return jax.tree.map(lambda values: values.astype(game.log_reference.dtype), MlpParameters(network, seen))
