@@ -57,7 +57,6 @@ class Case:
     policy: str
     actions: int
     feedback: str
-    solvers: tuple[str, ...]
     step: float
     steps: int
     target: float
@@ -67,15 +66,15 @@ class Case:
         return self.feedback != "exact"
 
 
-GRADIENTS = ("uniform-ipo", "online-ipo", "nash-md-pg")
+SOLVERS = ("uniform-ipo", "online-ipo", "nash-md-pg", "egpo")
 DUELS = "duels[batch=100,label=probability]"
 CASES = (
-    Case("tabular", 10, "exact", (*GRADIENTS, "nash-mp"), 0.05, 10_000, 50),
-    Case("tabular", 10, DUELS, (*GRADIENTS, "nash-mp"), 0.05, 1000, 10),
-    Case("mlp[features=none]", 100, "exact", GRADIENTS, 0.001, 1000, 10),
-    Case("mlp[features=none]", 100, DUELS, GRADIENTS, 0.001, 500, 10),
-    Case("mlp[features=spectral]", 100, "exact", GRADIENTS, 0.001, 500, 10),
-    Case("mlp[features=spectral]", 100, DUELS, GRADIENTS, 0.001, 300, 10),
+    Case("tabular", 10, "exact", 0.05, 10_000, 50),
+    Case("tabular", 10, DUELS, 0.05, 1000, 10),
+    Case("mlp[features=none]", 100, "exact", 0.001, 1000, 10),
+    Case("mlp[features=none]", 100, DUELS, 0.001, 500, 10),
+    Case("mlp[features=spectral]", 100, "exact", 0.001, 500, 10),
+    Case("mlp[features=spectral]", 100, DUELS, 0.001, 300, 10),
 )
 
 
@@ -107,7 +106,7 @@ def protocol(precision: Precision, repeats: int, torch_steps: int) -> None:
     rows, verdicts = [], []
     for case in CASES:
         totals = np.zeros(5)
-        for solver in case.solvers:
+        for solver in SOLVERS:
             compile_seconds = solved(case, solver, precision, case.steps).compile_seconds
             check_same(case, solver, precision)
             taken = measured(case, solver, precision, repeats, torch_steps)
@@ -142,19 +141,15 @@ def measured(case: Case, solver: str, precision: Precision, repeats: int, torch_
 
 def composed(case: Case, solver: str, beta: float) -> Solver:
     """The solver with the step of the benchmark and the parts of the case."""
-    numbers = {
-        "nash-md-pg": f"step={case.step},mixture={MIXTURE}",
-        # The mirror step a of an extragradient is η/β/(1+η).
-        "nash-mp": f"eta={case.step * beta / (1 - case.step * beta)}",
-    }.get(solver, f"step={case.step}")
-    made = compose(make_solver(f"{solver}[{numbers}]"), feedback=case.feedback, policy=case.policy)
+    mixture = f",mixture={MIXTURE}" if solver == "nash-md-pg" else ""
+    made = compose(make_solver(f"{solver}[step={case.step}{mixture}]"), feedback=case.feedback, policy=case.policy)
     return made.with_theory_defaults(beta)
 
 
 def games_of(case: Case, precision: Precision) -> list[Game]:
     """The ten games, with references and with what the network sees."""
     games = placed_games("uniform", case.actions, precision, GAMES)
-    features = features_of(composed(case, case.solvers[0], BETAS[0]))
+    features = features_of(composed(case, SOLVERS[0], BETAS[0]))
     for seed, game in enumerate(games):
         seen = None if features is None else resolve_features(*features, game, seed=seed)
         games[seed] = game.replace(log_reference=resolve_reference("random[scale=1]", game, seed), features=seen)
@@ -210,7 +205,7 @@ def torch_problem(case: Case, game: Game, beta: float, seed: int, precision: Pre
 
 def network(case: Case, game: Game, seed: int, precision: Precision) -> tuple[Any, Any, bool]:
     """What the network of our run with this seed sees, its first layers, and whether its input is learned."""
-    policy = composed(case, case.solvers[0], BETAS[0]).learner.policy
+    policy = composed(case, SOLVERS[0], BETAS[0]).learner.policy
     with precision.scope():
         key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), 0)
         first = policy.init(game.replace(log_reference=np.asarray(game.log_reference, precision.numpy)), key)
@@ -255,7 +250,7 @@ def _torch(case: Case, solver: str, problems: list[Problem], steps: int, every: 
 def played(case: Case, solver: str, game: "torch_loop.Game", policy: "torch.nn.Module", steps: int, every: int) -> Any:
     """The same steps by PyTorch; the gaps it saw."""
     duels = torch_loop.Duels(100, binary="probability" not in case.feedback) if case.duels else None
-    if solver == "nash-mp":
+    if solver == "egpo":
         return torch_loop.play_extragradient(game, policy, case.step, steps, duels, every)
     losses = {
         "uniform-ipo": torch_loop.uniform_ipo,

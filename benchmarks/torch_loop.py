@@ -99,34 +99,24 @@ def policy_gradient(game: Game, log_policy: Tensor, log_opponent: Tensor, duels:
     return -(direction * log_policy.gather(-1, rows)).sum() / duels.batch
 
 
-def uniform_ipo(game: Game, log_policy: Tensor, duels: Duels | None) -> Tensor:
-    """y uniform, y' from the policy.
+def uniform_ipo(game: Game, log_policy: Tensor, duels: Duels | None, log_opponent: Tensor | None = None) -> Tensor:
+    """y uniform, y' from the opponent, the policy itself where none is given.
 
-    Exact: (n/2) Var_y δ with δ = β log(π/μ) − q, which is (nβ²/4) times the mean over pairs of the IPO loss.
+    Exact: (n/2β) Var_y [β log(π/μ) − q], which is (nβ/4) times the mean over pairs of the IPO loss.
     """
+    n, beta, log_opponent = (
+        log_policy.shape[-1],
+        game.beta,
+        log_policy.detach() if log_opponent is None else log_opponent,
+    )
     if duels is None:
-        return uniform_pairs(game, log_policy, game.advantage(log_policy.detach()))
-    n, policy = log_policy.shape[-1], log_policy.detach().exp()
-    rows, margins = duels.draw(game, torch.ones_like(policy), policy)
+        difference = beta * (log_policy - game.log_reference) - game.advantage(log_opponent)
+        return n / (2 * beta) * difference.var(dim=-1, correction=0).sum()
+    rows, margins = duels.draw(game, torch.ones_like(log_opponent), log_opponent.exp())
     log_ratio = (log_policy - game.log_reference).detach()
-    direction = margins - game.beta * log_ratio.gather(-1, rows)
+    direction = margins - beta * log_ratio.gather(-1, rows)
     contrast = log_policy.gather(-1, rows) - log_policy.mean(dim=-1, keepdim=True)
     return -n * (direction * contrast).sum() / duels.batch
-
-
-def uniform_pairs(game: Game, log_policy: Tensor, advantage: Tensor) -> Tensor:
-    """(n/2β) Var_y [β log(π/μ) − q], summed over games: its gradient in logits is centred β log(π/μ) − q."""
-    difference = game.beta * (log_policy - game.log_reference) - advantage
-    return log_policy.shape[-1] / (2 * game.beta) * difference.var(dim=-1, correction=0).sum()
-
-
-def estimated(game: Game, log_opponent: Tensor, duels: Duels | None) -> Tensor:
-    """q of the opponent, exactly or as (n/B) Σ_b e_{y_b} (o_b − ½) with y uniform, `[…, n]`."""
-    if duels is None:
-        return game.advantage(log_opponent)
-    opponent = log_opponent.exp()
-    rows, margins = duels.draw(game, torch.ones_like(opponent), opponent)
-    return torch.zeros_like(opponent).scatter_add(-1, rows, margins) * (opponent.shape[-1] / duels.batch)
 
 
 def duality_gap(game: Game, log_policy: Tensor) -> Tensor:
@@ -164,15 +154,14 @@ def play_extragradient(
             gaps.append(_gap(game, policy))
         kept = [parameter.detach().clone() for parameter in policy.parameters()]
         optimiser.zero_grad()
-        log_policy = policy()
-        uniform_pairs(game, log_policy, estimated(game, log_policy.detach(), duels)).backward()
+        uniform_ipo(game, policy(), duels).backward()
         optimiser.step()
         with torch.no_grad():
-            advantage = estimated(game, policy(), duels)
+            log_half = policy()
             for parameter, value in zip(policy.parameters(), kept, strict=True):
                 parameter.copy_(value)
         optimiser.zero_grad()
-        uniform_pairs(game, policy(), advantage).backward()
+        uniform_ipo(game, policy(), duels, log_half).backward()
         optimiser.step()
     return [*gaps, _gap(game, policy)]
 

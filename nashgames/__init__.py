@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nashgames.game import Game, make_game
     from nashgames.referee import Equilibrium, equilibrium, equilibrium_path
     from nashgames.solvers import (
+        EGPO,
         AdaptiveNashMP,
         ApproximateNashMP,
         Average,
@@ -36,6 +37,7 @@ _HOMES = {
     "AdaptiveNashMP": "solvers",
     "ApproximateNashMP": "solvers",
     "Average": "solvers",
+    "EGPO": "solvers",
     "Equilibrium": "referee",
     "Game": "game",
     "Halves": "solvers",
@@ -73,6 +75,7 @@ __all__ = [  # noqa: RUF022
     "AdaptiveNashMP",
     "ApproximateNashMP",
     "Average",
+    "EGPO",
     "Halves",
     "MirrorDescent",
     "NashEMAPG",

@@ -43,8 +43,8 @@ class Playing:
         self.precision = Precision(dtype)
         with self.precision.scope():
             self.solver, self.game = arrays((solver.with_theory_defaults(float(game.beta)), game), dtype)
-            self._update = jax.jit(lambda solver, game, state: solver.update(game, state, None))
-            self.state = self.solver.init(self.game, None)
+            self._update = jax.jit(lambda solver, game, state: solver.update(game, state, jax.random.key(0)))
+            self.state = self.solver.init(self.game, jax.random.key(0))
 
     def step(self):
         with self.precision.scope():

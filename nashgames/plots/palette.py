@@ -77,6 +77,7 @@ COLOURS: Mapping[str, str] = {
     "approximate-nash-mp": "#332288",
     "practical-nash-mp": "#882255",
     "uniform-ipo": "#661100",
+    "egpo": "#117733",
     "nash-md-pg": "#000000",
     "nash-ema-pg": "#BFAE4D",
 }
@@ -90,10 +91,11 @@ MARKERS: Mapping[str, str] = {
     "approximate-nash-mp": "p",
     "practical-nash-mp": "h",
     "uniform-ipo": "<",
+    "egpo": ">",
     "nash-md-pg": "d",
     "nash-ema-pg": "*",
 }
-_OTHER_COLOURS = ("#999933", "#44AA99", "#AA4499", "#117733", "#B15928", "#88CCEE")
+_OTHER_COLOURS = ("#999933", "#44AA99", "#AA4499", "#B15928", "#88CCEE")
 _OTHER_MARKERS = ("<", "p", ">", "h", "*")
 CATEGORIES = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999933", "#882255", "#44AA99",

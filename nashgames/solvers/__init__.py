@@ -12,6 +12,7 @@ from nashgames.selection import choose, parse, render
 from nashgames.solvers.adaptive_nash_mp import AdaptiveNashMP
 from nashgames.solvers.approximate_nash_mp import ApproximateNashMP
 from nashgames.solvers.average import Average
+from nashgames.solvers.egpo import EGPO
 from nashgames.solvers.halves import Halves
 from nashgames.solvers.mirror_descent import MirrorDescent
 from nashgames.solvers.nash_ema_pg import NashEMAPG
@@ -37,6 +38,7 @@ SOLVERS: dict[str, type[Any]] = {
     "practical-nash-mp": PracticalNashMP,
     "online-ipo": OnlineIPO,
     "uniform-ipo": UniformIPO,
+    "egpo": EGPO,
     "nash-md-pg": NashMDPG,
     "nash-ema-pg": NashEMAPG,
     "mirror-descent": MirrorDescent,
@@ -44,6 +46,7 @@ SOLVERS: dict[str, type[Any]] = {
 }
 
 __all__ = [
+    "EGPO",
     "SOLVERS",
     "AdaptiveNashMP",
     "ApproximateNashMP",

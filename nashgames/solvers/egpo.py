@@ -1,0 +1,57 @@
+"""EGPO: an extragradient in the parameters of a policy."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+
+from nashgames.game import Game
+from nashgames.learner import PLAIN, Iterate, Learner, Objective
+from nashgames.solvers.protocol import THEORY
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class EGPO:
+    """Extragradient preference optimisation: two steps of `uniform-ipo` from θ, the second against the first's policy.
+
+    With the pair (y, y') uniform, d = q − β log(π_θ/μ) and d̄ its mean,
+
+    θ_{k+½} = θ_k + a Σ_y (d(y) − d̄) ∇ log π_θ(y),  q = Aπ_k
+    θ_{k+1} = θ_k + a Σ_y (d(y) − d̄) ∇ log π_θ(y),  q = Aπ_{k+½}
+
+    both at θ = θ_k. For a table it is `nash-mp` with η/(1+η) = aβ. On duels y is uniform, so that the only importance
+    weight is n, against y' ~ π_k, then π_{k+½}; an optimiser remembers the second gradient only. Two queries a step.
+    Source: Zhou et al. 2025 (arXiv 2503.08942); theory §4.1, §4.4.
+    """
+
+    step: Annotated[float, "a, the step of mirror descent in logits; default 2/(1+2β), that of nash-mp"] = THEORY
+    learner: Learner = PLAIN
+
+    name: ClassVar[str] = "egpo"
+    queries_per_step: ClassVar[int] = 2
+
+    def with_theory_defaults(self, beta: float) -> Self:
+        step = self.learner.default_step(2 / (1 + 2 * beta)) if self.step is None else self.step
+        return dataclasses.replace(self, step=step)
+
+    def init(self, game: Game, key: jax.Array) -> Iterate:
+        return self.learner.start(game, key)
+
+    def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
+        uniform = jnp.full_like(state.log_policy, -jnp.log(game.actions))
+
+        def ascend(opponent: Iterate, key: jax.Array) -> Iterate:
+            objective = Objective(uniform, opponent.log_policy, game.beta, game.log_reference, opponent.advantage)
+            return self.learner.ascend(game, state, objective, self.step * game.actions, key)
+
+        first, second = jax.random.split(key)
+        return ascend(ascend(state, first), second)
+
+    def log_policy(self, state: Iterate) -> jax.Array:
+        return state.reported
+
+    def advantage(self, game: Game, state: Iterate) -> jax.Array:
+        return self.learner.advantage(game, state)
