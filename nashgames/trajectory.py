@@ -110,6 +110,13 @@ def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -
     return runs, points, last
 
 
+def forget(most: int) -> None:
+    """Let all compiled programs go once there are `most` of them."""
+    compiled: Any = advance
+    if compiled._cache_size() >= most:
+        compiled.clear_cache()
+
+
 def _over_runs(function: Any, stacked: bool) -> Any:
     def batched(problem: Problem, *rest: Any) -> Any:
         one_game = jax.vmap(function, in_axes=(PER_RUN, *[0] * len(rest)))

@@ -49,6 +49,7 @@ def assert_same_bits(one, two):
 
 
 def test_a_new_number_never_recompiles():
+    trajectory.advance.clear_cache()
     games, lanes = three()
     played(games, lanes, Settings(queries=40, tolerance=0))
     before = trajectory.advance._cache_size()
@@ -67,6 +68,7 @@ def test_a_new_number_never_recompiles():
 
 
 def test_no_number_of_nash_prox_recompiles_either():
+    trajectory.advance.clear_cache()
     game = cyclic()
     texts = [
         "nash-prox[eta=0.3,inner=3,kappa=0.5,step=0.7]",
@@ -79,6 +81,24 @@ def test_no_number_of_nash_prox_recompiles_either():
         played([game], [[lane(game, text)]], Settings(queries=50))
         before = before or trajectory.advance._cache_size()
     assert trajectory.advance._cache_size() == before
+
+
+def test_programs_are_let_go_before_a_process_is_full_of_them(monkeypatch):
+    monkeypatch.setattr(batches, "_PROGRAMS", 2)
+    trajectory.advance.clear_cache()
+    kept, found = [], []
+    for text in ("nash-mp", "mirror-descent", "online-ipo", "nash-mp"):
+        batch = played(*three(text), Settings(queries=60))
+        kept.append(trajectory.advance._cache_size())
+        found.append(batch.curves())
+    assert kept == [1, 2, 1, 2]
+    assert_same_bits(found[0], found[-1])
+    # One whose program is gone meanwhile goes on with the same.
+    waiting = Batch(*three(), Settings(queries=60))
+    trajectory.advance.clear_cache()
+    while not waiting.finished:
+        waiting.advance()
+    assert_same_bits(found[0], waiting.curves())
 
 
 def test_a_batch_says_how_far_it_is():
