@@ -23,7 +23,8 @@ class Objective(NamedTuple):
     """max_θ P(π_θ ≻ π') − τ KL(π_θ‖π̄), its gradient taken over actions y ~ ν; distributions are log `[n]`, `[m, n]`.
 
     `behaviour` ν, `opponent` π', `temperature` τ, `anchor` π̄; `advantage` is q(π') where it was queried before.
-    With ν = π_θ the direction is the policy gradient; another ν weighs the actions as it plays them.
+    With ν = π_θ the direction is the policy gradient; another ν weighs the actions as it plays them, times the
+    importance `weight` of each: n where y is uniform.
     """
 
     behaviour: jax.Array
@@ -31,6 +32,7 @@ class Objective(NamedTuple):
     temperature: Scalar
     anchor: jax.Array
     advantage: jax.Array | None = None
+    weight: Scalar = 1
 
 
 class Iterate(NamedTuple):
@@ -95,16 +97,16 @@ class Learner:
         return self._iterate(game, parameters, optimiser, average, self_play)
 
     def gradient(self, game: Game, iterate: Iterate, objective: Objective, key: jax.Array) -> Any:
-        """Σ_y w(y) ∇ log π_θ(y), like the parameters, from one query.
+        """Σ_y w(y) ∇ log π_θ(y) times the importance weight, like the parameters, from one query.
 
         w = margins − τ visits ∘ log(π_θ/π̄), of which ν Σ_y w(y) is taken off: with ν = π_θ that changes nothing, as
         E_π ∇ log π_θ = 0, and with another ν it is the contrast between pairs of actions that the IPO loss has.
         """
-        log_behaviour, log_opponent, temperature, log_anchor, advantage = objective
+        log_behaviour, log_opponent, temperature, log_anchor, advantage, importance = objective
         tally = self.feedback.tally(game, log_behaviour, log_opponent, key, advantage)
         weights = tally.margins - temperature * tally.visits * (iterate.log_policy - log_anchor)
         weights = weights - jnp.exp(log_behaviour) * jnp.sum(weights, axis=-1, keepdims=True)
-        return self.policy.gradient(game, iterate.parameters, iterate.log_policy, weights)
+        return self.policy.gradient(game, iterate.parameters, iterate.log_policy, importance * weights)
 
     def advantage(self, game: Game, iterate: Iterate) -> jax.Array:
         """q of the reported policy, exactly: what is measured, not what is learnt from."""

@@ -274,9 +274,9 @@ def test_a_step_makes_the_queries_that_are_charged(rng, name):
     game = game.replace(margins=Counted(game.margins.values))
     with Precision().scope():
         solver, game = arrays((make_solver(name).with_theory_defaults(0.1), game))
-        state = solver.init(game, None)
+        state = solver.init(game, jax.random.key(0))
         Counted.made = 0
-        jaxpr = jax.make_jaxpr(lambda game, state: solver.update(game, state, None))(game, state)
+        jaxpr = jax.make_jaxpr(lambda game, state: solver.update(game, state, jax.random.key(0)))(game, state)
         assert Counted.made == solver.queries_per_step
         assert not {"while", "scan", "cond"} & {equation.primitive.name for equation in jaxpr.eqns}
         solver.advantage(game, state)

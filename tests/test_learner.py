@@ -227,6 +227,18 @@ def test_both_steps_of_egpo_are_unbiased(rng, policy):
                 assert np.linalg.norm(one) > 5 * np.linalg.norm(error)
 
 
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_the_first_step_of_adam_is_as_long_as_its_step(rng, name):
+    """m̂/√v̂ is a sign at first, so that every logit moves by a, in every method alike."""
+    solver = compose(make_solver(f"{name}[step=0.01]"), optimiser="adam[eps=1e-30]").with_theory_defaults(0.2)
+    with Precision().scope():
+        solver, game = arrays((solver, random_game(rng, 6, 0.2)))
+        state = solver.init(game, jax.random.key(0))
+        moved = solver.update(game, state, jax.random.key(1))
+        length = np.abs(iterate_of(moved).parameters - iterate_of(state).parameters)
+    np.testing.assert_allclose(length, 0.01, rtol=1e-6)
+
+
 def test_the_practical_form_against_the_policy_itself_is_the_moving_average_form_of_nash_prox(rng):
     game = random_game(rng, 5, 0.1)
     with Precision().scope():

@@ -44,8 +44,10 @@ class EGPO:
         uniform = jnp.full_like(state.log_policy, -jnp.log(game.actions))
 
         def ascend(opponent: Iterate, key: jax.Array) -> Iterate:
-            objective = Objective(uniform, opponent.log_policy, game.beta, game.log_reference, opponent.advantage)
-            return self.learner.ascend(game, state, objective, self.step * game.actions, key)
+            objective = Objective(
+                uniform, opponent.log_policy, game.beta, game.log_reference, opponent.advantage, weight=game.actions
+            )
+            return self.learner.ascend(game, state, objective, self.step, key)
 
         first, second = jax.random.split(key)
         return ascend(ascend(state, first), second)

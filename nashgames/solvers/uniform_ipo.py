@@ -42,8 +42,10 @@ class UniformIPO:
 
     def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
         uniform = jnp.full_like(state.log_policy, -jnp.log(game.actions))
-        objective = Objective(uniform, state.log_policy, game.beta, game.log_reference, state.advantage)
-        return self.learner.ascend(game, state, objective, self.step * game.actions, key)
+        objective = Objective(
+            uniform, state.log_policy, game.beta, game.log_reference, state.advantage, weight=game.actions
+        )
+        return self.learner.ascend(game, state, objective, self.step, key)
 
     def log_policy(self, state: Iterate) -> jax.Array:
         return state.reported
