@@ -109,8 +109,8 @@ def runs_table(runs: "pd.DataFrame") -> Sheet:
             row["label"],
             words.step(row),
             words.count(row["comparisons"] if sampled else row["queries_to_tolerance"]),
-            words.small(row["suboptimality"]),
-            words.small(row["kl_to_equilibrium"]),
+            words.quantile(row["suboptimality"]),
+            words.quantile(row["kl_to_equilibrium"]),
             row["status"],
         )
         for row in _records(shown)
@@ -364,18 +364,28 @@ def _varies(column: "pd.Series[Any]") -> bool:
 
 
 def _medians(runs: "pd.DataFrame") -> "pd.DataFrame":
-    """One row for the seeds of a cell and solver. A run that did not reach the tolerance counts as slower than all."""
+    """One row for the seeds of a cell and solver, medians as figures have them.
+
+    A run that did not reach the tolerance counts as slower than all, and one that diverged as worse.
+    """
+    from nashgames import outcomes
+
     cell = ["game", "n", "reference", *_VARIANTS, "beta", "selection"]
-    reached = runs.assign(queries_to_tolerance=runs["queries_to_tolerance"].astype("float64").fillna(math.inf))
-    grouped = reached.groupby(cell, sort=False)
+    ends = {column: outcomes.last(runs, column) for column in ("suboptimality", "kl_to_equilibrium")}
+    reached = runs["queries_to_tolerance"].astype("float64").fillna(math.inf)
+    grouped = runs.assign(queries_to_tolerance=reached, **ends).groupby(cell, sort=False)
+
+    def median(values: "pd.Series[float]") -> float:
+        return float(outcomes.quantiles(values.to_numpy(), (0.5,))[0])
+
     middle = grouped.agg(
         label=("label", "first"),
         hyperparameters=("hyperparameters", "first"),
         step_source=("step_source", "first"),
         tolerance=("tolerance", "first"),
-        queries_to_tolerance=("queries_to_tolerance", "median"),
-        suboptimality=("suboptimality", "median"),
-        kl_to_equilibrium=("kl_to_equilibrium", "median"),
+        queries_to_tolerance=("queries_to_tolerance", median),
+        suboptimality=("suboptimality", median),
+        kl_to_equilibrium=("kl_to_equilibrium", median),
     ).reset_index()
     middle["status"] = [tally(group).replace(" · ", ", ") for _, group in grouped]
     return middle

@@ -1,6 +1,6 @@
 """What the seeds of one cell of an experiment came to: quantiles of the last iterate, shares, and the best of steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -99,14 +99,21 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
 
 def family(label: str) -> str:
     """A solver without its step: `nash-prox[eta=0.05,step=4]` → `nash-prox[eta=0.05]`."""
+    return _without(label, lambda key: key == "step")
+
+
+def _bare(label: str) -> str:
+    return _without(label, lambda key: True)
+
+
+def _without(label: str, dropped: Callable[[str], bool]) -> str:
     try:
         parsed = parse(label)
     except NashGamesError:
         # A label may be any text of a user.
         return label
-    if parsed.positional or "step" not in parsed.parameters:
-        return label
-    return render(parsed.name, {key: value for key, value in parsed.parameters.items() if key != "step"})
+    kept = {key: value for key, value in parsed.parameters.items() if not dropped(key)}
+    return label if parsed.positional or len(kept) == len(parsed.parameters) else render(parsed.name, kept)
 
 
 def sweeps_steps(runs: pd.DataFrame) -> bool:
@@ -118,18 +125,21 @@ def tuned(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """The runs as they are compared, and the most steps that a solver had in a cell.
 
     Where steps are swept, those of the best ones (`best_steps`). Else all; a solver that has one step in every cell,
-    but not the same, loses the step from its `label`, so that it is one solver. 0 where nothing is changed.
+    but not the same, loses the step from its `label`, so that it is one solver, and so with its other numbers. 0 where
+    nothing is changed.
     """
     runs = complete(runs)
     if sweeps_steps(runs):
         return best_steps(runs)
-    named = _steps(runs)
-    in_cell = named.groupby([*CELL, "family"])["selection"].nunique().groupby("family").max()
-    labels = named.groupby("family")["label"].nunique()
-    apart = named["family"].isin(labels.index[(labels > 1) & (in_cell.reindex(labels.index) == 1)])
-    if not apart.any():
-        return runs, 0
-    return runs.assign(label=named["family"].where(apart, named["label"])), 1
+    changed = 0
+    for shorter in (family, _bare):
+        named = _steps(runs, shorter)
+        in_cell = named.groupby([*CELL, "family"])["selection"].nunique().groupby("family").max()
+        labels = named.groupby("family")["label"].nunique()
+        apart = named["family"].isin(labels.index[(labels > 1) & (in_cell.reindex(labels.index) == 1)])
+        if apart.any():
+            runs, changed = runs.assign(label=named["family"].where(apart, named["label"])), 1
+    return runs, changed
 
 
 def best_steps(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -153,6 +163,6 @@ def best_steps(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return kept.assign(label=kept["family"]).drop(columns="family"), int(table.groupby(several).size().max())
 
 
-def _steps(runs: pd.DataFrame) -> pd.DataFrame:
+def _steps(runs: pd.DataFrame, shorter: Callable[[str], str] = family) -> pd.DataFrame:
     """The runs with the `family` of their solver; a label without numbers says nothing of the others of its kind."""
-    return runs.assign(family=[family(str(label)) for label in runs["label"]])
+    return runs.assign(family=[shorter(str(label)) for label in runs["label"]])

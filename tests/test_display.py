@@ -225,6 +225,21 @@ def test_many_seeds_become_medians():
     ]
 
 
+def test_a_median_is_a_run_as_in_figures_and_diverged_runs_are_its_worst(monkeypatch):
+    monkeypatch.setattr(summary, "MANY_RUNS", 5)
+    ends = [(None, 5.0, "diverged")] * 6 + [(k, 10.0**-k, "converged") for k in range(1, 15)]
+    rows = [
+        row(seed=seed, label=label, selection=label, queries_to_tolerance=queries, suboptimality=end, status=status)
+        for label, told in (("nash-mp", ends), ("online-ipo", ends[:11]))
+        for seed, (queries, end, status) in enumerate(told)
+    ]
+    sheet = summary.runs_table(frame(*rows))
+    assert [(line[0], line[2], line[3]) for line in sheet.rows] == [
+        ("nash-mp", "10", "1.0e-05"),
+        ("online-ipo", "–", "diverged"),
+    ]
+
+
 def test_a_median_counts_runs_that_did_not_reach_the_tolerance():
     runs = many(betas=(0.1,), sizes=(10,), seeds=31)
     runs.loc[runs["seed"] > 14, ["queries_to_tolerance", "status"]] = [pd.NA, "diverged"]

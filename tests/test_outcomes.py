@@ -136,6 +136,10 @@ def test_a_solver_with_one_step_in_every_cell_is_one_solver():
     assert (shown["label"].tolist(), steps) == ([f"online-ipo[step={k}]" for k in (1, 3, 2)], 0), "two meet at β = 0.1"
     shown, steps = outcomes.tuned(frame(*swept({1: [0.5]}), *swept({1: [0.4]}, beta=0.01)))
     assert (shown["label"].tolist(), steps) == (["online-ipo[step=1]"] * 2, 0)
+    rows = [run(0.1, label=f"nash-md-pg[step={a},mixture={a}]", beta=a) for a in (0.1, 0.2)]
+    shown, steps = outcomes.tuned(frame(*rows))
+    assert (shown["label"].tolist(), steps) == (["nash-md-pg"] * 2, 1), "so with its other numbers"
+    assert outcomes.tuned(frame(*rows, run(0.1, label="nash-md-pg", beta=0.1)))[1] == 0
     assert outcomes.tuned(frame(*swept({step: [1.0 / step] for step in range(1, 7)})))[1] == 6
 
 

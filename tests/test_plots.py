@@ -353,7 +353,7 @@ def test_of_swept_steps_every_solver_shows_its_best():
     chosen = chosen[chosen["label"].str.contains("step=[34]")]
     figure = plots.figures(chosen, curves)["convergence"]
     assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
-    assert captions_of(figure) == ["steps are chosen for every panel"]
+    assert captions_of(figure) == ["numbers that a name leaves out are chosen for every panel"]
     fewer = runs[runs["label"].str.contains("step=[1234]")]
     assert "phases" not in plots.figures(fewer, curves), "four steps are no sweep"
 

@@ -274,7 +274,7 @@ def _tuned(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The runs to draw as curves (`outcomes.tuned`), and what to say of their steps."""
     shown, steps = tuned(runs)
     if steps < 2:
-        return shown, "steps are chosen for every panel" if steps else ""
+        return shown, "numbers that a name leaves out are chosen for every panel" if steps else ""
     return shown, f"every solver with the best of its steps, of up to {steps} in a panel"
 
 
