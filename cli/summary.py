@@ -368,6 +368,8 @@ def _medians(runs: "pd.DataFrame") -> "pd.DataFrame":
 
     A run that did not reach the tolerance counts as slower than all, and one that diverged as worse.
     """
+    import numpy as np
+
     from nashgames import outcomes
 
     cell = ["game", "n", "reference", *_VARIANTS, "beta", "selection"]
@@ -376,7 +378,7 @@ def _medians(runs: "pd.DataFrame") -> "pd.DataFrame":
     grouped = runs.assign(queries_to_tolerance=reached, **ends).groupby(cell, sort=False)
 
     def median(values: "pd.Series[float]") -> float:
-        return float(outcomes.quantiles(values.to_numpy(), (0.5,))[0])
+        return float(outcomes.quantiles(np.asarray(values, np.float64), (0.5,))[0])
 
     middle = grouped.agg(
         label=("label", "first"),

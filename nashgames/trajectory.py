@@ -81,14 +81,28 @@ def unstarted(problem: Problem, *, stacked: bool) -> Run:
     return runs._replace(step=np.full_like(runs.step, UNSTARTED))
 
 
-@partial(jax.jit, static_argnames="stacked", donate_argnames="runs")
-def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -> tuple[Run, Point, jax.Array]:
+def advance(problem: Problem, runs: Run, targets: Any, *, stacked: bool) -> tuple[Run, Point, jax.Array]:
     """Bring all runs to each step of `targets` `[K]` in turn and measure them there.
 
     The steps are data: any targets, in any chunks, run the same compiled body, so that chunks equal the whole bit for
     bit. The loop ends early when no run is running. Points have a leading axis K; with them come the last iterates,
-    log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked).
+    log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked). `runs` is used up.
     """
+    return _advance(problem, runs, targets, stacked=stacked, classes=_classes(jax.tree.structure(problem)))
+
+
+def _classes(structure: Any) -> Any:
+    """Every class in a tree, in its place."""
+    node = structure.node_data()
+    return node and node[0], *map(_classes, structure.children())
+
+
+# JAX takes two dataclasses with fields of the same kind for one structure, and finds the program of the other solver
+# whenever a few bits of two hashes agree (jaxlib 0.10): `classes` tells their programs apart.
+@partial(jax.jit, static_argnames=("stacked", "classes"), donate_argnames="runs")
+def _advance(
+    problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool, classes: Any
+) -> tuple[Run, Point, jax.Array]:
     step_all = _over_runs(_step, stacked)
 
     def reach(runs: Run, target: jax.Array) -> tuple[Run, Point]:
@@ -110,10 +124,16 @@ def advance(problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool) -
     return runs, points, last
 
 
-def forget(most: int) -> None:
+def programs() -> int:
+    """How many compiled programs are kept."""
+    compiled: Any = _advance
+    return int(compiled._cache_size())
+
+
+def forget(most: int = 0) -> None:
     """Let all compiled programs go once there are `most` of them."""
-    compiled: Any = advance
-    if compiled._cache_size() >= most:
+    compiled: Any = _advance
+    if programs() >= most:
         compiled.clear_cache()
 
 

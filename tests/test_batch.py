@@ -1,7 +1,9 @@
 """Runs that share a program are the runs that they would be alone, however they are cut into chunks."""
 
+import dataclasses
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from nashgames.game import make_game
 from nashgames.margins import DenseMargins
 from nashgames.metrics import Metrics
 from nashgames.precision import Precision
-from nashgames.solvers import NashMP, make_solver
+from nashgames.solvers import MirrorDescent, NashMD, NashMP, OnlineIPO, UniformIPO, make_solver
 from tests.games import ROCK_PAPER_SCISSORS, lane, log_softmax, measured, played, random_margins
 from tests.solvers_of_users import Fragile, Optimistic, Sppo
 
@@ -49,10 +51,10 @@ def assert_same_bits(one, two):
 
 
 def test_a_new_number_never_recompiles():
-    trajectory.advance.clear_cache()
+    trajectory.forget()
     games, lanes = three()
     played(games, lanes, Settings(queries=40, tolerance=0))
-    before = trajectory.advance._cache_size()
+    before = trajectory.programs()
     for settings in (
         Settings(queries=60, tolerance=1e-5),
         Settings(queries=None, tolerance=1e-3, records=7),
@@ -64,11 +66,11 @@ def test_a_new_number_never_recompiles():
     for numbers in ((0.2, 0.4, 1.0), (1.5, 0.01, 0.001)):
         mixed = [lane(other.replace(beta=b), NashMP(eta=b / 3), seed=int(1e3 * b)) for b in numbers]
         played([other], [mixed], Settings(queries=60))
-    assert trajectory.advance._cache_size() == before
+    assert trajectory.programs() == before
 
 
 def test_no_number_of_nash_prox_recompiles_either():
-    trajectory.advance.clear_cache()
+    trajectory.forget()
     game = cyclic()
     texts = [
         "nash-prox[eta=0.3,inner=3,kappa=0.5,step=0.7]",
@@ -79,23 +81,50 @@ def test_no_number_of_nash_prox_recompiles_either():
     before = None
     for text in texts:
         played([game], [[lane(game, text)]], Settings(queries=50))
-        before = before or trajectory.advance._cache_size()
-    assert trajectory.advance._cache_size() == before
+        before = before or trajectory.programs()
+    assert trajectory.programs() == before
+
+
+def test_solvers_of_one_structure_are_told_apart(monkeypatch):
+    """By more than the structure of their numbers, which JAX finds equal: a program is looked up by it."""
+
+    def another():
+        @jax.tree_util.register_dataclass
+        @dataclasses.dataclass(frozen=True)
+        class Sibling(MirrorDescent):
+            pass
+
+        return Sibling
+
+    keys, compiled = [], trajectory._advance
+
+    def advance(*arguments, classes, **static):
+        keys.append(classes)
+        return compiled(*arguments, classes=classes, **static)
+
+    advance._cache_size, advance.clear_cache = compiled._cache_size, compiled.clear_cache
+    monkeypatch.setattr(trajectory, "_advance", advance)
+    game = cyclic()
+    kinds = [MirrorDescent, NashMD, OnlineIPO, UniformIPO, another(), another()]
+    for kind in (*kinds, *kinds):
+        Batch([game], [[lane(game, kind(step=0.1 + len(keys)))]], Settings(queries=10))
+    assert len(set(keys)) == len(kinds)
+    assert keys == keys[: len(kinds)] * 2
 
 
 def test_programs_are_let_go_before_a_process_is_full_of_them(monkeypatch):
     monkeypatch.setattr(batches, "_PROGRAMS", 2)
-    trajectory.advance.clear_cache()
+    trajectory.forget()
     kept, found = [], []
     for text in ("nash-mp", "mirror-descent", "online-ipo", "nash-mp"):
         batch = played(*three(text), Settings(queries=60))
-        kept.append(trajectory.advance._cache_size())
+        kept.append(trajectory.programs())
         found.append(batch.curves())
     assert kept == [1, 2, 1, 2]
     assert_same_bits(found[0], found[-1])
     # One whose program is gone meanwhile goes on with the same.
     waiting = Batch(*three(), Settings(queries=60))
-    trajectory.advance.clear_cache()
+    trajectory.forget()
     while not waiting.finished:
         waiting.advance()
     assert_same_bits(found[0], waiting.curves())
