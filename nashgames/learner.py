@@ -125,6 +125,14 @@ PLAIN = Learner()
 """A table, moved by plain steps along exact gradients."""
 
 
+def uniform_pairs(game: Game, opponent: Iterate) -> Objective:
+    """The regularised game against `opponent` with y uniform, its gradient weighted by n."""
+    uniform = jnp.full_like(opponent.log_policy, -jnp.log(game.actions))
+    return Objective(
+        uniform, opponent.log_policy, game.beta, game.log_reference, opponent.advantage, weight=game.actions
+    )
+
+
 def towards(target: Any, parameters: Any, share: Scalar) -> Any:
     """(1 − share) · target + share · parameters, leaf by leaf: how a slowly moving target follows θ."""
     return jax.tree.map(lambda old, new: old + share * (new - old), target, parameters)

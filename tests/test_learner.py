@@ -11,7 +11,7 @@ import pytest
 from nashgames import simplex
 from nashgames.features import resolve_features
 from nashgames.game import make_game
-from nashgames.learner import Iterate, Learner, Objective
+from nashgames.learner import Iterate, Learner, Objective, uniform_pairs
 from nashgames.precision import Precision
 from nashgames.solvers import GRADIENTS, compose, features_of, make_solver
 from tests.games import log_softmax, random_game, random_margins
@@ -215,10 +215,9 @@ def test_both_steps_of_egpo_are_unbiased(rng, policy):
         for t in range(9):
             state = sampled.update(game, state, jax.random.key(t))
         moved = sampled.update(game, state, jax.random.key(9))
-        uniform = jnp.full(5, -jnp.log(5.0))
         keys = jax.random.split(jax.random.key(7), draws)
         for opponent in (state, moved):
-            objective = Objective(uniform, opponent.log_policy, game.beta, game.log_reference)
+            objective = uniform_pairs(game, opponent)
             found = jax.vmap(partial(sampled.learner.gradient, game, state, objective))(keys)
             exact = learner.gradient(game, state, objective, None)
             for many, one in zip(jax.tree.leaves(found), jax.tree.leaves(exact), strict=True):

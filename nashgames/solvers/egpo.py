@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
 
 import jax
-import jax.numpy as jnp
 
 from nashgames.game import Game
-from nashgames.learner import PLAIN, Iterate, Learner, Objective
+from nashgames.learner import PLAIN, Iterate, Learner, uniform_pairs
 from nashgames.solvers.protocol import THEORY
 
 
@@ -41,16 +40,9 @@ class EGPO:
         return self.learner.start(game, key)
 
     def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
-        uniform = jnp.full_like(state.log_policy, -jnp.log(game.actions))
-
-        def ascend(opponent: Iterate, key: jax.Array) -> Iterate:
-            objective = Objective(
-                uniform, opponent.log_policy, game.beta, game.log_reference, opponent.advantage, weight=game.actions
-            )
-            return self.learner.ascend(game, state, objective, self.step, key)
-
         first, second = jax.random.split(key)
-        return ascend(ascend(state, first), second)
+        half = self.learner.ascend(game, state, uniform_pairs(game, state), self.step, first)
+        return self.learner.ascend(game, state, uniform_pairs(game, half), self.step, second)
 
     def log_policy(self, state: Iterate) -> jax.Array:
         return state.reported

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
 
 import jax
-import jax.numpy as jnp
 
 from nashgames.game import Game
-from nashgames.learner import PLAIN, Iterate, Learner, Objective
+from nashgames.learner import PLAIN, Iterate, Learner, uniform_pairs
 from nashgames.solvers.protocol import THEORY
 
 
@@ -41,11 +40,7 @@ class UniformIPO:
         return self.learner.start(game, key)
 
     def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
-        uniform = jnp.full_like(state.log_policy, -jnp.log(game.actions))
-        objective = Objective(
-            uniform, state.log_policy, game.beta, game.log_reference, state.advantage, weight=game.actions
-        )
-        return self.learner.ascend(game, state, objective, self.step, key)
+        return self.learner.ascend(game, state, uniform_pairs(game, state), self.step, key)
 
     def log_policy(self, state: Iterate) -> jax.Array:
         return state.reported
