@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 from timing import machine, options, table, verdict
 
-from nashgames import generators, make_game, tables
-from nashgames.batch import Batch, Lane, Settings
-from nashgames.game import Game
-from nashgames.generators import FAMILIES, resolve_reference
-from nashgames.precision import Precision
+from nashgames import make_game
+from nashgames.core.game import Game
+from nashgames.core.precision import Precision
+from nashgames.engine.batch import Batch, Lane, Settings
+from nashgames.games import families, tables
+from nashgames.games.families import FAMILIES, resolve_reference
 from nashgames.solvers import AdaptiveNashMP, NashMP, SecantNashMP, Solver
 
 TOLERANCE = 1e-12
@@ -83,7 +84,7 @@ def circulants(sizes: Sequence[int]) -> None:
     rows: Counted = []
     for beta in (0.1, 0.01, 0.001):
         for n in sizes:
-            games = [("circulant", generators.generate("circulant", actions=n))]
+            games = [("circulant", families.generate("circulant", actions=n))]
             rows += queries(games, beta, ("random[scale=1]", "tilted[span=6]"), [NashMP(), *OURS.values()])
     _against_theory("circulant games", rows, 1.3)
 
@@ -91,7 +92,7 @@ def circulants(sizes: Sequence[int]) -> None:
 def large_random_games(n: int) -> None:
     """Where the theory's step is smallest beside what is possible."""
     rows: Counted = []
-    games = [(family, generators.generate(family, actions=n)) for family in ("random-logits", "uniform")]
+    games = [(family, families.generate(family, actions=n)) for family in ("random-logits", "uniform")]
     for beta in (0.01, 0.001):
         rows += queries(games, beta, REFERENCES, [NashMP(), *OURS.values()])
     _against_theory(f"random games, n = {n}", rows, 0.2)
@@ -164,14 +165,14 @@ def _games(sizes: Sequence[int], beta: float, seeds: int) -> Iterable[list[tuple
     """All games of one size at a time, by name."""
     for n in sizes:
         yield [
-            (family.name, generators.generate(family.name, actions=n, beta=beta, seed=seed))
+            (family.name, families.generate(family.name, actions=n, beta=beta, seed=seed))
             for family in FAMILIES.values()
             if family.takes_actions
             for seed in range(seeds if family.takes_seed else 1)
         ]
     for family in FAMILIES.values():
         if not family.takes_actions:
-            yield [(family.name, generators.generate(family.name, beta=beta))]
+            yield [(family.name, families.generate(family.name, beta=beta))]
     for name in tables.TABLES:
         if name != "castles":
             yield [(name, tables.load(name))]

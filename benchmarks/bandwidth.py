@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from timing import least, machine, options, placed_games, solved, table, verdict
 
-from nashgames.game import Game
-from nashgames.precision import Precision
+from nashgames.core.game import Game
+from nashgames.core.precision import Precision
 
 
 def main() -> None:

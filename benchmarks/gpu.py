@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from timing import least, machine, options, placed_games, solved, table, verdict
 
+from nashgames.core.game import Game
+from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.game import Game
-from nashgames.precision import Precision
 
 SLICE = 256
 """Rows whose product is computed again in float64 on the host."""

@@ -9,8 +9,8 @@ import numpy as np
 import plain
 from timing import BETA, alternate, least, machine, options, placed_games, solved, table, verdict
 
-from nashgames.game import Game
-from nashgames.precision import Precision
+from nashgames.core.game import Game
+from nashgames.core.precision import Precision
 from nashgames.solvers import hyperparameters, make_solver
 
 DTYPES = ("float64", "float32")

@@ -17,7 +17,7 @@ import psutil
 from timing import machine, options, table, verdict
 
 from nashgames.errors import NashGamesError
-from nashgames.experiment import Experiment
+from nashgames.experiments.experiment import Experiment
 
 LIMIT = 0.7
 """GB that a run may need beside its margins."""
@@ -77,7 +77,7 @@ def watch(actions: int, dtype: str, queries: int) -> dict:
 
 def play(actions: int, dtype: str, queries: int) -> None:
     """The run itself, the default solvers on random logits; the last line is its peak in GB."""
-    from nashgames.runner import execute
+    from nashgames.experiments.runner import execute
 
     refused = ""
     with tempfile.TemporaryDirectory() as folder:

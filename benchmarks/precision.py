@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 from timing import machine, options, placed_games, solved, table, verdict
 
-from nashgames.game import Game
-from nashgames.generators import resolve_reference
-from nashgames.precision import Precision
+from nashgames.core.game import Game
+from nashgames.core.precision import Precision
+from nashgames.games.families import resolve_reference
 
 BETAS = (1.0, 0.1, 0.01, 0.001)
 TARGETS = {

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from timing import alternate, machine, middle, options, table, verdict
 
-from nashgames import generators, peers, tables
-from nashgames.certificate import Certificate, certify
-from nashgames.game import Game, make_game
-from nashgames.referee import equilibrium, equilibrium_path
+from nashgames.core.game import Game, make_game
+from nashgames.exact import external
+from nashgames.exact.certificate import Certificate, certify
+from nashgames.exact.referee import equilibrium, equilibrium_path
+from nashgames.games import families, tables
 
 PATH = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 TOLERANCES = (1e-4, 1e-6, 1e-8)
@@ -28,14 +29,14 @@ COMPILED_ONLY = 0.9
 
 FRESH = {
     "ours": """
-from nashgames.game import make_game
-from nashgames.referee import equilibrium
+from nashgames.core.game import make_game
+from nashgames.exact.referee import equilibrium
 imported = time.perf_counter()
 equilibrium(make_game(margins, beta=beta))
 """,
     "gambit": """
 import pygambit
-from nashgames.peers import solve
+from nashgames.exact.external import solve
 imported = time.perf_counter()
 solve("gambit", margins, np.full(len(margins), -np.log(len(margins))), beta)
 """,
@@ -64,7 +65,7 @@ def main() -> None:
 def against_gambit(repeats: int, actions: int = 100, beta: float = 0.01) -> None:
     """One regularised equilibrium, warm, and from a fresh process with what it imports."""
     print(f"\nregularised equilibrium of random-logits, {actions} actions, β = {beta:g}, uniform reference: seconds")
-    game = generators.generate("random-logits", actions=actions, beta=beta)
+    game = families.generate("random-logits", actions=actions, beta=beta)
     found = {}
 
     def ours() -> None:
@@ -93,7 +94,7 @@ def against_gambit(repeats: int, actions: int = 100, beta: float = 0.01) -> None
 def at_beta_zero(repeats: int, actions: int = 1000) -> None:
     """One equilibrium of the original game; MPAX compiles in every call, which is taken off for the comparison."""
     print(f"\nequilibrium of the original game, random-logits, {actions:,} actions: seconds")
-    game = generators.generate("random-logits", actions=actions)
+    game = families.generate("random-logits", actions=actions)
     compiled = f"mpax[tolerance={COMPILED_ONLY:g}]"
     mpax = [f"mpax[tolerance={tolerance:g}]" for tolerance in TOLERANCES]
     found: dict[str, np.ndarray] = {}
@@ -180,7 +181,7 @@ def accuracy(repeats: int, actions: int = 100) -> None:
 def active(repeats: int, live: int = 250, actions: int = 4000) -> None:
     """A game of which few actions matter, against those few alone."""
     print(f"\n{live} live actions alone and among {actions:,}: seconds")
-    core = _dense(generators.generate("random-logits", actions=live)) * 0.4
+    core = _dense(families.generate("random-logits", actions=live)) * 0.4
     large = _handicapped(core, actions)
     games = {"alone": make_game(core), "among": make_game(large)}
     sides = {
@@ -208,21 +209,21 @@ def _handicapped(core: np.ndarray, actions: int, handicap: float = 0.25) -> np.n
 
 def _games(actions: int, betas: tuple[float, ...]) -> Iterator[tuple[str, Game, list[float]]]:
     """Every game with a reference, and the β that they are for."""
-    for family in generators.FAMILIES.values():
+    for family in families.FAMILIES.values():
         n = (actions + (family.name == "circulant")) if family.takes_actions else None
         if family.takes_beta:
             for beta in filter(None, betas):
-                game = generators.generate(family.name, actions=n, beta=beta)
+                game = families.generate(family.name, actions=n, beta=beta)
                 yield f"{family.name} {game.actions}", game, [beta]
         else:
-            yield from _referenced(family.name, generators.generate(family.name, actions=n), betas)
+            yield from _referenced(family.name, families.generate(family.name, actions=n), betas)
     for name in tables.TABLES:
         yield from _referenced(name, tables.load(name), betas)
 
 
 def _referenced(name: str, game: Game, betas: tuple[float, ...]) -> Iterator[tuple[str, Game, list[float]]]:
     for reference in ("uniform", "random[scale=1]", "random[scale=4]"):
-        log_reference = generators.resolve_reference(reference, game, seed=0)
+        log_reference = families.resolve_reference(reference, game, seed=0)
         yield f"{name} {game.actions} {reference}", game.replace(log_reference=log_reference), list(betas)
 
 
@@ -231,7 +232,7 @@ def _dense(game: Game) -> np.ndarray:
 
 
 def _asked(peer: str, game: Game, beta: float) -> np.ndarray:
-    return peers.solve(peer, _dense(game), np.asarray(game.log_reference), beta)
+    return external.solve(peer, _dense(game), np.asarray(game.log_reference), beta)
 
 
 def _solve(game: Game, beta: float) -> None:

@@ -24,13 +24,13 @@ import jax
 import numpy as np
 from timing import alternate, least, machine, options, placed_games, table, verdict
 
-from nashgames.batch import Batch, Lane, Settings
-from nashgames.experiment import Experiment
-from nashgames.features import resolve_features
-from nashgames.game import Game
-from nashgames.generators import resolve_reference
-from nashgames.plan import Run, batches_of, game_chunks, plan, settings_of
-from nashgames.precision import Precision
+from nashgames.core.game import Game
+from nashgames.core.precision import Precision
+from nashgames.engine.batch import Batch, Lane, Settings
+from nashgames.experiments.experiment import Experiment
+from nashgames.experiments.plan import Run, batches_of, game_chunks, plan, settings_of
+from nashgames.games.families import resolve_reference
+from nashgames.learning.features import resolve_features
 from nashgames.solvers import Solver, compose, features_of, make_solver
 
 try:

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from nashgames import generators
-from nashgames.batch import Batch, Lane, Settings
+from nashgames.core.game import Game
+from nashgames.core.precision import Precision
+from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.environment import environment
-from nashgames.game import Game
-from nashgames.precision import Precision
+from nashgames.games import families
 from nashgames.solvers import Solver, make_solver
 
 BETA = 0.05
@@ -57,8 +57,7 @@ def middle(sides: Mapping[str, Side], repeats: int, *, warm: bool = True) -> dic
 def placed_games(family: str, actions: int | None, precision: Precision, count: int = 1) -> list[Game]:
     """`count` games of a family, seeds 0, 1, …, on the device."""
     made = [
-        generators.generate(family, actions=actions, seed=seed, dtype=precision.dtype, beta=BETA)
-        for seed in range(count)
+        families.generate(family, actions=actions, seed=seed, dtype=precision.dtype, beta=BETA) for seed in range(count)
     ]
     with precision.scope():
         return [game.replace(margins=jax.device_put(game.margins)) for game in made]

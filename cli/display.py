@@ -17,9 +17,9 @@ from nashgames.cli.streams import emit
 from nashgames.cli.summary import Sheet
 
 if TYPE_CHECKING:
-    from nashgames.events import Advanced, BatchFinished, Event, GameReady, Planned, Refereed
-    from nashgames.experiment import Experiment
-    from nashgames.facts import Facts
+    from nashgames.experiments.events import Advanced, BatchFinished, Event, GameReady, Planned, Refereed
+    from nashgames.experiments.experiment import Experiment
+    from nashgames.games.properties import Facts
 
 _STATUS_STYLES = {"converged": "green", "budget": "yellow", "inexact": "yellow", "diverged": "red"}
 _LINES_OF_PROGRESS = 8

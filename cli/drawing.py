@@ -13,7 +13,7 @@ from nashgames.errors import NashGamesError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nashgames.game import Game
+    from nashgames.core.game import Game
 
 FORMATS = ("png", "svg")
 
@@ -77,11 +77,11 @@ def draw(
 
 def _limits(runs: "pd.DataFrame") -> "pd.DataFrame | None":
     """The derived limits of the steps, where these are swept; their games are made again for them."""
-    from nashgames import outcomes
+    from nashgames.analysis import outcomes
 
     if not outcomes.sweeps_steps(runs):
         return None
-    from nashgames.limits import limits_of
+    from nashgames.analysis.derived_limits import limits_of
 
     return limits_of(runs)
 

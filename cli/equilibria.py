@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nashgames.cli.display import Working
-    from nashgames.equilibria import Answer, Question
-    from nashgames.experiment import Experiment
+    from nashgames.experiments.exact_path import Answer, Question
+    from nashgames.experiments.experiment import Experiment
 
 _FIGURES = Path("results/equilibria")
 _MEANING = (
@@ -42,7 +42,7 @@ def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None
         try:
             screen.wait("starting")
             backend.start(experiment.device)
-            from nashgames.equilibria import ask, frames
+            from nashgames.experiments.exact_path import ask, frames
 
             question = ask(experiment, betas)
             answers = _find(question, directory, arguments, experiment, screen)
@@ -68,7 +68,7 @@ def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None
 
 def _asked(game: str, given: Mapping[str, Any]) -> tuple["Experiment", tuple[float, ...]]:
     """The game, size, reference and seed as an experiment, whose β are not used, and the β asked for."""
-    from nashgames.experiment import Experiment, exact_betas
+    from nashgames.experiments.experiment import Experiment, exact_betas
 
     values = options.chosen({"game": [game], **{key: given[key] for key in ("actions", "reference", "seed")}})
     options.one_each(values, "equilibrium")
@@ -91,7 +91,7 @@ def _find(
     screen: "Working",
 ) -> list["Answer"]:
     """The answers in the order asked; the header is shown as soon as the game is there."""
-    from nashgames.equilibria import Answer, trace
+    from nashgames.experiments.exact_path import Answer, trace
 
     answers: dict[float, Answer] = {}
     left = sorted(question.betas, reverse=True)
@@ -194,7 +194,7 @@ def _draw(
 
 def _vertex(answers: Sequence["Answer"], screen: "Working") -> "Answer":
     """The linear program's vertex, shown beside the limit of the path."""
-    from nashgames.equilibria import vertex_of
+    from nashgames.experiments.exact_path import vertex_of
 
     limit = next(answer for answer in answers if answer.beta == 0)
     screen.wait("HiGHS solves the linear program")
@@ -256,7 +256,7 @@ def _close(
 
 def _data(answer: "Answer") -> dict[str, Any]:
     """One equilibrium for a program: its certificate, what it took, and the actions it plays, the likeliest first."""
-    from nashgames.equilibria import mixtures
+    from nashgames.experiments.exact_path import mixtures
 
     played = mixtures([answer])[answer.played.ravel()]
     ordered = played.sort_values(["context", "probability", "action"], ascending=[True, False, True])

@@ -11,15 +11,15 @@ from nashgames.cli.summary import Sheet, plain
 from nashgames.errors import NashGamesError, unknown
 
 if TYPE_CHECKING:
-    from nashgames.facts import Facts
-    from nashgames.game import Game
-    from nashgames.selection import Parameter
+    from nashgames.core.game import Game
+    from nashgames.games.properties import Facts
+    from nashgames.registry import Parameter
 
 LISTS = ("games", "solvers", "references", "feedback", "policies", "optimisers", "presets")
 _PARTS = {
-    "feedback": ("nashgames.feedback", "FEEDBACKS"),
-    "policies": ("nashgames.policies", "POLICIES"),
-    "optimisers": ("nashgames.optimisers", "OPTIMISERS"),
+    "feedback": ("nashgames.learning.feedback", "FEEDBACKS"),
+    "policies": ("nashgames.learning.policies", "POLICIES"),
+    "optimisers": ("nashgames.learning.optimisers", "OPTIMISERS"),
 }
 _ONE_OF = {"feedback": "feedback", "policies": "policy"}
 """What one entry of a list is called where that is not the list's name without its s."""
@@ -95,7 +95,7 @@ def show(
     screen = Screen(quiet=quiet, data=json)
     backend.start("cpu")
     game = _load(selection, actions, seed)
-    from nashgames.facts import facts
+    from nashgames.games.properties import facts
 
     found = facts(game)
     screen.line(f"{selection} · {words.count(found.actions)} actions", style="bold")
@@ -124,8 +124,8 @@ def formats_of(texts: list[str] | None) -> list[str]:
 
 def _load(selection: str, actions: str | None, seed: str | None) -> "Game":
     from nashgames.cli.play import run_experiment
-    from nashgames.game import DEFAULT_BETA
-    from nashgames.plan import find_source
+    from nashgames.core.game import DEFAULT_BETA
+    from nashgames.experiments.plan import find_source
 
     checked = run_experiment(selection, {"actions": None if actions is None else [actions], "seed": seed})
     source = find_source(selection)
@@ -169,11 +169,11 @@ def _facts_data(selection: str, facts: "Facts", game: "Game", written: list[Path
 
 def _entries(kind: str) -> list[dict[str, Any]]:
     if kind == "presets":
-        from nashgames.experiment import presets, summary
+        from nashgames.experiments.experiment import presets, summary
 
         return [{"name": name, "summary": summary(name)} for name in presets()]
     if kind == "solvers":
-        from nashgames.selection import parameters_of
+        from nashgames.registry import parameters_of
         from nashgames.solvers import SOLVERS, Average, Halves
 
         entries = [_entry(name, solver.__doc__ or "", parameters_of(solver)) for name, solver in SOLVERS.items()]
@@ -182,13 +182,13 @@ def _entries(kind: str) -> list[dict[str, Any]]:
     if kind in _PARTS:
         from importlib import import_module
 
-        from nashgames.selection import parameters_of
+        from nashgames.registry import parameters_of
 
         module, registry = _PARTS[kind]
         parts = getattr(import_module(module), registry)
         return [_entry(name, part.__doc__ or "", parameters_of(part)) for name, part in parts.items()]
-    from nashgames.generators import FAMILIES, REFERENCES
-    from nashgames.tables import PARAMETERS, TABLES
+    from nashgames.games.families import FAMILIES, REFERENCES
+    from nashgames.games.tables import PARAMETERS, TABLES
 
     if kind == "references":
         named = [_entry(name, reference.summary, reference.parameters) for name, reference in REFERENCES.items()]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nashgames.errors import NashGamesError, unknown
-from nashgames.selection import split
+from nashgames.registry import split
 
 ACCEPTED = {
     "game": "a family, a shipped game or a path, e.g. disc[strength=2], castles, wins.csv",

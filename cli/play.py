@@ -13,10 +13,10 @@ from nashgames.cli.failures import FAILED, STOPPED
 from nashgames.errors import NashGamesError, unknown
 
 if TYPE_CHECKING:
+    from nashgames.analysis.theorems import Verdict
     from nashgames.cli.display import Progress
-    from nashgames.events import Finished
-    from nashgames.experiment import Experiment
-    from nashgames.theorems import Verdict
+    from nashgames.experiments.events import Finished
+    from nashgames.experiments.experiment import Experiment
 
 _LISTED_FIGURES = 6
 
@@ -32,7 +32,7 @@ def run_experiment(game: str | None, given: Mapping[str, Any]) -> "Experiment":
 
 def sweep_experiment(source: str | None, given: Mapping[str, Any]) -> "Experiment":
     """The experiment of `nashgames sweep`: a TOML file, a preset or the default grid, with the options on top."""
-    from nashgames.experiment import Experiment, load_preset, presets
+    from nashgames.experiments.experiment import Experiment, load_preset, presets
 
     values = options.chosen(given)
     if source is None:
@@ -86,7 +86,7 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
 
 def _experiment(base: Mapping[str, Any], values: Mapping[str, Any]) -> "Experiment":
     """The experiment of both, the values given on the command line first."""
-    from nashgames.experiment import Experiment
+    from nashgames.experiments.experiment import Experiment
 
     # What is given on the command line counts for every grid.
     if grids := [{key: v for key, v in grid.items() if key not in values} for grid in base.get("also", ())]:
@@ -104,9 +104,9 @@ def _experiment(base: Mapping[str, Any], values: Mapping[str, Any]) -> "Experime
 
 
 def _no_experiment(source: str, names: list[str]) -> NashGamesError:
-    from nashgames.generators import FAMILIES
-    from nashgames.selection import parse
-    from nashgames.tables import TABLES
+    from nashgames.games.families import FAMILIES
+    from nashgames.games.tables import TABLES
+    from nashgames.registry import parse
 
     if "/" in source or Path(source).suffix:
         return NashGamesError(f"there is no experiment file '{source}'; give a TOML file or one of: {', '.join(names)}")
@@ -124,9 +124,9 @@ def _run(
     force: bool,
     plot: bool,
 ) -> "Finished":
-    from nashgames import runner
     from nashgames.cli import drawing
-    from nashgames.events import Finished
+    from nashgames.experiments import runner
+    from nashgames.experiments.events import Finished
 
     # Not before the runner is there: two threads must not import the same libraries at once.
     if plot:
@@ -170,7 +170,7 @@ def _judge(experiment: "Experiment", finished: "Finished", screen: "Progress") -
     """The verdict that the experiment asks for, shown beneath the runs."""
     if experiment.verdict is None or not len(finished.runs):
         return None
-    from nashgames import theorems
+    from nashgames.analysis import theorems
     from nashgames.cli import verdict
 
     screen.wait("judging every iterate")
@@ -245,8 +245,8 @@ def _close(
 
 def _next_sweep(experiment: "Experiment") -> str:
     """The sweep around what was just played."""
-    from nashgames.generators import FAMILIES
-    from nashgames.selection import parse
+    from nashgames.games.families import FAMILIES
+    from nashgames.registry import parse
 
     game = experiment.game[0]
     family = FAMILIES.get(parse(game).name) if "/" not in game else None

@@ -70,7 +70,7 @@ class Sheet:
 
 def tables(runs: "pd.DataFrame") -> list[Sheet]:
     """The tables of the runs: those on exact feedback by queries, and those on samples by comparisons."""
-    from nashgames import outcomes
+    from nashgames.analysis import outcomes
 
     runs = outcomes.complete(runs)
     sampled = outcomes.on_samples(runs)
@@ -83,7 +83,7 @@ def tables(runs: "pd.DataFrame") -> list[Sheet]:
 
 def runs_table(runs: "pd.DataFrame") -> Sheet:
     """The runs, best first within a game, size and β; medians over seeds, or a grid, when they are many."""
-    from nashgames import outcomes
+    from nashgames.analysis import outcomes
 
     runs, tuned = _tuned(outcomes.complete(runs))
     shown = runs
@@ -126,7 +126,7 @@ def samples_table(runs: "pd.DataFrame") -> Sheet:
     A quantile is one of the seeds, a diverged one being worse than all others; the share of the seeds at or below the
     tolerance comes with its 95 % interval.
     """
-    from nashgames import outcomes
+    from nashgames.analysis import outcomes
 
     runs, tuned = _tuned(outcomes.complete(runs))
     learned = runs["feedback"].iloc[0] if not _varies(runs["feedback"]) else ""
@@ -181,14 +181,14 @@ def measured_steps(runs: "pd.DataFrame", curves: "pd.DataFrame") -> list[dict[st
     A row a cell and solver: null where there is nothing derived, or every step (`high`) or none (`limit`) was stable.
     Empty where no steps are swept on exact feedback.
     """
-    from nashgames import outcomes
+    from nashgames.analysis import outcomes
 
     runs = outcomes.complete(runs)
     runs = runs[~outcomes.on_samples(runs)]
     if not len(runs) or not outcomes.sweeps_steps(runs):
         return []
-    from nashgames import stability
-    from nashgames.limits import limits_of
+    from nashgames.analysis import stability
+    from nashgames.analysis.derived_limits import limits_of
 
     same = ["game", "reference", "n", "label", "beta"]
     derived = limits_of(runs).rename(columns={"limit": "derived_limit", "rate": "derived_rate"})
@@ -264,7 +264,7 @@ def tally(runs: "pd.DataFrame") -> str:
 
 def payload(runs: "pd.DataFrame") -> list[dict[str, Any]]:
     """The runs for a program: plain JSON values, null where a number was not measured."""
-    from nashgames import outcomes
+    from nashgames.analysis import outcomes
 
     return [
         {
@@ -295,7 +295,7 @@ def cells(runs: "pd.DataFrame") -> list[dict[str, Any]]:
 
     null is a quantile that is a diverged seed. Empty where no cell has several seeds.
     """
-    from nashgames import outcomes
+    from nashgames.analysis import outcomes
 
     runs = outcomes.complete(runs)
     sampled = runs[outcomes.on_samples(runs)]
@@ -321,7 +321,7 @@ def _largest(row: dict[str, Any]) -> str:
 
 def _tuned(runs: "pd.DataFrame") -> tuple["pd.DataFrame", str]:
     """The runs to show (`outcomes.tuned`), and what to say of their steps where that is not said in the rows."""
-    from nashgames import outcomes
+    from nashgames.analysis import outcomes
 
     shown, steps = outcomes.tuned(runs)
     return shown, f"every solver with the best of up to {steps} steps" if steps > 1 else ""
@@ -370,7 +370,7 @@ def _medians(runs: "pd.DataFrame") -> "pd.DataFrame":
     """
     import numpy as np
 
-    from nashgames import outcomes
+    from nashgames.analysis import outcomes
 
     cell = ["game", "n", "reference", *_VARIANTS, "beta", "selection"]
     ends = {column: outcomes.last(runs, column) for column in ("suboptimality", "kl_to_equilibrium")}

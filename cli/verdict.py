@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any, cast
 from nashgames.cli import words
 from nashgames.cli.summary import Sheet, plain
 from nashgames.errors import NashGamesError
-from nashgames.selection import parse
+from nashgames.registry import parse
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nashgames.experiment import Experiment
-    from nashgames.theorems import Verdict
+    from nashgames.analysis.theorems import Verdict
+    from nashgames.experiments.experiment import Experiment
 
 
 def check(experiment: "Experiment") -> None:
     """Raise NashGamesError, before anything is played, where a verdict is asked for on solvers without a theorem."""
     if experiment.verdict is None:
         return
-    from nashgames.theorems import SOLVERS
+    from nashgames.analysis.theorems import SOLVERS
 
     solvers, accepted = experiment.every("solver"), {parse(text).name for text in SOLVERS}
     if not any(parse(text).name in accepted for text in solvers):
@@ -87,7 +87,7 @@ def _rates(verdict: "Verdict") -> Sheet:
 
 
 def _sizes(sizes: "pd.DataFrame") -> Sheet:
-    from nashgames.theorems import LEVEL
+    from nashgames.analysis.theorems import LEVEL
 
     every = sorted({n for measured in sizes["measured"] for n in measured})
     rows = tuple(

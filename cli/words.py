@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nashgames.experiment import Experiment
-    from nashgames.facts import Facts
+    from nashgames.experiments.experiment import Experiment
+    from nashgames.games.properties import Facts
 
 DASH = "–"
 _SYMBOLS = {"eta": "η =", "least": "η ≥", "kappa": "κ =", "mixture": "λ ="}

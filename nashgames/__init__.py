@@ -7,11 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nashgames import generators as games
     from nashgames.api import Result, load, solve
+    from nashgames.core.game import Game, make_game
     from nashgames.errors import NashGamesError
-    from nashgames.game import Game, make_game
-    from nashgames.referee import Equilibrium, equilibrium, equilibrium_path
+    from nashgames.exact.referee import Equilibrium, equilibrium, equilibrium_path
+    from nashgames.games import families as games
     from nashgames.solvers import (
         EGPO,
         AdaptiveNashMP,
@@ -38,8 +38,8 @@ _HOMES = {
     "ApproximateNashMP": "solvers",
     "Average": "solvers",
     "EGPO": "solvers",
-    "Equilibrium": "referee",
-    "Game": "game",
+    "Equilibrium": "exact.referee",
+    "Game": "core.game",
     "Halves": "solvers",
     "MirrorDescent": "solvers",
     "NashEMAPG": "solvers",
@@ -55,11 +55,11 @@ _HOMES = {
     "SecantNashMP": "solvers",
     "Solver": "solvers",
     "UniformIPO": "solvers",
-    "equilibrium": "referee",
-    "equilibrium_path": "referee",
-    "games": "generators",
+    "equilibrium": "exact.referee",
+    "equilibrium_path": "exact.referee",
+    "games": "games",
     "load": "api",
-    "make_game": "game",
+    "make_game": "core.game",
     "make_solver": "solvers",
     "solve": "api",
 }

@@ -10,16 +10,16 @@ import jax
 import numpy as np
 import pandas as pd
 
-from nashgames import generators, tables
-from nashgames.batch import Batch, Lane
+from nashgames.core.game import Game
+from nashgames.engine.batch import Batch, Lane
 from nashgames.errors import NashGamesError, unknown
-from nashgames.experiment import RECORDS, Experiment, content_hash
-from nashgames.features import resolve_features
-from nashgames.game import Game
-from nashgames.plan import settings_of
-from nashgames.referee import Equilibrium, equilibrium
-from nashgames.rows import Frames, Identity, frames_of
-from nashgames.selection import render
+from nashgames.exact.referee import Equilibrium, equilibrium
+from nashgames.experiments.experiment import RECORDS, Experiment, content_hash
+from nashgames.experiments.plan import settings_of
+from nashgames.experiments.rows import Frames, Identity, frames_of
+from nashgames.games import families, tables
+from nashgames.learning.features import resolve_features
+from nashgames.registry import render
 from nashgames.solvers import (
     SOLVERS,
     Average,
@@ -65,10 +65,10 @@ def load(selection: str, *, actions: int | None = None, seed: int = 0, dtype: st
     """The game of this name: a family (`disc[strength=2]`), a real game (`castles`), or a path (`wins.csv`)."""
     text = str(selection)
     name = text.partition("[")[0].strip()
-    if name in generators.FAMILIES:
-        return generators.generate(text, actions=actions, seed=seed, dtype=dtype)
+    if name in families.FAMILIES:
+        return families.generate(text, actions=actions, seed=seed, dtype=dtype)
     if name not in tables.TABLES and not tables.is_path(text):
-        raise unknown("game", name, [*generators.FAMILIES, *tables.TABLES, "a path ending in .csv, .parquet or .npy"])
+        raise unknown("game", name, [*families.FAMILIES, *tables.TABLES, "a path ending in .csv, .parquet or .npy"])
     if actions is not None:
         raise NashGamesError(f"actions is {actions}, but '{text}' has a size of its own; leave actions out")
     return tables.load(text, dtype=dtype)
@@ -165,7 +165,7 @@ def solve(
 def _named(game: Game, *, pinned: bool) -> str:
     """The text that selects the game, as in an experiment; `pinned` to its seed where that of the run is another."""
     name, parameters, seed = game.description.name, dict(game.description.parameters), game.description.seed
-    accepted = generators.FAMILIES[name].parameters if name in generators.FAMILIES else None
+    accepted = families.FAMILIES[name].parameters if name in families.FAMILIES else None
     if pinned and seed is not None:
         parameters["seed"] = seed
     return render(name, parameters, accepted)

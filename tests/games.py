@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nashgames.batch import Batch, Lane, Settings
-from nashgames.game import Game, make_game
-from nashgames.referee import equilibrium
+from nashgames.core.game import Game, make_game
+from nashgames.engine.batch import Batch, Lane, Settings
+from nashgames.exact.referee import equilibrium
 from nashgames.solvers import Solver, make_solver
 
 REFERENCE = Path(__file__).parent / "reference"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nashgames import simplex
+from nashgames.core import simplex
 
 
 @jax.tree_util.register_dataclass

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashgames import generators, secants, tables
-from nashgames.batch import Batch, Lane, Settings
+from nashgames.core.game import make_game
+from nashgames.core.margins import DenseMargins
+from nashgames.core.precision import Precision
+from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.errors import NashGamesError
-from nashgames.game import make_game
-from nashgames.generators import resolve_reference
-from nashgames.margins import DenseMargins
-from nashgames.precision import Precision
-from nashgames.referee import equilibrium
+from nashgames.exact.referee import equilibrium
+from nashgames.games import families, tables
+from nashgames.games.families import resolve_reference
 from nashgames.solvers import (
     SOLVERS,
     AdaptiveNashMP,
@@ -24,6 +24,7 @@ from nashgames.solvers import (
     SecantNashMP,
     adaptive_nash_mp,
     make_solver,
+    secant_model,
     secant_nash_mp,
     selection_of,
 )
@@ -38,7 +39,7 @@ from tests.games import (
 )
 
 BOTH = [AdaptiveNashMP(), SecantNashMP()]
-FAMILIES = [name for name, family in generators.FAMILIES.items() if family.takes_actions]
+FAMILIES = [name for name, family in families.FAMILIES.items() if family.takes_actions]
 _update = jax.jit(lambda solver, game, state: solver.update(game, state, None))
 
 
@@ -144,7 +145,7 @@ def test_the_model_is_the_skew_matrix_of_least_norm_that_agrees_with_the_queries
     policies = np.exp([log_softmax(rng.normal(size=n)) for _ in range(k + 1)])
     advantages = policies @ margins.T
     with Precision().scope():
-        model = jax.tree.map(np.asarray, secants.fit(jnp.asarray(policies), jnp.asarray(advantages)))
+        model = jax.tree.map(np.asarray, secant_model.fit(jnp.asarray(policies), jnp.asarray(advantages)))
     images, covectors, twist = model
     dense = images.T @ covectors - covectors.T @ images + covectors.T @ twist @ covectors
     # The other way: least squares over the entries above the diagonal, in the norm of the mean policy.
@@ -169,7 +170,7 @@ def test_with_a_whole_game_known_the_half_step_is_the_equilibrium_of_the_proxima
     current = log_softmax(0.5 * rng.normal(size=n))
     with Precision().scope():
         known = [jnp.asarray(a) for a in (policies, policies @ game.margins.values.T, current, game.log_reference)]
-        found = np.asarray(secants.half_step(*known, beta, eta))
+        found = np.asarray(secant_model.half_step(*known, beta, eta))
     anchor = log_softmax(eta / (1 + eta) * game.log_reference + current / (1 + eta))
     wanted = equilibrium(game.replace(beta=beta * (1 + 1 / eta), log_reference=anchor)).log_policy
     np.testing.assert_allclose(np.exp(found), np.exp(wanted), atol=1e-6)
@@ -214,8 +215,8 @@ def test_the_equilibrium_of_another_program_is_a_fixed_point(solver, value):
 @settings(max_examples=50, deadline=None)
 def test_every_step_that_is_taken_contracts(seed, family, n, beta, reference, solver):
     """Theory §4.7: η KL(π_{k+½}‖π*) + (1+η) KL(π*‖π_{k+1}) ≤ KL(π*‖π_k), and the credit is never overdrawn."""
-    kind = generators.FAMILIES[family]
-    game = generators.generate(family, actions=n, beta=beta, **({"seed": seed} if kind.takes_seed else {}))
+    kind = families.FAMILIES[family]
+    game = families.generate(family, actions=n, beta=beta, **({"seed": seed} if kind.takes_seed else {}))
     if not kind.takes_beta:
         game = game.replace(log_reference=np.asarray(resolve_reference(reference, game, seed=seed)))
     game = game.replace(beta=beta)
@@ -306,7 +307,7 @@ def test_lanes_in_different_phases_play_as_they_would_alone(rng, solver):
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
 @pytest.mark.parametrize(("dtype", "floor"), [("float32", 1e-12), ("float64", 1e-28)])
 def test_rounding_neither_stops_nor_spoils_a_run(solver, dtype, floor):
-    games = [generators.generate(family, actions=31, dtype=dtype) for family in ("circulant", "random-logits", "skill")]
+    games = [families.generate(family, actions=31, dtype=dtype) for family in ("circulant", "random-logits", "skill")]
     reference = np.asarray(resolve_reference("random[scale=1]", games[0], seed=0))
     unknown = np.full_like(reference, np.nan)
     lanes = [Lane(solver.with_theory_defaults(beta), beta, reference, unknown, 0) for beta in (0.3, 0.1, 0.03)]
@@ -329,7 +330,7 @@ def queries_to(solver, game, beta, tolerance=1e-12, most=20_000):
 
 
 def test_a_large_random_game_costs_a_twentieth_of_the_theorys_step():
-    game = generators.generate("random-logits", actions=1001)
+    game = families.generate("random-logits", actions=1001)
     theory = queries_to(NashMP(), game, 0.01)
     assert queries_to(AdaptiveNashMP(), game, 0.01) <= theory / 20
     assert queries_to(SecantNashMP(), game, 0.01) <= theory / 40
@@ -337,7 +338,7 @@ def test_a_large_random_game_costs_a_twentieth_of_the_theorys_step():
 
 @pytest.mark.parametrize(("n", "reference"), [(3, "random[scale=1]"), (11, "tilted[span=6]")])
 def test_a_circulant_costs_no_more_than_the_theorys_step(n, reference):
-    game = generators.generate("circulant", actions=n)
+    game = families.generate("circulant", actions=n)
     game = game.replace(log_reference=resolve_reference(reference, game, seed=0))
     theory = queries_to(NashMP(), game, 0.01)
     assert queries_to(AdaptiveNashMP(), game, 0.01) <= 1.1 * theory
@@ -346,7 +347,7 @@ def test_a_circulant_costs_no_more_than_the_theorys_step(n, reference):
 
 @pytest.mark.parametrize("family", ["bradley-terry", "disc", "tournament", "planted", "skill"])
 def test_no_fixed_step_is_much_better_in_hindsight(family):
-    game = generators.generate(family, actions=11)
+    game = families.generate(family, actions=11)
     grid = [NashMP(eta=multiple * 0.1) for multiple in (1, 2, 4, 8, 16, 32, 64)]
     reference = np.asarray(game.log_reference)
     lanes = [Lane(solver, 0.1, reference, np.full_like(reference, np.nan), 0) for solver in grid]
@@ -417,7 +418,7 @@ def test_the_least_step_and_the_memory_are_used(rng):
     game = make_game(ROCK_PAPER_SCISSORS, beta=0.01, log_reference=log_softmax(rng.normal(size=3)))
     first, other = (states(AdaptiveNashMP(least), game, 10)[-1] for least in (0.001, 0.02))
     assert (first.eta, first.credit) != (other.eta, other.credit)
-    game = generators.generate("circulant", actions=15, beta=0.02)
+    game = families.generate("circulant", actions=15, beta=0.02)
     game = game.replace(log_reference=resolve_reference("random[scale=1]", game, seed=0))
     star = equilibrium(game).log_policy
     left = [kl(star, states(SecantNashMP(memory=memory), game, 25)[-1].log_policy) for memory in (2, 14)]

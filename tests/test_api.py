@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import nashgames as ng
 from nashgames import api
-from nashgames.metrics import Metrics
+from nashgames.core.metrics import Metrics
 from nashgames.solvers import compose
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, Results
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, measured

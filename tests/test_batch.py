@@ -7,14 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from nashgames import batch as batches
-from nashgames import trajectory
-from nashgames.batch import Batch, Settings
+from nashgames.core.game import make_game
+from nashgames.core.margins import DenseMargins
+from nashgames.core.metrics import Metrics
+from nashgames.core.precision import Precision
+from nashgames.engine import batch as batches
+from nashgames.engine import loop
+from nashgames.engine.batch import Batch, Settings
 from nashgames.errors import NashGamesError
-from nashgames.game import make_game
-from nashgames.margins import DenseMargins
-from nashgames.metrics import Metrics
-from nashgames.precision import Precision
 from nashgames.solvers import MirrorDescent, NashMD, NashMP, OnlineIPO, UniformIPO, make_solver
 from tests.games import ROCK_PAPER_SCISSORS, lane, log_softmax, measured, played, random_margins
 from tests.solvers_of_users import Fragile, Optimistic, Sppo
@@ -51,10 +51,10 @@ def assert_same_bits(one, two):
 
 
 def test_a_new_number_never_recompiles():
-    trajectory.forget()
+    loop.forget()
     games, lanes = three()
     played(games, lanes, Settings(queries=40, tolerance=0))
-    before = trajectory.programs()
+    before = loop.programs()
     for settings in (
         Settings(queries=60, tolerance=1e-5),
         Settings(queries=None, tolerance=1e-3, records=7),
@@ -66,11 +66,11 @@ def test_a_new_number_never_recompiles():
     for numbers in ((0.2, 0.4, 1.0), (1.5, 0.01, 0.001)):
         mixed = [lane(other.replace(beta=b), NashMP(eta=b / 3), seed=int(1e3 * b)) for b in numbers]
         played([other], [mixed], Settings(queries=60))
-    assert trajectory.programs() == before
+    assert loop.programs() == before
 
 
 def test_no_number_of_nash_prox_recompiles_either():
-    trajectory.forget()
+    loop.forget()
     game = cyclic()
     texts = [
         "nash-prox[eta=0.3,inner=3,kappa=0.5,step=0.7]",
@@ -81,8 +81,8 @@ def test_no_number_of_nash_prox_recompiles_either():
     before = None
     for text in texts:
         played([game], [[lane(game, text)]], Settings(queries=50))
-        before = before or trajectory.programs()
-    assert trajectory.programs() == before
+        before = before or loop.programs()
+    assert loop.programs() == before
 
 
 def test_solvers_of_one_structure_are_told_apart(monkeypatch):
@@ -96,14 +96,14 @@ def test_solvers_of_one_structure_are_told_apart(monkeypatch):
 
         return Sibling
 
-    keys, compiled = [], trajectory._advance
+    keys, compiled = [], loop._advance
 
     def advance(*arguments, classes, **static):
         keys.append(classes)
         return compiled(*arguments, classes=classes, **static)
 
     advance._cache_size, advance.clear_cache = compiled._cache_size, compiled.clear_cache
-    monkeypatch.setattr(trajectory, "_advance", advance)
+    monkeypatch.setattr(loop, "_advance", advance)
     game = cyclic()
     kinds = [MirrorDescent, NashMD, OnlineIPO, UniformIPO, another(), another()]
     for kind in (*kinds, *kinds):
@@ -114,17 +114,17 @@ def test_solvers_of_one_structure_are_told_apart(monkeypatch):
 
 def test_programs_are_let_go_before_a_process_is_full_of_them(monkeypatch):
     monkeypatch.setattr(batches, "_PROGRAMS", 2)
-    trajectory.forget()
+    loop.forget()
     kept, found = [], []
     for text in ("nash-mp", "mirror-descent", "online-ipo", "nash-mp"):
         batch = played(*three(text), Settings(queries=60))
-        kept.append(trajectory.programs())
+        kept.append(loop.programs())
         found.append(batch.curves())
     assert kept == [1, 2, 1, 2]
     assert_same_bits(found[0], found[-1])
     # One whose program is gone meanwhile goes on with the same.
     waiting = Batch(*three(), Settings(queries=60))
-    trajectory.forget()
+    loop.forget()
     while not waiting.finished:
         waiting.advance()
     assert_same_bits(found[0], waiting.curves())

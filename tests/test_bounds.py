@@ -6,8 +6,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 import nashgames as ng
+from nashgames.analysis.theorems import kl_bound, law_of
 from nashgames.plots import bounds, save
-from nashgames.theorems import kl_bound, law_of
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from nashgames import metrics
-from nashgames.certificate import Certificate, certify
+from nashgames.core import metrics
+from nashgames.core.game import make_game
+from nashgames.core.margins import DenseMargins
+from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.game import make_game
-from nashgames.margins import DenseMargins
-from nashgames.precision import Precision
-from nashgames.referee import equilibrium
-from nashgames.tables import load
+from nashgames.exact.certificate import Certificate, certify
+from nashgames.exact.referee import equilibrium
+from nashgames.games.tables import load
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, random_game, random_margins, softmax, value_of_deviation
 
 WIDE = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
@@ -267,7 +267,7 @@ def test_a_product_of_many_blocks_makes_no_second_matrix(monkeypatch, rng):
     game, log_policy = make_game(margins, beta=0.05), log_softmax(rng.normal(size=50))
     whole = certify(game, log_policy)
     for block in (1, 150, 49 * 50):
-        monkeypatch.setattr("nashgames.certificate._BLOCK", block)
+        monkeypatch.setattr("nashgames.exact.certificate._BLOCK", block)
         assert certify(game, log_policy) == whole
 
 

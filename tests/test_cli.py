@@ -18,10 +18,11 @@ import jax
 import pytest
 from typer.testing import CliRunner
 
-from nashgames import batch, runner
 from nashgames.cli import backend, failures
+from nashgames.engine import batch
 from nashgames.errors import NashGamesError
-from nashgames.generators import FAMILIES
+from nashgames.experiments import runner
+from nashgames.games.families import FAMILIES
 from nashgames.store import Results
 
 (_SCRIPT,) = entry_points(group="console_scripts", name="nashgames")

@@ -15,9 +15,9 @@ import pytest
 from nashgames.cli import options, streams, summary, words
 from nashgames.cli.display import Progress, Screen
 from nashgames.cli.summary import Sheet
-from nashgames.events import Advanced, BatchFinished, Finished, GameReady, Noted, Planned, Refereed
-from nashgames.experiment import Experiment
-from nashgames.game import make_game
+from nashgames.core.game import make_game
+from nashgames.experiments.events import Advanced, BatchFinished, Finished, GameReady, Noted, Planned, Refereed
+from nashgames.experiments.experiment import Experiment
 from nashgames.store import RUN_COLUMNS
 
 

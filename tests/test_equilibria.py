@@ -15,15 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from typer.testing import CliRunner
 
-from nashgames import equilibria, plots
-from nashgames.equilibria import Answer, answers_of, ask, frames, mixtures, trace, vertex_of
+from nashgames import plots
+from nashgames.core.game import make_game
 from nashgames.errors import NashGamesError
-from nashgames.experiment import Experiment, exact_betas
-from nashgames.game import make_game
-from nashgames.generators import generate
+from nashgames.exact.referee import equilibrium
+from nashgames.experiments import exact_path
+from nashgames.experiments.exact_path import Answer, answers_of, ask, frames, mixtures, trace, vertex_of
+from nashgames.experiments.experiment import Experiment, exact_betas
+from nashgames.games.families import generate
 from nashgames.plots.mixtures import _spread
 from nashgames.plots.palette import CATEGORIES
-from nashgames.referee import equilibrium
 from nashgames.store import CERTIFICATE_COLUMNS, Results
 from tests.games import log_softmax, random_game, soccer_reference, value_of_deviation
 
@@ -130,7 +131,7 @@ def test_the_games_of_one_path_are_solved_in_one_pass_from_the_largest_beta(monk
         passes.append(list(betas))
         return (equilibrium(game, beta) for beta in betas)
 
-    monkeypatch.setattr(equilibria, "equilibrium_path", path)
+    monkeypatch.setattr(exact_path, "equilibrium_path", path)
     assert list(answers(question())) == passes[0] == [1.0, 0.1, 0.01, 0.0]
     assert len(passes) == 1
 
@@ -247,7 +248,7 @@ def test_asking_again_replaces_the_rows_and_other_runs_stay():
 
 
 def test_an_equilibrium_that_was_not_reached_is_said_to_be_inexact(monkeypatch):
-    monkeypatch.setattr(equilibria, "equilibrium_path", unreached)
+    monkeypatch.setattr(exact_path, "equilibrium_path", unreached)
     rows = frames(question([0.1, 0.01]), answers(question([0.1, 0.01])).values())
     assert list(rows["runs"]["status"]) == ["converged", "inexact"]
     assert list(rows["runs"]["equilibrium_residual"])[1] == 1e-3
@@ -371,7 +372,7 @@ def test_quiet_prints_where_the_files_are(options, printed):
 
 
 def test_an_equilibrium_that_is_not_exact_is_exit_code_1(monkeypatch):
-    monkeypatch.setattr(equilibria, "equilibrium_path", unreached)
+    monkeypatch.setattr(exact_path, "equilibrium_path", unreached)
     result = call("circulant", "--beta", "0.1,0.01", "--out", "kept", "--no-plot")
     assert result.exit_code == 1
     assert "inexact" in result.stdout
@@ -384,7 +385,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch):
         yield equilibrium(game, max(betas))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(equilibria, "equilibrium_path", interrupted)
+    monkeypatch.setattr(exact_path, "equilibrium_path", interrupted)
     result = call("circulant", "--beta", "0.1,0.01", "--out", "kept")
     assert (result.exit_code, result.stderr) == (130, "error: stopped; what was found is kept in 'kept'\n")
     assert list(Results.read("kept").runs["beta"]) == [0.1]

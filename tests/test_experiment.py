@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashgames import game
+from nashgames.core import game
 from nashgames.errors import NashGamesError
-from nashgames.experiment import (
+from nashgames.experiments.experiment import (
     DEVICES,
     DTYPES,
     MAX_RUNS,
@@ -310,7 +310,7 @@ def test_the_presets_ask_what_they_should():
 
 def test_experiment_and_environment_import_nothing_heavy():
     code = (
-        "import sys, nashgames.experiment, nashgames.environment; "
+        "import sys, nashgames.experiments.experiment, nashgames.environment; "
         "print(*sorted({'jax', 'numpy', 'pandas', 'pyarrow', 'matplotlib', 'rich', 'typer'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

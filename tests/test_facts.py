@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashgames import facts as module
-from nashgames.facts import facts
-from nashgames.game import Description, make_game
-from nashgames.generators import generate
-from nashgames.margins import TILE
+from nashgames.core.game import Description, make_game
+from nashgames.core.margins import TILE
+from nashgames.games import properties as module
+from nashgames.games.families import generate
+from nashgames.games.properties import facts
 
 SELECTIONS = [
     "bradley-terry",

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from nashgames import features, tables
+from nashgames.core.game import make_game
 from nashgames.errors import NashGamesError
-from nashgames.features import KINDS, representation_error, resolve_features
-from nashgames.game import make_game
-from nashgames.generators import FAMILIES, generate
-from nashgames.referee import equilibrium
+from nashgames.exact.referee import equilibrium
+from nashgames.games import tables
+from nashgames.games.families import FAMILIES, generate
+from nashgames.learning import features
+from nashgames.learning.features import KINDS, representation_error, resolve_features
 from tests.games import random_margins
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from jax.extend.random import threefry_2x32
 
+from nashgames.core.game import make_game
+from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.feedback import Duels, Exact, _draw, _unit, _words, make_feedback, selection_of_feedback
-from nashgames.game import make_game
-from nashgames.precision import Precision
+from nashgames.learning.feedback import Duels, Exact, _draw, _unit, _words, make_feedback, selection_of_feedback
 from tests.games import log_softmax, random_game, random_margins
 
 DRAWS = 40_000

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nashgames.core.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
+from nashgames.core.margins import DenseMargins
+from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
-from nashgames.margins import DenseMargins
-from nashgames.precision import Precision
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, random_margins
 
 TWO = np.stack([ROCK_PAPER_SCISSORS, -ROCK_PAPER_SCISSORS])

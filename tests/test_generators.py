@@ -14,11 +14,13 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import nashgames
-from nashgames import generators, margins
+import nashgames.games
+from nashgames.core import margins
+from nashgames.core.game import make_game
+from nashgames.core.margins import TILE, empty, fill_skew
 from nashgames.errors import NashGamesError
-from nashgames.game import make_game
-from nashgames.generators import (
+from nashgames.games import families
+from nashgames.games.families import (
     FAMILIES,
     REFERENCES,
     check_fits,
@@ -29,9 +31,8 @@ from nashgames.generators import (
     recipes,
     resolve_reference,
 )
-from nashgames.generators.recipes import stream
-from nashgames.margins import TILE, empty, fill_skew
-from nashgames.selection import render
+from nashgames.games.families.recipes import stream
+from nashgames.registry import render
 
 NAMES = list(FAMILIES)
 RANDOM = [name for name in NAMES if FAMILIES[name].takes_seed]
@@ -138,12 +139,12 @@ def test_no_parameter_is_ignored_and_text_selects_the_same_game(name, key):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_family_is_a_function_too(name):
-    function = getattr(generators, name.replace("-", "_"))
+    function = getattr(families, name.replace("-", "_"))
     arguments = {"actions": 13} if FAMILIES[name].takes_actions else {}
     np.testing.assert_array_equal(dense(function(seed=2, **arguments)), dense(play(name, seed=2)))
     assert set(FAMILIES[name].parameters) < set(inspect.signature(function).parameters)
     assert FAMILIES[name].summary in function.__doc__
-    assert name.replace("-", "_") in dir(generators)
+    assert name.replace("-", "_") in dir(families)
 
 
 @pytest.mark.parametrize("name", RANDOM)
@@ -213,7 +214,7 @@ def test_a_game_can_be_pinned_to_one_draw(name):
     named = render(name, game.description.parameters, FAMILIES[name].parameters)
     assert named == f"{name}[contexts=2,weights=drawn,seed=3]"
     np.testing.assert_array_equal(dense(play(named)), dense(expected))
-    as_a_function = getattr(generators, name.replace("-", "_"))(seed=3, actions=13)
+    as_a_function = getattr(families, name.replace("-", "_"))(seed=3, actions=13)
     np.testing.assert_array_equal(dense(as_a_function), dense(play(f"{name}[seed=3]")))
     assert as_a_function.description.parameters == play(name).description.parameters
 
@@ -743,7 +744,7 @@ ERRORS = [
 
 @pytest.mark.parametrize(("selection", "arguments", "says"), ERRORS)
 def test_a_mistake_is_one_sentence(selection, arguments, says, monkeypatch):
-    monkeypatch.setattr(generators, "empty", lambda *_: pytest.fail("allocated before the mistake was found"))
+    monkeypatch.setattr(families, "empty", lambda *_: pytest.fail("allocated before the mistake was found"))
     with pytest.raises(NashGamesError) as caught:
         generate(selection, **arguments)
     assert says in str(caught.value)
@@ -752,7 +753,7 @@ def test_a_mistake_is_one_sentence(selection, arguments, says, monkeypatch):
 
 def test_what_does_not_fit_is_refused_with_the_numbers(monkeypatch):
     memory = types.SimpleNamespace(available=3_000_000_000)
-    monkeypatch.setattr(generators.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(families.psutil, "virtual_memory", lambda: memory)
     with pytest.raises(NashGamesError) as caught:
         check_fits(20_000)
     assert "3.2 GB" in str(caught.value)
@@ -769,7 +770,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers(monkeypatch):
 
 def test_an_unknown_function_is_an_attribute_error():
     with pytest.raises(AttributeError, match="dics"):
-        _ = generators.dics
+        _ = families.dics
 
 
 @pytest.mark.parametrize("name", ["random-logits", "skill", "planted"])
@@ -852,10 +853,10 @@ def test_a_mistaken_reference_is_one_sentence(text, says):
 @pytest.mark.parametrize("text", ["prior.csv", "folder/prior", "prior.npy", "plain"])
 def test_anything_else_is_a_file(text, monkeypatch, tmp_path):
     asked = []
-    tables = types.ModuleType("nashgames.tables")
+    tables = types.ModuleType("nashgames.games.tables")
     tables.read_reference = lambda path, game: asked.append((path, game)) or "read"
-    monkeypatch.setitem(sys.modules, "nashgames.tables", tables)
-    monkeypatch.setattr(nashgames, "tables", tables, raising=False)
+    monkeypatch.setitem(sys.modules, "nashgames.games.tables", tables)
+    monkeypatch.setattr(nashgames.games, "tables", tables, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plain").write_text("")
     game = make_game(dense(generate("circulant")))

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nashgames import simplex
-from nashgames.features import resolve_features
-from nashgames.game import make_game
-from nashgames.learner import Iterate, Learner, Objective, uniform_pairs
-from nashgames.precision import Precision
+from nashgames.core import simplex
+from nashgames.core.game import make_game
+from nashgames.core.precision import Precision
+from nashgames.learning.features import resolve_features
+from nashgames.learning.policy_gradient import Iterate, Learner, Objective, uniform_pairs
 from nashgames.solvers import GRADIENTS, compose, features_of, make_solver
 from tests.games import log_softmax, random_game, random_margins
 from tests.test_solvers import arrays

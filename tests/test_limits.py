@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nashgames import runner, stability
-from nashgames.experiment import Experiment
-from nashgames.limits import limits_of
+from nashgames.analysis import stability
+from nashgames.analysis.derived_limits import limits_of
+from nashgames.experiments import runner
+from nashgames.experiments.experiment import Experiment
 from nashgames.store import Results
 
 COLUMNS = ["game", "reference", "n", "label", "beta", "limit", "rate"]

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nashgames import margins
+from nashgames.core import margins
+from nashgames.core.margins import DenseMargins, check_margins, empty, fill_skew, tiles_above
+from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.margins import DenseMargins, check_margins, empty, fill_skew, tiles_above
-from nashgames.precision import Precision
 from tests.games import random_margins, softmax
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashgames import metrics
-from nashgames.game import make_game
-from nashgames.metrics import Metrics
-from nashgames.precision import Precision
-from nashgames.referee import equilibrium
+from nashgames.core import metrics
+from nashgames.core.game import make_game
+from nashgames.core.metrics import Metrics
+from nashgames.core.precision import Precision
+from nashgames.exact.referee import equilibrium
 from tests.games import log_softmax, random_game, random_margins, softmax, value_of_deviation
 
 ACTIONS = st.sampled_from([2, 3, 7, 30, 200])

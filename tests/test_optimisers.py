@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.optimisers import OPTIMISERS, SCHEDULES, make_optimiser, selection_of_optimiser
-from nashgames.precision import Precision
+from nashgames.learning.optimisers import OPTIMISERS, SCHEDULES, make_optimiser, selection_of_optimiser
 
 
 def path(text, gradients, step=0.5, dtype="float64"):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from nashgames import outcomes
+from nashgames.analysis import outcomes
 
 INF, NAN = np.inf, np.nan
 

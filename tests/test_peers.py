@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog, minimize
 
-from nashgames import generators, tables
+from nashgames.core.game import Game, make_game
 from nashgames.errors import NashGamesError
-from nashgames.game import Game, make_game
-from nashgames.generators import resolve_reference
-from nashgames.peers import PEERS, solve
-from nashgames.referee import equilibrium, equilibrium_path
+from nashgames.exact.external import PEERS, solve
+from nashgames.exact.referee import equilibrium, equilibrium_path
+from nashgames.games import families, tables
+from nashgames.games.families import resolve_reference
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, random_margins, soccer_reference, softmax
 
 BETAS = (1.0, 0.3, 0.1, 0.03, 0.01)
@@ -54,7 +54,7 @@ def kl(policy: np.ndarray, log_reference: np.ndarray) -> float:
 @pytest.mark.parametrize("reference", ["uniform", "random[scale=2]"])
 @pytest.mark.parametrize("name", GAMES)
 def test_gambit_and_the_referee_find_the_same_regularised_equilibria(name, reference):
-    game = generators.generate(name, actions=GAMES[name], seed=1)
+    game = families.generate(name, actions=GAMES[name], seed=1)
     log_mu = resolve_reference(reference, game, seed=1)
     for found in equilibrium_path(game.replace(log_reference=log_mu), BETAS):
         theirs = solve("gambit", dense(game), log_mu, found.beta)
@@ -105,9 +105,9 @@ def degenerate_games() -> dict[str, Game]:
     draws = np.zeros((4, 4))
     draws[:3, 3], draws[3, :3] = 0.3, -0.3
     made = {
-        "blotto": generators.generate("blotto[soldiers=5]"),
-        "blotto[fields=4]": generators.generate("blotto[soldiers=4,fields=4]"),
-        "group-transitive": generators.generate("group-transitive[groups=3]", actions=12),
+        "blotto": families.generate("blotto[soldiers=5]"),
+        "blotto[fields=4]": families.generate("blotto[soldiers=4,fields=4]"),
+        "group-transitive": families.generate("group-transitive[groups=3]", actions=12),
         "copies": make_game(random_margins(rng, 5)[np.ix_(copied, copied)]),
         "cycles": make_game(np.kron(np.ones((2, 2)), ROCK_PAPER_SCISSORS)),
         "draws": make_game(draws),
@@ -173,7 +173,7 @@ def test_copies_of_an_action_share_its_probability_as_the_reference_does(rng):
 
 @needs("mpax")
 def test_mpax_agrees_and_leaves_nothing_behind(rng, capfd, recwarn):
-    game = generators.generate("planted", actions=30, seed=0)
+    game = families.generate("planted", actions=30, seed=0)
     root, settings = logging.getLogger(), dict(jax.config.values)
     before = root.handlers[:], root.level
     policy = asked("mpax", game, 0)
@@ -190,12 +190,12 @@ def test_mpax_agrees_and_leaves_nothing_behind(rng, capfd, recwarn):
 @needs("mpax")
 def test_mpax_says_when_it_did_not_arrive():
     with pytest.raises(NashGamesError, match=r"did not reach tolerance 1e-12 in .*mpax\[iterations=200\]"):
-        asked("mpax[tolerance=1e-12,iterations=100]", generators.generate("random-logits", actions=20), 0)
+        asked("mpax[tolerance=1e-12,iterations=100]", families.generate("random-logits", actions=20), 0)
 
 
 @needs("pygambit")
 def test_gambit_says_nothing_to_the_terminal_and_takes_float32(capfd, recwarn):
-    game = generators.generate("random-logits", actions=5, dtype=np.float32)
+    game = families.generate("random-logits", actions=5, dtype=np.float32)
     policy = solve("gambit", game.margins.to_dense(), game.log_reference, 0.1)
     assert policy.dtype == np.float64
     assert policy.sum() == pytest.approx(1, abs=1e-15)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from nashgames import plots, stability
+from nashgames import plots
+from nashgames.analysis import stability
 from nashgames.errors import NashGamesError
 from nashgames.plots import palette
 from tests.sweeps import STEPS, join, played

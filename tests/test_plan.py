@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from nashgames import generators
-from nashgames.batch import Settings
+from nashgames.core.precision import Precision
+from nashgames.engine.batch import Settings
 from nashgames.errors import NashGamesError
-from nashgames.experiment import Experiment, load_preset, presets
-from nashgames.plan import batches_of, check_memory, find_source, game_chunks, plan, settings_of
-from nashgames.precision import Precision
+from nashgames.experiments.experiment import Experiment, load_preset, presets
+from nashgames.experiments.plan import batches_of, check_memory, find_source, game_chunks, plan, settings_of
+from nashgames.games import families
 from nashgames.solvers import selection_of
 
 
@@ -202,7 +202,7 @@ def test_a_reference_file_called_random_is_not_drawn(table):
 
 
 def test_every_family_and_table_has_its_source():
-    for name, family in generators.FAMILIES.items():
+    for name, family in families.FAMILIES.items():
         source = find_source(name)
         assert (source.text, source.takes_seed, source.takes_beta) == (name, family.takes_seed, family.takes_beta)
         assert source.default_actions == (family.default_actions if family.takes_actions else None)
@@ -212,7 +212,7 @@ def test_every_family_and_table_has_its_source():
 
 def test_a_source_makes_the_game_that_was_asked_for(table):
     game = find_source("random-logits[strength=2]").make(6, 3, 0.1, "float32")
-    expected = generators.generate("random-logits", actions=6, seed=3, strength=2.0, dtype="float32")
+    expected = families.generate("random-logits", actions=6, seed=3, strength=2.0, dtype="float32")
     np.testing.assert_array_equal(game.margins.to_dense(), expected.margins.to_dense())
     assert game.margins.dtype == np.float32
     pinned = find_source("random-logits[seed=3,strength=2]")

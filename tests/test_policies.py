@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nashgames.core.game import make_game
+from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.features import resolve_features
-from nashgames.game import make_game
-from nashgames.generators import generate
-from nashgames.policies import POLICIES, LogLinear, Mlp, Policy, Tabular, make_policy, selection_of_policy
-from nashgames.policies.protocol import averaged, logit_gradient
-from nashgames.precision import Precision
+from nashgames.games.families import generate
+from nashgames.learning.features import resolve_features
+from nashgames.learning.policies import POLICIES, LogLinear, Mlp, Policy, Tabular, make_policy, selection_of_policy
+from nashgames.learning.policies.protocol import averaged, logit_gradient
 from tests.games import log_softmax, random_margins
 
 # Every policy by its name, and the variants that run other code.
@@ -389,7 +389,8 @@ def test_a_mistake_is_one_sentence(text, says):
 
 def test_equinox_is_imported_by_networks_only():
     code = (
-        "import sys, jax; from nashgames.policies import make_policy; from nashgames.generators import generate\n"
+        "import sys, jax; from nashgames.learning.policies import make_policy\n"
+        "from nashgames.games.families import generate\n"
         "game = generate('disc', actions=4); made = [make_policy(t) for t in ('tabular', 'log-linear', 'mlp')]\n"
         "made[0].log_policy(game, made[0].init(game, None)); print('equinox' in sys.modules)"
     )

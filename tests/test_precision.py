@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.precision import Precision
 
 
 def settings_of_jax() -> dict:

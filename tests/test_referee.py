@@ -4,12 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import fsolve
 
-from nashgames import generators, tables
+from nashgames.core.game import make_game
 from nashgames.errors import NashGamesError
-from nashgames.game import make_game
-from nashgames.referee import active, equilibrium, equilibrium_path
-from nashgames.referee.interior import interior_point
-from nashgames.referee.system import Matrix
+from nashgames.exact.referee import active, equilibrium, equilibrium_path
+from nashgames.exact.referee.interior import interior_point
+from nashgames.exact.referee.system import Matrix
+from nashgames.games import families, tables
 from tests.games import (
     ROCK_PAPER_SCISSORS,
     log_softmax,
@@ -91,7 +91,7 @@ def test_a_path_equals_its_points_and_runs_from_large_to_small_beta(rng):
 
 @pytest.mark.parametrize(("actions", "beta"), [(1300, 1.0), (1300, 0.1), (1300, 0.01), (300, 1e-3)])
 def test_it_finds_the_planted_equilibrium_also_where_the_reference_is_far_from_it(actions, beta):
-    game = generators.generate("planted-regularised", actions=actions, seed=2, beta=beta)
+    game = families.generate("planted-regularised", actions=actions, seed=2, beta=beta)
     known = game.description.known_equilibrium
     found = equilibrium(game)
     assert found.converged
@@ -133,11 +133,11 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
-@pytest.mark.parametrize("family", generators.FAMILIES)
+@pytest.mark.parametrize("family", families.FAMILIES)
 def test_every_family_is_solved_from_beta_10_to_0_alone_and_along_a_path(family, reference, rng):
-    defaults = generators.FAMILIES[family].default_actions
-    actions = 41 if generators.FAMILIES[family].takes_actions and defaults == 100 else None
-    game = generators.generate(family, actions=actions, seed=5)
+    defaults = families.FAMILIES[family].default_actions
+    actions = 41 if families.FAMILIES[family].takes_actions and defaults == 100 else None
+    game = families.generate(family, actions=actions, seed=5)
     log_reference = log_softmax(REFERENCES[reference](rng, game.actions))
     game = game.replace(log_reference=np.broadcast_to(log_reference, game.log_reference.shape))
     betas = [1e12, 10, 1, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 0]
@@ -150,7 +150,7 @@ def test_every_family_is_solved_from_beta_10_to_0_alone_and_along_a_path(family,
 
 @pytest.mark.parametrize("family", ["random-logits", "tournament", "blotto", "voters", "circulant"])
 def test_the_equilibrium_at_beta_0_is_the_limit_of_the_path(family, rng):
-    game = generators.generate(family, actions=None if family == "blotto" else 21, seed=3)
+    game = families.generate(family, actions=None if family == "blotto" else 21, seed=3)
     game = game.replace(log_reference=log_softmax(rng.normal(size=game.actions)))
     limit = np.exp(equilibrium(game, 0).log_policy)
     distances = [np.abs(np.exp(e.log_policy) - limit).sum() for e in equilibrium_path(game, [1e-4, 1e-5, 1e-6])]
@@ -200,7 +200,7 @@ def test_a_game_without_margins_has_the_reference_for_equilibrium(rng):
 @pytest.mark.parametrize("beta", [1.0, 0.01, 1e-3, 0])
 @pytest.mark.parametrize("family", ["random-logits", "blade-chest", "disc", "tournament"])
 def test_a_large_game_is_solved_on_its_live_actions_alike(family, beta, monkeypatch, rng):
-    game = generators.generate(family, actions=301, seed=1)
+    game = families.generate(family, actions=301, seed=1)
     whole = equilibrium(game, beta)
     monkeypatch.setattr(active, "_WHOLE", 50)
     monkeypatch.setattr(active, "_FIRST", 10)

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nashgames.batch import Settings
-from nashgames.game import Description, make_game
-from nashgames.metrics import Metrics
-from nashgames.referee import equilibrium
-from nashgames.rows import Identity, frames_of
+from nashgames.core.game import Description, make_game
+from nashgames.core.metrics import Metrics
+from nashgames.engine.batch import Settings
+from nashgames.exact.referee import equilibrium
+from nashgames.experiments.rows import Identity, frames_of
 from nashgames.solvers import selection_of
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, RUN_KEYS, Results
 from tests.games import ROCK_PAPER_SCISSORS, lane, log_softmax, played, random_margins

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nashgames import generators, runner
-from nashgames.batch import Batch
+from nashgames.core.margins import DenseMargins
+from nashgames.core.metrics import Metrics
+from nashgames.engine.batch import Batch
 from nashgames.errors import NashGamesError
-from nashgames.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
-from nashgames.experiment import Experiment
-from nashgames.margins import DenseMargins
-from nashgames.metrics import Metrics
-from nashgames.referee import equilibrium
+from nashgames.exact.referee import equilibrium
+from nashgames.experiments import runner
+from nashgames.experiments.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
+from nashgames.experiments.experiment import Experiment
+from nashgames.games import families
 from nashgames.store import Results
 from tests.games import log_softmax, measured
 
@@ -114,7 +115,7 @@ def test_what_finished_says_is_what_is_on_disk(whole):
 def test_every_row_follows_from_the_policy_beside_it(whole):
     finished = whole[-1]
     mu = log_softmax(np.array([1.0, 0.0, -1.0]))
-    game = generators.generate("circulant").replace(log_reference=mu)
+    game = families.generate("circulant").replace(log_reference=mu)
     for run in finished.runs.to_dict("records"):
         at_beta = game.replace(beta=run["beta"])
         star = equilibrium(at_beta).log_policy
@@ -367,7 +368,7 @@ def test_a_game_that_does_not_fit_is_refused_before_the_others_are_played(tmp_pa
 
 def test_runs_that_are_there_are_shown_also_where_their_game_would_no_longer_fit(tmp_path, monkeypatch):
     play(tmp_path / "out")
-    monkeypatch.setattr(generators.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1})())
+    monkeypatch.setattr(families.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1})())
     assert play(tmp_path / "out")[-1].reused == 3
     with pytest.raises(NashGamesError, match="of memory"):
         play(tmp_path / "out", force=True)

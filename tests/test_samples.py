@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nashgames import runner
-from nashgames.batch import Batch, Lane, Settings
+from nashgames.core.game import make_game
+from nashgames.core.precision import Precision
+from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.errors import NashGamesError
-from nashgames.events import Finished
-from nashgames.experiment import GRADIENTS as DEFAULT_GRADIENTS
-from nashgames.experiment import Experiment
-from nashgames.feedback import Duels
-from nashgames.game import make_game
-from nashgames.precision import Precision
-from nashgames.referee import equilibrium
+from nashgames.exact.referee import equilibrium
+from nashgames.experiments import runner
+from nashgames.experiments.events import Finished
+from nashgames.experiments.experiment import GRADIENTS as DEFAULT_GRADIENTS
+from nashgames.experiments.experiment import Experiment
+from nashgames.learning.feedback import Duels
 from nashgames.solvers import GRADIENTS, SOLVERS, Average, Sampled, compose, feedback_of, make_solver, parts_of
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, random_game, random_margins
 from tests.test_solvers import arrays

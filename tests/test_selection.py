@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nashgames.errors import NashGamesError, unknown
-from nashgames.selection import Parameter, Selection, bind, convert, parameters_of, parse, render, split
+from nashgames.registry import Parameter, Selection, bind, convert, parameters_of, parse, render, split
 
 NAMES = st.text(string.ascii_lowercase + string.digits + "-_", min_size=1, max_size=12)
 KEYS = st.text(string.ascii_lowercase + "_", min_size=1, max_size=8)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nashgames.core.game import Game
 from nashgames.errors import NashGamesError
-from nashgames.game import Game
-from nashgames.tables import TABLES, load
+from nashgames.games.tables import TABLES, load
 
 
 def rows(file: str) -> list[dict[str, str]]:
-    text = (resources.files("nashgames.data") / file).read_text(encoding="utf-8")
+    text = (resources.files("nashgames.games.data") / file).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 

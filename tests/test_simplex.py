@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashgames import simplex
-from nashgames.precision import Precision
+from nashgames.core import simplex
+from nashgames.core.precision import Precision
 from tests.games import log_softmax, softmax
 
 

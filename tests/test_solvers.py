@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nashgames import metrics, simplex
+from nashgames.core import metrics, simplex
+from nashgames.core.game import make_game
+from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.game import make_game
-from nashgames.precision import Precision
-from nashgames.referee import equilibrium
+from nashgames.exact.referee import equilibrium
+from nashgames.learning.policy_gradient import stable_step
 from nashgames.solvers import SOLVERS, Average, NashMP, NashProx, OnlineIPO, hyperparameters, make_solver, selection_of
-from nashgames.solvers.online_ipo import stable_step
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, random_game, random_margins, soccer_reference, softmax
 
 TEXTS = [
@@ -124,7 +124,7 @@ def test_iterates_equal_the_closed_form_written_in_probabilities(rng, text):
 @pytest.mark.parametrize("text", [text for text in TEXTS if not text.startswith(("average", "nash-md"))])
 @pytest.mark.parametrize("value", soccer_reference()[2:6], ids=lambda v: f"{v['beta']}-{v['reference'] is not None}")
 def test_the_equilibrium_of_another_program_is_a_fixed_point(text, value):
-    from nashgames import tables
+    from nashgames.games import tables
 
     game = tables.load("soccer10").replace(beta=value["beta"])
     if value["reference"] is not None:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from nashgames import stability
-from nashgames.game import make_game
-from nashgames.referee import equilibrium
+from nashgames.analysis import stability
+from nashgames.core.game import make_game
+from nashgames.exact.referee import equilibrium
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, random_margins, softmax
 from tests.sweeps import STEPS, join, played
 

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from nashgames.core.game import make_game
 from nashgames.errors import NashGamesError
-from nashgames.game import make_game
-from nashgames.tables import is_path, load, path_selection, read_reference
+from nashgames.games.tables import is_path, load, path_selection, read_reference
 
 LABELS = ("rock", "paper", "scissors")
 MARGINS = np.array([[0, -0.25, 0.375], [0.25, 0, -0.5], [-0.375, 0.5, 0]])

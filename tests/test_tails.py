@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from nashgames import outcomes, plots
+from nashgames import plots
+from nashgames.analysis import outcomes
 from nashgames.errors import NashGamesError
 from nashgames.plots import palette
 

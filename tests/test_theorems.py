@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 import nashgames as ng
-from nashgames import simplex
-from nashgames.generators import resolve_reference
+from nashgames.analysis.theorems import Law, kl_bound, law_of, verdict
+from nashgames.analysis.theorems.judge import _checks
+from nashgames.core import simplex
+from nashgames.games.families import resolve_reference
 from nashgames.solvers.halves import HalvesState
-from nashgames.theorems import Law, kl_bound, law_of, verdict
-from nashgames.theorems.judge import _checks
 from tests.games import log_softmax, random_margins
 
 

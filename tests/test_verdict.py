@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nashgames.errors import NashGamesError
-from nashgames.experiment import Experiment, load_preset
+from nashgames.experiments.experiment import Experiment, load_preset
 from nashgames.store import Results
 from tests.test_cli import call, complaint, data, in_an_empty_folder  # noqa: F401
 

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from nashgames import equilibria, peers, runner
 from nashgames.errors import NashGamesError
-from nashgames.experiment import Experiment
-from nashgames.plan import find_source
-from nashgames.referee import Equilibrium, equilibrium
+from nashgames.exact import external
+from nashgames.exact.referee import Equilibrium, equilibrium
+from nashgames.experiments import exact_path, runner
+from nashgames.experiments.experiment import Experiment
+from nashgames.experiments.plan import find_source
 from nashgames.store import METRICS, Results
 from nashgames.verification import Report, Verifying, verify
 from nashgames.verification.numbers import Rounding
@@ -56,7 +57,7 @@ def exact(tmp_path_factory):
     """A directory of exact equilibria, the original game's among them."""
     directory = tmp_path_factory.mktemp("exact") / "results"
     source = find_source("random-logits")
-    for _ in equilibria.trace(equilibria.Question(source, 12, 3, "tilted[span=2]", None, (1.0, 0.01, 0.0)), directory):
+    for _ in exact_path.trace(exact_path.Question(source, 12, 3, "tilted[span=2]", None, (1.0, 0.01, 0.0)), directory):
         pass
     return directory
 
@@ -286,8 +287,8 @@ def test_a_run_whose_file_is_gone_is_named_and_the_others_are_verified(played, t
 
 def test_margins_and_equilibria_are_made_once_for_the_runs_that_share_them(played, monkeypatch):
     made, found = [], []
-    make, path = type(find_source("disc")).make, equilibria.equilibrium_path
-    monkeypatch.setattr("nashgames.plan.Source.make", lambda *a: made.append(a[1:]) or make(*a))
+    make, path = type(find_source("disc")).make, exact_path.equilibrium_path
+    monkeypatch.setattr("nashgames.experiments.plan.Source.make", lambda *a: made.append(a[1:]) or make(*a))
     monkeypatch.setattr("nashgames.verification.equilibrium_path", lambda *a: found.append(a[1]) or path(*a))
     events = list(verify(played))
     # Two seeds, contexts, float32, planted, a shipped table and a file.
@@ -376,7 +377,7 @@ def as_peer(change):
     """A peer whose answer is the referee's, changed."""
 
     def solve(peer, margins, log_reference, beta):
-        game = equilibria.Question(find_source("random-logits"), 3, 0, "own", None, ()).source.make(
+        game = exact_path.Question(find_source("random-logits"), 3, 0, "own", None, ()).source.make(
             3, 0, 1.0, "float64"
         )
         game = game.replace(margins=type(game.margins)(np.asarray(margins, float)), log_reference=log_reference)
@@ -386,7 +387,7 @@ def as_peer(change):
 
 
 def test_a_peer_that_agrees_judges_every_run_also_over_contexts(played, tmp_path, monkeypatch):
-    monkeypatch.setattr(peers, "solve", as_peer(lambda policy: policy))
+    monkeypatch.setattr(external, "solve", as_peer(lambda policy: policy))
     report = report_of(played, "gambit")
     assert report.ok, report.mismatches
     assert report.judgements[0].judged == report.runs
@@ -398,7 +399,7 @@ def test_a_peer_that_agrees_judges_every_run_also_over_contexts(played, tmp_path
 
 
 def test_a_peer_that_is_wrong_does_not_judge(played, exact, monkeypatch):
-    monkeypatch.setattr(peers, "solve", as_peer(lambda policy: 0.9 * policy + 0.1 / len(policy)))
+    monkeypatch.setattr(external, "solve", as_peer(lambda policy: 0.9 * policy + 0.1 / len(policy)))
     for directory in (played, exact):
         report = report_of(directory, "gambit")
         assert report.ok

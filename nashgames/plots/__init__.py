@@ -9,7 +9,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nashgames.outcomes import complete, on_samples, quantiles, sweeps_steps, tuned
+from nashgames.analysis.outcomes import complete, on_samples, quantiles, sweeps_steps, tuned
+from nashgames.analysis.stability import rounding_floor
 from nashgames.plots import estimates
 from nashgames.plots.bounds import bounds
 from nashgames.plots.estimates import Floats, Trace
@@ -32,7 +33,6 @@ from nashgames.plots.panels import (
 from nashgames.plots.phases import phases
 from nashgames.plots.portraits import game, simplex
 from nashgames.plots.tails import shares, tails
-from nashgames.stability import rounding_floor
 
 __all__ = [
     "DISTANCES",

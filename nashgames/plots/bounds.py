@@ -8,10 +8,10 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nashgames import theorems
+from nashgames.analysis import theorems
+from nashgames.analysis.theorems import Law, kl_bound, laws_of
 from nashgames.plots.palette import THEOREM, plain, styled
 from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, name_axes, prepare
-from nashgames.theorems import Law, kl_bound, laws_of
 
 _SHADES = "viridis_r"
 _LIGHTEST, _DARKEST = 0.12, 0.95

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nashgames.outcomes import quantiles
+from nashgames.analysis.outcomes import quantiles
 
 Floats = NDArray[np.float64]
 

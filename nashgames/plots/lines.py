@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nashgames.analysis.outcomes import on_samples
 from nashgames.errors import unknown
-from nashgames.outcomes import on_samples
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Band, Floats, Trace
 from nashgames.plots.palette import FAINT, THEOREM, Look, looks, plain, styled

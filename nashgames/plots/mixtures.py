@@ -32,7 +32,7 @@ def equilibria(policies: pd.DataFrame, *, title: str = "", ax: Axes | None = Non
     """The probabilities of the most played actions against β, falling to the right; for one β, the mixture ranked.
 
     `policies` has a row for every β and action, with the columns beta, action, label and probability, as
-    `nashgames.equilibria.mixtures` makes them; of several contexts the first is shown. Ten actions (of a single β,
+    `experiments.exact_path.mixtures` makes them; of several contexts the first is shown. Ten actions (of a single β,
     fifteen) are named, those that reach the highest probability; what the others share is grey. Dots are the β that
     were computed, diamonds the limit β → 0. Raises NashGamesError for columns or rows that are missing or repeated.
     """

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 
-from nashgames import selection
+from nashgames import registry
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError, unknown
 
@@ -134,7 +134,7 @@ class Look:
 
 def base(solver: str) -> str:
     """The solver inside its wrappers: `average[nash-mp]` → `nash-mp`."""
-    parsed = selection.parse(solver)
+    parsed = registry.parse(solver)
     return base(parsed.positional[0]) if parsed.positional else parsed.name
 
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerBase
 from matplotlib.lines import Line2D
 
+from nashgames.analysis.outcomes import VARIANTS, complete, on_samples
 from nashgames.errors import NashGamesError, unknown
-from nashgames.outcomes import VARIANTS, complete, on_samples
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.palette import FAINT, PaperFigure, plain
 

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nashgames.analysis.outcomes import VARIANTS
+from nashgames.analysis.stability import measured
 from nashgames.errors import NashGamesError
-from nashgames.outcomes import VARIANTS
 from nashgames.plots.estimates import Floats
 from nashgames.plots.palette import INK, THEOREM, Look, PaperFigure, looks, plain, styled
 from nashgames.plots.panels import Handle, fold, legend, say, several, some
-from nashgames.stability import measured
 
 _SIZE = (5.4, 2.5)
 _MARGIN = 0.6
@@ -32,7 +32,7 @@ def phases(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | None
     `runs` sweep the `step` of solvers on exact feedback from near the equilibrium, where curves are lines. Left, the
     step at which the fitted rate crosses zero (`stability.crossing`), bars to the neighbouring steps, an open triangle
     where every step (or none) was stable; right, the largest fitted rate of the steps, −log of the factor by which
-    errors shrink a query. `limits`, as `nashgames.limits.limits_of` makes them, are what the linearisation at the
+    errors shrink a query. `limits`, as `derived_limits.limits_of` makes them, are what the linearisation at the
     equilibrium gives. Rows of panels are references, sizes and policies. Raises NashGamesError for no runs on exact
     feedback, or runs of several games.
     """

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nashgames.analysis.outcomes import interval, levels, quantiles
 from nashgames.errors import NashGamesError
-from nashgames.outcomes import interval, levels, quantiles
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.lines import DISTANCES, check_distance, scale_cost

@@ -4,11 +4,11 @@ import dataclasses
 from typing import Any
 
 from nashgames.errors import NashGamesError, unknown
-from nashgames.feedback import Feedback, make_feedback, selection_of_feedback
-from nashgames.learner import PLAIN, Learner
-from nashgames.optimisers import make_optimiser, selection_of_optimiser
-from nashgames.policies import make_policy, selection_of_policy
-from nashgames.selection import choose, parse, render
+from nashgames.learning.feedback import Feedback, make_feedback, selection_of_feedback
+from nashgames.learning.optimisers import make_optimiser, selection_of_optimiser
+from nashgames.learning.policies import make_policy, selection_of_policy
+from nashgames.learning.policy_gradient import PLAIN, Learner
+from nashgames.registry import choose, parse, render
 from nashgames.solvers.adaptive_nash_mp import AdaptiveNashMP
 from nashgames.solvers.approximate_nash_mp import ApproximateNashMP
 from nashgames.solvers.average import Average

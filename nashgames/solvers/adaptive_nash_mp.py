@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashgames import simplex
-from nashgames.game import Game
-from nashgames.simplex import Scalar
+from nashgames.core import simplex
+from nashgames.core.game import Game
+from nashgames.core.simplex import Scalar
 from nashgames.solvers.protocol import THEORY
 
 FIRST = 32.0

@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
-from nashgames import simplex
-from nashgames.game import Game
-from nashgames.learner import PLAIN, Iterate, Learner, Objective, chosen
+from nashgames.core import simplex
+from nashgames.core.game import Game
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, chosen
 from nashgames.solvers.protocol import THEORY
 
 

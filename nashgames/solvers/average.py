@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
-from nashgames.game import Game
+from nashgames.core.game import Game
 from nashgames.solvers.protocol import Solver
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Self
 
 import jax
 
-from nashgames.game import Game
-from nashgames.learner import PLAIN, Iterate, Learner, uniform_pairs
+from nashgames.core.game import Game
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, uniform_pairs
 from nashgames.solvers.protocol import THEORY
 
 

@@ -7,8 +7,8 @@ from typing import NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
-from nashgames import simplex
-from nashgames.game import Game
+from nashgames.core import simplex
+from nashgames.core.game import Game
 from nashgames.solvers.nash_mp import NashMP
 
 

@@ -6,9 +6,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import jax
 
-from nashgames.game import Game
-from nashgames.learner import PLAIN, Iterate, Learner, Objective, towards
-from nashgames.solvers.online_ipo import stable_step
+from nashgames.core.game import Game
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, stable_step, towards
 from nashgames.solvers.protocol import THEORY
 
 

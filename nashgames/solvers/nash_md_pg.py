@@ -6,10 +6,9 @@ from typing import Annotated, ClassVar, Self
 
 import jax
 
-from nashgames import simplex
-from nashgames.game import Game
-from nashgames.learner import PLAIN, Iterate, Learner, Objective
-from nashgames.solvers.online_ipo import stable_step
+from nashgames.core import simplex
+from nashgames.core.game import Game
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, stable_step
 from nashgames.solvers.protocol import THEORY
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Self
 
 import jax
 
-from nashgames import simplex
-from nashgames.game import Game
+from nashgames.core import simplex
+from nashgames.core.game import Game
 from nashgames.solvers.protocol import THEORY, PolicyState
 
 

@@ -7,10 +7,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
-from nashgames import simplex
-from nashgames.game import Game
-from nashgames.learner import PLAIN, Iterate, Learner, Objective, chosen, towards
-from nashgames.solvers.online_ipo import stable_step
+from nashgames.core import simplex
+from nashgames.core.game import Game
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, chosen, stable_step, towards
 from nashgames.solvers.protocol import THEORY
 
 

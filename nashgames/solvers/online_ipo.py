@@ -6,19 +6,9 @@ from typing import Annotated, ClassVar, Self
 
 import jax
 
-from nashgames.game import Game
-from nashgames.learner import PLAIN, Iterate, Learner, Objective
+from nashgames.core.game import Game
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, stable_step
 from nashgames.solvers.protocol import THEORY
-
-
-def stable_step(temperature: float) -> float:
-    """A step of softmax self-play policy gradient that is locally stable in every game: 2τ/(¼ + τ²).
-
-    At the equilibrium the update is I + aF^½(M − τ)F^½ in F^½-coordinates, with M = F^½AF^½ skew, ‖F‖ ≤ ½ and
-    ‖M‖ ≤ max|A| ≤ ½: the squared logit error falls by at least a(2τ − a(¼ + τ²)/2)·δᵀFδ, which this step maximises
-    [derived].
-    """
-    return 2 * temperature / (0.25 + temperature**2)
 
 
 @jax.tree_util.register_dataclass

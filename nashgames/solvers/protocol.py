@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import jax
 
-from nashgames.game import Game
+from nashgames.core.game import Game
 
 THEORY: Any = None
 """The default of a number that theory sets for each β: `with_theory_defaults` replaces it."""

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
-from nashgames import simplex
-from nashgames.game import Game
+from nashgames.core import simplex
+from nashgames.core.game import Game
 from nashgames.solvers.protocol import THEORY
 
 

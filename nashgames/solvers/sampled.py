@@ -8,8 +8,8 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 
-from nashgames.feedback import Feedback
-from nashgames.game import Game
+from nashgames.core.game import Game
+from nashgames.learning.feedback import Feedback
 from nashgames.solvers.protocol import Solver
 
 

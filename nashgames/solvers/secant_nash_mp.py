@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
-from nashgames import secants, simplex
-from nashgames.game import Game
+from nashgames.core import simplex
+from nashgames.core.game import Game
+from nashgames.solvers import secant_model
 from nashgames.solvers.adaptive_nash_mp import ADMISSIBLE, FIRST, LOAN, earned, excess, next_eta
 from nashgames.solvers.protocol import THEORY
 
@@ -94,7 +95,7 @@ class SecantNashMP:
         # What to query next, and for a trial how far to go.
         turn = jnp.where(trial | plain, jnp.where(credit >= 1, _TRIAL, _ANCHOR), _LEAST)
         eta = jnp.where(trial, next_eta(passed, ratio, eta, self.least), state.eta)
-        half = secants.half_step(policies, advantages, log_anchor, game.log_reference, game.beta, eta)
+        half = secant_model.half_step(policies, advantages, log_anchor, game.log_reference, game.beta, eta)
         least = simplex.prox(log_anchor, game.log_reference, queried, game.beta, self.least)
         log_next = jnp.where(turn == _TRIAL, half, jnp.where(turn == _ANCHOR, log_anchor, least))
         return SecantState(

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from nashgames.certificate import Certificate, certify
-from nashgames.equilibria import PLAYED, REFEREE
+from nashgames.core.game import Game
 from nashgames.errors import NashGamesError
-from nashgames.game import Game
-from nashgames.generators.references import resolve_reference
-from nashgames.plan import ReferenceKey, Source, find_source, reference_key
-from nashgames.referee import equilibrium_path
+from nashgames.exact.certificate import Certificate, certify
+from nashgames.exact.referee import equilibrium_path
+from nashgames.experiments.exact_path import PLAYED, REFEREE
+from nashgames.experiments.plan import ReferenceKey, Source, find_source, reference_key
+from nashgames.games.references import resolve_reference
 from nashgames.store import Results
 from nashgames.verification import stored
 from nashgames.verification.judges import Judge

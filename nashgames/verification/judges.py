@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nashgames import peers
-from nashgames.certificate import Certificate, certify
-from nashgames.equilibria import REFEREE
+from nashgames.core.game import Game
 from nashgames.errors import NashGamesError
-from nashgames.game import Game
+from nashgames.exact import external
+from nashgames.exact.certificate import Certificate, certify
+from nashgames.experiments.exact_path import REFEREE
 from nashgames.verification.ledger import Judgement, Report, Row
 from nashgames.verification.numbers import Number, Rounding, averaged_steps, kl_to_reference, of_distances
 
@@ -34,8 +34,8 @@ class Judge:
     def __init__(self, peer: str) -> None:
         self.judgement = Judgement(peer)
         # The smallest game shows, before anything else is computed, whether the peer is there.
-        known = peers.PEERS.get(peer.partition("[")[0].strip())
-        peers.solve(peer, np.zeros((2, 2)), np.log([0.5, 0.5]), 1.0 if known is None or known.regularised else 0.0)
+        known = external.PEERS.get(peer.partition("[")[0].strip())
+        external.solve(peer, np.zeros((2, 2)), np.log([0.5, 0.5]), 1.0 if known is None or known.regularised else 0.0)
 
     def judge(self, game: Game, runs: Sequence[tuple[Row, np.ndarray]], report: Report) -> None:
         """Compare the saved policies of runs that play this game at its β with the peer's equilibrium of it."""
@@ -95,7 +95,9 @@ class Judge:
         contexts = margins.reshape(-1, *margins.shape[-2:])
         log_references = np.asarray(game.log_reference, np.float64).reshape(len(contexts), -1)
         beta = float(game.beta)
-        found = [peers.solve(self.judgement.peer, a, mu, beta) for a, mu in zip(contexts, log_references, strict=True)]
+        found = [
+            external.solve(self.judgement.peer, a, mu, beta) for a, mu in zip(contexts, log_references, strict=True)
+        ]
         return np.stack(found).reshape(margins.shape[:-1])
 
 

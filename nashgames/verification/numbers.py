@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nashgames.certificate import Certificate, divergence, normalised
-from nashgames.game import Game
+from nashgames.core.game import Game
+from nashgames.exact.certificate import Certificate, divergence, normalised
 
 
 class Number(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nashgames.game import Game
+from nashgames.core.game import Game
 from nashgames.store import POINT_COLUMNS, RUN_KEYS, Results
 from nashgames.verification.ledger import Report, Row
 from nashgames.verification.numbers import Number, Rounding

@@ -1,0 +1,224 @@
+"""How large a gradient step may be: derived from a game's linearisation at its equilibrium, and measured from curves.
+
+Near π*_β an update is δ ← M δ for the error δ of the logits. A rate is −log ρ(M) a query, ρ the spectral radius: errors
+fall like e^{−rate·N} after N queries, and distances quadratic in them (KL, suboptimality) twice as fast.
+"""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nashgames.analysis.outcomes import CELL, complete, family, on_samples, quantiles
+
+Floats = NDArray[np.float64]
+
+_GOLDEN = (np.sqrt(5) - 1) / 2
+_GRID = np.geomspace(1e-3, 1e3, 121)
+_REFINEMENTS = 60
+_TAKES_OFF = 10.0
+_ROUNDING = 1e-12
+_DEEP = 1e-8
+_FELT = 1e2
+
+
+def stable_step_limit(margins: Floats, equilibrium: Floats, beta: float) -> tuple[float, float]:
+    """The largest locally stable step of self-play policy gradient and the rate of the best one.
+
+    θ ← θ + a F(π)[Aπ − β log(π/μ)] has at π* the Jacobian I + aJ, J = F(π*)(AF(π*) − β): its step is stable below
+    min 2|Re λ|/|λ|² over the eigenvalues λ of J on vectors of mean zero, and its best factor is
+    min_a max_λ |1 + aλ|. `margins` A `[n, n]`, `equilibrium` π* `[n]`. Source: theory §4.4 [derived].
+    """
+    fisher, game = _on_mean_zero(margins, equilibrium)
+    real, square = _parts(np.linalg.eigvals(fisher @ (game - beta * np.eye(len(game)))))
+    limit = float(np.min(-2 * real / square))
+
+    def excess(step: float) -> float:
+        """max |1 + aλ|² − 1, convex in a."""
+        return float(np.max(step * (2 * real + step * square)))
+
+    return limit, -0.5 * float(np.log1p(excess(_least(excess, 0.0, limit))))
+
+
+def prox_rate(
+    margins: Floats, equilibrium: Floats, beta: float, step: float, *, eta: float, inner: int, kappa: float
+) -> float:
+    """The rate a query of Nash Prox with the inner step a = `step`; below 0 where it is unstable.
+
+    With τ = β(1+1/η) an inner step is δ ← Tδ + a(β/η)Fδ̄, T = I + aF(AF − τ), for the errors δ of the policy and δ̄ of
+    the target; after `inner` of them δ̄ ← (1−κ)δ̄ + κδ. The rate is −log ρ of all of this together, shared by its
+    queries. `margins` A `[n, n]`, `equilibrium` π* `[n]`. Source: theory §4.5 [derived].
+    """
+    fisher, game = _on_mean_zero(margins, equilibrium)
+    identity = np.eye(len(game))
+    once = identity + step * fisher @ (game - beta * (1 + 1 / eta) * identity)
+    # T^m and Σ_{j<m} T^j at once, as powers of one block matrix.
+    powers = np.linalg.matrix_power(np.block([[once, identity], [np.zeros_like(once), identity]]), inner)
+    from_policy, summed = powers[: len(game), : len(game)], powers[: len(game), len(game) :]
+    from_target = summed @ fisher * (step * beta / eta)
+    whole = np.block([
+        [from_policy, from_target],
+        [kappa * from_policy, (1 - kappa) * identity + kappa * from_target],
+    ])  # fmt: skip
+    return -float(np.log(np.max(np.abs(np.linalg.eigvals(whole))))) / inner
+
+
+def prox_step_limit(
+    margins: Floats, equilibrium: Floats, beta: float, *, eta: float, inner: int, kappa: float
+) -> float:
+    """The inner step of Nash Prox up to which all are locally stable, where `prox_rate` first crosses zero."""
+
+    def stable(step: float) -> bool:
+        return prox_rate(margins, equilibrium, beta, step, eta=eta, inner=inner, kappa=kappa) > 0
+
+    high = next((step for step in _GRID if not stable(step)), float("inf"))
+    if high in (_GRID[0], float("inf")):
+        return 0.0 if high == _GRID[0] else high
+    low = high * _GRID[0] / _GRID[1]
+    for _ in range(_REFINEMENTS):
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if stable(middle) else (low, middle)
+    return low
+
+
+def measured(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """What the swept steps of every solver on exact feedback came to: a row a cell and solver, medians over the seeds.
+
+    Columns are those of a cell, `label` (the solver without its step), `solver`, `steps` (how many), `limit` with the
+    neighbouring steps `low` and `high` (see `crossing`; NaN for fewer than two steps), `best` and its `rate`. Rates are
+    fitted to the KL to the equilibrium, to the suboptimality where that was not measured (`signed_rate`).
+    """
+    runs = complete(runs)
+    runs = runs[~on_samples(runs)]
+    runs = runs.assign(label=[family(str(label)) for label in runs["label"]])
+    runs = runs.assign(
+        step=[json.loads(text).get("step") for text in runs["hyperparameters"]], rate=_rates(curves, runs)
+    )
+    rows = []
+    for _, group in runs.groupby([*CELL, "label"], sort=False):
+        seeds = np.array([_of_steps(seed) for _, seed in group.groupby("seed")])
+        found = quantiles(seeds, [0.5])[0]
+        numbers = dict(zip(("limit", "low", "high", "best", "rate"), found.tolist(), strict=True))
+        first = group.iloc[0]
+        rows.append(
+            {key: first[key] for key in (*CELL, "label", "solver")} | {"steps": group["step"].nunique()} | numbers
+        )
+    return pd.DataFrame(rows)
+
+
+def _rates(curves: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
+    """The signed rate of every run; −inf for one that diverged before there was anything to fit."""
+    points = {str(run): rows.sort_values("step", kind="stable") for run, rows in curves.groupby("run_id", sort=False)}
+    rates = []
+    for run, status, beta, dtype in runs[["run_id", "status", "beta", "dtype"]].itertuples(index=False):
+        rate = float("nan")
+        for distance in ("kl_to_equilibrium", "suboptimality") if run in points else ():
+            values = points[run][distance].to_numpy(np.float64, na_value=np.nan)
+            floor = rounding_floor(distance, beta, dtype)
+            rate = signed_rate(points[run]["queries"].to_numpy(np.float64), values, floor)
+            if not np.isnan(rate):
+                break
+        rates.append(float("-inf") if np.isnan(rate) and status == "diverged" else rate)
+    return rates
+
+
+def _of_steps(runs: pd.DataFrame) -> tuple[float, float, float, float, float]:
+    """Limit, its two neighbours, the best step and its rate, for the steps of one solver and seed."""
+    known = runs[runs["rate"].notna()].sort_values("step", kind="stable")
+    if known.empty:
+        return (float("nan"),) * 5
+    steps, rates = known["step"].to_numpy(np.float64, na_value=np.nan), known["rate"].to_numpy(np.float64)
+    limit = crossing(steps, rates) if len(steps) > 1 else (float("nan"),) * 3
+    best = int(np.argmax(rates))
+    return *limit, float(steps[best]), float(rates[best])
+
+
+def signed_rate(queries: Floats, values: Floats, floor: float = 0.0) -> float:
+    """The rate r a query of errors whose squares are the distances `values` `[t]`; below 0 where they grow.
+
+    values ≈ c·e^{−2rN} is fitted by least squares to the later half of the linear regime: before the first value at or
+    below `floor`, under which only rounding is left, and where the curve ends above its start, up to the first value
+    half of the way (in logarithms, and at least ten times the start) to where it saturates, or to 1. Of a curve that
+    falls by more than eight decades the last two are left out, where rounding may be felt before the floor. NaN for
+    fewer than two values.
+    """
+    known = ~np.isnan(values)
+    queries, values = queries[known], values[known]
+    least = float(np.min(values, initial=np.inf))
+    if len(values) and least < _DEEP * values[0]:
+        floor = max(floor, _FELT * least)
+    lost = np.flatnonzero((values <= floor) | ~np.isfinite(values))
+    largest = min(float(np.max(values[np.isfinite(values)], initial=0.0)), 1.0)
+    grown = np.flatnonzero(values > np.maximum(_TAKES_OFF * values[:1], np.sqrt(values[:1] * largest)))
+    end = int(lost[0]) if len(lost) else len(values)
+    if len(grown) and not values[-1] < values[0]:
+        end = min(end, int(grown[0]) + 1)
+    queries, logs = queries[:end], np.log(values[:end])
+    if len(logs) < 2:
+        return float("nan")
+    start = min(int(np.searchsorted(queries, (queries[0] + queries[-1]) / 2)), len(logs) - 2)
+    x = queries[start:] - queries[start:].mean()
+    return -float(x @ (logs[start:] - logs[start:].mean()) / (x @ x)) / 2
+
+
+def crossing(steps: Floats, rates: Floats) -> tuple[float, float, float]:
+    """The largest stable step between the last of the rising `steps` `[k]` with a positive rate and its neighbour.
+
+    With it the two neighbours. One mode has e^{−2r} = 1 + 2a Re λ + a²|λ|²: (1 − e^{−2r})/a is a line in a, whose zero
+    is the limit. Where all steps are stable the limit is above them, (last, last, inf), and where none is below,
+    (first, 0, first). A rate of −inf, growth too fast to measure, leaves the middle of the neighbours.
+    """
+    stable = np.flatnonzero(rates > 0)
+    if not len(stable):
+        return float(steps[0]), 0.0, float(steps[0])
+    last = int(stable[-1])
+    low = float(steps[last])
+    if last == len(steps) - 1:
+        return low, low, float("inf")
+    high = float(steps[last + 1])
+    if not np.isfinite(rates[last + 1]):
+        return float(np.sqrt(low * high)), low, high
+    inside, outside = (-np.expm1(-2 * rates[last : last + 2]) / steps[last : last + 2]).tolist()
+    return low + (high - low) * inside / (inside - outside), low, high
+
+
+def rounding_floor(distance: str, beta: float, dtype: str) -> float:
+    """The value of a distance below which rounding speaks: (ε/β)² for the KL to π*, ε²/β for the suboptimality.
+
+    Log-probabilities carry the error of Aπ/β, of the order ε/β; the KL is quadratic in them and the suboptimality
+    is β times a KL (theory §2).
+    """
+    epsilon = float(np.finfo(dtype).eps)
+    return (epsilon / beta) ** 2 * (1.0 if distance == "kl_to_equilibrium" else beta)
+
+
+def _on_mean_zero(margins: Floats, policy: Floats) -> tuple[Floats, Floats]:
+    """F = diag π − ππᵀ and AF in an orthonormal basis of the vectors of mean zero, `[n−1, n−1]`.
+
+    F is zero on constants and maps into mean zero, so that nothing else is left out.
+    """
+    policy = np.asarray(policy, np.float64)
+    n = len(policy)
+    basis = np.linalg.qr(np.column_stack([np.ones(n), np.eye(n)[:, 1:]]))[0][:, 1:]
+    fisher = np.diag(policy) - np.outer(policy, policy)
+    return basis.T @ fisher @ basis, basis.T @ np.asarray(margins, np.float64) @ fisher @ basis
+
+
+def _parts(eigenvalues: NDArray[np.inexact]) -> tuple[Floats, Floats]:
+    """Re λ and |λ|² of the eigenvalues above rounding: actions that are hardly played have some that are not."""
+    square = np.abs(eigenvalues) ** 2
+    felt = square > _ROUNDING**2 * np.max(square)
+    return eigenvalues.real[felt], square[felt]
+
+
+def _least(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function with one valley is least, by golden sections."""
+    for _ in range(_REFINEMENTS):
+        width = _GOLDEN * (high - low)
+        if function(high - width) <= function(low + width):
+            high = low + width
+        else:
+            low = high - width
+    return (low + high) / 2

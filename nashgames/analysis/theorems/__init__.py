@@ -1,0 +1,30 @@
+"""The theorems: what is proved of a run (`laws`), and whether what was measured obeys it (`judge`)."""
+
+from nashgames.analysis.theorems.judge import INEQUALITIES, LEVEL, Verdict, verdict
+from nashgames.analysis.theorems.laws import (
+    HALVES,
+    NASH_MP,
+    PROXIMAL_POINT,
+    SOLVERS,
+    Law,
+    kl_bound,
+    law_of,
+    laws_of,
+    queries_of,
+)
+
+__all__ = [
+    "HALVES",
+    "INEQUALITIES",
+    "LEVEL",
+    "NASH_MP",
+    "PROXIMAL_POINT",
+    "SOLVERS",
+    "Law",
+    "Verdict",
+    "kl_bound",
+    "law_of",
+    "laws_of",
+    "queries_of",
+    "verdict",
+]

@@ -1,0 +1,1 @@
+"""Arrays only: the game, how its margins are stored, the simplex, metrics, precision."""

@@ -1,0 +1,163 @@
+"""The KL-regularised preference game."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from numbers import Real
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nashgames.core.margins import DenseMargins, Margins, check_margins
+from nashgames.errors import NashGamesError
+
+DEFAULT_BETA = 0.05
+
+
+class KnownEquilibrium(NamedTuple):
+    """The equilibrium that a game was built around: log π*_β `[n]` (`[m, n]` over contexts), −inf off its support.
+
+    `beta` 0 means π*, an equilibrium of the original game; otherwise it is π*_β for this β and the reference that the
+    game brought.
+    """
+
+    beta: float
+    log_policy: Any
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a person wants to know of a game and no compiled program needs.
+
+    `name` and `parameters` select it again; `labels` name the actions; `fingerprint` is a content hash for games that
+    come from a file; `known_equilibrium` is given where the construction knows it; `features` are what the construction
+    made the margins from, float64 `[n, d]` or `[m, n, d]`; `notes` are sentences about what was done to the data.
+    """
+
+    name: str = "game"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+    seed: int | None = None
+    fingerprint: str | None = None
+    notes: tuple[str, ...] = ()
+    known_equilibrium: KnownEquilibrium | None = None
+    features: Any = None
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["margins", "log_reference", "beta", "weights", "features", "log_start"],
+    meta_fields=[],
+    drop_fields=["description"],
+)
+@dataclass(frozen=True)
+class Game:
+    """A preference game P_β(π ≻ π') = P(π ≻ π') − β KL(π‖μ) + β KL(π'‖μ) (theory §1).
+
+    Shapes: `margins` `[n, n]`, `log_reference` `[n]`, `beta` scalar, `weights` scalar 1; over m contexts `margins`
+    `[m, n, n]`, `log_reference` `[m, n]`, `weights` `[m]` with sum 1. `features` `[n, d]` or `[m, n, d]` are what
+    parametrised policies see of the actions, and `log_start` is log π_0 where it is not log μ; both may be None. As a
+    pytree it has only these leaves: the description stays on the host, so that a label never recompiles a program.
+    """
+
+    margins: Margins
+    log_reference: Any
+    beta: Any = DEFAULT_BETA
+    weights: Any = 1.0
+    features: Any = None
+    log_start: Any = None
+    description: Description = Description()
+
+    @property
+    def actions(self) -> int:
+        """n, the number of actions."""
+        return self.margins.shape[-1]
+
+    @property
+    def contexts(self) -> int:
+        """m, the number of contexts; 1 for a game without them."""
+        return self.margins.shape[0] if len(self.margins.shape) == 3 else 1
+
+    @property
+    def start(self) -> Any:
+        """log π_0, where a run begins: log μ unless the run says otherwise."""
+        return self.log_reference if self.log_start is None else self.log_start
+
+    def advantage(self, log_policy: jax.Array) -> jax.Array:
+        """One query of the game, q(π) = Aπ: the margin of every action against π. The only product with A."""
+        return self.margins.advantage(jnp.exp(log_policy))
+
+    def average(self, values: jax.Array) -> jax.Array:
+        """The average over contexts, Σ_x ρ_x values_x, of one number a context (theory, table of symbols)."""
+        return jnp.sum(self.weights * values)
+
+    def replace(self, **changes: Any) -> "Game":
+        """A copy with some fields changed: `game.replace(beta=0.01)`."""
+        return dataclasses.replace(self, **changes)
+
+
+def make_game(
+    margins: Any,
+    *,
+    beta: float = DEFAULT_BETA,
+    log_reference: Any = None,
+    weights: Any = None,
+    description: Description = Description(),
+) -> Game:
+    """A game from an array of margins A (`[n, n]` or `[m, n, n]`), uniform reference unless one is given.
+
+    Raises NashGamesError when the margins are not square, not skew-symmetric or outside [−½, ½], the reference or the
+    weights do not fit or are not normalised, or β is not positive.
+    """
+    margins = _numbers("margins", margins)
+    shape = margins.shape
+    if len(shape) not in (2, 3) or shape[-1] != shape[-2] or shape[-1] < 2 or shape[0] < 1:
+        raise NashGamesError(f"margins have shape {shape}; a game needs [n, n] or [contexts, n, n] with n ≥ 2")
+    for of_context in margins.reshape(-1, *shape[-2:]):
+        check_margins(of_context)
+    check_beta(beta)
+    if log_reference is None:
+        log_reference = np.full(shape[:-1], -np.log(shape[-1]))
+    log_reference = _numbers("the reference", log_reference)
+    if log_reference.shape != shape[:-1]:
+        raise NashGamesError(f"the reference has shape {log_reference.shape}; this game needs {shape[:-1]}")
+    if not np.isfinite(log_reference).all():
+        raise NashGamesError("log_reference is not finite everywhere; every action needs a probability above 0")
+    with np.errstate(over="ignore"):
+        _check_sum("exp(log_reference)", np.exp(log_reference))
+    if weights is None:
+        weights = 1.0 if len(shape) == 2 else np.full(shape[0], 1 / shape[0])
+    else:
+        weights = _numbers("weights", weights)
+        if weights.shape != shape[:-2] or not (weights >= 0).all():
+            raise NashGamesError(f"weights are {weights}; accepted: one number of at least 0 for each context")
+        _check_sum("the weights", weights)
+    return Game(DenseMargins(margins), log_reference, beta, weights, description=description)
+
+
+def check_beta(beta: float) -> None:
+    """Raise NashGamesError unless β is a finite positive number."""
+    if not (isinstance(beta, Real) and math.isfinite(beta) and beta > 0):
+        shown = f"{beta:g}" if isinstance(beta, Real) else repr(beta)
+        raise NashGamesError(f"beta is {shown}; accepted: a finite number above 0")
+
+
+def _numbers(what: str, values: Any) -> np.ndarray:
+    """The values as an array of float32 or float64; an array of either is not copied."""
+    try:
+        array = np.asarray(values)
+        return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise NashGamesError(f"{what} cannot be read as numbers; give a list or an array of them") from None
+
+
+def _check_sum(what: str, probabilities: np.ndarray) -> None:
+    """Raise NashGamesError unless the probabilities along the last axis sum to 1, to the rounding of float32."""
+    totals = np.atleast_1d(np.sum(probabilities, axis=-1, dtype=np.float64))
+    wrong = totals[np.abs(totals - 1) > 1e-5]
+    if len(wrong):
+        raise NashGamesError(f"the sum of {what} is {wrong[0]:.6g}; accepted: 1")

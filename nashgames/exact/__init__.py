@@ -1,0 +1,1 @@
+"""Exact equilibria, their certificates, and the external programs they are compared with."""

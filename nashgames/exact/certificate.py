@@ -1,0 +1,153 @@
+"""The certificate: how good a policy is, said by code that knows nothing of how the policy was found.
+
+It shares no code with the solvers, the metrics or the referee, on purpose: the product with A, log Σ exp and KL are
+written here a second time, in NumPy's widest floats on the host (80 bits on x86; where the host has none wider than
+float64, KL keeps its relative accuracy down to the square of that rounding over β).
+"""
+
+import math
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nashgames.core.game import Game
+from nashgames.errors import NashGamesError
+
+_Wide = np.longdouble
+_BLOCK = 2**18
+_SERIES_RADIUS = 0.5
+_SERIES_TERMS = 20
+_FAR = -20_000.0
+_NORMALISED = 1e-5
+
+
+class Certificate(NamedTuple):
+    """How good π is in the game at `beta` (theory §2); over contexts averages, except the residual (a maximum).
+
+    suboptimality   max_π' P_β(π' ≻ π) − ½ = β KL(π‖BR_β(π)); at β = 0 the exploitability
+    duality_gap     the literature's gap, exactly twice the suboptimality
+    residual        max_i |log π − log BR_β(π)|_i, inf where π_i = 0; at β = 0 what β times that tends to, the largest
+                    regret max_j (Aπ)_j − (Aπ)_i of an action i with π_i > 0
+    exploitability  max_i (Aπ)_i, of the original game
+    bias            β [max_i log(π_i/μ_i) − KL(π‖μ)]: what the exploitability of π*_β is; 0 at β = 0
+    kl_bound        suboptimality/β ≥ KL(π‖π*_β); at β = 0 there is no such bound: inf
+    """
+
+    beta: float
+    suboptimality: float
+    duality_gap: float
+    residual: float
+    exploitability: float
+    bias: float
+    kl_bound: float
+
+
+def certify(game: Game, log_policy: Any, beta: float | None = None) -> Certificate:
+    """The certificate of a policy from its log-probabilities alone, `[n]` (`[m, n]` over contexts); −inf is π_i = 0.
+
+    β is the game's unless given, and may be 0. π and μ are normalised first, which takes the rounding of float32 off.
+    Raises NashGamesError for log-probabilities of another shape, not numbers or not of sum 1, or a negative β.
+    """
+    beta = _checked_beta(game.beta if beta is None else beta)
+    margins = np.asarray(game.margins.to_dense())
+    log_policies = normalised("log_policy", log_policy, margins.shape[:-1])
+    log_references = normalised("log_reference", game.log_reference, margins.shape[:-1])
+    contexts = margins.reshape(-1, *margins.shape[-2:])
+    parts = [_of_context(*context, beta) for context in zip(contexts, log_policies, log_references, strict=True)]
+    weights = np.broadcast_to(np.asarray(game.weights, _Wide), len(parts))
+    half_gaps, residuals, exploitabilities, biases = np.array(parts, _Wide).T
+    half_gap = weights @ half_gaps
+    return Certificate(
+        beta=beta,
+        suboptimality=float(half_gap),
+        duality_gap=2 * float(half_gap),
+        residual=float(np.max(residuals)),
+        exploitability=float(weights @ exploitabilities),
+        bias=float(weights @ biases),
+        kl_bound=float(half_gap / _Wide(beta)) if beta > 0 else math.inf,
+    )
+
+
+def normalised(what: str, log_probabilities: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The log-probabilities `[m, n]` (m = 1 without contexts) in wide floats, less the rounding of their sum.
+
+    Raises NashGamesError, naming `what`, for another shape than `shape`, NaN or inf, or a sum that is not 1 to the
+    rounding of float32.
+    """
+    try:
+        given = np.asarray(log_probabilities, np.float64)
+    except (TypeError, ValueError):
+        raise NashGamesError(f"{what} cannot be read as numbers; give an array of log-probabilities") from None
+    if given.shape != shape:
+        raise NashGamesError(f"{what} has shape {given.shape}; this game needs {shape}")
+    wrong = np.argwhere(np.isnan(given) | (given == np.inf))
+    if len(wrong):
+        place = ", ".join(map(str, wrong[0]))
+        raise NashGamesError(
+            f"{what}[{place}] is {given[tuple(wrong[0])]}; accepted: log-probabilities, −inf for an action never played"
+        )
+    rows = given.reshape(-1, shape[-1]).astype(_Wide)
+    with np.errstate(over="ignore"):
+        totals = np.sum(np.exp(rows), axis=-1)
+    far = totals[~(np.abs(totals - 1) <= _NORMALISED)]
+    if len(far):
+        raise NashGamesError(f"the sum of exp({what}) is {float(far[0]):.6g}; accepted: 1, take log Σ exp off first")
+    return rows - np.log(totals)[:, None]
+
+
+def divergence(log_p: np.ndarray, log_q: np.ndarray) -> np.longdouble:
+    """KL(p‖q) of two policies `[n]` as Σ of the non-negative p (e^{−r} − 1 + r) = q (1 − e^r + r e^r), r = log p/q.
+
+    The first form is used for r ≥ 0, the second below, a series near 0: neither overflows nor cancels (theory §2).
+    """
+    if np.any((log_q == -np.inf) & (log_p > -np.inf)):
+        return _Wide(np.inf)
+    p, q = np.exp(log_p), np.exp(log_q)
+    with np.errstate(invalid="ignore"):
+        r = np.where(log_p == log_q, _Wide(0), np.maximum(log_p - log_q, _FAR))
+    near = np.clip(r, -_SERIES_RADIUS, _SERIES_RADIUS)
+    series = np.zeros_like(r)
+    for k in range(_SERIES_TERMS, 1, -1):
+        series = (1 - series * near) / k
+    above, below = np.maximum(r, 0), np.minimum(r, 0)
+    terms = np.where(r >= 0, p * (np.expm1(-above) + above), q * (below * np.exp(below) - np.expm1(below)))
+    return _Wide(np.sum(np.where(np.abs(r) < _SERIES_RADIUS, p * series * near * near, terms)))
+
+
+def _of_context(
+    margins: np.ndarray, log_policy: np.ndarray, log_reference: np.ndarray, beta: float
+) -> tuple[np.longdouble, ...]:
+    """Suboptimality, residual, exploitability and bias of one context."""
+    advantage = _advantage(margins, np.exp(log_policy))
+    best = np.max(advantage)
+    # Σ π_i (Aπ)_i = 0 for a skew A, so that the largest is never below 0: what is, is rounding.
+    exploitability = max(best, _Wide(0))
+    if beta == 0:
+        regret = np.max(best - advantage[log_policy > -np.inf])
+        return exploitability, regret, exploitability, _Wide(0)
+    logits = log_reference + advantage / _Wide(beta)
+    log_response = logits - np.max(logits)
+    log_response = log_response - np.log(np.sum(np.exp(log_response)))
+    half_gap = beta * divergence(log_policy, log_response)
+    residual = np.max(np.abs(log_policy - log_response))
+    bias = beta * (np.max(log_policy - log_reference) - divergence(log_policy, log_reference))
+    return half_gap, residual, exploitability, bias
+
+
+def _advantage(margins: np.ndarray, policy: np.ndarray) -> np.ndarray:
+    """Aπ in wide floats, by blocks of rows: no second matrix is made."""
+    height = max(1, _BLOCK // len(margins))
+    blocks = [margins[start : start + height].astype(_Wide) @ policy for start in range(0, len(margins), height)]
+    return np.concatenate(blocks)
+
+
+def _checked_beta(beta: Any) -> float:
+    """β as a float; NashGamesError unless it is a finite number of at least 0."""
+    try:
+        number = float(beta) if isinstance(beta, Real) else float(np.asarray(beta).item())
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise NashGamesError(f"beta is {beta}; accepted: a finite number of at least 0")
+    return number

@@ -1,0 +1,202 @@
+"""Other people's programs as referees: what they find for a game that `referee` and the solvers found by other means.
+
+`gambit` traces logit quantal response equilibria and answers for β > 0; `highs` and `mpax` solve a linear program and
+answer for β = 0. What these packages say to warnings and loggers stays here.
+"""
+
+import importlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Annotated
+
+import numpy as np
+
+from nashgames.errors import NashGamesError, unknown
+from nashgames.registry import Parameter, bind, parameters_of, parse
+
+_APART = 1e-5
+_OFF_TARGET = 1e-6
+_OPTIMAL = 2
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A program of others: `find(margins, log_reference, beta, **parameters)` is a policy, not yet normalised.
+
+    `regularised` says whether it answers for β > 0 or for β = 0; `most_actions` is the largest n that it is asked for.
+    """
+
+    name: str
+    find: Callable[..., np.ndarray]
+    regularised: bool
+    most_actions: int | None = None
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The typed, documented parameters in order."""
+        return parameters_of(self.find)
+
+
+def solve(peer: str, margins: np.ndarray, log_reference: np.ndarray, beta: float) -> np.ndarray:
+    """An equilibrium π `[n]`, float64 and normalised, of the game A `[n, n]` with log μ `[n]` at β, as `peer` finds it.
+
+    `peer` names one of PEERS with its parameters: `gambit`, `highs[method=ds]`, `mpax[tolerance=1e-6]`. At β > 0 the
+    equilibrium is π*_β (theory §1); at β = 0 it is whichever equilibrium of the original game the program meets.
+
+    Raises NashGamesError for an unknown peer or parameter, a package that is not installed, a β or an n that is not for
+    this peer, and a search that did not arrive.
+    """
+    selection = parse(peer)
+    if selection.name not in PEERS:
+        raise unknown("referee", selection.name, PEERS)
+    found = PEERS[selection.name]
+    values = bind("referee", selection, found.parameters)
+    margins, log_reference = np.asarray(margins, np.float64), np.asarray(log_reference, np.float64)
+    n = margins.shape[-1]
+    if margins.shape != (n, n) or log_reference.shape != (n,):
+        raise NashGamesError(
+            f"the referee '{found.name}' was given margins {list(margins.shape)} and a reference "
+            f"{list(log_reference.shape)}; accepted: [n, n] and [n], one context at a time"
+        )
+    if not 0 <= beta < np.inf:
+        raise NashGamesError(f"beta is {beta:g}; accepted: a finite number of at least 0")
+    if found.regularised != (beta > 0):
+        takes, others = ("above 0", "0") if found.regularised else ("0", "above 0")
+        able = [other.name for other in PEERS.values() if other.regularised != found.regularised]
+        raise NashGamesError(
+            f"beta is {beta:g}, but the referee '{found.name}' answers for beta {takes} only; "
+            f"for beta {others} use {' or '.join(able)}"
+        )
+    if found.most_actions is not None and n > found.most_actions:
+        raise NashGamesError(
+            f"the game has {n:,} actions, but the referee '{found.name}' is asked for at most {found.most_actions}; "
+            "give it a smaller game"
+        )
+    with _undisturbed():
+        policy = np.maximum(found.find(margins, log_reference, beta, **values), 0.0)
+    if not np.isfinite(policy).all() or policy.sum() == 0:
+        raise NashGamesError(f"the referee '{found.name}' found no policy for this game; use another referee")
+    return policy / policy.sum()
+
+
+def _gambit(margins: np.ndarray, log_reference: np.ndarray, beta: float) -> np.ndarray:
+    """The logit QRE at λ = 1/β of the bimatrix game (A + β log μ 1ᵀ, its transpose), which has π*_β for both players.
+
+    The branch points are exact to rounding, but their λ is off by up to 1e-9: π is interpolated between two of them.
+    """
+    game_class, qre = _package("gambit", "pygambit").Game, _package("gambit", "pygambit.qre")
+    payoffs = margins + beta * log_reference[:, None]
+    game = game_class.from_arrays(payoffs, payoffs.T)
+    player, wanted = next(iter(game.players)), 1 / beta
+    points = qre.logit_solve_lambda(game, lam=[wanted, wanted * (1 + _APART)])
+    at = [point.lam for point in points]
+    if len(at) != 2 or abs(at[0] / wanted - 1) > _OFF_TARGET or abs(at[1] - at[0]) < _OFF_TARGET * wanted:
+        raise NashGamesError(
+            f"gambit did not follow the branch of equilibria to beta {beta:g}; ask it for a larger beta"
+        )
+    first, second = (np.array([float(p) for _, p in point.profile[player]]) for point in points)
+    return first + (second - first) * (wanted - at[0]) / (at[1] - at[0])
+
+
+def _highs(
+    margins: np.ndarray,
+    log_reference: np.ndarray,
+    beta: float,
+    *,
+    method: Annotated[str, "ds, the dual simplex, or ipm, interior point with crossover"] = "ds",
+) -> np.ndarray:
+    """A vertex of the equilibria: min v with Aπ ≤ v, Σπ = 1, π ≥ 0; the value is 0, and the reference plays no part."""
+    if method not in ("ds", "ipm"):
+        raise NashGamesError(f"highs[method] is '{method}'; accepted: ds, ipm")
+    optimize = _package("highs", "scipy.optimize")
+    n = len(margins)
+    found = optimize.linprog(
+        np.append(np.zeros(n), 1.0),
+        A_ub=np.column_stack([margins, -np.ones(n)]),
+        b_ub=np.zeros(n),
+        A_eq=np.append(np.ones(n), 0.0)[None],
+        b_eq=[1.0],
+        bounds=[(0, None)] * n + [(None, None)],
+        method=f"highs-{method}",
+    )
+    if found.status != 0:
+        raise NashGamesError(
+            f"highs did not finish ({found.message.strip()}); try highs[method=ipm] or another referee"
+        )
+    return found.x[:n]
+
+
+def _mpax(
+    margins: np.ndarray,
+    log_reference: np.ndarray,
+    beta: float,
+    *,
+    tolerance: Annotated[float, "residuals and gap, relative and absolute, at which it stops"] = 1e-8,
+    iterations: Annotated[int, "iterations after which it gives up"] = 500_000,
+) -> np.ndarray:
+    """An equilibrium by r2HPDHG in float64, for the linear program of `highs`."""
+    if not 0 < tolerance < 1:
+        raise NashGamesError(f"mpax[tolerance] is {tolerance:g}; accepted: a number above 0 and below 1")
+    if iterations < 1:
+        raise NashGamesError(f"mpax[iterations] is {iterations}; accepted: an integer of at least 1")
+    mpax = _package("mpax", "mpax")
+    import jax  # the other peers need none
+
+    from nashgames.core.precision import Precision
+
+    n = len(margins)
+    # MPAX adds ranks and kinds of numbers as JAX does where nobody made it strict.
+    with Precision("float64").scope(), jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        ones, zeros = jax.numpy.ones, jax.numpy.zeros
+        program = mpax.create_lp(
+            zeros(n + 1).at[n].set(1.0),
+            ones((1, n + 1)).at[0, n].set(0.0),
+            ones(1),
+            jax.numpy.asarray(np.column_stack([-margins, np.ones(n)])),
+            zeros(n),
+            zeros(n + 1).at[n].set(-1.0),
+            ones(n + 1),
+            use_sparse_matrix=False,
+        )
+        settings = mpax.r2HPDHG(eps_abs=tolerance, eps_rel=tolerance, iteration_limit=iterations)
+        found = settings.optimize(program)
+        if int(found.termination_status) != _OPTIMAL:
+            raise NashGamesError(
+                f"mpax did not reach tolerance {tolerance:g} in {int(found.iteration_count):,} iterations; "
+                f"give it more: mpax[iterations={2 * iterations}]"
+            )
+        return np.asarray(found.primal_solution)[:n]
+
+
+PEERS: dict[str, Peer] = {
+    "gambit": Peer("gambit", _gambit, regularised=True, most_actions=200),
+    "highs": Peer("highs", _highs, regularised=False),
+    "mpax": Peer("mpax", _mpax, regularised=False),
+}
+
+
+def _package(peer: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise NashGamesError(
+            f"the referee '{peer}' cannot be imported here ({error}); install it with pip install 'nashgames[referees]'"
+        ) from None
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Inside: warnings are silent; afterwards the root logger, which MPAX takes for itself, is the caller's again."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)

@@ -1,0 +1,102 @@
+"""The referee: the exact equilibrium of a preference game at every β, in float64 on the host.
+
+It shares no code with the solvers that it judges.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from nashgames.core.game import Game
+from nashgames.errors import NashGamesError
+from nashgames.exact.referee.limit import limit
+from nashgames.exact.referee.newton import tolerance
+from nashgames.exact.referee.regularised import regularised
+from nashgames.exact.referee.system import Matrix
+
+_EXPLOITABLE = 1e-10
+_SMALLEST_BETA = 1e-12
+
+
+class Equilibrium(NamedTuple):
+    """π*_β with what is known of its quality.
+
+    `log_policy` `[n]`, `[m, n]` over contexts, float64; −inf outside the support at β = 0. `residual` is
+    max_i |log π − log BR_β(π)|_i, at β = 0 the exploitability max_i (Aπ)_i; the largest over contexts. `solves` linear
+    systems were solved since the path began, all contexts together.
+    """
+
+    beta: float
+    log_policy: np.ndarray
+    residual: float
+    solves: int
+
+    @property
+    def converged(self) -> bool:
+        """Whether the residual is at the rounding of q(π)/β in float64."""
+        accepted = tolerance(self.beta, self.log_policy.shape[-1]) if self.beta else _EXPLOITABLE
+        return bool(self.residual <= accepted)
+
+
+def equilibrium(game: Game, beta: float | None = None) -> Equilibrium:
+    """The unique symmetric equilibrium π*_β of `game` at `beta`, its own unless given (theory §1).
+
+    At β = 0 it is the limit of π*_β as β falls: of all equilibria of the original game the one closest to the
+    reference in KL, of maximum entropy where μ is uniform.
+    """
+    return next(equilibrium_path(game, [float(game.beta) if beta is None else beta]))
+
+
+def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium]:
+    """π*_β for every β ≥ 0 of `betas`, from the largest to the smallest in one warm-started pass.
+
+    From the equilibrium before, Newton's method is tried first; where it is too far, the interior-point method starts
+    anew on the actions that matter. An equilibrium that could not be reached is returned with the residual it has.
+    Raises NashGamesError for a β that `falling` refuses.
+    """
+    targets = falling(betas)
+    margins = np.asarray(game.margins.to_dense())
+    contexts = margins if margins.ndim == 3 else margins[None]
+    log_references = np.asarray(game.log_reference, np.float64).reshape(len(contexts), -1)
+    paths = [_path(a, mu, targets) for a, mu in zip(contexts, log_references, strict=True)]
+    for solutions in zip(*paths, strict=True):
+        log_policy = np.stack([s.log_policy for s in solutions]).reshape(np.shape(game.log_reference))
+        yield Equilibrium(
+            solutions[0].beta, log_policy, max(s.residual for s in solutions), sum(s.solves for s in solutions)
+        )
+
+
+def falling(betas: Iterable[float]) -> list[float]:
+    """The β of a path, each once, from the largest to the smallest.
+
+    Raises NashGamesError for a β that is negative, not finite, or so small that float64 cannot tell its answers apart.
+    """
+    targets = sorted(set(map(float, betas)), reverse=True)
+    for beta in targets:
+        if not (beta == 0 or _SMALLEST_BETA <= beta < np.inf):
+            raise NashGamesError(f"beta is {beta:g}; accepted: 0, or a finite number of at least {_SMALLEST_BETA:g}")
+    return targets
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]) -> Iterator[Equilibrium]:
+    """One context's equilibria."""
+    log_policy, solves = None, 0
+    for beta in betas:
+        matrix = Matrix(margins)
+        # Threads of BLAS gain little on these sizes, and wait for each other where other work runs beside.
+        with _libraries().limit(limits=1, user_api="blas"):
+            log_policy, residual = (
+                regularised(matrix, log_reference, beta, log_policy)
+                if beta
+                else limit(matrix, log_reference, log_policy)
+            )
+        solves += matrix.solves
+        yield Equilibrium(beta, log_policy, residual, solves)

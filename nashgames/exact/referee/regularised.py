@@ -1,0 +1,58 @@
+"""The regularised equilibrium at one β > 0."""
+
+import numpy as np
+
+from nashgames.exact.referee.active import Actions
+from nashgames.exact.referee.newton import best_response, newton, normalise, tolerance
+from nashgames.exact.referee.system import Matrix
+
+_NEARBY_SOLVES = 12
+_FINISHING_SOLVES = 30
+_NEGLIGIBLE = 1e-3
+_UNFELT = 1e-15
+_ROUGH = 1e-12
+_EXACT = 1e-17
+
+
+def regularised(
+    matrix: Matrix, log_reference: np.ndarray, beta: float, before: np.ndarray | None
+) -> tuple[np.ndarray, float]:
+    """log π*_β `[n]` and its residual.
+
+    From `before`, the equilibrium at a larger β, or where β is large from the answer to μ, Newton's method may get
+    there. Else the interior-point method solves the game among those actions that matter, the best answers to its
+    equilibrium join them, and Newton's method finishes once the others hardly play.
+    """
+    rounding = tolerance(beta, len(matrix))
+    # The answer to the equilibrium at a larger β₀ is ∝ μ (π/μ)^(β₀/β): what it plays, sharpened.
+    answer, _ = best_response(matrix, log_reference, beta, normalise(log_reference) if before is None else before)
+    if before is not None or beta > matrix.largest:
+        log_policy, residual = newton(matrix, log_reference, beta, answer if before is None else before, _NEARBY_SOLVES)
+        if residual <= rounding:
+            return log_policy, residual
+    actions = Actions(answer)
+    while True:
+        part = actions.part(matrix)
+        policy = actions.solve(part, log_reference, beta, _EXACT if actions.whole else _ROUGH).policy
+        log_response = _response(matrix, log_reference, beta, actions.whole_policy(policy))
+        missing = np.where(actions.outside, log_response, -np.inf)
+        share = float(np.exp(missing).sum())
+        if share < _UNFELT * beta and not actions.whole:
+            # The others change less than rounding does: it can be finished without them.
+            chosen = log_reference[actions.chosen]
+            log_policy, _ = newton(part, chosen, beta, normalise(np.log(policy)), _FINISHING_SOLVES)
+            log_response = _response(matrix, log_reference, beta, actions.whole_policy(np.exp(log_policy)))
+            log_response[actions.chosen] = log_policy
+            log_policy, residual = newton(matrix, log_reference, beta, log_response, 0)
+            if residual <= rounding:
+                return log_policy, residual
+        if share < _NEGLIGIBLE:
+            log_policy, residual = newton(matrix, log_reference, beta, log_response, _FINISHING_SOLVES)
+            if actions.whole or residual <= rounding:
+                return log_policy, residual
+        actions.add(np.argsort(-missing)[: actions.outside.sum()])
+
+
+def _response(matrix: Matrix, log_reference: np.ndarray, beta: float, policy: np.ndarray) -> np.ndarray:
+    """log BR_β(π) of a policy that may be 0 somewhere."""
+    return normalise(log_reference + matrix @ policy / beta)

@@ -1,0 +1,1 @@
+"""What was asked, the runs it stands for, and playing them."""

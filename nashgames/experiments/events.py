@@ -1,0 +1,89 @@
+"""What happens while an experiment is played: the runner yields it, the terminal shows it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from nashgames.core.game import Game
+from nashgames.games.properties import Facts
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What will be done: `runs` of the experiment, of them `reused` from the directory, the rest in `batches`."""
+
+    directory: Path
+    runs: int
+    reused: int
+    batches: int
+
+
+@dataclass(frozen=True)
+class GameReady:
+    """A game was made; its `facts` are given when it is the only one of the experiment."""
+
+    title: str
+    game: Game
+    facts: Facts | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refereed:
+    """The equilibrium of a game at `beta` was computed; `residual` in log-probabilities says how well."""
+
+    title: str
+    beta: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """A chunk of a batch was computed; `suboptimality` is the largest over the `active` of its `runs`.
+
+    `seconds_left` is to the end of the budget, an upper bound: converged runs stop earlier.
+    """
+
+    batch: int
+    batches: int
+    label: str
+    runs: int
+    active: int
+    queries: int
+    budget: int
+    suboptimality: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class BatchFinished:
+    """A batch is done; `runs` are its rows."""
+
+    batch: int
+    batches: int
+    runs: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A sentence the user should read."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Everything is on disk: the rows of this experiment's runs, new and reused; `failed` runs have none."""
+
+    directory: Path
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    policies: pd.DataFrame
+    paths: pd.DataFrame
+    reused: int
+    failed: int
+    files: tuple[Path, ...]
+
+
+Event = Planned | GameReady | Refereed | Advanced | BatchFinished | Noted | Finished

@@ -1,0 +1,398 @@
+"""What the user asked for: plain checked numbers, to and from TOML, expanded into the runs they stand for.
+
+Standard library only, so that the terminal can check an experiment before it imports anything heavy.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import re
+import tomllib
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Self
+
+from nashgames import registry
+from nashgames.errors import NashGamesError, unknown
+
+DTYPES = ("float32", "float64")
+DEVICES = ("cpu", "gpu")
+VERDICTS = ("theorems",)
+RECORDS = 200
+"""Points of a curve unless asked otherwise, at geometrically spaced steps."""
+
+MAX_RUNS = 1_000_000
+_MAX_INTEGER = 10**15
+# JAX keeps 32 bits of a seed unless 64-bit mode is on: beyond them two seeds would be one run.
+_MAX_SEED = 2**32 - 1
+_LISTS = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
+_OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict")
+_PARTS = ("feedback", "policy", "optimiser")
+GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
+"""What is played where solvers are not given and the policy or the optimiser asks for policy gradients."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a game (with n = `actions`, or its own size where None), its seed and reference, β, and a solver with
+    what it learns from, the policy that it moves, and the optimiser that moves it."""
+
+    game: str
+    actions: int | None
+    seed: int
+    reference: str
+    beta: float
+    solver: str
+    feedback: str = "exact"
+    policy: str = "tabular"
+    optimiser: str = "sgd"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A grid of runs: every game × size × seed × reference × β × solver × feedback × policy × optimiser, under one
+    budget and one tolerance.
+
+    Seeds are `seed`, …, `seed + seeds − 1`. The reference `own` is the game's own, uniform unless it brings one. A run
+    is charged at most `queries` queries (None: max(2000, 20/β)) and stops at a suboptimality of `tolerance` (0: never
+    before the budget); a run on duels never stops earlier, and `comparisons` may give its budget instead. It starts
+    at the `reference`, or near the `equilibrium[distance=…]`. A curve has `records` points at geometric steps, or one
+    every `record_every` steps. The fields that hold several values also take one; integers and numbers also come as
+    text; `low:high:count` among a solver's parameters stands for that many values, geometrically spaced.
+    `also` adds grids, each with some of those fields of its own; `verdict` = theorems has every iterate judged.
+
+    Raises NashGamesError, naming the field, its value and what is accepted.
+    """
+
+    name: str | None = None
+    game: tuple[str, ...] = ("random-logits",)
+    solver: tuple[str, ...] = ("nash-mp", "nash-prox", "mirror-descent", "online-ipo")
+    feedback: tuple[str, ...] = ("exact",)
+    policy: tuple[str, ...] = ("tabular",)
+    optimiser: tuple[str, ...] = ("sgd",)
+    beta: tuple[float, ...] = (0.05,)
+    actions: tuple[int, ...] = ()
+    reference: tuple[str, ...] = ("own",)
+    seed: int = 0
+    seeds: int = 1
+    start: str = "reference"
+    queries: int | None = None
+    comparisons: int | None = None
+    tolerance: float = 1e-10
+    records: int = RECORDS
+    record_every: int | None = None
+    dtype: str = "float64"
+    device: str = "cpu"
+    verdict: str | None = None
+    also: tuple[Mapping[str, tuple[Any, ...]], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.record_every is not None and self.records != RECORDS:
+            raise _two_ways_to_record()
+        for field, read in _READERS.items():
+            given = getattr(self, field)
+            if field in _LISTS:
+                value: Any = _values(field, given)
+            else:
+                value = given if given is None and field in _OPTIONAL else read(field, given)
+            object.__setattr__(self, field, value)
+        object.__setattr__(self, "also", tuple(_grid(given) for given in _items("also", self.also)))
+        if self.seed + self.seeds - 1 > _MAX_SEED:
+            raise NashGamesError(
+                f"seed {self.seed} with seeds {self.seeds} ends above {_MAX_SEED}, the largest seed; give smaller ones"
+            )
+        runs = self.seeds * sum(math.prod(len(grid[field]) or 1 for field in _LISTS) for grid in self._grids())
+        if runs > MAX_RUNS:
+            raise NashGamesError(
+                f"the experiment has {runs:,} runs; accepted: at most {MAX_RUNS:,}; split it or give fewer seeds"
+            )
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
+        """The experiment of plain values by name; `record-every` is `record_every`, None is "not given".
+
+        Raises NashGamesError for an unknown name (with the nearest valid one) or a wrong value.
+        """
+        fields = [field.name for field in dataclasses.fields(cls)]
+        given: dict[str, Any] = {}
+        for key, value in mapping.items():
+            field = str(key).replace("-", "_")
+            if field not in fields:
+                raise unknown("experiment key", str(key), fields)
+            if field in given:
+                raise NashGamesError(f"'{field}' is given twice; give it once")
+            given[field] = value
+        given = {field: value for field, value in given.items() if value is not None}
+        if {"records", "record_every"} <= given.keys():
+            raise _two_ways_to_record()
+        plain = ("tabular", "sgd")
+        parts = (
+            *_items("policy", given.get("policy", plain[0])),
+            *_items("optimiser", given.get("optimiser", plain[1])),
+        )
+        if "solver" not in given and any(part not in plain for part in parts):
+            given["solver"] = GRADIENTS
+        return cls(**given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, lists for tuples, without what is not set: `from_dict` gives the same experiment."""
+        unused = "records" if self.record_every is not None else "record_every"
+        values = {key: value for key, value in vars(self).items() if key not in (unused, "also") and value is not None}
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        grids = [{field: list(items) for field, items in grid.items()} for grid in self.also]
+        return values | ({"also": grids} if grids else {})
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """The experiment in a TOML file; its keys are the fields.
+
+        Raises NashGamesError, naming the file and for a mistake in the syntax the line.
+        """
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise NashGamesError(f"cannot read the experiment '{path}': {reason}; give a TOML file") from None
+        return cls._from_bytes(data, str(path))
+
+    def to_toml(self) -> str:
+        """The text of a TOML file that `from_toml` reads as the same experiment."""
+        return "".join(f"{key} = {_toml(value)}\n" for key, value in self.to_dict().items())
+
+    def cells(self) -> list[Cell]:
+        """The runs in the order of the fields of `Cell`, the last changing fastest; a repeated one counts once."""
+        seeds = range(self.seed, self.seed + self.seeds)
+        products = (
+            itertools.product(
+                g["game"],
+                g["actions"] or (None,),
+                seeds,
+                *(g[field] for field in ("reference", "beta", "solver", *_PARTS)),
+            )
+            for g in self._grids()
+        )
+        return list(dict.fromkeys(itertools.starmap(Cell, itertools.chain.from_iterable(products))))
+
+    def every(self, field: str) -> tuple[Any, ...]:
+        """The values of a field that holds several, in the grid and in those of `also`, each once."""
+        return tuple(dict.fromkeys(value for grid in self._grids() for value in grid[field]))
+
+    def _grids(self) -> list[dict[str, tuple[Any, ...]]]:
+        own = {field: getattr(self, field) for field in _LISTS}
+        return [own, *({**own, **grid} for grid in self.also)]
+
+    @classmethod
+    def _from_bytes(cls, data: bytes, source: str) -> Self:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise NashGamesError(f"'{source}' is not UTF-8 text; give a TOML file") from None
+        try:
+            return cls.from_dict(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            reason, _, place = str(error).rpartition(" (at ")
+            found = re.search(r"line (\d+)", place)
+            line = found.group(1) if found else len(text.splitlines())
+            raise NashGamesError(f"'{source}' is not valid TOML: line {line}: {reason}; correct that line") from None
+        except NashGamesError as error:
+            raise NashGamesError(f"'{source}': {error}") from None
+
+
+def exact_betas(given: Any) -> tuple[float, ...]:
+    """The β of exact equilibria, each once in the order given: unlike those of runs they may be 0, the original game.
+
+    Raises NashGamesError for what is no finite number of at least 0.
+    """
+    read = _number(0, above=False)
+    return tuple(dict.fromkeys(read("beta", item) for item in _items("beta", given)))
+
+
+def presets() -> dict[str, Traversable]:
+    """The experiments that ship with the package: name → TOML file."""
+    folder = resources.files("nashgames.experiments.presets")
+    found = {item.name.removesuffix(".toml"): item for item in folder.iterdir() if item.name.endswith(".toml")}
+    return dict(sorted(found.items()))
+
+
+def load_preset(name: str) -> Experiment:
+    """The experiment that ships under `name`; NashGamesError with the nearest name where there is none."""
+    return Experiment._from_bytes(_preset(name).read_bytes(), f"preset {name}")
+
+
+def summary(name: str) -> str:
+    """The question that a preset answers: the first line of its file, a comment."""
+    return _preset(name).read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
+
+
+def content_hash(mapping: Mapping[str, Any]) -> str:
+    """12 hex digits of the SHA-256 of the mapping as JSON: keys sorted, floats in their shortest exact form."""
+    text = json.dumps(dict(mapping), sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar or a mapping of another class as something JSON has."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Real):
+        return int(value) if isinstance(value, Integral) else float(value)
+    raise TypeError(f"{type(value).__name__} has no place in a content hash")
+
+
+def _preset(name: str) -> Traversable:
+    found = presets()
+    if name not in found:
+        raise unknown("preset", name, found)
+    return found[name]
+
+
+def _two_ways_to_record() -> NashGamesError:
+    return NashGamesError("records and record_every are both given; give records or record_every, not both")
+
+
+def _wrong(key: str, value: Any, accepted: str) -> NashGamesError:
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    return NashGamesError(f"{key} is {shown if len(shown) <= 80 else shown[:77] + '…'}; accepted: {accepted}")
+
+
+def _items(key: str, value: Any) -> tuple[Any, ...]:
+    """The values of a field that takes one or several; a set is refused because it has no order to repeat."""
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        return (value,)
+    if isinstance(value, Mapping) and key == "also":
+        return (value,)
+    if isinstance(value, bytes | Mapping | Set):
+        raise _wrong(key, value, "one value or a list of values")
+    items = tuple(value)
+    if not items and key not in ("actions", "also"):
+        raise NashGamesError(f"{key} is an empty list; accepted: one value or a list with at least one")
+    return items
+
+
+def _values(field: str, given: Any) -> tuple[Any, ...]:
+    read = tuple(_READERS[field](field, item) for item in _items(field, given))
+    return tuple(text for item in read for text in registry.expand(item)) if field == "solver" else read
+
+
+def _grid(given: Any) -> dict[str, tuple[Any, ...]]:
+    """One grid of `also`: the fields that hold several values, those that it gives."""
+    if not isinstance(given, Mapping) or not given:
+        raise _wrong("also", given, f"tables [[also]], each with some of: {', '.join(_LISTS)}")
+    for key in given:
+        if key not in _LISTS:
+            raise unknown("key of also", str(key), _LISTS)
+    return {key: _values(key, value) for key, value in given.items()}
+
+
+def _real(value: Any) -> float | None:
+    """`value` as a float, None where it is no finite number; a bool is no number."""
+    if isinstance(value, bool) or not isinstance(value, str | Real):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _number(least: float, *, above: bool) -> Callable[[str, Any], float]:
+    def read(key: str, value: Any) -> float:
+        number = _real(value)
+        if number is None or number < least or (above and number == least):
+            raise _wrong(key, value, f"a finite number {'above' if above else 'of at least'} {least:g}")
+        return abs(number)
+
+    return read
+
+
+def _integer(least: int, most: int = _MAX_INTEGER) -> Callable[[str, Any], int]:
+    def read(key: str, value: Any) -> int:
+        number = _real(value)
+        if number is None or not number.is_integer() or not least <= number <= most:
+            limit = f" and at most {most}" if number is not None and number > most else ""
+            raise _wrong(key, value, f"an integer of at least {least}{limit}")
+        return int(number)
+
+    return read
+
+
+def _choice(accepted: tuple[str, ...]) -> Callable[[str, Any], str]:
+    def read(key: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise _wrong(key, value, ", ".join(accepted))
+        if value not in accepted:
+            raise unknown(key, value, accepted)
+        return value
+
+    return read
+
+
+def _name(key: str, value: Any) -> str:
+    """A name that can be a folder's on every system."""
+    if not isinstance(value, str) or not re.fullmatch(r"\w([\w .+-]{0,98}\w)?", value):
+        accepted = "up to 100 letters, digits, spaces and . _ + -, with a letter or digit at both ends"
+        raise _wrong(key, value, accepted)
+    return value
+
+
+def _selection(key: str, value: Any) -> str:
+    """The text of a selection; whether its name exists is for the registries to say."""
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(key, value, "a name such as name[parameter=value], or a list of names")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+        raise _wrong(key, value, "text without control characters")
+    text = value.strip()
+    # A path may hold any character: what is inside its brackets is checked where the file is read.
+    if "/" in text:
+        return text
+    try:
+        several = len(registry.split(text)) > 1
+        if not several:
+            registry.parse(text)
+    except NashGamesError as error:
+        raise NashGamesError(f"{key}: {error}") from None
+    if several:
+        raise _wrong(key, value, "one name; write several as a list")
+    return text
+
+
+_READERS: dict[str, Callable[[str, Any], Any]] = {
+    "name": _name,
+    "game": _selection,
+    "solver": _selection,
+    "feedback": _selection,
+    "policy": _selection,
+    "optimiser": _selection,
+    "beta": _number(0, above=True),
+    "actions": _integer(2),
+    "reference": _selection,
+    "seed": _integer(0, _MAX_SEED),
+    "seeds": _integer(1),
+    "start": _selection,
+    "queries": _integer(1),
+    "comparisons": _integer(1),
+    "tolerance": _number(0, above=False),
+    "records": _integer(1),
+    "record_every": _integer(1),
+    "dtype": _choice(DTYPES),
+    "device": _choice(DEVICES),
+    "verdict": _choice(VERDICTS),
+}
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_toml(item)}' for key, item in value.items())}}}"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)

@@ -1,0 +1,301 @@
+"""Families of games by name, and the memory check that comes before a game is made.
+
+`generate("disc[strength=2]", actions=200, seed=1)` and `generators.disc(strength=2.0, actions=200, seed=1)` are one
+game. The mathematics of the families is in `logit_families` and `margin_families`.
+"""
+
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any
+
+import numpy as np
+import psutil
+
+from nashgames.core.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
+from nashgames.core.margins import empty, fill_skew
+from nashgames.errors import NashGamesError, unknown
+from nashgames.games.families import logit_families, margin_families
+from nashgames.games.families.logit_families import planting_reference
+from nashgames.games.families.recipes import Recipe, accept, check_finite, stream, summary_of
+from nashgames.games.references import REFERENCES, Reference, resolve_reference
+from nashgames.registry import Parameter, bind, convert, parameters_of, parse, render
+
+__all__ = [
+    "FAMILIES",
+    "REFERENCES",
+    "Family",
+    "Reference",
+    "check_fits",
+    "generate",
+    "planting_reference",
+    "resolve_reference",
+]
+
+_RUN_MEMORY = 700_000_000
+"""What a run needs beside its margins, at most (bytes)."""
+
+
+_RUNS_OWN: Any = None
+"""The seed of a game that is not pinned to one."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of games.
+
+    `build` is its mathematics; `size` computes n for a family whose parameters determine it, otherwise n is the
+    caller's or `default_actions`. `takes_seed` says that it draws at random, and then it has contexts and can be pinned
+    to one draw; `takes_beta` that the run's β is part of the construction, and then the game brings its own reference;
+    `shared` that its contexts share some of their random numbers.
+    """
+
+    name: str
+    build: Callable[..., Recipe]
+    default_actions: int = 100
+    size: Callable[..., int] | None = None
+    takes_seed: bool = True
+    takes_beta: bool = False
+    shared: bool = False
+
+    @property
+    def summary(self) -> str:
+        """One line for a list."""
+        return summary_of(self.build)
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The typed, documented parameters in order, those of every random family last."""
+        return parameters_of(self.build) | (parameters_of(_of_random_families) if self.takes_seed else {})
+
+    @property
+    def takes_actions(self) -> bool:
+        """Whether n is free."""
+        return self.size is None
+
+    @property
+    def brings_reference(self) -> bool:
+        """Whether the reference is part of the game; only the reference `own` is accepted then."""
+        return self.takes_beta
+
+
+def generate(
+    selection: str,
+    *,
+    actions: int | None = None,
+    seed: int = 0,
+    beta: float = DEFAULT_BETA,
+    dtype: Any = np.float64,
+    **parameters: Any,
+) -> Game:
+    """The game that `selection` names: `disc[strength=2]`, or `disc` with `strength=2.0` as a keyword.
+
+    The same arguments give the same bits; float32 margins are the float64 margins rounded once. With `contexts=m` the
+    margins are `[m, n, n]`: m independent draws, of which context 0 is the game without contexts; the weights ρ are
+    uniform or drawn (`make_game` takes any). A seed in the selection, `disc[seed=3]`, is part of the game's name and
+    counts instead of `seed`. `description.known_equilibrium` holds π* or π*_β where the family has it, and
+    `description.features` what it made the margins from.
+
+    Raises NashGamesError for an unknown family or parameter, a value that the family refuses, and a game that does not
+    fit into memory (before anything is allocated).
+    """
+    parsed = parse(selection)
+    if parsed.name not in FAMILIES:
+        raise unknown("game", parsed.name, FAMILIES)
+    family = FAMILIES[parsed.name]
+    values = _resolved(family, bind("game", parsed, family.parameters), parameters)
+    contexts, weights = values.pop("contexts", 1), values.pop("weights", "uniform")
+    pinned = values.pop("seed", None)
+    accept(f"{family.name}[contexts]", contexts, least=1)
+    if weights not in ("uniform", "drawn"):
+        raise unknown(f"weights of {family.name}", weights, ("uniform", "drawn"))
+    if pinned is not None:
+        accept(f"{family.name}[seed]", pinned, least=0)
+    seed, dtype = _typed("seed", seed, int) if pinned is None else pinned, _checked_dtype(dtype)
+    check_beta(beta)
+    n = _size(family, values, actions)
+    what = "" if family.takes_actions else f"{render(family.name, values)} with its {_count(n)} actions"
+    check_fits(n, contexts, dtype, what=what)
+    recipes = [_recipe(family, values, n, seed, beta, context) for context in range(contexts)]
+    margins = empty((contexts, n, n), dtype)
+    for out, recipe in zip(margins, recipes, strict=True):
+        fill_skew(out, recipe.block)
+    references = [
+        recipe.log_reference(out) for out, recipe in zip(margins, recipes, strict=True) if recipe.log_reference
+    ]
+    equilibria = [recipe.log_equilibrium for recipe in recipes if recipe.log_equilibrium is not None]
+    features = [recipe.features for recipe in recipes if recipe.features is not None]
+    several = contexts > 1
+    drawn = stream(seed, "weights", family.name).dirichlet(np.ones(contexts)) if weights == "drawn" else None
+    description = Description(
+        name=family.name,
+        parameters=values
+        | ({"contexts": contexts, "weights": weights} if several else {})
+        | ({} if pinned is None else {"seed": pinned}),
+        labels=recipes[0].labels,
+        seed=seed if family.takes_seed else None,
+        known_equilibrium=KnownEquilibrium(beta if family.takes_beta else 0.0, _stacked(equilibria))
+        if equilibria
+        else None,
+        features=_stacked(features) if features else None,
+    )
+    return make_game(
+        margins if several else margins[0],
+        beta=beta,
+        log_reference=_stacked(references) if references else None,
+        weights=drawn if several else None,
+        description=description,
+    )
+
+
+def check_fits(actions: int, contexts: int = 1, dtype: Any = np.float64, *, what: str = "") -> None:
+    """Raise NashGamesError, with the numbers, unless margins `[contexts, actions, actions]` fit into free memory.
+
+    `what` is how the sentence calls the game.
+    """
+    accept("actions", actions, least=2)
+    per_action_pair = int(contexts) * np.dtype(dtype).itemsize
+    margins = int(actions) ** 2 * per_action_pair
+    available = psutil.virtual_memory().available
+    usable = max(available - _RUN_MEMORY, available // 2)
+    if margins <= usable:
+        return
+    remedy = f"{'parameters with ' if what else ''}at most {math.isqrt(usable // per_action_pair):,} actions"
+    if np.dtype(dtype).itemsize > 4 and margins <= 2 * usable:
+        remedy = f"--dtype float32 ({_gigabytes(margins // 2)}) or {remedy}"
+    named = what or f"a game of {_count(actions)} actions"
+    over = f" over {_count(contexts)} contexts" if contexts > 1 else ""
+    raise NashGamesError(
+        f"{named}{over} in {np.dtype(dtype).name} needs {_gigabytes(margins)} of memory for its margins and "
+        f"{_gigabytes(usable)} are available for them; use {remedy}"
+    )
+
+
+def _of_random_families(
+    contexts: Annotated[int, "number of contexts m: independent games, solved together"] = 1,
+    weights: Annotated[str, "weights of the contexts: uniform, or drawn (uniform on the simplex)"] = "uniform",
+    seed: Annotated[int, "one draw of the game whatever the run's seed is; default: the run's seed"] = _RUNS_OWN,
+) -> None:
+    """The parameters of every family that draws at random."""
+
+
+def _resolved(family: Family, bound: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters of the family, in order: defaults, those of the selection, and the keywords."""
+    accepted = family.parameters
+    typed = {}
+    for name, value in given.items():
+        if name not in accepted:
+            raise unknown(f"parameter of game '{family.name}'", name, accepted)
+        if name in bound:
+            raise NashGamesError(f"{family.name}[{name}] is given in the selection and as a keyword; give it once")
+        typed[name] = _typed(f"{family.name}[{name}]", value, accepted[name].kind)
+    values = {name: parameter.default for name, parameter in accepted.items()} | dict(bound) | typed
+    check_finite(family.name, values)
+    return values
+
+
+def _typed(what: str, value: Any, kind: type) -> Any:
+    """A keyword's value as the parameter's type; text is read like in a selection."""
+    accepted = {bool: bool | np.bool_, int: numbers.Integral, float: numbers.Real, str: str}[kind]
+    if isinstance(value, accepted) and (kind is bool or not isinstance(value, bool | np.bool_)):
+        return kind(value)
+    return convert(what, str(value), kind)
+
+
+def _checked_dtype(dtype: Any) -> np.dtype:
+    name = getattr(dtype, "__name__", str(dtype))
+    if name not in ("float32", "float64"):
+        raise unknown("dtype", name, ("float32", "float64"))
+    return np.dtype(name)
+
+
+def _size(family: Family, values: Mapping[str, Any], actions: int | None) -> int:
+    if actions is not None:
+        actions = _typed("actions", actions, int)
+    if family.size is None:
+        return family.default_actions if actions is None else actions
+    n = family.size(**values)
+    if actions not in (None, n):
+        raise NashGamesError(
+            f"actions is {actions}, but {family.name} has {_count(n)} with these parameters; leave actions out"
+        )
+    return n
+
+
+def _recipe(family: Family, values: Mapping[str, Any], n: int, seed: int, beta: float, context: int) -> Recipe:
+    """The recipe of one context, with its own random numbers."""
+    own = stream(seed, "game", family.name, context)
+    beyond = ({"beta": beta} if family.takes_beta else {}) | (
+        {"shared": stream(seed, "game", family.name, "shared")} if family.shared else {}
+    )
+    return family.build(own, n, **values, **beyond)
+
+
+def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+    """`[n]` for a single context, `[m, n]` for several."""
+    return parts[0] if len(parts) == 1 else np.stack(parts)
+
+
+def _count(number: int) -> str:
+    # Decimal, because a number of deployments may lie beyond the largest float.
+    return f"{number:,}" if number < 10**15 else f"{Decimal(number):.3g}"
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size < 10**15 else f"{Decimal(size) / 10**9:.3g} GB"
+
+
+FAMILIES: dict[str, Family] = {
+    "bradley-terry": Family("bradley-terry", logit_families.bradley_terry),
+    "uniform": Family("uniform", margin_families.uniform),
+    "random-logits": Family("random-logits", logit_families.random_logits),
+    "tournament": Family("tournament", margin_families.tournament),
+    "circulant": Family("circulant", margin_families.circulant, default_actions=3, takes_seed=False),
+    "weighted-cycle": Family(
+        "weighted-cycle", margin_families.weighted_cycle, size=lambda **margins: 3, takes_seed=False
+    ),
+    "disc": Family("disc", logit_families.disc),
+    "melo": Family("melo", logit_families.melo),
+    "embedding": Family("embedding", logit_families.embedding, shared=True),
+    "blade-chest": Family("blade-chest", logit_families.blade_chest),
+    "skill": Family("skill", margin_families.skill),
+    "group-transitive": Family("group-transitive", margin_families.group_transitive),
+    "voters": Family("voters", margin_families.voters),
+    "mallows": Family("mallows", margin_families.mallows),
+    "mixture": Family("mixture", margin_families.mixture),
+    "blotto": Family("blotto", margin_families.blotto, size=margin_families.blotto_actions, takes_seed=False),
+    "planted": Family("planted", margin_families.planted),
+    "planted-regularised": Family("planted-regularised", logit_families.planted_regularised, takes_beta=True),
+    "bilinear": Family("bilinear", margin_families.bilinear),
+    "planted-log-linear": Family(
+        "planted-log-linear", margin_families.planted_log_linear, takes_beta=True, shared=True
+    ),
+}
+
+
+def __getattr__(name: str) -> Callable[..., Game]:
+    """Every family as a function: `generators.random_logits(actions=50, strength=2.0, seed=1)`."""
+    family = FAMILIES.get(name.replace("_", "-"))
+    if family is None or name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; families: {', '.join(FAMILIES)}")
+
+    def game(**arguments: Any) -> Game:
+        return generate(family.name, **arguments)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    common = list(inspect.signature(generate).parameters.values())[1:-1]
+    # The seed is an argument of every function already, and means the same.
+    accepted = [p for p in family.parameters.values() if p.name != "seed"]
+    own = [inspect.Parameter(p.name, keyword, default=p.default, annotation=p.kind) for p in accepted]
+    help_ = "\n".join(f"    {p.name}: {p.help}" for p in accepted)
+    game.__name__ = game.__qualname__ = name
+    game.__doc__ = f"{inspect.getdoc(family.build)}\n\nParameters:\n{help_}"
+    game.__signature__ = inspect.Signature([*own, *common], return_annotation=Game)  # type: ignore[attr-defined]
+    return game
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *(name.replace("-", "_") for name in FAMILIES)])

@@ -1,0 +1,169 @@
+"""What a family of games hands over to be filled in, and the small tools that the families share."""
+
+import inspect
+import math
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nashgames.core.margins import TILE, tiles_above
+from nashgames.errors import NashGamesError
+
+Block = Callable[[slice, slice], np.ndarray]
+"""float64 numbers `[rows, columns]` of a skew-symmetric matrix, for the pairs of slices that `tiles_above` yields."""
+
+LARGEST_LOGIT = 1e6
+"""The largest typical logit that a family accepts: far beyond saturation, far from overflow."""
+LARGEST_COUNT = 1000
+"""The largest number of planes, dimensions, voter types, components or fields."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A game that can be filled in block by block.
+
+    `block` gives margins; `log_equilibrium` `[n]` is the known equilibrium, −inf off its support; `labels` name the
+    actions; `log_reference` computes log μ `[n]` from the filled margins `[n, n]` where the reference is part of the
+    game; `features` `[n, d]` are the numbers of each action that the margins are a formula of, where there are such.
+    The same `block` may be called twice for a tile and answers alike.
+    """
+
+    block: Block
+    log_equilibrium: np.ndarray | None = None
+    labels: tuple[str, ...] | None = None
+    log_reference: Callable[[np.ndarray], np.ndarray] | None = None
+    features: np.ndarray | None = None
+
+
+def stream(seed: int, *path: str | int) -> np.random.Generator:
+    """The random numbers of one purpose: another seed or another path is an independent stream.
+
+    Raises NashGamesError for a negative seed.
+    """
+    if seed < 0:
+        raise NashGamesError(f"seed is {seed}; accepted: an integer of at least 0")
+    key = tuple(zlib.crc32(part.encode()) if isinstance(part, str) else part for part in path)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def independent(rng: np.random.Generator, draw: Callable[[np.random.Generator, tuple[int, int]], np.ndarray]) -> Block:
+    """A matrix of independent entries that is never stored: every tile has its own stream and can be drawn again."""
+    entropy = rng.integers(2**32, size=4, dtype=np.uint64).tolist()
+
+    def block(rows: slice, columns: slice) -> np.ndarray:
+        seeds = np.random.SeedSequence(entropy, spawn_key=(rows.start // TILE, columns.start // TILE))
+        return draw(np.random.default_rng(seeds), (rows.stop - rows.start, columns.stop - columns.start))
+
+    return block
+
+
+def gaussian(rng: np.random.Generator, deviation: float) -> Block:
+    """Independent entries N(0, deviation²)."""
+    return independent(rng, lambda tile, shape: deviation * tile.standard_normal(shape))
+
+
+def ratings_drawn(rng: np.random.Generator, count: int, strength: float) -> np.ndarray:
+    """Gaussian ratings `[count]` whose differences have standard deviation `strength`."""
+    return rng.standard_normal(count) * (strength * math.sqrt(0.5))
+
+
+def margin(logits: np.ndarray) -> np.ndarray:
+    """A = σ(S) − ½ in place, as ½ tanh(S/2): a difference with ½ would cancel the digits of small margins."""
+    logits *= 0.5
+    np.tanh(logits, out=logits)
+    logits *= 0.5
+    return logits
+
+
+def logistic(block: Block) -> Block:
+    """The margins of a block of logits."""
+    return lambda rows, columns: margin(block(rows, columns))
+
+
+def differences(ratings: np.ndarray) -> Block:
+    """The transitive block r_i − r_j."""
+    return lambda rows, columns: ratings[rows, None] - ratings[None, columns]
+
+
+def added(one: Block, other: Block) -> Block:
+    """The sum of two blocks."""
+    return lambda rows, columns: one(rows, columns) + other(rows, columns)
+
+
+def rotations(left: np.ndarray, right: np.ndarray) -> Block:
+    """The block of Σ_k (u_i^k v_j^k − v_i^k u_j^k) for `left` u and `right` v, both `[n, k]`: one matrix product."""
+    first, second = np.hstack([left, right]), np.hstack([right, -left])
+    return lambda rows, columns: first[rows] @ second[columns].T
+
+
+def rescaled(n: int, block: Block, margin: float = 0.5) -> Block:
+    """The block times the number that makes its largest entry `margin` (a block of zeros stays)."""
+    pairs = tiles_above(n)
+    largest = max(float(np.abs(_above(rows, columns, block)).max()) for rows, columns in pairs) or 1.0
+    # Dividing first makes the largest entry exactly 1, so that no rounding leads beyond the margin.
+    return lambda rows, columns: margin * (block(rows, columns) / largest)
+
+
+def product(n: int, block: Block, vector: np.ndarray) -> np.ndarray:
+    """B·vector `[n]` for the skew-symmetric B of a block, without storing B."""
+    result = np.zeros(n)
+    for rows, columns in tiles_above(n):
+        values = _above(rows, columns, block)
+        result[rows] += values @ vector[columns]
+        result[columns] -= values.T @ vector[rows]
+    return result
+
+
+def _above(rows: slice, columns: slice, block: Block) -> np.ndarray:
+    values = block(rows, columns)
+    return np.triu(values, 1) if rows == columns else values
+
+
+def log_of(policy: np.ndarray) -> np.ndarray:
+    """log π with −inf where π is 0."""
+    with np.errstate(divide="ignore"):
+        return np.log(policy)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Normalised log-probabilities along the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def accept(
+    what: str,
+    value: float,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> None:
+    """Raise NashGamesError, one sentence that names `what` and the interval, unless `value` lies in it."""
+    bounds = [("at least", least), ("above", above), ("at most", most), ("below", below)]
+    inside = (
+        (least is None or value >= least)
+        and (above is None or value > above)
+        and (most is None or value <= most)
+        and (below is None or value < below)
+    )
+    if not inside:
+        kind = "an integer" if isinstance(value, int) else "a number"
+        interval = " and ".join(f"{name} {bound:g}" for name, bound in bounds if bound is not None)
+        raise NashGamesError(f"{what} is {value}; accepted: {kind} {interval}")
+
+
+def check_finite(name: str, values: Mapping[str, Any]) -> None:
+    """Raise NashGamesError when one of the parameters of `name` is an infinite number or none."""
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise NashGamesError(f"{name}[{key}] is {value}; accepted: a finite number")
+
+
+def summary_of(build: Callable[..., Any]) -> str:
+    """The first line of a docstring: what a list says of a family or a reference."""
+    return (inspect.getdoc(build) or "").partition("\n")[0].rstrip(".")

@@ -1,0 +1,178 @@
+"""Facts of a game that a reader wants before playing it: who dominates, how cyclic it is, its rank."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nashgames.core.game import Game
+from nashgames.core.margins import TILE
+
+_RANK_ACTIONS = 512
+_TRIANGLE_ACTIONS = 1024
+_TRIPLES = 500_000
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts of a game; over contexts x averages weighted by ρ_x, except where a field says otherwise.
+
+    With r_i = mean_j A_ij the margins split into A_ij = (r_i − r_j) + C_ij, orthogonal in the Frobenius norm (Hodge).
+    """
+
+    actions: int
+    contexts: int
+    rank: int
+    """Numerical rank of A, the rounding of its dtype ignored; the maximum over contexts."""
+    rank_is_lower_bound: bool
+    """Whether `rank` is the rank of a random principal sub-matrix, so that the rank of A is at least that."""
+    condorcet_winner: int | None
+    """The action that beats every other one with a positive margin, if it is the same in every context."""
+    condorcet_winner_label: str | None
+    cyclic_triples: float
+    """Share of all triples of actions that are a cycle i ≻ j ≻ k ≻ i of positive margins; 0 for two actions."""
+    cyclic_triples_sampled: bool
+    """Whether that share was estimated from 500,000 random triples (standard error at most 0.0007)."""
+    transitive_energy: float
+    """Σ (r_i − r_j)² / ‖A‖_F²."""
+    cyclic_energy: float
+    """‖C‖_F² / ‖A‖_F²; the two add up to 1, and are both 0 for a game without a decided pair."""
+    max_margin: float
+    """max |A_ij|; the maximum over contexts."""
+    ratings: np.ndarray
+    """r `[n]`, the mean margin of every action."""
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What one pass over the rows of A gathers."""
+
+    ratings: np.ndarray
+    wins: np.ndarray
+    ties: int
+    largest: float
+
+
+def facts(game: Game, rng_seed: int = 0) -> Facts:
+    """The facts of a game, exact where that is quick: ratings, energies, Condorcet winner, and triples without ties.
+
+    The rank beyond 512 actions, and the triples of a game with ties beyond 1,024, come from samples drawn with
+    `rng_seed`. The margins are read in blocks of rows; no second matrix of their size is made.
+    """
+    margins = np.asarray(game.margins.to_dense())
+    weights = np.broadcast_to(np.asarray(game.weights, np.float64), (game.contexts,))
+    contexts = margins if margins.ndim == 3 else margins[None]
+    parts = [_facts_of_one(values, np.random.default_rng([rng_seed, x])) for x, values in enumerate(contexts)]
+    winners = {part.condorcet_winner for part in parts}
+    winner = winners.pop() if len(winners) == 1 else None
+    labels = game.description.labels
+    return Facts(
+        actions=game.actions,
+        contexts=game.contexts,
+        rank=max(part.rank for part in parts),
+        rank_is_lower_bound=parts[0].rank_is_lower_bound,
+        condorcet_winner=winner,
+        condorcet_winner_label=None if winner is None else labels[winner] if labels else str(winner),
+        cyclic_triples=float(np.dot(weights, [part.cyclic_triples for part in parts])),
+        cyclic_triples_sampled=any(part.cyclic_triples_sampled for part in parts),
+        transitive_energy=float(np.dot(weights, [part.transitive_energy for part in parts])),
+        cyclic_energy=float(np.dot(weights, [part.cyclic_energy for part in parts])),
+        max_margin=max(part.max_margin for part in parts),
+        ratings=weights @ np.array([part.ratings for part in parts]),
+    )
+
+
+def _facts_of_one(margins: np.ndarray, rng: np.random.Generator) -> Facts:
+    n = len(margins)
+    sums = _sums(margins)
+    transitive, cyclic = _energies(margins, sums.ratings)
+    share, sampled = _cyclic_triples(margins, sums, rng)
+    rank, lower_bound = _rank(margins, rng)
+    winners = np.flatnonzero(sums.wins == n - 1)
+    return Facts(
+        actions=n,
+        contexts=1,
+        rank=rank,
+        rank_is_lower_bound=lower_bound,
+        condorcet_winner=int(winners[0]) if winners.size else None,
+        condorcet_winner_label=None,
+        cyclic_triples=share,
+        cyclic_triples_sampled=sampled,
+        transitive_energy=transitive,
+        cyclic_energy=cyclic,
+        max_margin=sums.largest,
+        ratings=sums.ratings,
+    )
+
+
+def _blocks(margins: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Blocks of rows in float64, small enough that the few temporaries of a pass stay about one tile together."""
+    height = max(1, TILE * TILE // (4 * len(margins)))
+    for start in range(0, len(margins), height):
+        rows = slice(start, start + height)
+        yield rows, margins[rows].astype(np.float64, copy=False)
+
+
+def _sums(margins: np.ndarray) -> _Sums:
+    n = len(margins)
+    ratings, wins, decided, largest = np.zeros(n), np.zeros(n, np.int64), 0, 0.0
+    for rows, values in _blocks(margins):
+        ratings[rows] = values.mean(axis=1)
+        wins[rows] = np.count_nonzero(values > 0, axis=1)
+        decided += int(np.count_nonzero(values))
+        largest = max(largest, float(values.max()))
+    return _Sums(ratings, wins, (n * (n - 1) - decided) // 2, largest)
+
+
+def _energies(margins: np.ndarray, ratings: np.ndarray) -> tuple[float, float]:
+    """Shares of the transitive and the cyclic part, each a sum of squares: a difference would lose a small share."""
+    transitive = cyclic = 0.0
+    for rows, values in _blocks(margins):
+        ordered = ratings[rows, None] - ratings[None, :]
+        transitive += float(np.vdot(ordered, ordered))
+        np.subtract(values, ordered, out=ordered)
+        cyclic += float(np.vdot(ordered, ordered))
+    total = transitive + cyclic
+    return (transitive / total, cyclic / total) if total > 0 else (0.0, 0.0)
+
+
+def _cyclic_triples(margins: np.ndarray, sums: _Sums, rng: np.random.Generator) -> tuple[float, bool]:
+    """The share of cyclic triples and whether it was sampled."""
+    n = len(margins)
+    if n < 3:
+        return 0.0, False
+    if sums.ties == 0:
+        # A triple that is no cycle has exactly one action that beats the other two (Kendall and Babington Smith 1940).
+        transitive = int(np.sum(sums.wins * (sums.wins - 1) // 2))
+        return (math.comb(n, 3) - transitive) / math.comb(n, 3), False
+    if n <= _TRIANGLE_ACTIONS:
+        # Every cycle is three closed walks of length 3; float32 counts exactly up to 2^24 > n.
+        beats = (margins > 0).astype(np.float32)
+        walks = np.einsum("ij,ji->", beats @ beats, beats, dtype=np.float64)
+        return float(walks) / 3 / math.comb(n, 3), False
+    i, j, k = _triples(n, rng)
+    a, b, c = margins[i, j], margins[j, k], margins[k, i]
+    cycles = ((a > 0) & (b > 0) & (c > 0)) | ((a < 0) & (b < 0) & (c < 0))
+    return float(cycles.mean()), True
+
+
+def _triples(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three different actions, uniformly: later ones skip over the places of those before."""
+    i, j, k = (rng.integers(n - taken, size=_TRIPLES, dtype=np.int32) for taken in range(3))
+    j += j >= i
+    k += k >= np.minimum(i, j)
+    k += k >= np.maximum(i, j)
+    return i, j, k
+
+
+def _rank(margins: np.ndarray, rng: np.random.Generator) -> tuple[int, bool]:
+    """The numerical rank and whether it is only a lower bound."""
+    n = len(margins)
+    sampled = n > _RANK_ACTIONS
+    if sampled:
+        chosen = np.sort(rng.choice(n, _RANK_ACTIONS, replace=False))
+        margins = margins[np.ix_(chosen, chosen)]
+    singular = np.linalg.svd(margins.astype(np.float64), compute_uv=False)
+    threshold = singular[0] * len(margins) * np.finfo(margins.dtype).eps
+    return int(np.count_nonzero(singular > threshold)), sampled

@@ -1,0 +1,103 @@
+"""Reference policies by name: what the regularised game pulls towards."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+from nashgames.core.game import Game
+from nashgames.errors import NashGamesError, unknown
+from nashgames.games.families.recipes import accept, check_finite, log_softmax, stream, summary_of
+from nashgames.registry import Parameter, bind, parameters_of, parse
+
+_TABLE_ENDINGS = (".csv", ".parquet", ".npy")
+_OF_THE_RUN: Any = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A named reference policy: `build(game, rng, **parameters)` is log μ `[n]` (`[m, n]` over contexts)."""
+
+    name: str
+    build: Callable[..., np.ndarray]
+
+    @property
+    def summary(self) -> str:
+        """One line for a list."""
+        return summary_of(self.build)
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The typed, documented parameters in order."""
+        return parameters_of(self.build)
+
+
+def resolve_reference(text: str, game: Game, seed: int = 0) -> np.ndarray:
+    """The log μ `[n]` (`[m, n]` over contexts) that `text` names: a reference of REFERENCES, or the path of a file.
+
+    A random reference is reproducible from `seed`, or its own parameter of that name, and independent of the game that
+    the same seed draws.
+
+    Raises NashGamesError for an unknown name or parameter, for a file that does not fit the game, and for a game that
+    brings its own reference unless `text` is `own`.
+    """
+    name = text.partition("[")[0].strip()
+    known = game.description.known_equilibrium
+    if known is not None and known.beta > 0 and name != "own":
+        raise NashGamesError(
+            f"the reference is '{text}', but {game.description.name} brings its own, which its known equilibrium "
+            "belongs to; use own"
+        )
+    if name in REFERENCES:
+        reference = REFERENCES[name]
+        values = bind("reference", parse(text), reference.parameters)
+        check_finite(name, values)
+        pinned = values.pop("seed", None)
+        return reference.build(game, stream(seed if pinned is None else pinned, "reference", name), **values)
+    if os.sep in text or "/" in text or text.endswith(_TABLE_ENDINGS) or Path(text).is_file():
+        from nashgames.games import tables  # pandas is slow to import and most runs read no table
+
+        return tables.read_reference(text, game)
+    raise unknown("reference", text, [*REFERENCES, f"a file ({', '.join(_TABLE_ENDINGS)})"])
+
+
+def _uniform(game: Game, rng: np.random.Generator) -> np.ndarray:
+    """Every action alike: μ = 1/n."""
+    return np.full(game.margins.shape[:-1], -np.log(game.actions))
+
+
+def _random(
+    game: Game,
+    rng: np.random.Generator,
+    *,
+    scale: Annotated[float, "standard deviation of the logits"] = 1.0,
+    seed: Annotated[int, "the seed of the draw; default: the run's"] = _OF_THE_RUN,
+) -> np.ndarray:
+    """Random logits: μ ∝ e^z with z ~ N(0, scale²), from the run's seed."""
+    accept("random[scale]", scale, least=0, most=1e6)
+    return log_softmax(scale * rng.standard_normal(game.margins.shape[:-1]))
+
+
+def _tilted(
+    game: Game, rng: np.random.Generator, *, span: Annotated[float, "logit of the first action less the last's"] = 2.0
+) -> np.ndarray:
+    """Logits that fall linearly over the actions, from span/2 to −span/2."""
+    accept("tilted[span]", span, least=-1e6, most=1e6)
+    logits = np.linspace(0.5 * span, -0.5 * span, game.actions)
+    return log_softmax(np.broadcast_to(logits, game.margins.shape[:-1]))
+
+
+def _own(game: Game, rng: np.random.Generator) -> np.ndarray:
+    """The game's own reference, part of the construction in planted-regularised; uniform elsewhere."""
+    return np.asarray(game.log_reference)
+
+
+REFERENCES: dict[str, Reference] = {
+    "uniform": Reference("uniform", _uniform),
+    "random": Reference("random", _random),
+    "tilted": Reference("tilted", _tilted),
+    "own": Reference("own", _own),
+}

@@ -1,0 +1,140 @@
+"""Real games by name or by path, and reference policies from a file.
+
+A path takes the parameters of `comparisons.Reading`: `wins.csv[prior=1]`, `scores.parquet[scale=100,symmetrise=true]`.
+"""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nashgames.core.game import Description, Game, make_game
+from nashgames.errors import NashGamesError, unknown
+from nashgames.games.tables.comparisons import PARAMETERS, read
+from nashgames.games.tables.files import SUFFIXES, locate
+from nashgames.games.tables.sheets import Sheet, open_sheet
+from nashgames.games.tables.shipped import TABLES, Table
+from nashgames.registry import Selection, bind, parse
+
+__all__ = ["PARAMETERS", "TABLES", "Table", "is_path", "load", "path_selection", "read_reference"]
+
+
+def is_path(text: str) -> bool:
+    """Whether a selection names a file: it has a path separator, a table's ending, or is the name of a file here.
+
+    The registries go first: ask this of a name that none of them knows.
+    """
+    name, _ = _split(text)
+    return os.sep in name or "/" in name or name.lower().endswith(SUFFIXES) or (name not in TABLES and _is_file(name))
+
+
+def path_selection(text: str) -> Selection:
+    """The path and the parameters of `path[parameter=value,…]`; a file whose own name ends in brackets is a path."""
+    name, parameters = _split(text)
+    return dataclasses.replace(parse(f"file{parameters}"), name=name)
+
+
+def load(selection: str | os.PathLike[str], *, dtype: Any = np.float64) -> Game:
+    """The game that a shipped name or a path selects, with a uniform reference and margins A of `dtype`, `[n, n]`.
+
+    A is exactly skew-symmetric. The description carries the labels, the parameters that were given, the first 16 hex
+    digits of the SHA-256 of the file, and notes on what was done to the data.
+    Raises NashGamesError for an unknown name or parameter and for a file that holds no preference game.
+    """
+    text = os.fspath(selection)
+    chosen = parse(text) if text.partition("[")[0].strip() in TABLES else path_selection(text)
+    if chosen.name in TABLES:
+        table = TABLES[chosen.name]
+        given = bind("game", chosen, table.parameters)
+        found = table.build(dtype=dtype, **given)
+    elif is_path(text):
+        given = bind("table", chosen, PARAMETERS)
+        found = read(chosen.name, locate(chosen.name), given, dtype)
+    else:
+        raise unknown("table", chosen.name, [*TABLES, f"a path ending in {', '.join(SUFFIXES)}"])
+    described = Description(chosen.name, given, labels=found.labels, fingerprint=found.fingerprint, notes=found.notes)
+    return make_game(found.margins, description=described)
+
+
+def read_reference(path: str | os.PathLike[str], game: Game) -> np.ndarray:
+    """log μ, float64 `[n]` (`[m, n]`, the same in every context), from a CSV or Parquet file.
+
+    The file has a column `probability`, positive and of sum 1 within 1e-6; log μ is log p − log Σp. Rows are matched to
+    actions by a column `label`, else by a column `action` (0 … n−1), else by their order.
+    Raises NashGamesError for anything else.
+    """
+    name = os.fspath(path)
+    file = locate(name, (".csv", ".parquet"))
+    sheet = open_sheet(name, file)
+    header = [cell.strip().lower() for cell in sheet.first]
+    if "probability" not in header:
+        near = difflib.get_close_matches("probability", header, n=1)
+        hint = f"; did you mean 'probability' by '{near[0]}'?" if near else "."
+        raise NashGamesError(
+            f"'{name}' has the columns {', '.join(sheet.first[:6])}{hint} A reference has the column probability, "
+            "and label or action to say whose it is"
+        )
+    if doubled := next((column for column in header if column and header.count(column) > 1), None):
+        raise NashGamesError(f"'{name}' has two columns '{doubled}'; keep one")
+    key = next((column for column in ("label", "action") if column in header), None)
+    texts, numbers = sheet.read([header.index(key)] if key else [], [header.index("probability")], header=True)
+    probabilities = numbers[:, 0]
+    if key:
+        known = game.description.labels if key == "label" else None
+        known = known or tuple(map(str, range(game.actions)))
+        probabilities = probabilities[_order(sheet, texts[0].rows(), known, key)]
+    elif len(probabilities) != game.actions:
+        raise NashGamesError(f"'{name}' has {len(probabilities):,} rows; the game has {game.actions:,} actions")
+    wrong = ~(np.isfinite(probabilities) & (probabilities > 0))
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        who = f"'{game.description.labels[i]}'" if game.description.labels else f"action {i}"
+        raise NashGamesError(
+            f"'{name}' gives {who} the probability {probabilities[i]:g}; every action needs a finite reference "
+            "probability above 0, because KL(π‖μ) is infinite where μ is 0"
+        )
+    total = float(np.sum(probabilities))
+    if not abs(total - 1) <= 1e-6:
+        raise NashGamesError(f"the probabilities in '{name}' sum to {total:.8g}; they must sum to 1 within 1e-6")
+    log_reference = np.log(probabilities) - np.log(total)
+    return np.array(np.broadcast_to(log_reference, game.margins.shape[:-1]))
+
+
+def _order(sheet: Sheet, rows: Sequence[str], known: Sequence[str], key: str) -> list[int]:
+    """For every action the row that names it."""
+    place: dict[str, int] = {}
+    expected = set(known)
+    for row, label in enumerate(rows):
+        if label not in expected:
+            near = difflib.get_close_matches(label, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; the first of {len(known):,} actions is '{known[0]}'"
+            raise NashGamesError(f"'{sheet.name}' names the {key} '{label}', which the game does not have{hint}")
+        if label in place:
+            raise NashGamesError(f"'{sheet.name}' gives the {key} '{label}' twice; give every action one row")
+        place[label] = row
+    absent = [label for label in known if label not in place]
+    if absent:
+        raise NashGamesError(
+            f"'{sheet.name}' has no row for the {key} '{absent[0]}' ({len(absent):,} of {len(known):,} are missing); "
+            "every action needs a reference probability"
+        )
+    return [place[label] for label in known]
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_file()
+    except OSError:
+        return False
+
+
+def _split(text: str) -> tuple[str, str]:
+    text = text.strip()
+    if not text.endswith("]") or "[" not in text or _is_file(text):
+        return text, ""
+    name, bracket, rest = text.rpartition("[")
+    return name.strip(), bracket + rest

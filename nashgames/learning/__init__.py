@@ -1,0 +1,1 @@
+"""What policy gradients are made of: feedback, policies, optimisers, the gradient itself."""

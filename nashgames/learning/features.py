@@ -1,0 +1,179 @@
+"""What a parametrised policy sees of an action: its features φ(x, y), made on the host before a batch is.
+
+Features of one game live in one space: feature k of action y in context x means the same for every x and y, because one
+θ is shared by all of them. A class that adds f_θ(φ) to log μ can represent an equilibrium when such an f is
+log π* − log μ = Aπ*/β up to a constant; `representation_error` says by how much a linear f misses it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.linalg
+
+from nashgames.core.game import Game
+from nashgames.errors import NashGamesError, unknown
+from nashgames.games.families.recipes import accept, stream
+
+USUAL_DIMENSION = 10
+"""Features of a kind that can have any number: five planes of rotation, since singular values of a skew matrix come in
+pairs, and the width of the usual network."""
+
+_MOST_NUMBERS = 10**8
+_DENSE = 1000
+_EQUAL = 1e-8
+
+
+def resolve_features(kind: str, dimension: int | None, game: Game, seed: int = 0) -> np.ndarray | None:
+    """The features of `game` that a policy asks for: float64 `[n, d]`, `[m, n, d]` over contexts; None for `none`.
+
+    `kind` is one of KINDS: `auto` is `own` where the game has features and else `spectral`. `dimension` is d; None is
+    all for `own` and min(n, 10) for `spectral` and `random`, whose draw is of `seed`: the game's, not a run's, so that
+    all runs of a game see the same. Every feature is scaled to mean square 1 over actions and contexts, so that a step
+    size means the same for every game; a feature that is 0 everywhere stays so, and one-hot features stay 0 and 1.
+
+    Raises NashGamesError for an unknown kind, features that the game does not have, and a dimension that does not fit.
+    """
+    check_features(kind, dimension)
+    if kind == "none":
+        return None
+    if kind == "auto":
+        kind = "spectral" if game.description.features is None else "own"
+    return _BUILDERS[kind](game, dimension, seed)
+
+
+def check_features(kind: str, dimension: int | None) -> None:
+    """Raise NashGamesError for what no game could satisfy: an unknown kind, or a dimension where there is none."""
+    if kind not in KINDS:
+        raise unknown("features", kind, KINDS)
+    if dimension is not None:
+        if kind in ("identity", "none"):
+            raise NashGamesError(
+                f"dimension is {dimension}, but features={kind} leaves no choice; leave dimension out, or use "
+                "own, spectral or random"
+            )
+        accept("dimension", dimension, least=1)
+
+
+def representation_error(features: np.ndarray, log_reference: np.ndarray, log_equilibrium: np.ndarray) -> float:
+    """How far π* is from the log-linear policies: max |log π* − log μ − Φθ − c_x| at the θ and c of least squares.
+
+    `features` `[n, d]` or `[m, n, d]`, the policies `[n]` or `[m, n]`; θ is shared by all contexts, c_x is normalised
+    away. 0 (to rounding) means that π* is in the class.
+
+    Raises NashGamesError for policies with probabilities of 0, which no log-linear policy has.
+    """
+    away = np.asarray(log_equilibrium, np.float64) - np.asarray(log_reference, np.float64)
+    if not np.isfinite(away).all():
+        raise NashGamesError(
+            "a policy gives an action probability 0; accepted: positive probabilities, as at every β > 0"
+        )
+    by_context = np.broadcast_to(np.asarray(features, np.float64), (*away.shape, np.shape(features)[-1]))
+    # What is constant within a context is free: centred features and a centred target are orthogonal to it.
+    target = (away - away.mean(axis=-1, keepdims=True)).ravel()
+    columns = (by_context - by_context.mean(axis=-2, keepdims=True)).reshape(len(target), -1)
+    theta = np.linalg.lstsq(columns, target)[0]
+    return float(np.abs(target - columns @ theta).max())
+
+
+def _own(game: Game, dimension: int | None, seed: int) -> np.ndarray:
+    """The features that the game was made from (`Description.features`), the first d of them."""
+    features = game.description.features
+    if features is None:
+        raise NashGamesError(
+            f"features is own, but {game.description.name} has no features of its own; use spectral, random or identity"
+        )
+    available = np.shape(features)[-1]
+    if dimension is not None and dimension > available:
+        raise NashGamesError(
+            f"dimension is {dimension}, but {game.description.name} has {available} features of its own; use at most "
+            f"{available}, or spectral or random features"
+        )
+    return _unit(np.asarray(features, np.float64)[..., :dimension])
+
+
+def _spectral(game: Game, dimension: int | None, seed: int) -> np.ndarray:
+    """The d leading left singular vectors of A, scaled; over contexts those of all A_x, one below the other `[mn, n]`.
+
+    With A = UΣVᵀ feature k is the margin of an action against the direction v_k, up to its scale: U = AVΣ⁻¹. Over
+    contexts φ(x, ·) = A_x VΣ⁻¹ with one V for all of them; singular vectors of each A_x alone would mean another thing
+    in every context, and those of all A_x side by side, `[n, mn]`, could not tell contexts apart. Since Aπ*/β is in the
+    range of A, d ≥ rank A represents every equilibrium of a game without contexts, of every β; over contexts one θ does
+    so exactly where one opponent Vθ answers for all.
+
+    Singular values of a skew matrix come in pairs, and a pair fixes only a plane: the basis of every such space is the
+    one that fixed random vectors project to, so that neither signs nor rotations depend on who computed it. Features
+    beyond the rank are 0.
+    """
+    n = game.actions
+    dimension = min(n, USUAL_DIMENSION) if dimension is None else dimension
+    if dimension > n:
+        raise NashGamesError(f"dimension is {dimension}, but {n} actions have {n} spectral features; use at most {n}")
+    margins = np.asarray(game.margins.to_dense())
+    left, values, right, rank = _singular(margins.reshape(-1, n), dimension)
+    features, found = np.zeros((len(left), dimension)), 0
+    while found < min(rank, dimension):
+        equal = slice(found, found + int(np.sum(values[found:rank] >= values[found] * (1 - _EQUAL))))
+        fixed = stream(0, "features", "spectral").standard_normal((n, equal.stop - found))
+        rotation, triangle = np.linalg.qr(right[:, equal].T @ fixed)
+        basis = left[:, equal] @ (rotation * np.where(np.diag(triangle) < 0, -1.0, 1.0))
+        taken = min(equal.stop, dimension)
+        features[:, found:taken] = basis[:, : taken - found]
+        found = taken
+    return _unit(features.reshape(*margins.shape[:-1], dimension))
+
+
+def _random(game: Game, dimension: int | None, seed: int) -> np.ndarray:
+    """Independent Gaussian numbers for every action, in every context: features that know nothing of the game."""
+    dimension = min(game.actions, USUAL_DIMENSION) if dimension is None else dimension
+    shape = (*game.margins.shape[:-1], dimension)
+    _check_size("random", shape)
+    return _unit(stream(seed, "features", "random").standard_normal(shape))
+
+
+def _identity(game: Game, dimension: int | None, seed: int) -> np.ndarray:
+    """One-hot features, one for every action in every context: the class of all policies, d = mn."""
+    places = game.contexts * game.actions
+    shape = (*game.margins.shape[:-1], places)
+    _check_size("identity", shape)
+    return np.eye(places).reshape(shape)
+
+
+_BUILDERS: dict[str, Callable[[Game, int | None, int], np.ndarray]] = {
+    "own": _own,
+    "spectral": _spectral,
+    "random": _random,
+    "identity": _identity,
+}
+KINDS = ("auto", *_BUILDERS, "none")
+
+
+def _singular(stack: np.ndarray, dimension: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """U `[mn, k]`, σ `[k]` falling, V `[n, k]` with k ≥ d where there are as many, and how many σ are not rounding."""
+    n = stack.shape[1]
+    rounding = max(stack.shape) * float(np.finfo(stack.dtype).eps)
+    stack = stack.astype(np.float64)
+    if n <= _DENSE:
+        left, values, transposed = np.linalg.svd(stack, full_matrices=False)
+        right = transposed.T
+    else:
+        # A few eigenvectors of AᵀA take a fifth of the time; small singular values lose digits, leading ones do not.
+        # One more than asked for completes a pair.
+        squares, right = scipy.linalg.eigh(stack.T @ stack, subset_by_index=(max(n - dimension - 1, 0), n - 1))
+        values, right = np.sqrt(np.maximum(squares[::-1], 0)), right[:, ::-1]
+        left = stack @ right / np.where(values > 0, values, 1)
+        rounding = float(np.sqrt(rounding))
+    return left, values, right, int(np.sum(values > rounding * values[0]))
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    """Every feature at mean square 1, or 0 everywhere."""
+    size = np.sqrt(np.mean(features**2, axis=tuple(range(features.ndim - 1))))
+    return np.ascontiguousarray(features / np.where(size > 0, size, 1))
+
+
+def _check_size(kind: str, shape: tuple[int, ...]) -> None:
+    if np.prod(shape, dtype=float) > _MOST_NUMBERS:
+        raise NashGamesError(
+            f"features={kind} would be {' × '.join(f'{length:,}' for length in shape)} numbers; accepted: at most "
+            f"{_MOST_NUMBERS:,}; use spectral features, or the policy tabular"
+        )

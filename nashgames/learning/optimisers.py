@@ -1,0 +1,171 @@
+"""How parameters move along a gradient: optax's transformations under the names of the command line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from nashgames.errors import NashGamesError, unknown
+from nashgames.registry import choose, parameters_of, render
+
+if TYPE_CHECKING:
+    import optax
+
+_NONE: Any = None
+_STATIC: dict[str, Any] = {"static": True}
+SCHEDULES = ("constant", "inverse", "exponential", "linear", "cosine")
+
+Clip = Annotated[float, "the largest norm of a gradient, over all parameters; default: none"]
+Schedule = Annotated[str, "how the step falls: constant, inverse (1/(1+t/horizon)), exponential, linear, cosine"]
+Horizon = Annotated[int, "steps over which it falls (linear and cosine: to 0); default 1000"]
+Average = Annotated[float, "decay of a moving average of the parameters, which is reported; default: none"]
+
+
+class Optimiser(Protocol):
+    """A frozen dataclass, registered as a pytree; gradients are ascended."""
+
+    @property
+    def name(self) -> str:
+        """The name on the command line."""
+        ...
+
+    @property
+    def average(self) -> Any:
+        """The decay of a moving average of the parameters, None where there is none."""
+        ...
+
+    def default_step(self, stable: float) -> float:
+        """The step where none is given; `stable` is what theory guarantees for plain gradients of a table."""
+        ...
+
+    def init(self, parameters: Any) -> Any:
+        """The optimiser's own state."""
+        ...
+
+    def ascend(self, gradient: Any, state: Any, parameters: Any, step: Any) -> tuple[Any, Any]:
+        """The parameters and the state after one step."""
+        ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sgd:
+    """Plain gradient ascent θ ← θ + a_t g, with momentum where it is given: g̃ ← g + momentum · g̃."""
+
+    momentum: Annotated[float, "share of the last direction that is kept; default: none"] = _NONE
+    clip: Clip = _NONE
+    schedule: Schedule = field(default="constant", metadata=_STATIC)
+    horizon: Horizon = 1000
+    average: Average = _NONE
+
+    name: ClassVar[str] = "sgd"
+
+    def default_step(self, stable: float) -> float:
+        return stable
+
+    def init(self, parameters: Any) -> Any:
+        return self._transformation(1.0).init(parameters)
+
+    def ascend(self, gradient: Any, state: Any, parameters: Any, step: Any) -> tuple[Any, Any]:
+        return _ascend(self._transformation(step), gradient, state, parameters)
+
+    def _transformation(self, step: Any) -> "optax.GradientTransformation":
+        import optax
+
+        kept = [] if self.momentum is None else [optax.trace(self.momentum)]
+        return optax.chain(*_clipped(self.clip), *kept, *_scaled(step, self.schedule, self.horizon))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba 2015): θ ← θ + a_t m̂/(√v̂ + eps) from moving averages m of g and v of g²."""
+
+    b1: Annotated[float, "decay of the average of g"] = 0.9
+    b2: Annotated[float, "decay of the average of g²"] = 0.999
+    eps: Annotated[float, "added to √v̂"] = 1e-8
+    clip: Clip = _NONE
+    schedule: Schedule = field(default="constant", metadata=_STATIC)
+    horizon: Horizon = 1000
+    average: Average = _NONE
+
+    name: ClassVar[str] = "adam"
+
+    def default_step(self, stable: float) -> float:
+        # Adam's step has the unit of the parameters: what suits logits and small networks alike.
+        return 0.01
+
+    def init(self, parameters: Any) -> Any:
+        return self._transformation(1.0).init(parameters)
+
+    def ascend(self, gradient: Any, state: Any, parameters: Any, step: Any) -> tuple[Any, Any]:
+        return _ascend(self._transformation(step), gradient, state, parameters)
+
+    def _transformation(self, step: Any) -> "optax.GradientTransformation":
+        import optax
+
+        moments = optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)
+        return optax.chain(*_clipped(self.clip), moments, *_scaled(step, self.schedule, self.horizon))
+
+
+def _ascend(transformation: "optax.GradientTransformation", gradient: Any, state: Any, parameters: Any) -> Any:
+    # optax counts in integers and raises floats to them, which strict promotion of dtypes would refuse.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, state = transformation.update(gradient, state, parameters)
+    return jax.tree.map(jnp.add, parameters, updates), state
+
+
+def _clipped(clip: Any) -> list["optax.GradientTransformation"]:
+    import optax
+
+    return [] if clip is None else [optax.clip_by_global_norm(clip)]
+
+
+def _scaled(step: Any, schedule: str, horizon: Any) -> list["optax.GradientTransformation"]:
+    import optax
+
+    if schedule == "constant":
+        return [optax.scale(step)]
+
+    def factor(count: jax.Array) -> jax.Array:
+        t = count.astype(jnp.result_type(float)) / horizon
+        shares: dict[str, Callable[[], jax.Array]] = {
+            "inverse": lambda: 1 / (1 + t),
+            "exponential": lambda: jnp.exp(-t),
+            "linear": lambda: jnp.maximum(1 - t, 0),
+            "cosine": lambda: (1 + jnp.cos(jnp.pi * jnp.minimum(t, 1))) / 2,
+        }
+        return step * shares[schedule]()
+
+    return [optax.scale_by_schedule(factor)]
+
+
+OPTIMISERS: dict[str, type[Any]] = {"sgd": Sgd, "adam": Adam}
+
+
+def make_optimiser(text: str) -> Optimiser:
+    """The optimiser that `text` selects: `sgd`, `adam[clip=1,schedule=cosine,horizon=5000]`.
+
+    Raises NashGamesError for an unknown name or parameter, or a number outside its range.
+    """
+    kind, values = choose("optimiser", text, OPTIMISERS)
+    made: Optimiser = kind(**values)
+    if values.get("schedule", "constant") not in SCHEDULES:
+        raise unknown(f"schedule of {made.name}", values["schedule"], SCHEDULES)
+    if "horizon" in values and values.get("schedule", "constant") == "constant":
+        raise NashGamesError(
+            f"{made.name}[horizon] is {values['horizon']}, but a constant step does not fall; give schedule too"
+        )
+    for key, value in values.items():
+        if key in ("momentum", "b1", "b2", "average") and not 0 <= value < 1:
+            raise NashGamesError(f"{made.name}[{key}] is {value:g}; accepted: a number of at least 0 and below 1")
+        if key in ("clip", "eps", "horizon") and not 0 < value < float("inf"):
+            raise NashGamesError(f"{made.name}[{key}] is {value:g}; accepted: a finite number above 0")
+    return made
+
+
+def selection_of_optimiser(optimiser: Optimiser) -> str:
+    """The canonical text that selects this optimiser again, without its defaults."""
+    return render(optimiser.name, vars(optimiser), parameters_of(type(optimiser)))

@@ -1,0 +1,32 @@
+"""Tabular softmax: a logit for every action."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+
+from nashgames.core import simplex
+from nashgames.core.game import Game
+from nashgames.learning.policies.protocol import logit_gradient
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Tabular:
+    """π = softmax(θ), a logit for every action; over contexts m problems of their own.
+
+    θ_0 = log π_0, and Σ_y w(y) ∇ log π(y) = w − π Σ_y w(y) in every context, without the weights ρ of contexts: they
+    share no parameter, and a context's own steps do not shrink with its weight.
+    """
+
+    name: ClassVar[str] = "tabular"
+    gain: ClassVar[float] = 1.0
+
+    def init(self, game: Game, key: jax.Array) -> jax.Array:
+        return game.start
+
+    def log_policy(self, game: Game, parameters: jax.Array) -> jax.Array:
+        return simplex.normalise(parameters)
+
+    def gradient(self, game: Game, parameters: jax.Array, log_policy: jax.Array, weights: jax.Array) -> jax.Array:
+        return logit_gradient(log_policy, weights)
