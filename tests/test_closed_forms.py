@@ -1,0 +1,579 @@
+"""Every solver written again from docs/theory.md §4 in probabilities, with plain NumPy: iterates and fixed points.
+
+A closed form yields the policy reported after every update. It is written from the mathematics and shares no line with
+the solvers: policies are probabilities, θ ← θ + a v is π ∝ π e^{av}, and θ̄ ← (1−κ) θ̄ + κθ is π̄ ∝ π̄^{1−κ} π^κ.
+"""
+
+import dataclasses
+import inspect
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+from nashgames.core.game import make_game
+from nashgames.core.precision import Precision
+from nashgames.games.tables import load
+from nashgames.solvers import SOLVERS, make_solver
+from tests.games import log_softmax, random_margins, soccer_reference
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A game in NumPy: margins A `[m, n, n]`, μ and π_0 `[m, n]`, β, and the weights ρ of the m contexts `[m]`."""
+
+    margins: np.ndarray
+    mu: np.ndarray
+    start: np.ndarray
+    beta: float
+    weights: np.ndarray
+
+    def q(self, pi):
+        """q(π) = Aπ in every context."""
+        return np.einsum("xij,xj->xi", self.margins, pi)
+
+    def average(self, values):
+        """Σ_x ρ_x values_x."""
+        return float(self.weights @ values)
+
+
+def normalised(weights):
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def power_mean(p, q, share):
+    """∝ p^{1−share} q^{share}."""
+    return normalised(p ** (1 - share) * q**share)
+
+
+def proximal(pi, mu, q, beta, eta):
+    """argmax ⟨q, π'⟩ − β KL(π'‖μ) − (β/η) KL(π'‖π): π' ∝ (π μ^η e^{(η/β) q})^{1/(1+η)} (theory §4.1)."""
+    share = eta / (1 + eta)
+    return normalised(pi ** (1 - share) * mu**share * np.exp(share / beta * q))
+
+
+def fisher(pi):
+    """F(π) = diag π − ππᵀ in every context, `[m, n, n]`."""
+    return np.stack([np.diag(p) - np.outer(p, p) for p in pi])
+
+
+def climbed(pi, step, q, temperature, anchor):
+    """θ ← θ + a F(π)[q − τ log(π/π̄)] for π = softmax θ (theory §4.4)."""
+    direction = fisher(pi) @ (q - temperature * np.log(pi / anchor))[..., None]
+    return normalised(pi * np.exp(step * direction[..., 0]))
+
+
+def mirrored(game, pi, q, step):
+    """π' ∝ π^{1−aβ} μ^{aβ} e^{aq} (theory §4.6)."""
+    share = step * game.beta
+    return normalised(pi ** (1 - share) * game.mu**share * np.exp(step * q))
+
+
+def kl(p, q):
+    """KL(p‖q) = Σ (p log(p/q) − p + q): every term is non-negative; `[m]`."""
+    ratio = np.log(p / q)
+    return np.sum(p * (ratio + np.expm1(-ratio)), axis=-1)
+
+
+def nash_mp(game, eta=None):
+    """Theory §4.1."""
+    eta = 2 * game.beta if eta is None else eta
+    pi = game.start
+    while True:
+        half = proximal(pi, game.mu, game.q(pi), game.beta, eta)
+        pi = proximal(pi, game.mu, game.q(half), game.beta, eta)
+        yield pi
+
+
+def halves_of_nash_mp(game, eta=None):
+    """Theory §4.1, with π_{k+½} shown before π_{k+1}."""
+    eta = 2 * game.beta if eta is None else eta
+    pi = game.start
+    while True:
+        half = proximal(pi, game.mu, game.q(pi), game.beta, eta)
+        yield half
+        pi = proximal(pi, game.mu, game.q(half), game.beta, eta)
+        yield pi
+
+
+@dataclass
+class Credit:
+    """At most 1.25 times the queries with which the least step proves the same contraction, and 8 (theory §4.7)."""
+
+    least: float
+    proved: float = 0.0
+    made: int = 0
+
+    def allows_a_loss(self) -> bool:
+        return 8 + 1.25 * 2 * self.proved / math.log1p(self.least) - self.made >= 1
+
+
+def excess(game, pi, half, whole, eta):
+    """(1+η) KL(π_{k+½}‖π_{k+1}) / KL(π_{k+½}‖π_k): admissible up to 1, taken up to 0.95 (theory §7)."""
+    # At rest, where both are 0, nothing depends on it.
+    return (1 + eta) * game.average(kl(half, whole)) / max(game.average(kl(half, pi)), np.finfo(float).tiny)
+
+
+def next_eta(ratio, eta, least, taken):
+    """The root of κη²/(1+η) = 0.7 with κ from the present ratio: at most eight times and at least half of the present
+    η, at most half of it after a rejection, never above 1e4 or below `least`.
+    """
+    aimed = max(np.roots([ratio * (1 + eta) / eta**2, -0.7, -0.7]).real)
+    aimed = min(max(aimed, eta / 2), 8 * eta) if taken else min(aimed, eta / 2)
+    return max(min(aimed, 1e4), least)
+
+
+def adaptive_nash_mp(game, least=None):
+    """Theory §4.7: the step of Nash-MP, tried 32 times as large as the least one at first. One query an update."""
+    least = 2 * game.beta if least is None else least
+    pi, eta, credit = game.start, 32 * least, Credit(least)
+    while True:
+        half = proximal(pi, game.mu, game.q(pi), game.beta, eta)
+        whole = proximal(pi, game.mu, game.q(half), game.beta, eta)
+        ratio = excess(game, pi, half, whole, eta)
+        taken = ratio <= 0.95 or eta <= least
+        credit.made += 2 if taken else 1
+        credit.proved += math.log1p(eta) if taken else 0
+        yield pi
+        if taken:
+            pi = whole
+            yield pi
+        eta = next_eta(ratio, eta, least, taken) if credit.allows_a_loss() else least
+
+
+def skew_model(policies, advantages):
+    """The skew-symmetric Â with Â(π_i − π_j) = q_i − q_j for all queries, π_j the last, and the least Σ w_i w_j Â_ij²,
+    w the mean policy: least squares over the entries above the diagonal.
+    """
+    n = policies.shape[-1]
+    above = np.triu_indices(n, 1)
+    weight = policies.mean(axis=0)
+    basis = np.zeros((len(above[0]), n, n))
+    for entry, (i, j) in enumerate(zip(*above, strict=True)):
+        basis[entry, i, j] = 1 / np.sqrt(weight[i] * weight[j])
+        basis[entry, j, i] = -basis[entry, i, j]
+    steps, changes = policies[:-1] - policies[-1], advantages[:-1] - advantages[-1]
+    lengths = np.sqrt(np.sum(steps**2 / weight, axis=-1))
+    known = lengths > 0
+    steps, changes = steps[known] / lengths[known, None], changes[known] / lengths[known, None]
+    equations = np.einsum("eij,kj->kie", basis, steps).reshape(-1, len(basis))
+    found = np.linalg.lstsq(equations, changes.reshape(-1), rcond=1e-10)[0]
+    return np.tensordot(found, basis, axes=1)
+
+
+def implicit_step(policies, advantages, pi, mu, beta, eta):
+    """π' = prox(π; q_j + Â(π' − π_j)) by three steps of Newton's method on π' from π, in one context."""
+    model = skew_model(policies, advantages)
+    share = eta / (1 + eta)
+    away = pi - policies[-1]
+
+    def response(away):
+        logits = (1 - share) * np.log(pi) + share * np.log(mu) + share / beta * (advantages[-1] + model @ away)
+        return normalised(np.exp(logits - logits.max()))
+
+    for _ in range(3):
+        new = response(away)
+        slope = share / beta * fisher(new[None])[0] @ model
+        away = away + np.linalg.solve(np.eye(len(pi)) - slope, new - policies[-1] - away)
+    return response(away)
+
+
+def secant_nash_mp(game, least=None, memory=None):
+    """Theory §4.7 with half steps on the model of the last queries, which are π_0's alone at first."""
+    least = 2 * game.beta if least is None else least
+    pi = reported = game.start
+    policies = np.repeat(pi[None], (10 if memory is None else memory) + 1, axis=0)
+    advantages = np.stack([game.q(p) for p in policies])
+
+    def query(policy):
+        nonlocal policies, advantages
+        policies = np.concatenate([policies[1:], policy[None]])
+        advantages = np.concatenate([advantages[1:], game.q(policy)[None]])
+        return advantages[-1]
+
+    eta, credit = 32 * least, Credit(least)
+    half = proximal(pi, game.mu, game.q(pi), game.beta, eta)
+    while True:
+        whole = proximal(pi, game.mu, query(half), game.beta, eta)
+        ratio = excess(game, pi, half, whole, eta)
+        taken = ratio <= 0.95
+        credit.made += 1
+        if taken:
+            credit.proved += math.log1p(eta)
+            pi, reported = whole, half
+        eta = next_eta(ratio, eta, least, taken)
+        yield reported
+        while not credit.allows_a_loss():
+            half = proximal(pi, game.mu, query(pi), game.beta, least)
+            yield reported
+            pi, reported = proximal(pi, game.mu, query(half), game.beta, least), half
+            credit.made += 2
+            credit.proved += math.log1p(least)
+            yield reported
+        half = np.stack(
+            [implicit_step(policies[:, x], advantages[:, x], pi[x], game.mu[x], game.beta, eta) for x in range(len(pi))]
+        )
+
+
+def stable_step(temperature):
+    """2τ/(¼ + τ²): stable for self-play policy gradient in every game (theory §4.4)."""
+    return 2 * temperature / (0.25 + temperature**2)
+
+
+def nash_prox(game, eta=None, inner=None, kappa=None, step=None):
+    """Theory §4.5."""
+    eta = 2 * game.beta if eta is None else eta
+    kappa = 1 if kappa is None else kappa
+    inner = inner or (20 if kappa == 1 else 1)
+    temperature = game.beta * (1 + 1 / eta)
+    step = stable_step(temperature) if step is None else step
+    pi = target = game.start
+    while True:
+        anchor = power_mean(target, game.mu, eta / (1 + eta))
+        for _ in range(inner):
+            pi = climbed(pi, step, game.q(pi), temperature, anchor)
+            yield pi
+        target = power_mean(target, pi, kappa)
+
+
+def proximal_point(game, eta=None, inner=None):
+    """Theory §4.5 with Nash-MP of step 2τ inside, until a tenth of the outer step is lost."""
+    eta = 1 if eta is None else eta
+    temperature = game.beta * (1 + 1 / eta)
+    inner = inner or math.ceil(math.log(10) / math.log(1 + 2 * temperature))
+    pi = game.start
+    while True:
+        anchor = power_mean(pi, game.mu, eta / (1 + eta))
+        for _ in range(inner):
+            half = proximal(pi, anchor, game.q(pi), temperature, 2 * temperature)
+            pi = proximal(pi, anchor, game.q(half), temperature, 2 * temperature)
+            yield pi
+
+
+def approximate_nash_mp(game, eta=None, inner=None, step=None):
+    """Theory §4.2: both proximal steps from π_k climbed, the second from where the first ended."""
+    eta = 2 * game.beta if eta is None else eta
+    inner = inner or 20
+    temperature = game.beta * (1 + 1 / eta)
+    step = 2 / temperature if step is None else step
+    pi = game.start
+    while True:
+        anchor = power_mean(pi, game.mu, eta / (1 + eta))
+        for _ in ("half step", "whole step"):
+            opponent = pi
+            for _ in range(inner):
+                pi = climbed(pi, step, game.q(opponent), temperature, anchor)
+                yield pi
+
+
+def practical_nash_mp(game, eta=None, kappa=None, step=None, opponent="target"):
+    """Theory §4.3."""
+    eta = 2 * game.beta if eta is None else eta
+    kappa = 0.1 if kappa is None else kappa
+    temperature = game.beta * (1 + 1 / eta)
+    step = stable_step(temperature) if step is None else step
+    pi = target = game.start
+    while True:
+        played = {"target": target, "policy": pi}[opponent]
+        pi = climbed(pi, step, game.q(played), temperature, power_mean(target, game.mu, eta / (1 + eta)))
+        target = power_mean(target, pi, kappa)
+        yield pi
+
+
+def online_ipo(game, step=None):
+    """Theory §4.4."""
+    step = stable_step(game.beta) if step is None else step
+    pi = game.start
+    while True:
+        pi = climbed(pi, step, game.q(pi), game.beta, game.mu)
+        yield pi
+
+
+def mirror_descent(game, step=None):
+    """Theory §4.6; `uniform-ipo` on a table too (theory §4.4). The default is h/(1+hβ) with h = β/L², L = ½."""
+    step = 4 * game.beta / (1 + 4 * game.beta**2) if step is None else step
+    pi = game.start
+    while True:
+        pi = mirrored(game, pi, game.q(pi), step)
+        yield pi
+
+
+def egpo(game, step=None):
+    """Theory §4.6: two mirror steps, both from π_k; the default is Nash-MP's η = 2β through aβ = η/(1+η)."""
+    step = 2 / (1 + 2 * game.beta) if step is None else step
+    pi = game.start
+    while True:
+        half = mirrored(game, pi, game.q(pi), step)
+        pi = mirrored(game, pi, game.q(half), step)
+        yield pi
+
+
+def nash_md(game, step=None):
+    """Theory §4.6: from the mixture with μ, against that mixture."""
+    step = 4 * game.beta / (1 + 4 * game.beta**2) if step is None else step
+    pi = game.start
+    while True:
+        mixed = power_mean(pi, game.mu, step * game.beta)
+        pi = normalised(mixed * np.exp(step * game.q(mixed)))
+        yield pi
+
+
+def nash_md_pg(game, mixture=None, step=None):
+    """Theory §4.6: policy gradient against π^{1−λ} μ^λ."""
+    mixture = 0.125 if mixture is None else mixture
+    step = stable_step(game.beta) if step is None else step
+    pi = game.start
+    while True:
+        pi = climbed(pi, step, game.q(power_mean(pi, game.mu, mixture)), game.beta, game.mu)
+        yield pi
+
+
+def nash_ema_pg(game, kappa=None, step=None):
+    """Theory §4.6: policy gradient against the geometric moving average of the past."""
+    kappa = 0.1 if kappa is None else kappa
+    step = stable_step(game.beta) if step is None else step
+    pi = past = game.start
+    while True:
+        pi = climbed(pi, step, game.q(past), game.beta, game.mu)
+        past = power_mean(past, pi, kappa)
+        yield pi
+
+
+def average_of(form):
+    """(1/K) Σ_{k ≤ K} π_k."""
+
+    def averaged(game, **numbers) -> Iterator[np.ndarray]:
+        total = np.zeros_like(game.start)
+        for count, pi in enumerate(form(game, **numbers), start=1):
+            total = total + pi
+            yield total / count
+
+    return averaged
+
+
+FORMS = {
+    "nash-mp": nash_mp,
+    "adaptive-nash-mp": adaptive_nash_mp,
+    "secant-nash-mp": secant_nash_mp,
+    "nash-prox": nash_prox,
+    "proximal-point": proximal_point,
+    "approximate-nash-mp": approximate_nash_mp,
+    "practical-nash-mp": practical_nash_mp,
+    "online-ipo": online_ipo,
+    "uniform-ipo": mirror_descent,
+    "egpo": egpo,
+    "nash-md-pg": nash_md_pg,
+    "nash-ema-pg": nash_ema_pg,
+    "mirror-descent": mirror_descent,
+    "nash-md": nash_md,
+}
+
+WRAPPED = {
+    "average[nash-mp]": average_of(nash_mp),
+    "average[nash-prox]": average_of(nash_prox),
+    "halves[nash-mp]": halves_of_nash_mp,
+}
+
+# Name, numbers, updates. The updates go beyond the end of every inner loop, and of both of approximate Nash-MP; with a
+# least step of 3 the methods that choose their steps run out of credit.
+CASES = [
+    ("nash-mp", {}, 12),
+    ("nash-mp", {"eta": 0.3}, 12),
+    ("adaptive-nash-mp", {}, 30),
+    ("adaptive-nash-mp", {"least": 0.03}, 30),
+    ("adaptive-nash-mp", {"least": 3.0}, 30),
+    ("secant-nash-mp", {"least": 3.0, "memory": 1}, 30),
+    ("secant-nash-mp", {"least": 0.03, "memory": 1}, 30),
+    # Later its directions are nearly parallel, and what they tell of the game is rounding in part.
+    ("secant-nash-mp", {}, 6),
+    ("nash-prox", {}, 22),
+    ("nash-prox", {"eta": 0.3, "inner": 3, "step": 0.4}, 12),
+    ("nash-prox", {"eta": 0.2, "kappa": 0.3}, 12),
+    ("nash-prox", {"eta": 2.0, "inner": 4, "kappa": 0.7}, 12),
+    ("proximal-point", {}, 12),
+    ("proximal-point", {"eta": 0.3, "inner": 3}, 12),
+    ("approximate-nash-mp", {}, 42),
+    ("approximate-nash-mp", {"eta": 0.3, "inner": 3, "step": 0.7}, 14),
+    ("practical-nash-mp", {}, 12),
+    ("practical-nash-mp", {"eta": 0.3, "kappa": 0.2, "step": 0.4}, 12),
+    ("practical-nash-mp", {"eta": 0.3, "kappa": 0.2, "step": 0.4, "opponent": "policy"}, 12),
+    ("online-ipo", {}, 12),
+    ("online-ipo", {"step": 0.3}, 12),
+    ("uniform-ipo", {}, 12),
+    ("uniform-ipo", {"step": 0.2}, 12),
+    ("egpo", {}, 12),
+    ("egpo", {"step": 0.2}, 12),
+    ("nash-md-pg", {}, 12),
+    ("nash-md-pg", {"mixture": 0.3, "step": 0.4}, 12),
+    ("nash-ema-pg", {}, 12),
+    ("nash-ema-pg", {"kappa": 0.3, "step": 0.4}, 12),
+    ("mirror-descent", {}, 12),
+    ("mirror-descent", {"step": 0.2}, 12),
+    ("nash-md", {}, 12),
+    ("nash-md", {"step": 0.2}, 12),
+    ("average[nash-mp]", {}, 12),
+    ("average[nash-prox]", {"eta": 0.3, "inner": 3, "step": 0.4}, 12),
+    ("halves[nash-mp]", {}, 12),
+    ("halves[nash-mp]", {"eta": 0.3}, 12),
+]
+
+
+def selected(name, numbers):
+    """The text of a solver with these numbers: `average[nash-mp[eta=0.3]]`."""
+    outer, bracket, inner = name.partition("[")
+    given = ",".join(f"{key}={value}" for key, value in numbers.items())
+    text = f"{(inner or outer).rstrip(']')}[{given}]" if given else (inner or outer).rstrip("]")
+    return f"{outer}[{text}]" if bracket else text
+
+
+def arrays(tree):
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, None if isinstance(leaf, int) else "float64"), tree)
+
+
+_compiled = jax.jit(lambda solver, game, state: solver.update(game, state, jax.random.key(0)))
+
+
+def policies(text, game, updates):
+    """What a solver of the library reports after each update: `[updates + 1, n]`, or `[updates + 1, m, n]`."""
+    with Precision().scope():
+        solver, game = arrays((make_solver(text).with_theory_defaults(float(game.beta)), game))
+        # Operation by operation is faster here than to compile each solver for every shape, but for linear algebra.
+        key, update = jax.random.key(0), _compiled if "secant" in text else _compiled.__wrapped__
+        state = solver.init(game, key)
+        reported = [solver.log_policy(state)]
+        for _ in range(updates):
+            state = update(solver, game, state)
+            reported.append(solver.log_policy(state))
+        return np.exp(np.asarray(reported))
+
+
+def small(seed, beta, *, n=5, sharpness=1.0, start=False):
+    """A random game without contexts whose reference is far from uniform, for the library and in NumPy."""
+    rng = np.random.default_rng(seed)
+    margins, log_mu = random_margins(rng, n, sharpness), log_softmax(1.5 * rng.normal(size=n))
+    log_start = log_softmax(rng.normal(size=n)) if start else log_mu
+    # A start in every game, that of the reference too, spares programs: games with one have another structure.
+    game = make_game(margins, beta=beta, log_reference=log_mu).replace(log_start=log_start)
+    return game, Numbers(margins[None], np.exp(log_mu)[None], np.exp(log_start)[None], beta, np.ones(1))
+
+
+def contextual(seed, beta):
+    """Two contexts of unequal weight, one nearly without margins."""
+    rng = np.random.default_rng(seed)
+    margins = np.stack([random_margins(rng, 10, 3.0), 0.1 * random_margins(rng, 10)])
+    log_mu = np.stack([log_softmax(rng.normal(size=10)) for _ in range(2)])
+    weights = np.array([0.3, 0.7])
+    game = make_game(margins, beta=beta, log_reference=log_mu, weights=weights).replace(log_start=log_mu)
+    return game, Numbers(margins, np.exp(log_mu), np.exp(log_mu), beta, weights)
+
+
+GAMES = {
+    "small β": small(1, 0.04, sharpness=5.0),
+    "from elsewhere than the reference": small(2, 0.2, start=True),
+    "large β": small(3, 1.5),
+    "contexts": contextual(4, 0.1),
+}
+
+
+def test_no_solver_and_no_number_of_one_is_without_a_closed_form():
+    assert set(FORMS) == set(SOLVERS)
+    for name, form in FORMS.items():
+        numbers = {field.name for field in dataclasses.fields(SOLVERS[name])} - {"learner"}
+        assert set(inspect.signature(form).parameters) - {"game"} == numbers, name
+        given = [set(values) for solver, values, _ in CASES if solver == name]
+        assert set().union(*given) == numbers, f"{name}: no case gives {numbers - set().union(*given)}"
+        assert set() in given, f"{name}: no case leaves every number to theory"
+    assert set(FORMS | WRAPPED) == {name for name, _, _ in CASES}
+
+
+def named(case):
+    name, numbers, _ = case
+    return selected(name, numbers)
+
+
+@pytest.mark.parametrize("played", GAMES)
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_every_iterate_equals_its_closed_form(case, played):
+    name, numbers, updates = case
+    game, in_numpy = GAMES[played]
+    wanted = np.array(list(itertools.islice((FORMS | WRAPPED)[name](in_numpy, **numbers), updates)))
+    start, *found = policies(named(case), game, updates)
+    np.testing.assert_allclose(start, in_numpy.start.reshape(start.shape), rtol=1e-14)
+    np.testing.assert_allclose(found, wanted.reshape(updates, *start.shape), rtol=1e-12)
+
+
+def soccer(beta, log_start, log_references):
+    """The ten soccer agents in one context for each reference, beginning at `log_start`; its margins, μ too."""
+    margins = np.stack([load("soccer10").margins.to_dense()] * len(log_references))
+    game = make_game(margins, beta=beta, log_reference=log_references)
+    return game.replace(log_start=log_start)
+
+
+def of_gambit(beta):
+    """log π*_β and log μ `[2, n]`: what Gambit found for a uniform reference and for another one."""
+    values = [value for value in soccer_reference() if value["beta"] == beta]
+    references = [np.full(10, 0.1) if value["reference"] is None else value["reference"] for value in values]
+    return np.log([value["equilibrium"] for value in values]), np.log(references)
+
+
+# These two come to rest at a policy of their own.
+SHIFTED = ("nash-md", "nash-md-pg")
+
+
+@pytest.mark.parametrize("beta", [0.3, 0.1])
+@pytest.mark.parametrize("name", [name for name in FORMS | WRAPPED if name not in SHIFTED])
+def test_the_equilibrium_of_another_program_is_a_fixed_point(name, beta):
+    """Where policies, targets, opponents and averages are π*_β, they stay there."""
+    log_star, log_mu = of_gambit(beta)
+    found = policies(name, soccer(beta, log_star, log_mu), 3)
+    np.testing.assert_allclose(found, np.stack([np.exp(log_star)] * 4), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("nash-md[step=1.0]", 1.0 * 0.3), ("nash-md-pg[mixture=0.2]", 0.2)], ids=lambda part: str(part)
+)
+def test_a_mixture_with_the_reference_has_its_own_fixed_point(text, share):
+    """π = softmax(log μ + Aπ̃/β) with π̃ ∝ π^{1−c} μ^c, c = aβ or λ, found by damped iteration; it is not π*_β."""
+    beta, (log_star, log_mu) = 0.3, of_gambit(0.3)
+    game = soccer(beta, log_mu, log_mu)
+    margins, mu = game.margins.to_dense(), np.exp(log_mu)
+    pi = mu
+    for _ in range(400):
+        mixed = power_mean(pi, mu, share)
+        response = normalised(mu * np.exp(np.einsum("xij,xj->xi", margins, mixed) / beta))
+        pi = power_mean(pi, response, 0.3)
+    found = policies(text, game.replace(log_start=np.log(pi)), 3)
+    np.testing.assert_allclose(found, np.stack([pi] * 4), rtol=1e-12)
+    assert np.abs(pi - np.exp(log_star)).max() > 1e-3
+
+
+def products(jaxpr, n):
+    """How often a program multiplies by an `[…, n, n]` matrix; inside a scan once for every turn."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            total += any(operand.aval.shape[-2:] == (n, n) for operand in equation.invars)
+        inside = sum(products(inner, n) for inner in jaxprs_in_params(equation.params))
+        assert not (inside and equation.primitive.name in ("while", "cond")), "a query whose count is not fixed"
+        total += inside * equation.params.get("length", 1)
+    return total
+
+
+@pytest.mark.parametrize("contexts", [1, 2])
+@pytest.mark.parametrize("name", FORMS | WRAPPED)
+def test_an_update_makes_the_queries_that_it_declares(name, contexts):
+    # No other matrix of a solver has this size.
+    n, rng = 13, np.random.default_rng(0)
+    margins = np.stack([random_margins(rng, n) for _ in range(contexts)])
+    with Precision().scope():
+        game = make_game(margins if contexts > 1 else margins[0], beta=0.1)
+        solver, game = arrays((make_solver(name).with_theory_defaults(0.1), game))
+        state = solver.init(game, jax.random.key(0))
+        program = jax.make_jaxpr(lambda game, state: solver.update(game, state, jax.random.key(1)))(game, state)
+    assert products(program.jaxpr, n) == solver.queries_per_step
