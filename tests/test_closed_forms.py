@@ -21,6 +21,8 @@ from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
 from nashgames.games.tables import load
 from nashgames.solvers import SOLVERS, make_solver
+from nashgames.solvers import adaptive_nash_mp as adaptive_nash_mp_module
+from nashgames.solvers import secant_nash_mp as secant_nash_mp_module
 from tests.games import log_softmax, random_margins, soccer_reference
 
 
@@ -436,16 +438,20 @@ def arrays(tree):
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, None if isinstance(leaf, int) else "float64"), tree)
 
 
-_compiled = jax.jit(lambda solver, game, state: solver.update(game, state, jax.random.key(0)))
+def updated(solver, game, state):
+    return solver.update(game, state, jax.random.key(0))
 
 
-def policies(text, game, updates):
+_compiled = jax.jit(updated)
+
+
+def policies(text, game, updates, update=None):
     """What a solver of the library reports after each update: `[updates + 1, n]`, or `[updates + 1, m, n]`."""
+    # Operation by operation is faster here than to compile each solver for every shape, but for linear algebra.
+    update = update or (_compiled if "secant" in text else updated)
     with Precision().scope():
         solver, game = arrays((make_solver(text).with_theory_defaults(float(game.beta)), game))
-        # Operation by operation is faster here than to compile each solver for every shape, but for linear algebra.
-        key, update = jax.random.key(0), _compiled if "secant" in text else _compiled.__wrapped__
-        state = solver.init(game, key)
+        state = solver.init(game, jax.random.key(0))
         reported = [solver.log_policy(state)]
         for _ in range(updates):
             state = update(solver, game, state)
@@ -506,6 +512,25 @@ def test_every_iterate_equals_its_closed_form(case, played):
     start, *found = policies(named(case), game, updates)
     np.testing.assert_allclose(start, in_numpy.start.reshape(start.shape), rtol=1e-14)
     np.testing.assert_allclose(found, wanted.reshape(updates, *start.shape), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("adaptive-nash-mp", {}), ("secant-nash-mp", {"memory": 1})])
+def test_with_most_trials_refused_the_credit_is_spent_as_in_the_closed_form(monkeypatch, name, numbers):
+    """Where the test of a step is replaced by one that depends on η alone, so that nearly every trial is lost."""
+    game, in_numpy = GAMES["from elsewhere than the reference"]
+    least = 2 * in_numpy.beta
+
+    def refusing(game, pi, half, whole, eta):
+        # A ratio from 0.95 to 1 is admissible in theory, and still refused.
+        return jnp.where(eta > 6 * least, 3.0, jnp.where(eta > 1.01 * least, 0.96875, 0.015625))
+
+    for module in (adaptive_nash_mp_module, secant_nash_mp_module):
+        monkeypatch.setattr(module, "excess", refusing)
+    monkeypatch.setitem(globals(), "excess", lambda *arguments: float(refusing(*arguments)))
+    wanted = np.array(list(itertools.islice(FORMS[name](in_numpy, **numbers), 40)))
+    # A function of its own: what was compiled before has the other test inside.
+    found = policies(selected(name, numbers), game, 40, jax.jit(lambda *arguments: updated(*arguments)))
+    np.testing.assert_allclose(found[1:], wanted[:, 0], rtol=1e-12)
 
 
 def soccer(beta, log_start, log_references):
