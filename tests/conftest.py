@@ -1,17 +1,54 @@
-"""Strict JAX in every test: silent broadcasting and silent promotion are errors."""
+"""Strict JAX in every test, compiled programs shared by all of them, and a process that stays small."""
 
 import os
 
-# Compiled programs of the user's cache would hide a change of compilation from the tests that count it.
-os.environ.setdefault("NASHGAMES_CACHE", "off")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import shutil
+import tempfile
 
 import jax
 import numpy as np
+import psutil
 import pytest
+
+from nashgames.cli.backend import enable_cache
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+_MOST_MEMORY = 1.2e9
+"""Bytes of a process at which its compiled programs are let go: the largest test adds 0.6 GB, and 2 GB are allowed."""
+
+_MOST_DISK = 3e8
+"""Bytes of kept programs at which they are thrown away: several times what one version of the code needs."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled programs in pytest's cache (`--cache-clear` empties it), unless NASHGAMES_CACHE says otherwise.
+
+    Workers and the commands that tests start inherit the name. A program is found by its text, compiler and options:
+    no change of the code is hidden, and tests that count programs count what is traced.
+    """
+    if "NASHGAMES_CACHE" in os.environ:
+        return
+    if hasattr(config, "cache"):
+        folder = config.cache.mkdir("compiled")
+        if sum(path.stat().st_size for path in folder.iterdir()) > _MOST_DISK:
+            shutil.rmtree(folder)
+    else:  # pytest -p no:cacheprovider
+        folder = tempfile.mkdtemp(prefix="nashgames-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["NASHGAMES_CACHE"] = str(folder)
+
+
+@pytest.fixture(autouse=True)
+def _programs():
+    """Compiled programs come from the folder, whatever the test before has set, and do not fill the memory."""
+    jax.config.update("jax_enable_compilation_cache", enable_cache() is not None)
+    yield
+    if psutil.Process().memory_info().rss > _MOST_MEMORY:
+        jax.clear_caches()
 
 
 @pytest.fixture

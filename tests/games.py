@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nashgames.core.game import Game, make_game
@@ -35,6 +37,23 @@ def random_game(rng: np.random.Generator, n: int, beta: float, spread: float = 1
         beta=beta,
         log_reference=log_softmax(spread * rng.normal(size=n)),
     )
+
+
+def kl(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
+    """KL(p‖q) over the last axis, from logarithms, as a sum of non-negative terms."""
+    r = log_q - log_p
+    # The branch is chosen before exponentiating (theory §2): a trial step may send log p far below underflow.
+    above, below = np.maximum(r, 0), np.minimum(r, 0)
+    terms = np.where(
+        r > 0, np.exp(log_q) * (-np.expm1(-above) - above * np.exp(-above)), np.exp(log_p) * (np.expm1(below) - below)
+    )
+    near = np.clip(r, -1e-4, 1e-4)
+    return np.sum(np.where(np.abs(r) < 1e-4, np.exp(log_p) * (near**2 / 2 + near**3 / 6), terms), axis=-1)
+
+
+def arrays(tree, dtype: str = "float64"):
+    """The tree with its numbers as JAX arrays of this type, counts as integers."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, None if isinstance(leaf, int) else dtype), tree)
 
 
 def value_of_deviation(game: Game, other: np.ndarray, policy: np.ndarray) -> float:

@@ -10,15 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nashgames.core.game import make_game
-from nashgames.core.margins import DenseMargins
 from nashgames.core.precision import Precision
 from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
-from nashgames.games import families, tables
+from nashgames.games import families
 from nashgames.games.families import resolve_reference
 from nashgames.solvers import (
-    SOLVERS,
     AdaptiveNashMP,
     NashMP,
     SecantNashMP,
@@ -30,45 +28,31 @@ from nashgames.solvers import (
 )
 from tests.games import (
     ROCK_PAPER_SCISSORS,
+    arrays,
+    kl,
     log_softmax,
     played,
     random_game,
     random_margins,
-    soccer_reference,
     value_of_deviation,
 )
 
 BOTH = [AdaptiveNashMP(), SecantNashMP()]
 FAMILIES = [name for name, family in families.FAMILIES.items() if family.takes_actions]
+_init = jax.jit(lambda solver, game: solver.init(game, None))
 _update = jax.jit(lambda solver, game, state: solver.update(game, state, None))
-
-
-def arrays(tree, dtype="float64"):
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, None if isinstance(leaf, int) else dtype), tree)
 
 
 def states(solver, game, updates, dtype="float64"):
     """The states after 0, 1, …, `updates` updates, as NumPy arrays, and the solver with its numbers."""
     with Precision(dtype).scope():
         solver, game = arrays((solver.with_theory_defaults(float(game.beta)), game), dtype)
-        state = solver.init(game, None)
+        state = _init(solver, game)
         found = [state]
         for _ in range(updates):
             state = _update(solver, game, state)
             found.append(state)
         return jax.tree.map(np.asarray, found)
-
-
-def kl(p, q):
-    """Σ p log(p/q) over the last axis, from logarithms, as a sum of non-negative terms."""
-    r = q - p
-    # The branch is chosen before exponentiating (theory §2): a trial may send log p far below underflow.
-    above, below = np.maximum(r, 0), np.minimum(r, 0)
-    terms = np.where(
-        r > 0, np.exp(q) * (-np.expm1(-above) - above * np.exp(-above)), np.exp(p) * (np.expm1(below) - below)
-    )
-    near = np.clip(r, -1e-4, 1e-4)
-    return np.sum(np.where(np.abs(r) < 1e-4, np.exp(p) * (near**2 / 2 + near**3 / 6), terms), axis=-1)
 
 
 def averaged(game, values):
@@ -177,7 +161,7 @@ def test_with_a_whole_game_known_the_half_step_is_the_equilibrium_of_the_proxima
 
 
 def test_a_secant_step_is_a_proximal_step_on_the_query_of_its_half(rng):
-    game = random_game(rng, 7, 0.03)
+    game = random_game(rng, 6, 0.03)
     found = states(SecantNashMP(), game, 25)
     taken = steps_of(SecantNashMP(), game, found)
     assert len(taken) > 5
@@ -186,28 +170,10 @@ def test_a_secant_step_is_a_proximal_step_on_the_query_of_its_half(rng):
         np.testing.assert_allclose(np.exp(step.end), np.exp(log_softmax(logits / (1 + step.eta))), atol=1e-12)
 
 
-@pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
-@pytest.mark.parametrize("value", soccer_reference()[2:6], ids=lambda v: f"{v['beta']}-{v['reference'] is not None}")
-def test_the_equilibrium_of_another_program_is_a_fixed_point(solver, value):
-    game = tables.load("soccer10").replace(beta=value["beta"])
-    if value["reference"] is not None:
-        game = game.replace(log_reference=np.log(value["reference"]))
-    star = np.log(np.array(value["equilibrium"]))
-    with Precision().scope():
-        made, played_game = arrays((solver.with_theory_defaults(game.beta), game))
-        at_star = made.init(played_game.replace(log_reference=jnp.asarray(star)), None)
-        # Where the state begins at π* it also asks for π* next.
-        state = at_star._replace(log_next=jnp.asarray(star))
-        for _ in range(6):
-            state = _update(made, played_game, state)
-        np.testing.assert_allclose(np.exp(made.log_policy(state)), value["equilibrium"], atol=1e-10)
-        np.testing.assert_allclose(np.exp(state.log_next), value["equilibrium"], atol=1e-10)
-
-
 @given(
     st.integers(0, 10_000),
     st.sampled_from(FAMILIES),
-    st.sampled_from([3, 11, 31]),
+    st.sampled_from([3, 31]),
     st.floats(-3, 0).map(lambda e: 10.0**e),
     st.sampled_from(["own", "random[scale=1]", "tilted[span=20]"]),
     st.sampled_from(BOTH),
@@ -251,39 +217,11 @@ def test_over_contexts_one_step_size_contracts_the_average(rng, solver):
 
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
 def test_equal_contexts_are_played_like_one_game(rng, solver):
-    one = random_game(rng, 5, 0.1)
+    one = random_game(rng, 6, 0.1)
     margins, reference = one.margins.values, one.log_reference
-    twice = make_game(np.stack([margins] * 2), beta=0.1, log_reference=np.stack([reference] * 2))
-    for single, double in zip(states(solver, one, 15), states(solver, twice, 15), strict=True):
-        np.testing.assert_allclose(double.log_policy, np.stack([single.log_policy] * 2), atol=1e-7)
-
-
-@jax.tree_util.register_dataclass
-class Counted(DenseMargins):
-    """Margins that count their products on the host while a program is traced."""
-
-    made = 0
-
-    def advantage(self, policy):
-        Counted.made += 1
-        return super().advantage(policy)
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-def test_a_step_makes_the_queries_that_are_charged(rng, name):
-    game = random_game(rng, 4, 0.1)
-    game = game.replace(margins=Counted(game.margins.values))
-    with Precision().scope():
-        solver, game = arrays((make_solver(name).with_theory_defaults(0.1), game))
-        state = solver.init(game, jax.random.key(0))
-        Counted.made = 0
-        jaxpr = jax.make_jaxpr(lambda game, state: solver.update(game, state, jax.random.key(0)))(game, state)
-        assert Counted.made == solver.queries_per_step
-        assert not {"while", "scan", "cond"} & {equation.primitive.name for equation in jaxpr.eqns}
-        solver.advantage(game, state)
-        # Whoever plays others than itself never asks for its own advantage: measuring it is a product more.
-        plays_others = name in ("practical-nash-mp", "nash-md", "nash-md-pg", "nash-ema-pg")
-        assert Counted.made == solver.queries_per_step + plays_others
+    thrice = make_game(np.stack([margins] * 3), beta=0.1, log_reference=np.stack([reference] * 3))
+    for single, triple in zip(states(solver, one, 15), states(solver, thrice, 15), strict=True):
+        np.testing.assert_allclose(triple.log_policy, np.stack([single.log_policy] * 3), atol=1e-7)
 
 
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
@@ -299,7 +237,8 @@ def test_lanes_in_different_phases_play_as_they_would_alone(rng, solver):
     together = played(games, [[lane(game, beta) for beta in betas] for game in games], asked).curves()
     for game, row in zip(games, together, strict=True):
         for beta, curve in zip(betas, row, strict=True):
-            ((alone,),) = played([game], [[lane(game, beta)]], asked).curves()
+            # Four times the same lane: one phase, and the program of above.
+            ((alone, *_),) = played([game], [[lane(game, beta)] * len(betas)], asked).curves()
             np.testing.assert_array_equal(curve.steps, alone.steps)
             np.testing.assert_allclose(np.exp(curve.log_policy), np.exp(alone.log_policy), atol=1e-8)
 
@@ -336,7 +275,7 @@ def test_a_large_random_game_costs_a_twentieth_of_the_theorys_step():
     assert queries_to(SecantNashMP(), game, 0.01) <= theory / 40
 
 
-@pytest.mark.parametrize(("n", "reference"), [(3, "random[scale=1]"), (11, "tilted[span=6]")])
+@pytest.mark.parametrize(("n", "reference"), [(11, "random[scale=1]"), (11, "tilted[span=6]")])
 def test_a_circulant_costs_no_more_than_the_theorys_step(n, reference):
     game = families.generate("circulant", actions=n)
     game = game.replace(log_reference=resolve_reference(reference, game, seed=0))
@@ -384,12 +323,12 @@ def test_where_every_trial_fails_it_is_nash_mp_at_five_quarters_of_its_queries(
 
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
 def test_the_suboptimality_that_is_reported_is_that_of_the_definition(rng, solver):
-    game = random_game(rng, 5, 0.2)
+    game = random_game(rng, 6, 0.2)
     last = states(solver, game, 7)[-1]
     policy = np.exp(last.log_policy)
     response = np.exp(log_softmax(game.log_reference + last.advantage / game.beta))
     np.testing.assert_allclose(last.advantage, game.margins.values @ policy, atol=1e-14)
-    others = [response, *(np.exp(log_softmax(rng.normal(size=5))) for _ in range(20))]
+    others = [response, *(np.exp(log_softmax(rng.normal(size=6))) for _ in range(20))]
     gains = [value_of_deviation(game, other, policy) for other in others]
     assert gains[0] == max(gains)
     assert gains[0] < value_of_deviation(game, np.exp(equilibrium(game).log_policy), np.exp(game.log_reference))

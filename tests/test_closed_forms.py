@@ -23,7 +23,7 @@ from nashgames.games.tables import load
 from nashgames.solvers import SOLVERS, make_solver
 from nashgames.solvers import adaptive_nash_mp as adaptive_nash_mp_module
 from nashgames.solvers import secant_nash_mp as secant_nash_mp_module
-from tests.games import log_softmax, random_margins, soccer_reference
+from tests.games import arrays, log_softmax, random_margins, soccer_reference
 
 
 @dataclass(frozen=True)
@@ -400,6 +400,7 @@ CASES = [
     ("nash-prox", {"eta": 2.0, "inner": 4, "kappa": 0.7}, 12),
     ("proximal-point", {}, 12),
     ("proximal-point", {"eta": 0.3, "inner": 3}, 12),
+    ("proximal-point", {"eta": 20.0, "inner": 1}, 12),
     ("approximate-nash-mp", {}, 42),
     ("approximate-nash-mp", {"eta": 0.3, "inner": 3, "step": 0.7}, 14),
     ("practical-nash-mp", {}, 12),
@@ -432,10 +433,6 @@ def selected(name, numbers):
     given = ",".join(f"{key}={value}" for key, value in numbers.items())
     text = f"{(inner or outer).rstrip(']')}[{given}]" if given else (inner or outer).rstrip("]")
     return f"{outer}[{text}]" if bracket else text
-
-
-def arrays(tree):
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, None if isinstance(leaf, int) else "float64"), tree)
 
 
 def updated(solver, game, state):
@@ -556,8 +553,8 @@ SHIFTED = ("nash-md", "nash-md-pg")
 def test_the_equilibrium_of_another_program_is_a_fixed_point(name, beta):
     """Where policies, targets, opponents and averages are π*_β, they stay there."""
     log_star, log_mu = of_gambit(beta)
-    found = policies(name, soccer(beta, log_star, log_mu), 3)
-    np.testing.assert_allclose(found, np.stack([np.exp(log_star)] * 4), atol=1e-10)
+    found = policies(name, soccer(beta, log_star, log_mu), 6)
+    np.testing.assert_allclose(found, np.stack([np.exp(log_star)] * 7), atol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -602,3 +599,13 @@ def test_an_update_makes_the_queries_that_it_declares(name, contexts):
         state = solver.init(game, jax.random.key(0))
         program = jax.make_jaxpr(lambda game, state: solver.update(game, state, jax.random.key(1)))(game, state)
     assert products(program.jaxpr, n) == solver.queries_per_step
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_the_advantage_of_a_policy_that_the_next_step_plays_is_not_computed_twice(name):
+    """Whoever plays others than itself never asks for its own advantage: to measure it is a product more."""
+    with Precision().scope():
+        game = make_game(random_margins(np.random.default_rng(0), 13), beta=0.1)
+        solver, game = arrays((make_solver(name).with_theory_defaults(0.1), game))
+        program = jax.make_jaxpr(solver.advantage)(game, solver.init(game, jax.random.key(0)))
+    assert products(program.jaxpr, 13) == (name in ("practical-nash-mp", "nash-md", "nash-md-pg", "nash-ema-pg"))

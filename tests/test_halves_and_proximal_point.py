@@ -62,20 +62,6 @@ def test_halves_are_selected_by_name_and_only_of_nash_mp():
         make_solver("halvs[nash-mp]")
 
 
-@pytest.mark.parametrize(("eta", "inner"), [(0.2, 1), (1.0, 4), (20.0, 3)])
-def test_the_proximal_point_loop_is_what_its_docstring_says(rng, eta, inner):
-    game = random_game(rng, 3, 0.1)
-    path = iterates(game, f"proximal-point[eta={eta},inner={inner}]", 3 * inner + 1).path
-    mu, tau = np.asarray(game.log_reference), 0.1 * (1 + 1 / eta)
-    expected, target = [mu], mu
-    for t in range(3 * inner + 1):
-        anchor = log_softmax(eta / (1 + eta) * mu + target / (1 + eta))
-        half = prox(game, expected[-1], anchor, expected[-1], tau, 2 * tau)
-        expected.append(prox(game, expected[-1], anchor, half, tau, 2 * tau))
-        target = expected[-1] if (t + 1) % inner == 0 else target
-    np.testing.assert_allclose(path, expected, atol=1e-12)
-
-
 def test_with_a_long_inner_loop_an_outer_step_is_the_exact_equilibrium_of_its_game(rng):
     game, eta = random_game(rng, 3, 0.1), 0.5
     star, mu = ng.equilibrium(game).log_policy, np.asarray(game.log_reference)
