@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import math
+import subprocess
 import sys
 import tracemalloc
 import types
@@ -14,12 +15,11 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import nashgames.games
-from nashgames.core import margins
 from nashgames.core.game import make_game
-from nashgames.core.margins import TILE, empty, fill_skew
+from nashgames.core.margins import TILE, DenseMargins, empty, fill_skew, tiles
 from nashgames.errors import NashGamesError
-from nashgames.games import families
+from nashgames.experiments.plan import find_reference
+from nashgames.games import families, tables
 from nashgames.games.families import (
     FAMILIES,
     REFERENCES,
@@ -31,7 +31,7 @@ from nashgames.games.families import (
     recipes,
     resolve_reference,
 )
-from nashgames.games.families.recipes import stream
+from nashgames.games.streams import stream
 from nashgames.registry import render
 
 NAMES = list(FAMILIES)
@@ -184,7 +184,7 @@ def test_two_actions_play_where_they_can(name):
 def test_tiles_fit_together(name, monkeypatch):
     """With tiles of 4 actions all code for large games runs; only independent entries depend on the tiles."""
     whole = dense(play(name, seed=8))
-    for module in (margins, recipes):
+    for module in (tiles, recipes):
         monkeypatch.setattr(module, "TILE", 4)
     tiled = dense(play(name, seed=8))
     np.testing.assert_array_equal(tiled, -tiled.T)
@@ -217,6 +217,39 @@ def test_a_game_can_be_pinned_to_one_draw(name):
     as_a_function = getattr(families, name.replace("-", "_"))(seed=3, actions=13)
     np.testing.assert_array_equal(dense(as_a_function), dense(play(f"{name}[seed=3]")))
     assert as_a_function.description.parameters == play(name).description.parameters
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_one_seed_is_one_stream_at_every_size_unless_draws_are_independent(name):
+    def drawn(n, draws, **arguments):
+        return generate(name, actions=n, draws=draws, contexts=2, weights="drawn", **arguments)
+
+    nested, apart = drawn(20, "nested"), drawn(20, "independent")
+    assert "draws" not in nested.description.parameters
+    assert apart.description.parameters["draws"] == "independent"
+    plain = generate(f"{name}[contexts=2,weights=drawn]", actions=20)
+    np.testing.assert_array_equal(dense(nested), dense(plain))
+    assert np.all(apart.weights != nested.weights)
+    for one, other in zip(dense(apart), dense(nested), strict=True):
+        assert not np.array_equal(one, other)
+    # Weights know nothing of n but by their stream.
+    np.testing.assert_array_equal(drawn(10, "nested").weights, nested.weights)
+    assert np.all(drawn(10, "independent").weights != apart.weights)
+    named = render(name, apart.description.parameters, FAMILIES[name].parameters)
+    assert named == f"{name}[contexts=2,weights=drawn,draws=independent]"
+    np.testing.assert_array_equal(dense(generate(named, actions=20)), dense(apart))
+    pinned = generate(f"{name}[contexts=2,weights=drawn,seed=0,draws=independent]", actions=20, seed=9)
+    np.testing.assert_array_equal(dense(pinned), dense(apart))
+
+
+def test_games_of_two_sizes_are_one_draw_unless_they_are_independent():
+    for name, related in (("bradley-terry", True), ("bradley-terry[draws=independent]", False)):
+        small, large = (dense(generate(name, actions=n, seed=3)) for n in (10, 20))
+        assert np.array_equal(small, large[:10, :10]) == related
+    games = [generate("circulant", actions=n) for n in (9, 19)]
+    for name, related in (("random", True), ("random[draws=independent]", False)):
+        small, large = (resolve_reference(name, game, 3) for game in games)
+        assert np.allclose(np.diff(small), np.diff(large)[:8]) == related
 
 
 # What a family says that it was made from
@@ -641,7 +674,7 @@ def test_planted_log_linear_by_its_formula(beta):
     np.testing.assert_allclose(values, expected, atol=1e-14)
     np.testing.assert_array_equal(recipe.features, phi)
     np.testing.assert_allclose(recipe.log_equilibrium, np.log(policy), atol=1e-14)
-    np.testing.assert_allclose(np.exp(recipe.log_reference(values)), 1 / 7, atol=1e-15)
+    np.testing.assert_allclose(np.exp(recipe.log_reference(DenseMargins(values))), 1 / 7, atol=1e-15)
 
 
 def test_bilinear_has_the_rank_and_the_margin_it_was_given():
@@ -703,6 +736,7 @@ ERRORS = [
     ("disc", {"actions": 2.5}, "an integer"),
     ("disc[contexts=0]", {}, "at least 1"),
     ("disc[weights=even]", {}, "uniform, drawn"),
+    ("disc[draws=nest]", {}, "did you mean 'nested'"),
     ("circulant", {"actions": 100}, "99 or 101"),
     ("circulant", {"actions": 2}, "use 3"),
     ("circulant[margin=0.6]", {}, "at most 0.5"),
@@ -737,14 +771,14 @@ ERRORS = [
     ("disc[seed=-1]", {}, "disc[seed] is -1; accepted: an integer at least 0"),
     ("disc[seed=1.5]", {}, "an integer"),
     ("blotto[soldiers=100,fields=10]", {}, "4,263,421,511,271"),
-    ("blotto[soldiers=1000,fields=100]", {}, "GB"),
-    ("uniform", {"actions": 10**200}, "GB"),
+    ("blotto[soldiers=1000,fields=100]", {}, "e+275 TB"),
+    ("uniform", {"actions": 10**200}, "8.000e+388 TB"),
 ]
 
 
 @pytest.mark.parametrize(("selection", "arguments", "says"), ERRORS)
 def test_a_mistake_is_one_sentence(selection, arguments, says, monkeypatch):
-    monkeypatch.setattr(families, "empty", lambda *_: pytest.fail("allocated before the mistake was found"))
+    monkeypatch.setattr(DenseMargins, "filled", lambda *_: pytest.fail("allocated before the mistake was found"))
     with pytest.raises(NashGamesError) as caught:
         generate(selection, **arguments)
     assert says in str(caught.value)
@@ -766,6 +800,16 @@ def test_what_does_not_fit_is_refused_with_the_numbers(monkeypatch):
         check_fits(16_956)
     with pytest.raises(NashGamesError, match="2 contexts"):
         generate("uniform[contexts=2]", actions=16_000)
+
+
+@pytest.mark.parametrize("module", ["families", "tables"])
+def test_parts_of_the_package_can_be_imported_first(module):
+    """The package answers for its families by name; its modules are not among them."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"from nashgames.games import {module}; print({module}.__name__)"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == f"nashgames.games.{module}", done.stderr
 
 
 def test_an_unknown_function_is_an_attribute_error():
@@ -842,6 +886,7 @@ def test_a_game_keeps_the_reference_it_brings():
         ("random[size=1]", "Accepted: scale"),
         ("tilted[span=inf]", "finite"),
         ("tilted[span=1", "]"),
+        ("random[draws=apart]", "nested, independent"),
     ],
 )
 def test_a_mistaken_reference_is_one_sentence(text, says):
@@ -853,12 +898,19 @@ def test_a_mistaken_reference_is_one_sentence(text, says):
 @pytest.mark.parametrize("text", ["prior.csv", "folder/prior", "prior.npy", "plain"])
 def test_anything_else_is_a_file(text, monkeypatch, tmp_path):
     asked = []
-    tables = types.ModuleType("nashgames.games.tables")
-    tables.read_reference = lambda path, game: asked.append((path, game)) or "read"
-    monkeypatch.setitem(sys.modules, "nashgames.games.tables", tables)
-    monkeypatch.setattr(nashgames.games, "tables", tables, raising=False)
+    monkeypatch.setattr(tables, "read_reference", lambda path, game: asked.append((path, game)) or "read")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plain").write_text("")
     game = make_game(dense(generate("circulant")))
     assert resolve_reference(text, game) == "read"
     assert asked == [(text, game)]
+
+
+def test_a_reference_that_is_not_there_is_offered_what_can_be_read(tmp_path):
+    """The plan and the game say the same, and a file that cannot be read is not offered."""
+    np.save(tmp_path / "prior.npy", np.full(3, 1 / 3))
+    for find in (lambda text: resolve_reference(text, generate("circulant")), find_reference):
+        with pytest.raises(NashGamesError, match=r"own, a path ending in \.csv or \.parquet$"):
+            find("nonsense")
+        with pytest.raises(NashGamesError, match=r"ends in '\.npy'; accepted: \.csv, \.parquet"):
+            find(str(tmp_path / "prior.npy"))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashgames.core.margins import DenseMargins, Margins, check_margins
+from nashgames.core.margins import DenseMargins, Margins
 from nashgames.errors import NashGamesError
 
 DEFAULT_BETA = 0.05
@@ -89,7 +89,7 @@ class Game:
 
     def advantage(self, log_policy: jax.Array) -> jax.Array:
         """One query of the game, q(π) = Aπ: the margin of every action against π. The only product with A."""
-        return self.margins.advantage(jnp.exp(log_policy))
+        return self.margins.matvec(jnp.exp(log_policy))
 
     def average(self, values: jax.Array) -> jax.Array:
         """The average over contexts, Σ_x ρ_x values_x, of one number a context (theory, table of symbols)."""
@@ -108,17 +108,17 @@ def make_game(
     weights: Any = None,
     description: Description = Description(),
 ) -> Game:
-    """A game from an array of margins A (`[n, n]` or `[m, n, n]`), uniform reference unless one is given.
+    """A game from margins A, an array `[n, n]` or `[m, n, n]` or Margins, uniform reference unless one is given.
 
     Raises NashGamesError when the margins are not square, not skew-symmetric or outside [−½, ½], the reference or the
     weights do not fit or are not normalised, or β is not positive.
     """
-    margins = _numbers("margins", margins)
+    if not isinstance(margins, Margins):
+        margins = DenseMargins(_numbers("margins", margins))
     shape = margins.shape
     if len(shape) not in (2, 3) or shape[-1] != shape[-2] or shape[-1] < 2 or shape[0] < 1:
         raise NashGamesError(f"margins have shape {shape}; a game needs [n, n] or [contexts, n, n] with n ≥ 2")
-    for of_context in margins.reshape(-1, *shape[-2:]):
-        check_margins(of_context)
+    margins.check()
     check_beta(beta)
     if log_reference is None:
         log_reference = np.full(shape[:-1], -np.log(shape[-1]))
@@ -136,7 +136,7 @@ def make_game(
         if weights.shape != shape[:-2] or not (weights >= 0).all():
             raise NashGamesError(f"weights are {weights}; accepted: one number of at least 0 for each context")
         _check_sum("the weights", weights)
-    return Game(DenseMargins(margins), log_reference, beta, weights, description=description)
+    return Game(margins, log_reference, beta, weights, description=description)
 
 
 def check_beta(beta: float) -> None:

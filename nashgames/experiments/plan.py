@@ -14,7 +14,7 @@ from nashgames.errors import NashGamesError, unknown
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
 from nashgames.experiments.rows import Identity
 from nashgames.games import families, tables
-from nashgames.games.references import REFERENCES
+from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
 from nashgames.games.tables.files import fingerprint, locate
 from nashgames.registry import Parameter, bind, parse, render
 from nashgames.solvers import (
@@ -328,5 +328,5 @@ def find_reference(text: str) -> tuple[str, str | None]:
         accepted = REFERENCES[name].parameters
         return render(name, bind("reference", parse(text), accepted), accepted), None
     if tables.is_path(text):
-        return text, fingerprint(locate(text, (".csv", ".parquet")))
-    raise unknown("reference", text, [*REFERENCES, "a path ending in .csv or .parquet"])
+        return text, fingerprint(locate(text, FILE_SUFFIXES))
+    raise unknown_reference(text)

@@ -30,9 +30,9 @@ from nashgames.experiments.plan import (
     settings_of,
 )
 from nashgames.experiments.rows import Frames, frames_of
-from nashgames.games.families.recipes import stream
 from nashgames.games.properties import facts
 from nashgames.games.references import resolve_reference
+from nashgames.games.streams import stream
 from nashgames.learning.features import resolve_features
 from nashgames.store import Results
 

@@ -1,20 +1,27 @@
 """Reference policies by name: what the regularised game pulls towards."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from scipy.special import log_softmax
 
 from nashgames.core.game import Game
 from nashgames.errors import NashGamesError, unknown
-from nashgames.games.families.recipes import accept, check_finite, log_softmax, stream, summary_of
+from nashgames.games.families.recipes import accept, check_finite, summary_of
+from nashgames.games.streams import DRAWS, DRAWS_HELP, stream
 from nashgames.registry import Parameter, bind, parameters_of, parse
 
-_TABLE_ENDINGS = (".csv", ".parquet", ".npy")
+FILE_SUFFIXES = (".csv", ".parquet")
+"""Endings of files with a reference; an NPY file has no column to say whose a probability is."""
+
+
 _OF_THE_RUN: Any = None
+"""The seed of a reference that is not pinned to one."""
+
+_LARGEST_LOGIT = 1e6
+"""The largest logit, or spread of logits, that a reference accepts: log μ keeps ten digits of it in float64."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +62,21 @@ def resolve_reference(text: str, game: Game, seed: int = 0) -> np.ndarray:
         reference = REFERENCES[name]
         values = bind("reference", parse(text), reference.parameters)
         check_finite(name, values)
-        pinned = values.pop("seed", None)
-        return reference.build(game, stream(seed if pinned is None else pinned, "reference", name), **values)
-    if os.sep in text or "/" in text or text.endswith(_TABLE_ENDINGS) or Path(text).is_file():
-        from nashgames.games import tables  # pandas is slow to import and most runs read no table
+        pinned, draws = values.pop("seed", None), values.pop("draws", DRAWS[0])
+        if draws not in DRAWS:
+            raise unknown(f"draws of {name}", draws, DRAWS)
+        size = () if draws == DRAWS[0] else (game.actions,)
+        return reference.build(game, stream(seed if pinned is None else pinned, "reference", name, *size), **values)
+    from nashgames.games import tables  # slow to import, and most runs read no table
 
+    if tables.is_path(text):
         return tables.read_reference(text, game)
-    raise unknown("reference", text, [*REFERENCES, f"a file ({', '.join(_TABLE_ENDINGS)})"])
+    raise unknown_reference(text)
+
+
+def unknown_reference(text: str) -> NashGamesError:
+    """The error for a text that is neither a reference nor the path of one."""
+    return unknown("reference", text, [*REFERENCES, f"a path ending in {' or '.join(FILE_SUFFIXES)}"])
 
 
 def _uniform(game: Game, rng: np.random.Generator) -> np.ndarray:
@@ -75,19 +90,20 @@ def _random(
     *,
     scale: Annotated[float, "standard deviation of the logits"] = 1.0,
     seed: Annotated[int, "the seed of the draw; default: the run's"] = _OF_THE_RUN,
+    draws: Annotated[str, DRAWS_HELP] = DRAWS[0],
 ) -> np.ndarray:
     """Random logits: μ ∝ e^z with z ~ N(0, scale²), from the run's seed."""
-    accept("random[scale]", scale, least=0, most=1e6)
-    return log_softmax(scale * rng.standard_normal(game.margins.shape[:-1]))
+    accept("random[scale]", scale, least=0, most=_LARGEST_LOGIT)
+    return np.asarray(log_softmax(scale * rng.standard_normal(game.margins.shape[:-1]), axis=-1))
 
 
 def _tilted(
     game: Game, rng: np.random.Generator, *, span: Annotated[float, "logit of the first action less the last's"] = 2.0
 ) -> np.ndarray:
     """Logits that fall linearly over the actions, from span/2 to −span/2."""
-    accept("tilted[span]", span, least=-1e6, most=1e6)
+    accept("tilted[span]", span, least=-_LARGEST_LOGIT, most=_LARGEST_LOGIT)
     logits = np.linspace(0.5 * span, -0.5 * span, game.actions)
-    return log_softmax(np.broadcast_to(logits, game.margins.shape[:-1]))
+    return np.asarray(log_softmax(np.broadcast_to(logits, game.margins.shape[:-1]), axis=-1))
 
 
 def _own(game: Game, rng: np.random.Generator) -> np.ndarray:

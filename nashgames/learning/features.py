@@ -12,7 +12,8 @@ import scipy.linalg
 
 from nashgames.core.game import Game
 from nashgames.errors import NashGamesError, unknown
-from nashgames.games.families.recipes import accept, stream
+from nashgames.games.families.recipes import accept
+from nashgames.games.streams import stream
 
 USUAL_DIMENSION = 10
 """Features of a kind that can have any number: five planes of rotation, since singular values of a skew matrix come in

@@ -16,12 +16,14 @@ import numpy as np
 import psutil
 
 from nashgames.core.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
-from nashgames.core.margins import empty, fill_skew
+from nashgames.core.margins import DenseMargins
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games.families import logit_families, margin_families
 from nashgames.games.families.logit_families import planting_reference
-from nashgames.games.families.recipes import Recipe, accept, check_finite, stream, summary_of
+from nashgames.games.families.recipes import Recipe, accept, check_finite, summary_of
+from nashgames.games.memory import size_text
 from nashgames.games.references import REFERENCES, Reference, resolve_reference
+from nashgames.games.streams import DRAWS, DRAWS_HELP, stream
 from nashgames.registry import Parameter, bind, convert, parameters_of, parse, render
 
 __all__ = [
@@ -36,8 +38,7 @@ __all__ = [
 ]
 
 _RUN_MEMORY = 700_000_000
-"""What a run needs beside its margins, at most (bytes)."""
-
+"""What a run needs beside its margins, at most (bytes): measured by `benchmarks/memory.py`."""
 
 _RUNS_OWN: Any = None
 """The seed of a game that is not pinned to one."""
@@ -93,7 +94,9 @@ def generate(
 ) -> Game:
     """The game that `selection` names: `disc[strength=2]`, or `disc` with `strength=2.0` as a keyword.
 
-    The same arguments give the same bits; float32 margins are the float64 margins rounded once. With `contexts=m` the
+    The same arguments give the same bits; float32 margins are the float64 margins rounded once. One seed uses the same
+    random numbers at every n (the first ten ratings of `bradley-terry` at n = 20 are those at n = 10), so that games of
+    several sizes are not independent draws; with `draws=independent` they are. With `contexts=m` the
     margins are `[m, n, n]`: m independent draws, of which context 0 is the game without contexts; the weights ρ are
     uniform or drawn (`make_game` takes any). A seed in the selection, `disc[seed=3]`, is part of the game's name and
     counts instead of `seed`. `description.known_equilibrium` holds π* or π*_β where the family has it, and
@@ -108,10 +111,12 @@ def generate(
     family = FAMILIES[parsed.name]
     values = _resolved(family, bind("game", parsed, family.parameters), parameters)
     contexts, weights = values.pop("contexts", 1), values.pop("weights", "uniform")
-    pinned = values.pop("seed", None)
+    pinned, draws = values.pop("seed", None), values.pop("draws", DRAWS[0])
     accept(f"{family.name}[contexts]", contexts, least=1)
     if weights not in ("uniform", "drawn"):
         raise unknown(f"weights of {family.name}", weights, ("uniform", "drawn"))
+    if draws not in DRAWS:
+        raise unknown(f"draws of {family.name}", draws, DRAWS)
     if pinned is not None:
         accept(f"{family.name}[seed]", pinned, least=0)
     seed, dtype = _typed("seed", seed, int) if pinned is None else pinned, _checked_dtype(dtype)
@@ -119,22 +124,24 @@ def generate(
     n = _size(family, values, actions)
     what = "" if family.takes_actions else f"{render(family.name, values)} with its {_count(n)} actions"
     check_fits(n, contexts, dtype, what=what)
-    recipes = [_recipe(family, values, n, seed, beta, context) for context in range(contexts)]
-    margins = empty((contexts, n, n), dtype)
-    for out, recipe in zip(margins, recipes, strict=True):
-        fill_skew(out, recipe.block)
+    size = () if draws == DRAWS[0] else (n,)
+    recipes = [_recipe(family, values, n, seed, beta, context, size) for context in range(contexts)]
+    margins = DenseMargins.filled(n, [recipe.block for recipe in recipes], dtype)
     references = [
-        recipe.log_reference(out) for out, recipe in zip(margins, recipes, strict=True) if recipe.log_reference
+        recipe.log_reference(margins.of_context(context))
+        for context, recipe in enumerate(recipes)
+        if recipe.log_reference
     ]
     equilibria = [recipe.log_equilibrium for recipe in recipes if recipe.log_equilibrium is not None]
     features = [recipe.features for recipe in recipes if recipe.features is not None]
     several = contexts > 1
-    drawn = stream(seed, "weights", family.name).dirichlet(np.ones(contexts)) if weights == "drawn" else None
+    drawn = stream(seed, "weights", family.name, *size).dirichlet(np.ones(contexts)) if weights == "drawn" else None
     description = Description(
         name=family.name,
         parameters=values
         | ({"contexts": contexts, "weights": weights} if several else {})
-        | ({} if pinned is None else {"seed": pinned}),
+        | ({} if pinned is None else {"seed": pinned})
+        | ({} if draws == DRAWS[0] else {"draws": draws}),
         labels=recipes[0].labels,
         seed=seed if family.takes_seed else None,
         known_equilibrium=KnownEquilibrium(beta if family.takes_beta else 0.0, _stacked(equilibria))
@@ -143,7 +150,7 @@ def generate(
         features=_stacked(features) if features else None,
     )
     return make_game(
-        margins if several else margins[0],
+        margins,
         beta=beta,
         log_reference=_stacked(references) if references else None,
         weights=drawn if several else None,
@@ -165,12 +172,12 @@ def check_fits(actions: int, contexts: int = 1, dtype: Any = np.float64, *, what
         return
     remedy = f"{'parameters with ' if what else ''}at most {math.isqrt(usable // per_action_pair):,} actions"
     if np.dtype(dtype).itemsize > 4 and margins <= 2 * usable:
-        remedy = f"--dtype float32 ({_gigabytes(margins // 2)}) or {remedy}"
+        remedy = f"--dtype float32 ({size_text(margins // 2)}) or {remedy}"
     named = what or f"a game of {_count(actions)} actions"
     over = f" over {_count(contexts)} contexts" if contexts > 1 else ""
     raise NashGamesError(
-        f"{named}{over} in {np.dtype(dtype).name} needs {_gigabytes(margins)} of memory for its margins and "
-        f"{_gigabytes(usable)} are available for them; use {remedy}"
+        f"{named}{over} in {np.dtype(dtype).name} needs {size_text(margins)} of memory for its margins and "
+        f"{size_text(usable)} are available for them; use {remedy}"
     )
 
 
@@ -178,6 +185,7 @@ def _of_random_families(
     contexts: Annotated[int, "number of contexts m: independent games, solved together"] = 1,
     weights: Annotated[str, "weights of the contexts: uniform, or drawn (uniform on the simplex)"] = "uniform",
     seed: Annotated[int, "one draw of the game whatever the run's seed is; default: the run's seed"] = _RUNS_OWN,
+    draws: Annotated[str, DRAWS_HELP] = DRAWS[0],
 ) -> None:
     """The parameters of every family that draws at random."""
 
@@ -225,11 +233,13 @@ def _size(family: Family, values: Mapping[str, Any], actions: int | None) -> int
     return n
 
 
-def _recipe(family: Family, values: Mapping[str, Any], n: int, seed: int, beta: float, context: int) -> Recipe:
-    """The recipe of one context, with its own random numbers."""
-    own = stream(seed, "game", family.name, context)
+def _recipe(
+    family: Family, values: Mapping[str, Any], n: int, seed: int, beta: float, context: int, size: tuple[int, ...]
+) -> Recipe:
+    """The recipe of one context, with its own random numbers, which depend on n where `size` is `(n,)`."""
+    own = stream(seed, "game", family.name, context, *size)
     beyond = ({"beta": beta} if family.takes_beta else {}) | (
-        {"shared": stream(seed, "game", family.name, "shared")} if family.shared else {}
+        {"shared": stream(seed, "game", family.name, "shared", *size)} if family.shared else {}
     )
     return family.build(own, n, **values, **beyond)
 
@@ -242,10 +252,6 @@ def _stacked(parts: list[np.ndarray]) -> np.ndarray:
 def _count(number: int) -> str:
     # Decimal, because a number of deployments may lie beyond the largest float.
     return f"{number:,}" if number < 10**15 else f"{Decimal(number):.3g}"
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB" if size < 10**15 else f"{Decimal(size) / 10**9:.3g} GB"
 
 
 FAMILIES: dict[str, Family] = {

@@ -9,6 +9,7 @@ import math
 from typing import Annotated
 
 import numpy as np
+from scipy.special import log_softmax
 
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games.families.recipes import (
@@ -22,7 +23,6 @@ from nashgames.games.families.recipes import (
     gaussian,
     independent,
     log_of,
-    log_softmax,
     logistic,
     product,
     ratings_drawn,
@@ -256,7 +256,8 @@ def blotto(
 def blotto_actions(*, soldiers: int, fields: int) -> int:
     """The number of deployments of N soldiers on k fields, C(N+k−1, k−1), before any of them is made."""
     accept("blotto[soldiers]", soldiers, least=2, most=LARGEST_COUNT)
-    # On two fields, and with one soldier, every duel is a draw: there is no game.
+    # On two fields, and with one soldier, every duel is a draw: there is no game. With 100 fields C(N+k−1, k−1) is
+    # still found at once (144 digits for the most soldiers); games of a few dozen fields are too large for any memory.
     accept("blotto[fields]", fields, least=3, most=100)
     return math.comb(soldiers + fields - 1, fields - 1)
 
@@ -360,6 +361,7 @@ def _averaged(total: np.ndarray, weight: float) -> np.ndarray:
 
 def _excess(t: np.ndarray) -> np.ndarray:
     """(t/2) coth(t/2) − 1 for t > 0; the series where that difference would cancel."""
+    # Below ¼ the first term that the series leaves out is under 4e-17.
     square = np.minimum(t, 0.25) ** 2
     series = square * (1 / 12 - square * (1 / 720 - square * (1 / 30240 - square * (1 / 1209600 - square / 47900160))))
     return np.where(t < 0.25, series, 0.5 * t / np.tanh(0.5 * t) - 1)

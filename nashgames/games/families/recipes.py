@@ -2,23 +2,24 @@
 
 import inspect
 import math
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nashgames.core.margins import TILE, tiles_above
+from nashgames.core.margins import TILE, Margins, tiles_above
 from nashgames.errors import NashGamesError
 
 Block = Callable[[slice, slice], np.ndarray]
 """float64 numbers `[rows, columns]` of a skew-symmetric matrix, for the pairs of slices that `tiles_above` yields."""
 
 LARGEST_LOGIT = 1e6
-"""The largest typical logit that a family accepts: far beyond saturation, far from overflow."""
+"""The largest typical logit that a family accepts: far beyond saturation (tanh is 1 from 20 on), far from overflow."""
+
 LARGEST_COUNT = 1000
-"""The largest number of planes, dimensions, voter types, components or fields."""
+"""The largest number of planes, dimensions, voter types, components or soldiers: their arrays `[n, count]` are not part
+of what is compared with the free memory, and with 1,000 actions are as large as A."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Recipe:
     """A game that can be filled in block by block.
 
     `block` gives margins; `log_equilibrium` `[n]` is the known equilibrium, −inf off its support; `labels` name the
-    actions; `log_reference` computes log μ `[n]` from the filled margins `[n, n]` where the reference is part of the
+    actions; `log_reference` computes log μ `[n]` from the finished margins `[n, n]` where the reference is part of the
     game; `features` `[n, d]` are the numbers of each action that the margins are a formula of, where there are such.
     The same `block` may be called twice for a tile and answers alike.
     """
@@ -34,23 +35,13 @@ class Recipe:
     block: Block
     log_equilibrium: np.ndarray | None = None
     labels: tuple[str, ...] | None = None
-    log_reference: Callable[[np.ndarray], np.ndarray] | None = None
+    log_reference: Callable[[Margins], np.ndarray] | None = None
     features: np.ndarray | None = None
-
-
-def stream(seed: int, *path: str | int) -> np.random.Generator:
-    """The random numbers of one purpose: another seed or another path is an independent stream.
-
-    Raises NashGamesError for a negative seed.
-    """
-    if seed < 0:
-        raise NashGamesError(f"seed is {seed}; accepted: an integer of at least 0")
-    key = tuple(zlib.crc32(part.encode()) if isinstance(part, str) else part for part in path)
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def independent(rng: np.random.Generator, draw: Callable[[np.random.Generator, tuple[int, int]], np.ndarray]) -> Block:
     """A matrix of independent entries that is never stored: every tile has its own stream and can be drawn again."""
+    # Four words of 32 bits are what SeedSequence mixes entropy into.
     entropy = rng.integers(2**32, size=4, dtype=np.uint64).tolist()
 
     def block(rows: slice, columns: slice) -> np.ndarray:
@@ -126,12 +117,6 @@ def log_of(policy: np.ndarray) -> np.ndarray:
     """log π with −inf where π is 0."""
     with np.errstate(divide="ignore"):
         return np.log(policy)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Normalised log-probabilities along the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def accept(

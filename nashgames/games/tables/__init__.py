@@ -14,6 +14,7 @@ import numpy as np
 
 from nashgames.core.game import Description, Game, make_game
 from nashgames.errors import NashGamesError, unknown
+from nashgames.games.references import FILE_SUFFIXES
 from nashgames.games.tables.comparisons import PARAMETERS, read
 from nashgames.games.tables.files import SUFFIXES, locate
 from nashgames.games.tables.sheets import Sheet, open_sheet
@@ -68,7 +69,7 @@ def read_reference(path: str | os.PathLike[str], game: Game) -> np.ndarray:
     Raises NashGamesError for anything else.
     """
     name = os.fspath(path)
-    file = locate(name, (".csv", ".parquet"))
+    file = locate(name, FILE_SUFFIXES)
     sheet = open_sheet(name, file)
     header = [cell.strip().lower() for cell in sheet.first]
     if "probability" not in header:
@@ -98,6 +99,7 @@ def read_reference(path: str | os.PathLike[str], game: Game) -> np.ndarray:
             "probability above 0, because KL(π‖μ) is infinite where μ is 0"
         )
     total = float(np.sum(probabilities))
+    # Probabilities kept in float32 sum to 1 within 1e-7; some that were cut to a few digits are not rescaled silently.
     if not abs(total - 1) <= 1e-6:
         raise NashGamesError(f"the probabilities in '{name}' sum to {total:.8g}; they must sum to 1 within 1e-6")
     log_reference = np.log(probabilities) - np.log(total)

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from nashgames.core import margins
+from nashgames.core.margins import DenseMargins, Margins
 from nashgames.errors import NashGamesError, unknown
-from nashgames.games.tables.files import check_memory, fingerprint
+from nashgames.games.memory import check_memory
+from nashgames.games.tables.files import fingerprint
 from nashgames.games.tables.layout import arrange
 from nashgames.registry import parameters_of, render
 
@@ -62,7 +63,7 @@ PARAMETERS = parameters_of(Reading)
 class Comparisons:
     """Margins `[n, n]`, exactly skew-symmetric, of the run's dtype, with what a person wants to know of them."""
 
-    margins: np.ndarray
+    margins: Margins
     labels: tuple[str, ...] | None
     fingerprint: str
     notes: tuple[str, ...] = ()
@@ -86,10 +87,9 @@ def read(name: str, path: Path, given: Mapping[str, Any], dtype: Any = np.float6
         raise NashGamesError(f"'{name}' holds {kind} and prior counts wins; leave prior out or say values=wins")
     check_memory(n * n * np.dtype(dtype).itemsize, f"'{name}' with {n:,} actions")
     pairs = _Pairs(name, given, layout.values, layout.labels, kind, reading, max(ROUNDING, 4 * layout.unit))
-    out = margins.empty((n, n), dtype)
-    margins.fill_skew(out, pairs.block)
+    margins = DenseMargins.filled(n, [pairs.block], dtype)
     pairs.check_diagonal()
-    return Comparisons(out, layout.labels, fingerprint(path), (*layout.notes, *pairs.verdict()))
+    return Comparisons(margins, layout.labels, fingerprint(path), (*layout.notes, *pairs.verdict()))
 
 
 @dataclass

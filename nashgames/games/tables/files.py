@@ -1,4 +1,4 @@
-"""A user's file, guarded: found, small enough for the memory that is free, and never unpickled.
+"""A user's file, guarded: found, readable, not cut short, and never unpickled.
 
 Every sentence starts with the file's name as the user gave it.
 """
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from nashgames.errors import NashGamesError
+from nashgames.games.memory import size_text
 
 SUFFIXES = (".csv", ".parquet", ".npy")
 
@@ -40,18 +40,8 @@ def locate(name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
     return path
 
 
-def check_memory(needed: int, what: str) -> None:
-    """Raise NashGamesError with both numbers when `needed` bytes are more than the memory that is free."""
-    free = psutil.virtual_memory().available
-    if needed > free:
-        raise NashGamesError(
-            f"{what} needs {size_text(needed)} of memory and {size_text(free)} is free; "
-            "use fewer actions or a machine with more memory"
-        )
-
-
 def fingerprint(path: Path) -> str:
-    """The first 16 hex digits of the SHA-256 of the file's bytes."""
+    """The first 16 hex digits of the SHA-256 of the file's bytes: 64 bits tell any files of a person apart."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
@@ -100,15 +90,6 @@ def refusing(name: str) -> Iterator[None]:
     except (OSError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise NashGamesError(f"'{name}' cannot be read: {reason}") from None
-
-
-def size_text(count: float) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.4g} TB"
 
 
 def _nearest_file(path: Path) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from nashgames.errors import NashGamesError
-from nashgames.games.tables.files import check_memory, open_array
+from nashgames.games.memory import check_memory
+from nashgames.games.tables.files import open_array
 from nashgames.games.tables.sheets import EMPTY_CELLS, CsvSheet, Sheet, Text, is_number, not_a_number, open_sheet
 
 DUELS = ("winner", "loser", "count")

@@ -15,7 +15,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from nashgames.errors import NashGamesError
-from nashgames.games.tables.files import check_memory, refusing, size_text
+from nashgames.games.memory import check_memory, size_text
+from nashgames.games.tables.files import refusing
 
 EMPTY_CELLS = ("", "nan", "NaN", "NA", "N/A", "null")
 """Cells of a CSV column of numbers that hold no value; they are read as NaN."""

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from nashgames.core import margins
+from nashgames.core.margins import DenseMargins
 from nashgames.errors import unknown
+from nashgames.games.memory import check_memory
 from nashgames.games.tables.comparisons import Comparisons, read
-from nashgames.games.tables.files import check_memory, fingerprint
+from nashgames.games.tables.files import fingerprint
 from nashgames.registry import Parameter, parameters_of
 
 _ROUNDS = ("all", "1", "2", "3", "4")
@@ -66,11 +67,10 @@ def castles(
         return np.sign(difference) / 2 if score == "win" else difference / 110
 
     check_memory(len(soldiers) ** 2 * np.dtype(dtype).itemsize, f"castles with {len(soldiers):,} actions")
-    out = margins.empty((len(soldiers), len(soldiers)), dtype)
-    margins.fill_skew(out, block)
+    margins = DenseMargins.filled(len(soldiers), [block], dtype)
     labels = tuple("-".join(map(str, row)) for row in soldiers.tolist())
     note = f"{len(entries):,} entries of people, {len(soldiers):,} of them different (FiveThirtyEight, CC BY 4.0)"
-    return Comparisons(out, labels, digest, (note,))
+    return Comparisons(margins, labels, digest, (note,))
 
 
 def _file(file: str, **given: Any) -> Callable[..., Comparisons]:
