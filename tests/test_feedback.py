@@ -163,3 +163,9 @@ def test_a_mistake_is_one_sentence(text, words):
         make_feedback(text)
     assert all(word in str(caught.value) for word in words), caught.value
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_judge_at_a_temperature_answers_for_margins_beyond_a_half_by_rounding(sign):
+    margins = sign * jnp.array([0.5, 0.5 + 5e-7])
+    assert np.asarray(Duels(temperature=2.0).judged(margins)).tolist() == [0.5 * sign, 0.5 * sign]

@@ -111,8 +111,9 @@ class Duels:
     def judged(self, margins: jax.Array) -> jax.Array:
         """The judge's margins: (1 − 2·noise) · (σ(logit(P)/T) − ½) with P = ½ + `margins`."""
         if self.temperature is not None:
-            # logit(½ + a) = 2 artanh(2a) and σ(s) − ½ = ½ tanh(s/2), which hold at certainty too.
-            margins = 0.5 * jnp.tanh(jnp.arctanh(2 * margins) / self.temperature)
+            # logit(½ + a) = 2 artanh(2a) and σ(s) − ½ = ½ tanh(s/2), which hold at certainty too. Margins may lie
+            # beyond ½ by the rounding that a game is accepted with, where artanh is not a number.
+            margins = 0.5 * jnp.tanh(jnp.arctanh(jnp.clip(2 * margins, -1, 1)) / self.temperature)
         return margins if self.noise is None else (1 - 2 * self.noise) * margins
 
 
