@@ -222,7 +222,8 @@ def _with_parts(solver: Solver, parts: dict[str, str]) -> Solver:
 
 
 def _step_source(solver: Solver) -> str:
-    if any(value is not None for value in hyperparameters(solver).values()):
+    # Whom practical-nash-mp plays is no number.
+    if any(value is not None for key, value in hyperparameters(solver).items() if key != "opponent"):
         return "given"
     return "theory" if is_plain(solver) else "default"
 

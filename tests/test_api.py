@@ -272,3 +272,8 @@ def test_parts_of_a_solver_are_given_once_for_all_or_with_it():
     assert ng.solve(game, own, **numbers).runs["feedback"].tolist() == ["duels[batch=2]"]
     mine = ng.solve(GAME, Sppo(0.3), feedback="duels[batch=10]", queries=30, seeds=2)
     assert mine.runs["comparisons"].tolist() == [300, 300]
+
+
+def test_an_opponent_is_no_number_so_that_the_step_is_still_theory_s():
+    result = ng.solve(ng.games.circulant(), ["practical-nash-mp", "practical-nash-mp[step=0.1]"], beta=0.3, queries=5)
+    assert list(result.runs["step_source"]) == ["theory", "given"]

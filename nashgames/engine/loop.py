@@ -70,7 +70,7 @@ PER_RUN = Problem(
 
 
 def unstarted(problem: Problem, *, stacked: bool) -> Run:
-    """Runs before step 0, which `advance` starts at π_0 = μ; nothing is compiled for them."""
+    """Runs before step 0, which `advance` starts; nothing is compiled for them."""
 
     def placeholder(leaf: jax.ShapeDtypeStruct) -> Any:
         # A solver may keep a random key, which NumPy does not know.

@@ -44,7 +44,7 @@ class Solver(Protocol):
         ...
 
     def init(self, game: Game, key: jax.Array) -> Any:
-        """The state at π_0 = μ."""
+        """The state at π_0 = `game.start`, which is μ unless the run starts elsewhere."""
         ...
 
     def update(self, game: Game, state: Any, key: jax.Array) -> Any:
