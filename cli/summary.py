@@ -214,7 +214,7 @@ def steps_table(found: list[dict[str, Any]]) -> Sheet:
             words.number(row["beta"]),
             _largest(row),
             words.optional(row["derived_limit"]),
-            words.number(row["best"]),
+            words.optional(row["best"]),
             words.small(row["rate"]),
             words.small(row["derived_rate"]),
         )

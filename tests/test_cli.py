@@ -66,6 +66,19 @@ def process(*arguments, **settings):
     return subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=120, env=environment, **settings)
 
 
+def test_the_package_is_a_command_too():
+    done = subprocess.run([sys.executable, "-m", "nashgames", "--version"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("nashgames ")
+
+
+def test_a_sweep_of_steps_with_one_point_each_has_its_table(tmp_path):
+    result = call(
+        "run", "circulant", "-s", "online-ipo[step=0.01:1:6]", "--queries", "200", "--records", "1", "--no-plot"
+    )
+    assert result.exit_code == 0, result.output
+
+
 def complaint(result):
     """The one sentence of a refused command."""
     assert result.exit_code == 2, result.output
@@ -592,7 +605,13 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     endless = ["sweep", "-g", "random-logits", "-n", "4", "--beta", "0.01", "-s", "nash-mp,mirror-descent[step=1e-9]"]
     command = [PROGRAM, *endless, "--queries", "1000000000", "--tolerance", "1e-6", "--out", "kept"]
     environment = os.environ | {"NASHGAMES_CACHE": "off", "JAX_PLATFORMS": "cpu", "TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment) as running:
+    # A suite in the background may run with SIGINT ignored, which the child would inherit.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with started as running:
         try:
             read_until(mine, b"2/2", seconds=90)
             running.send_signal(signal.SIGINT)

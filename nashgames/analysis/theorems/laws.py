@@ -43,7 +43,8 @@ Floats = NDArray[np.float64]
 
 NASH_MP, HALVES, PROXIMAL_POINT, EGPO = "nash-mp", "halves[nash-mp]", "proximal-point", "egpo"
 SOLVERS = (NASH_MP, HALVES, PROXIMAL_POINT, EGPO)
-"""The solvers that a theorem covers; `egpo` of a table, with plain steps, is Nash-MP with η/(1+η) = aβ (theory §4.1)."""
+"""The solvers that a theorem covers; `egpo` of a table, with plain steps, is Nash-MP with η/(1+η) = aβ (theory §4.1).
+"""
 
 _DECIMAL = 1e-6
 """The largest proved step may have gone through decimal text or float32, and is admitted up to this share above."""
@@ -177,8 +178,8 @@ def laws_of(runs: pd.DataFrame) -> dict[str, Law]:
     laws = {row["run_id"]: law for row in runs.to_dict("records") if (law := law_of(row)) is not None}
     if not laws:
         raise NashGamesError(
-            f"no run is covered by a theorem; play {NASH_MP} or {HALVES} with η ≤ 2β, {PROXIMAL_POINT} with any η, or {EGPO} "
-            f"of a table with aβ ≤ 2β/(1+2β) and plain steps, on exact feedback and from the reference"
+            f"no run is covered by a theorem; play {NASH_MP} or {HALVES} with η ≤ 2β, {PROXIMAL_POINT} with any η, or "
+            f"{EGPO} of a table with aβ ≤ 2β/(1+2β) and plain steps, on exact feedback and from the reference"
         )
     return laws
 
