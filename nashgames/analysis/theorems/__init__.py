@@ -2,7 +2,6 @@
 
 from nashgames.analysis.theorems.judge import INEQUALITIES, LEVEL, Verdict, verdict
 from nashgames.analysis.theorems.laws import (
-    EGPO,
     HALVES,
     NASH_MP,
     PROXIMAL_POINT,
@@ -15,7 +14,6 @@ from nashgames.analysis.theorems.laws import (
 )
 
 __all__ = [
-    "EGPO",
     "HALVES",
     "INEQUALITIES",
     "LEVEL",
