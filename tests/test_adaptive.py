@@ -16,7 +16,7 @@ from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.games import families, tables
-from nashgames.games.families import resolve_reference
+from nashgames.games.references import resolve_reference
 from nashgames.solvers import (
     SOLVERS,
     AdaptiveNashMP,

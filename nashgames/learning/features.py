@@ -192,6 +192,7 @@ def _leading(contexts: Sequence[Margins], n: int, count: int) -> tuple[np.ndarra
     eigenvalues of a skew matrix together, which one vector alone would miss (Golub and Van Loan, Matrix Computations,
     §10.3.6). Where `count` is no small part of n, S itself `[n, n]` is cheaper.
     """
+    # Vectors beside those asked for, as many again, are what sets the pace: it goes with σ² at their end.
     width = 2 * count
     if width * _DEPTH > n // 4:
         gram = _squared(contexts, np.eye(n))
