@@ -32,7 +32,8 @@ from nashgames.core.game import Game
 from nashgames.core.precision import Precision
 from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.games import families, tables
-from nashgames.games.families import FAMILIES, resolve_reference
+from nashgames.games.families import FAMILIES
+from nashgames.games.references import resolve_reference
 from nashgames.solvers import AdaptiveNashMP, NashMP, SecantNashMP, Solver
 
 TOLERANCE = 1e-12

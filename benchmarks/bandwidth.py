@@ -29,7 +29,7 @@ def main() -> None:
 def reading(actions: int, precision: Precision, repeats: int) -> None:
     """Bytes of A a second in a query, over those of `jnp.sum`."""
     games = placed_games("random-logits", actions, precision)
-    matrix = games[0].margins.to_dense()
+    (matrix,) = jax.tree.leaves(games[0].margins)
     total = jax.jit(jnp.sum)
     steps = max(4, int(4e9 / matrix.nbytes))
 

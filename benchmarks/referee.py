@@ -21,6 +21,7 @@ from nashgames.exact import external
 from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.referee import equilibrium, equilibrium_path
 from nashgames.games import families, tables
+from nashgames.games.references import resolve_reference
 
 PATH = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 TOLERANCES = (1e-4, 1e-6, 1e-8)
@@ -223,7 +224,7 @@ def _games(actions: int, betas: tuple[float, ...]) -> Iterator[tuple[str, Game, 
 
 def _referenced(name: str, game: Game, betas: tuple[float, ...]) -> Iterator[tuple[str, Game, list[float]]]:
     for reference in ("uniform", "random[scale=1]", "random[scale=4]"):
-        log_reference = families.resolve_reference(reference, game, seed=0)
+        log_reference = resolve_reference(reference, game, seed=0)
         yield f"{name} {game.actions} {reference}", game.replace(log_reference=log_reference), list(betas)
 
 

@@ -29,7 +29,7 @@ from nashgames.core.precision import Precision
 from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.plan import Run, batches_of, game_chunks, plan, settings_of
-from nashgames.games.families import resolve_reference
+from nashgames.games.references import resolve_reference
 from nashgames.learning.features import resolve_features
 from nashgames.solvers import Solver, compose, features_of, make_solver
 

@@ -187,7 +187,8 @@ def _entries(kind: str) -> list[dict[str, Any]]:
         module, registry = _PARTS[kind]
         parts = getattr(import_module(module), registry)
         return [_entry(name, part.__doc__ or "", parameters_of(part)) for name, part in parts.items()]
-    from nashgames.games.families import FAMILIES, REFERENCES
+    from nashgames.games.families import FAMILIES
+    from nashgames.games.references import REFERENCES
     from nashgames.games.tables import PARAMETERS, TABLES
 
     if kind == "references":

@@ -15,7 +15,7 @@ from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.games import families
-from nashgames.games.families import resolve_reference
+from nashgames.games.references import resolve_reference
 from nashgames.solvers import (
     AdaptiveNashMP,
     NashMP,

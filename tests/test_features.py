@@ -1,12 +1,14 @@
 """What policies see of actions: the games' own numbers, singular vectors of A, and what a class can represent."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 import scipy.linalg
 
 from nashgames.core.game import make_game
+from nashgames.core.margins import DenseMargins
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.games import tables
@@ -124,13 +126,31 @@ def test_another_basis_of_equal_singular_values_gives_the_same_features(selectio
     np.testing.assert_allclose(again, plain, atol=1e-10)
 
 
-@pytest.mark.parametrize("selection", ["uniform", "disc[planes=2]", "uniform[contexts=3]"])
-def test_large_games_have_the_same_features_by_way_of_eigenvectors(selection, monkeypatch):
-    game = generate(selection, actions=40, seed=2)
+@pytest.mark.parametrize(("actions", "in_full"), [(40, True), (301, False)])
+@pytest.mark.parametrize("selection", ["uniform", "disc[planes=2]", "uniform[contexts=3]", "circulant", "tournament"])
+def test_large_games_have_the_same_features_by_way_of_eigenvectors(selection, actions, in_full, monkeypatch):
+    """Few features of many actions by products with A alone; many of few from AᵀA."""
+    game = generate(selection, actions=actions if selection != "circulant" else actions | 1, seed=2)
     usual = resolve_features("spectral", 5, game)
     monkeypatch.setattr(features, "_DENSE", 10)
     monkeypatch.setattr(np.linalg, "svd", lambda *_, **__: pytest.fail("a decomposition in full"))
+    asked, eigh = [], scipy.linalg.eigh
+    monkeypatch.setattr(scipy.linalg, "eigh", lambda *given, **options: asked.append(1) or eigh(*given, **options))
     np.testing.assert_allclose(resolve_features("spectral", 5, game), usual, atol=1e-8)
+    assert bool(asked) == in_full
+
+
+def test_few_features_of_a_large_game_need_no_second_matrix(monkeypatch):
+    game = generate("disc[planes=2]", actions=1500, dtype="float32")
+    monkeypatch.setattr(DenseMargins, "to_dense", lambda _: pytest.fail("all of A at once"))
+    tracemalloc.start()
+    try:
+        found = resolve_features("spectral", 4, game)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.all(np.isfinite(found))
+    assert peak < game.margins.nbytes
 
 
 def test_features_beyond_the_rank_are_zero_in_both_ways(monkeypatch):

@@ -22,15 +22,14 @@ from nashgames.experiments.plan import find_reference
 from nashgames.games import families, tables
 from nashgames.games.families import (
     FAMILIES,
-    REFERENCES,
     check_fits,
     generate,
     logit_families,
     margin_families,
     planting_reference,
     recipes,
-    resolve_reference,
 )
+from nashgames.games.references import REFERENCES, resolve_reference
 from nashgames.games.streams import stream
 from nashgames.registry import render
 
@@ -802,7 +801,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers(monkeypatch):
         generate("uniform[contexts=2]", actions=16_000)
 
 
-@pytest.mark.parametrize("module", ["families", "tables"])
+@pytest.mark.parametrize("module", ["families", "tables", "references"])
 def test_parts_of_the_package_can_be_imported_first(module):
     """The package answers for its families by name; its modules are not among them."""
     done = subprocess.run(

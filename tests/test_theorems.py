@@ -15,7 +15,7 @@ import nashgames as ng
 from nashgames.analysis.theorems import Law, kl_bound, law_of, verdict
 from nashgames.analysis.theorems.judge import _checks
 from nashgames.core import simplex
-from nashgames.games.families import resolve_reference
+from nashgames.games.references import resolve_reference
 from nashgames.solvers.halves import HalvesState
 from tests.games import log_softmax, random_margins
 

@@ -22,19 +22,15 @@ from nashgames.games.families import logit_families, margin_families
 from nashgames.games.families.logit_families import planting_reference
 from nashgames.games.families.recipes import Recipe, accept, check_finite, summary_of
 from nashgames.games.memory import size_text
-from nashgames.games.references import REFERENCES, Reference, resolve_reference
 from nashgames.games.streams import DRAWS, DRAWS_HELP, stream
 from nashgames.registry import Parameter, bind, convert, parameters_of, parse, render
 
 __all__ = [
     "FAMILIES",
-    "REFERENCES",
     "Family",
-    "Reference",
     "check_fits",
     "generate",
     "planting_reference",
-    "resolve_reference",
 ]
 
 _RUN_MEMORY = 700_000_000

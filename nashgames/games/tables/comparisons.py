@@ -18,7 +18,11 @@ ROUNDING = 1e-9
 """P + Pᵀ may be off by this much (or by 4 units of rounding of a coarser storage type) and still count as exact."""
 
 _EXACT = 1e-15
+"""P + Pᵀ may be off by this much, a few units of rounding of a sum of two float64 numbers, without a note."""
+
 _MOST_WINS = 2.0**53
+"""The largest count that float64 holds exactly."""
+
 _KINDS = ("probabilities", "margins", "scores", "wins")
 
 

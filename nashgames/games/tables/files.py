@@ -95,5 +95,6 @@ def refusing(name: str) -> Iterator[None]:
 def _nearest_file(path: Path) -> str:
     if not path.parent.is_dir():
         return f", nor a folder '{path.parent}'"
+    # Below the usual 0.6: names of files are longer, and share their endings.
     near = difflib.get_close_matches(path.name, [near.name for near in path.parent.iterdir()], n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else f" in the folder '{path.parent}'"

@@ -76,7 +76,7 @@ def _long_columns(sheet: Sheet) -> tuple[str, ...]:
         if not set(header).intersection(needed):
             continue
         column = next(column for column in needed if column not in header)
-        near = difflib.get_close_matches(column, header, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(column, header, n=1)
         found = f"did you mean '{column}' by '{near[0]}'?" if near else f"'{column}' is missing;"
         raise NashGamesError(
             f"'{sheet.name}' has the columns {', '.join(sheet.first[:6])}; {found} A long table has {ACCEPTED}"
@@ -102,6 +102,7 @@ def _long(sheet: Sheet, columns: tuple[str, ...], wins: bool) -> Layout:
     score = numbers[:, 0] if len(used) > 2 else np.ones(len(numbers))
     (ours, theirs), labels = _actions(sheet, used, texts)
     n = len(labels)
+    # The values, and what is counted or sorted into them: twice a float64 for every pair.
     check_memory(16 * n * n, f"'{sheet.name}' with {n:,} actions")
     pair = ours * n + theirs
 

@@ -22,6 +22,13 @@ EMPTY_CELLS = ("", "nan", "NaN", "NA", "N/A", "null")
 """Cells of a CSV column of numbers that hold no value; they are read as NaN."""
 
 _LONGEST_LINE = 1 << 24
+"""Characters that are read in search of the end of a line, 800,000 columns of 20: a binary file may have no end."""
+
+_UNIT = 2.0**-52
+"""The rounding unit of float64."""
+
+_BYTES_OF_CELL = 2 * 8
+"""A cell takes a float64 twice while Arrow's columns become one array."""
 
 
 class Text(NamedTuple):
@@ -63,7 +70,7 @@ class CsvSheet:
     """
 
     index = None
-    unit = 2.0**-52
+    unit = _UNIT
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, path
@@ -73,9 +80,10 @@ class CsvSheet:
         self.words = [
             at for at, cell in enumerate(head[-1]) if at < len(self.first) and not self._lone and not is_number(cell)
         ]
+        # A cell is at least a digit and a comma.
         cell = max(2.0, self._line / len(self.first))
         cells = path.stat().st_size / cell
-        check_memory(int(2 * 8 * cells) + path.stat().st_size, f"'{name}' ({size_text(path.stat().st_size)})")
+        check_memory(int(_BYTES_OF_CELL * cells) + path.stat().st_size, f"'{name}' ({size_text(path.stat().st_size)})")
 
     def _head(self) -> tuple[list[list[str]], int]:
         """The first two rows that are not blank, and the number of lines up to the end of the first."""
@@ -159,7 +167,7 @@ class ParquetSheet:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._unreadable(error) from None
         # A column of one repeated value is stored in a few bytes: rows × columns bounds what it unpacks to.
-        unpacked = 2 * 8 * metadata.num_rows * max(1, len(self.first)) + stored
+        unpacked = _BYTES_OF_CELL * metadata.num_rows * max(1, len(self.first)) + stored
         check_memory(unpacked, f"'{name}' ({metadata.num_rows:,} rows of {len(self.first):,} columns)")
         if not metadata.num_rows or not self.first:
             raise NashGamesError(f"'{name}' is empty ({metadata.num_rows} rows); it should hold a table")
@@ -171,7 +179,7 @@ class ParquetSheet:
     def unit(self) -> float:
         """The rounding unit of the coarsest floating-point column."""
         units = {pa.float32(): 2.0**-23, pa.float16(): 2.0**-10}
-        return max(units.get(kind, 2.0**-52) for kind in self._kinds)
+        return max(units.get(kind, _UNIT) for kind in self._kinds)
 
     def read(self, text: Sequence[int], numbers: Sequence[int], header: bool) -> tuple[list[Text], np.ndarray]:
         """The columns at positions `text`, and those at `numbers` as float64 `[rows, columns]` with NaN for no value.

@@ -16,6 +16,7 @@ from nashgames.registry import Parameter, parameters_of
 
 _ROUNDS = ("all", "1", "2", "3", "4")
 _CASTLES = 10
+"""Castles of the contest, worth 1 … 10 points."""
 
 
 @dataclass(frozen=True)
