@@ -50,10 +50,10 @@ def certify(game: Game, log_policy: Any, beta: float | None = None) -> Certifica
     Raises NashGamesError for log-probabilities of another shape, not numbers or not of sum 1, or a negative β.
     """
     beta = _checked_beta(game.beta if beta is None else beta)
-    margins = np.asarray(game.margins.to_dense())
-    log_policies = normalised("log_policy", log_policy, margins.shape[:-1])
-    log_references = normalised("log_reference", game.log_reference, margins.shape[:-1])
-    contexts = margins.reshape(-1, *margins.shape[-2:])
+    shape = game.margins.shape[:-1]
+    log_policies = normalised("log_policy", log_policy, shape)
+    log_references = normalised("log_reference", game.log_reference, shape)
+    contexts = [next(game.margins.of_context(x).blocks(game.actions))[1] for x in range(game.contexts)]
     parts = [_of_context(*context, beta) for context in zip(contexts, log_policies, log_references, strict=True)]
     weights = np.broadcast_to(np.asarray(game.weights, _Wide), len(parts))
     half_gaps, residuals, exploitabilities, biases = np.array(parts, _Wide).T

@@ -58,8 +58,8 @@ def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium
     Raises NashGamesError for a β that `falling` refuses.
     """
     targets = falling(betas)
-    margins = np.asarray(game.margins.to_dense())
-    contexts = margins if margins.ndim == 3 else margins[None]
+    # One block of all rows: of dense margins that is the array itself, whatever its size.
+    contexts = [next(game.margins.of_context(x).blocks(game.actions))[1] for x in range(game.contexts)]
     log_references = np.asarray(game.log_reference, np.float64).reshape(len(contexts), -1)
     paths = [_path(a, mu, targets) for a, mu in zip(contexts, log_references, strict=True)]
     for solutions in zip(*paths, strict=True):
