@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nashgames.core.game import Game
+from nashgames.core.margins import Margins
 from nashgames.errors import NashGamesError
 
 _Wide = np.longdouble
@@ -53,7 +54,7 @@ def certify(game: Game, log_policy: Any, beta: float | None = None) -> Certifica
     shape = game.margins.shape[:-1]
     log_policies = normalised("log_policy", log_policy, shape)
     log_references = normalised("log_reference", game.log_reference, shape)
-    contexts = [next(game.margins.of_context(x).blocks(game.actions))[1] for x in range(game.contexts)]
+    contexts = [game.margins.of_context(x) for x in range(game.contexts)]
     parts = [_of_context(*context, beta) for context in zip(contexts, log_policies, log_references, strict=True)]
     weights = np.broadcast_to(np.asarray(game.weights, _Wide), len(parts))
     half_gaps, residuals, exploitabilities, biases = np.array(parts, _Wide).T
@@ -116,7 +117,7 @@ def divergence(log_p: np.ndarray, log_q: np.ndarray) -> np.longdouble:
 
 
 def _of_context(
-    margins: np.ndarray, log_policy: np.ndarray, log_reference: np.ndarray, beta: float
+    margins: Margins, log_policy: np.ndarray, log_reference: np.ndarray, beta: float
 ) -> tuple[np.longdouble, ...]:
     """Suboptimality, residual, exploitability and bias of one context."""
     advantage = _advantage(margins, np.exp(log_policy))
@@ -135,11 +136,10 @@ def _of_context(
     return half_gap, residual, exploitability, bias
 
 
-def _advantage(margins: np.ndarray, policy: np.ndarray) -> np.ndarray:
+def _advantage(margins: Margins, policy: np.ndarray) -> np.ndarray:
     """Aπ in wide floats, by blocks of rows: no second matrix is made."""
-    height = max(1, _BLOCK // len(margins))
-    blocks = [margins[start : start + height].astype(_Wide) @ policy for start in range(0, len(margins), height)]
-    return np.concatenate(blocks)
+    height = max(1, _BLOCK // len(policy))
+    return np.concatenate([rows.astype(_Wide) @ policy for _, rows in margins.blocks(height)])
 
 
 def _checked_beta(beta: Any) -> float:
