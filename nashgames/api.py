@@ -27,12 +27,11 @@ from nashgames.solvers import (
     Sampled,
     compose,
     features_of,
-    hyperparameters,
-    is_plain,
     is_random,
     make_solver,
     parts_of,
     selection_of,
+    step_source,
 )
 from nashgames.solvers.protocol import Solver
 
@@ -143,7 +142,7 @@ def solve(
                 beta=beta,
                 solver=resolved,
                 label=solver.name if variants.count(solver.name) == 1 else selection_of(resolved),
-                step_source=_step_source(solver),
+                step_source=step_source(solver),
             )
             for each in range(asked.seed, asked.seed + (asked.seeds if is_random(resolved) else 1))
         ]
@@ -219,13 +218,6 @@ def _with_parts(solver: Solver, parts: dict[str, str]) -> Solver:
     plain = {"feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
     own = parts_of(solver)
     return compose(solver, **{key: own[key] if parts[key] == plain[key] else parts[key] for key in plain})
-
-
-def _step_source(solver: Solver) -> str:
-    # Whom practical-nash-mp plays is no number.
-    if any(value is not None for key, value in hyperparameters(solver).items() if key != "opponent"):
-        return "given"
-    return "theory" if is_plain(solver) else "default"
 
 
 def _run_id(found: Equilibrium, solver: Solver, asked: Experiment, seed: int) -> str:

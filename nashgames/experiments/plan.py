@@ -21,12 +21,11 @@ from nashgames.solvers import (
     comparisons_per_step,
     compose,
     features_of,
-    hyperparameters,
-    is_plain,
     is_random,
     make_solver,
     parts_of,
     selection_of,
+    step_source,
 )
 from nashgames.solvers.protocol import Solver
 from nashgames.store import SCHEMA
@@ -299,7 +298,6 @@ def _run(
         **({"start": start} if start != _PLAIN["start"] else {}),
         **({"comparisons": settings.comparisons} if settings.comparisons and comparisons_per_step(solver) else {}),
     }
-    given = any(value is not None for key, value in hyperparameters(asked).items() if key != "opponent")
     identity = Identity(
         run_id=content_hash(content),
         game=source.text,
@@ -308,7 +306,7 @@ def _run(
         beta=cell.beta,
         solver=solver,
         label=label,
-        step_source="given" if given else "theory" if is_plain(solver) else "default",
+        step_source=step_source(asked),
         start=start,
     )
     return Run(identity, source, actions)

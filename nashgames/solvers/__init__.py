@@ -177,6 +177,14 @@ def hyperparameters(solver: Solver) -> dict[str, Any]:
     return {key: value for key, value in vars(solver).items() if key != "learner"}
 
 
+def step_source(solver: Solver) -> str:
+    """Where the numbers of a solver as it was asked for come from: given, theory, or a default beyond theory."""
+    # Whom practical-nash-mp plays is no number.
+    if any(value is not None for key, value in hyperparameters(solver).items() if key != "opponent"):
+        return "given"
+    return "theory" if is_plain(solver) else "default"
+
+
 def selection_of(solver: Solver) -> str:
     """The canonical text that selects this solver again, without its parts (`parts_of`)."""
     if isinstance(solver, Sampled):
