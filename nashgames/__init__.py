@@ -7,11 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nashgames import games
     from nashgames.api import Result, load, solve
     from nashgames.core.game import Game, make_game
     from nashgames.errors import NashGamesError
     from nashgames.exact.referee import Equilibrium, equilibrium, equilibrium_path
-    from nashgames.games import families as games
     from nashgames.solvers import (
         EGPO,
         AdaptiveNashMP,

@@ -117,7 +117,7 @@ class Credit:
 
 
 def excess(game, pi, half, whole, eta):
-    """(1+η) KL(π_{k+½}‖π_{k+1}) / KL(π_{k+½}‖π_k): admissible up to 1, taken up to 0.95 (theory §7)."""
+    """(1+η) KL(π_{k+½}‖π_{k+1}) / KL(π_{k+½}‖π_k): admissible up to 1, taken up to 0.95 (theory §4.7)."""
     # At rest, where both are 0, nothing depends on it.
     return (1 + eta) * game.average(kl(half, whole)) / max(game.average(kl(half, pi)), np.finfo(float).tiny)
 
