@@ -1,7 +1,7 @@
 """The same from a notebook: `solve(game, solvers)` → DataFrames and a figure."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -10,29 +10,17 @@ import jax
 import numpy as np
 import pandas as pd
 
-from nashgames.core.game import Game
-from nashgames.engine.batch import Batch, Lane
-from nashgames.errors import NashGamesError, unknown
+from nashgames.core.game import DEFAULT_BETA, Game
+from nashgames.defaults import PARTS, TARGET
+from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium, equilibrium
-from nashgames.experiments.experiment import RECORDS, Experiment, content_hash
-from nashgames.experiments.plan import settings_of
-from nashgames.experiments.rows import Frames, Identity, frames_of
-from nashgames.games import families, tables
-from nashgames.learning.features import resolve_features
-from nashgames.registry import render
-from nashgames.solvers import (
-    SOLVERS,
-    Average,
-    Halves,
-    Sampled,
-    compose,
-    features_of,
-    is_random,
-    make_solver,
-    parts_of,
-    selection_of,
-    step_source,
-)
+from nashgames.experiments.experiment import RECORDS, Experiment
+from nashgames.experiments.plan import Source, find_source, plan, settings_of
+from nashgames.experiments.rows import Frames
+from nashgames.experiments.runner import Failed, play
+from nashgames.games import families
+from nashgames.registry import Selection, render
+from nashgames.solvers import SOLVERS, check, compose, is_ours, make_solver, parts_of, random_init, selection_of
 from nashgames.solvers.protocol import Solver
 
 if TYPE_CHECKING:
@@ -60,32 +48,31 @@ class Result:
         return convergence(self.curves, self.runs, distance=distance)
 
 
-def load(selection: str, *, actions: int | None = None, seed: int = 0, dtype: str = "float64") -> Game:
-    """The game of this name: a family (`disc[strength=2]`), a real game (`castles`), or a path (`wins.csv`)."""
-    text = str(selection)
-    name = text.partition("[")[0].strip()
-    if name in families.FAMILIES:
-        return families.generate(text, actions=actions, seed=seed, dtype=dtype)
-    if name not in tables.TABLES and not tables.is_path(text):
-        raise unknown("game", name, [*families.FAMILIES, *tables.TABLES, "a path ending in .csv, .parquet or .npy"])
-    if actions is not None:
-        raise NashGamesError(f"actions is {actions}, but '{text}' has a size of its own; leave actions out")
-    return tables.load(text, dtype=dtype)
+def load(
+    selection: str, *, actions: int | None = None, seed: int = 0, beta: float = DEFAULT_BETA, dtype: str = "float64"
+) -> Game:
+    """The game of this name: a family (`disc[strength=2]`), a real game (`castles`), a path (`wins.csv`), or one that
+    a file of yours makes (`mine.py:MyGame`)."""
+    source = find_source(str(selection))
+    if actions is not None and source.default_actions is None:
+        raise NashGamesError(f"actions is {actions}, but '{selection}' has a size of its own; leave actions out")
+    return source.make(source.default_actions if actions is None else actions, seed, beta, dtype)
 
 
 def solve(
     game: Game,
     solvers: Solver | str | Iterable[Solver | str] | None = None,
     *,
-    feedback: str = "exact",
-    policy: str = "tabular",
-    optimiser: str = "sgd",
+    feedback: str = PARTS["feedback"],
+    policy: str = PARTS["policy"],
+    optimiser: str = PARTS["optimiser"],
     beta: float | None = None,
     seed: int = 0,
     seeds: int = 1,
     queries: int | None = None,
     comparisons: int | None = None,
     tolerance: float = 1e-10,
+    target: str = TARGET,
     records: int = RECORDS,
     record_every: int | None = None,
     dtype: str = "float64",
@@ -104,64 +91,68 @@ def solve(
             f"ng.make_game(margins)"
         )
     # The same numbers are accepted as in an experiment, and the same sentences refuse the others.
-    parts = {"feedback": feedback, "policy": policy, "optimiser": optimiser}
-    asked = Experiment.from_dict(
-        {
-            **parts,
-            "beta": float(game.beta) if beta is None else beta,
-            "seed": seed,
-            "seeds": seeds,
-            "queries": queries,
-            "comparisons": comparisons,
-            "tolerance": tolerance,
-            "records": records if record_every is None or records != RECORDS else None,
-            "record_every": record_every,
-            "dtype": dtype,
-            "device": device,
-        }
-    )
-    settings = settings_of(asked)
-    beta = asked.beta[0]
-    game = game.replace(beta=beta)
-    made = [_with_parts(solver, parts) for solver in _solvers(asked.solver if solvers is None else solvers)]
-    found = equilibrium(game)
-    known = found.log_policy if found.converged else np.full_like(found.log_policy, np.nan)
-    variants = [solver.name for solver in made]
-    uniform = np.ptp(game.log_reference) == 0
-    collected: dict[str, Frames] = {}
-    for solver in made:
-        resolved = solver.with_theory_defaults(beta)
-        seen = features_of(resolved)
-        played = game if seen is None else game.replace(features=resolve_features(*seen, game, seed=0))
-        identities = [
-            Identity(
-                run_id=_run_id(found, resolved, asked, each),
-                game=_named(game, pinned=is_random(resolved)),
-                reference="uniform" if uniform else "own",
-                seed=each if is_random(resolved) or game.description.seed is None else game.description.seed,
-                beta=beta,
-                solver=resolved,
-                label=solver.name if variants.count(solver.name) == 1 else selection_of(resolved),
-                step_source=step_source(solver),
-            )
-            for each in range(asked.seed, asked.seed + (asked.seeds if is_random(resolved) else 1))
-        ]
-        if identities[0].run_id in collected:
-            continue
-        reference = np.asarray(game.log_reference)
-        lanes = [Lane(resolved, beta, reference, known, asked.seed + i) for i in range(len(identities))]
-        batch = Batch([played], [lanes], settings)
-        while not batch.finished:
-            batch.advance()
-        collected[identities[0].run_id] = frames_of(batch, [played], [identities], [[found] * len(lanes)])
-    names = ("runs", "curves", "policies", "paths")
-    joined = {
-        name: pd.concat([getattr(frames, name) for frames in collected.values()], ignore_index=True) for name in names
+    given = {
+        "feedback": feedback,
+        "policy": policy,
+        "optimiser": optimiser,
+        "beta": float(game.beta) if beta is None else beta,
+        "seed": seed,
+        "seeds": seeds,
+        "queries": queries,
+        "comparisons": comparisons,
+        "tolerance": tolerance,
+        "target": target,
+        "records": records if record_every is None or records != RECORDS else None,
+        "record_every": record_every,
+        "dtype": dtype,
+        "device": device,
     }
+    asked = Experiment.from_dict(given)
+    made = [_solver(solver) for solver in (_several(asked.solver if solvers is None else solvers))]
+    named = {str(selection_of(solver)): solver for solver in made}
+    asked = Experiment.from_dict(given | {"solver": list(named)})
+    settings = settings_of(asked)
+    settings.precision.jax_device()
+    game = game.replace(beta=asked.beta[0])
+    found = equilibrium(game)
+    draws = asked.feedback[0] != PARTS["feedback"] or any(
+        random_init(compose(s, policy=policy)) if hasattr(s, "learner") else random_init(s) for s in made
+    )
+    source = _source(game, pinned=draws)
+    runs, _ = plan(asked, settings, sources={asked.game[0]: source}, solvers=_by_text(asked, named))
+    collected: list[Frames] = []
+    for event in play(runs, settings):
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Frames):
+            collected.append(event)
+    names = ("runs", "curves", "policies", "paths")
+    joined = {name: pd.concat([getattr(frames, name) for frames in collected], ignore_index=True) for name in names}
+    order = {run.run_id: place for place, run in enumerate(runs)}
+    for name, frame in joined.items():
+        joined[name] = frame.sort_values(
+            "run_id", key=lambda column: column.map(order), kind="stable", ignore_index=True
+        )
     return Result(**joined, equilibrium=found)
 
 
-def _named(game: Game, *, pinned: bool) -> str:
+def _by_text(asked: Experiment, named: Mapping[str, Solver]) -> dict[str, Solver]:
+    """The solvers by the texts that the experiment has of them."""
+    return dict(zip(asked.solver, named.values(), strict=True))
+
+
+def _source(game: Game, *, pinned: bool) -> Source:
+    """Where a game that is given comes from: the text that selects it, and a hash of all that it depends on."""
+    digest = hashlib.sha256()
+    for context in range(game.contexts):
+        for _, rows in game.margins.of_context(context).blocks():
+            digest.update(np.ascontiguousarray(rows))
+    for part in (game.log_reference, game.weights):
+        digest.update(np.ascontiguousarray(part, np.float64))
+    return Source(_named(game, pinned=pinned), fingerprint=digest.hexdigest()[:16], given=game)
+
+
+def _named(game: Game, *, pinned: bool) -> Selection:
     """The text that selects the game, as in an experiment; `pinned` to its seed where that of the run is another."""
     name, parameters, seed = game.description.name, dict(game.description.parameters), game.description.seed
     accepted = families.FAMILIES[name].parameters if name in families.FAMILIES else None
@@ -170,13 +161,12 @@ def _named(game: Game, *, pinned: bool) -> str:
     return render(name, parameters, accepted)
 
 
-def _solvers(given: Any) -> list[Solver]:
-    """The solvers as objects whose numbers are plain; NashGamesError for what is no solver."""
-    several = isinstance(given, Iterable) and not isinstance(given, str)
-    made = [_solver(solver) for solver in (given if several else [given])]
-    if not made:
+def _several(given: Any) -> list[Any]:
+    """The solvers one by one; NashGamesError for none."""
+    several = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not several:
         raise NashGamesError(f"no solver is given; give at least one of: {', '.join(SOLVERS)}")
-    return made
+    return several
 
 
 def _solver(given: Any) -> Solver:
@@ -194,9 +184,10 @@ def _solver(given: Any) -> Solver:
         raise NashGamesError(
             f"the solver '{given.name}' is no pytree; put @jax.tree_util.register_dataclass over its frozen dataclass"
         )
-    if _is_ours(given):
+    if is_ours(given):
         # Through its text: that types and checks its numbers as on the command line.
         return compose(make_solver(selection_of(given)), **parts_of(given))
+    check(given)
     plain = jax.tree.map(lambda leaf: leaf.item() if np.size(leaf) == 1 and hasattr(leaf, "item") else leaf, given)
     for leaf in jax.tree.leaves(plain):
         if not isinstance(leaf, Real):
@@ -205,30 +196,6 @@ def _solver(given: Any) -> Solver:
                 f"static: field(metadata={{'static': True}})"
             )
     return plain
-
-
-def _is_ours(solver: Solver) -> bool:
-    if isinstance(solver, Average | Halves | Sampled):
-        return _is_ours(solver.solver)
-    return type(solver) in SOLVERS.values()
-
-
-def _with_parts(solver: Solver, parts: dict[str, str]) -> Solver:
-    """The solver with the parts that were given; those it brought where none was."""
-    plain = {"feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
-    own = parts_of(solver)
-    return compose(solver, **{key: own[key] if parts[key] == plain[key] else parts[key] for key in plain})
-
-
-def _run_id(found: Equilibrium, solver: Solver, asked: Experiment, seed: int) -> str:
-    """12 hex digits; π*_β stands for margins, reference and β, which it depends on."""
-    content = asked.to_dict() | {
-        "seed": seed,
-        "parts": parts_of(solver),
-        "game": hashlib.sha256(found.log_policy.tobytes()).hexdigest(),
-        "solver": [type(solver).__qualname__, selection_of(solver)],
-    }
-    return content_hash(content)
 
 
 def _shown(value: Any) -> str:

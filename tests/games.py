@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashgames.core.game import Game, make_game
-from nashgames.engine.batch import Batch, Lane, Settings
+from nashgames.engine.batch import Batch, Lane
+from nashgames.engine.settings import Settings
 from nashgames.exact.referee import equilibrium
 from nashgames.solvers import Solver, make_solver
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
-from nashgames.engine.batch import Batch, Lane, Settings
+from nashgames.engine.batch import Batch, Lane
+from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.games import families

@@ -13,7 +13,8 @@ from nashgames.core.metrics import Metrics
 from nashgames.core.precision import Precision
 from nashgames.engine import batch as batches
 from nashgames.engine import loop
-from nashgames.engine.batch import Batch, Settings
+from nashgames.engine.settings import Settings
+from nashgames.engine.batch import Batch
 from nashgames.errors import NashGamesError
 from nashgames.solvers import MirrorDescent, NashMD, NashMP, OnlineIPO, UniformIPO, make_solver
 from tests.games import ROCK_PAPER_SCISSORS, lane, log_softmax, measured, played, random_margins
@@ -51,10 +52,10 @@ def assert_same_bits(one, two):
 
 
 def test_a_new_number_never_recompiles():
-    loop.forget()
+    loop.clear_compiled_if_over()
     games, lanes = three()
     played(games, lanes, Settings(queries=40, tolerance=0))
-    before = loop.programs()
+    before = loop.compiled_count()
     for settings in (
         Settings(queries=60, tolerance=1e-5),
         Settings(queries=None, tolerance=1e-3, records=7),
@@ -66,11 +67,11 @@ def test_a_new_number_never_recompiles():
     for numbers in ((0.2, 0.4, 1.0), (1.5, 0.01, 0.001)):
         mixed = [lane(other.replace(beta=b), NashMP(eta=b / 3), seed=int(1e3 * b)) for b in numbers]
         played([other], [mixed], Settings(queries=60))
-    assert loop.programs() == before
+    assert loop.compiled_count() == before
 
 
 def test_no_number_of_nash_prox_recompiles_either():
-    loop.forget()
+    loop.clear_compiled_if_over()
     game = cyclic()
     texts = [
         "nash-prox[eta=0.3,inner=3,kappa=0.5,step=0.7]",
@@ -81,8 +82,8 @@ def test_no_number_of_nash_prox_recompiles_either():
     before = None
     for text in texts:
         played([game], [[lane(game, text)]], Settings(queries=50))
-        before = before or loop.programs()
-    assert loop.programs() == before
+        before = before or loop.compiled_count()
+    assert loop.compiled_count() == before
 
 
 def test_solvers_of_one_structure_are_told_apart(monkeypatch):
@@ -114,17 +115,17 @@ def test_solvers_of_one_structure_are_told_apart(monkeypatch):
 
 def test_programs_are_let_go_before_a_process_is_full_of_them(monkeypatch):
     monkeypatch.setattr(batches, "_PROGRAMS", 2)
-    loop.forget()
+    loop.clear_compiled_if_over()
     kept, found = [], []
     for text in ("nash-mp", "mirror-descent", "online-ipo", "nash-mp"):
         batch = played(*three(text), Settings(queries=60))
-        kept.append(loop.programs())
+        kept.append(loop.compiled_count())
         found.append(batch.curves())
     assert kept == [1, 2, 1, 2]
     assert_same_bits(found[0], found[-1])
     # One whose program is gone meanwhile goes on with the same.
     waiting = Batch(*three(), Settings(queries=60))
-    loop.forget()
+    loop.clear_compiled_if_over()
     while not waiting.finished:
         waiting.advance()
     assert_same_bits(found[0], waiting.curves())

@@ -9,7 +9,8 @@ from jax.extend.random import threefry_2x32
 from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.learning.feedback import Duels, Exact, _draw, _unit, _words, make_feedback, selection_of_feedback
+from nashgames.core.random import draw as _draw, unit as _unit, words as _words
+from nashgames.learning.feedback import Duels, Exact, FEEDBACKS, FEEDBACKS
 from tests.games import log_softmax, random_game, random_margins
 
 DRAWS = 40_000
@@ -139,9 +140,9 @@ def test_one_key_repeats_bit_for_bit_and_two_differ(rng):
     "text", ["exact", "duels", "duels[batch=100]", "duels[batch=7,label=probability,noise=0.1,temperature=2]"]
 )
 def test_feedback_selects_itself_again(text):
-    feedback = make_feedback(text)
-    assert selection_of_feedback(feedback) == text
-    assert make_feedback(selection_of_feedback(feedback)) == feedback
+    feedback = FEEDBACKS.make(text)
+    assert FEEDBACKS.text(feedback) == text
+    assert FEEDBACKS.make(FEEDBACKS.text(feedback)) == feedback
     assert feedback.comparisons == (0 if text == "exact" else getattr(feedback, "batch", 0))
 
 
@@ -160,7 +161,7 @@ def test_feedback_selects_itself_again(text):
 )
 def test_a_mistake_is_one_sentence(text, words):
     with pytest.raises(NashGamesError) as caught:
-        make_feedback(text)
+        FEEDBACKS.make(text)
     assert all(word in str(caught.value) for word in words), caught.value
     assert "\n" not in str(caught.value)
 

@@ -12,7 +12,7 @@ from nashgames.core import simplex
 from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
 from nashgames.learning.features import resolve_features
-from nashgames.learning.policy_gradient import Iterate, Learner, Objective, uniform_pairs
+from nashgames.learning.policy_gradient import Iterate, PolicyGradient, Objective, uniform_pairs
 from nashgames.solvers import GRADIENTS, compose, features_of, make_solver
 from tests.games import log_softmax, random_game, random_margins
 from tests.test_solvers import arrays
@@ -303,4 +303,4 @@ def test_averaged_parameters_are_what_is_reported(rng):
 
 
 def test_the_default_parts_are_plain():
-    assert Learner() == make_solver("online-ipo").learner
+    assert PolicyGradient() == make_solver("online-ipo").learner

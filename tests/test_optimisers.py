@@ -7,14 +7,14 @@ import pytest
 
 from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.learning.optimisers import OPTIMISERS, SCHEDULES, make_optimiser, selection_of_optimiser
+from nashgames.learning.optimisers import OPTIMISERS, SCHEDULES, OPTIMISERS, OPTIMISERS
 
 
 def path(text, gradients, step=0.5, dtype="float64"):
     """θ_t from θ_0 = (1, −2) under given gradients, with every number of the optimiser traced."""
     with Precision(dtype).scope():
         optimiser = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf, None if isinstance(leaf, int) else dtype), make_optimiser(text)
+            lambda leaf: jnp.asarray(leaf, None if isinstance(leaf, int) else dtype), OPTIMISERS.make(text)
         )
         parameters = {"w": jnp.asarray([1.0, -2.0], dtype)}
         state = optimiser.init(parameters)
@@ -82,8 +82,8 @@ def test_every_schedule_is_named():
 
 @pytest.mark.parametrize("text", ["sgd", "sgd[momentum=0.5,clip=2]", "adam[schedule=cosine,horizon=50,average=0.9]"])
 def test_an_optimiser_selects_itself_again(text):
-    assert selection_of_optimiser(make_optimiser(text)) == text
-    assert make_optimiser(text) == make_optimiser(selection_of_optimiser(make_optimiser(text)))
+    assert OPTIMISERS.text(OPTIMISERS.make(text)) == text
+    assert OPTIMISERS.make(text) == OPTIMISERS.make(OPTIMISERS.text(OPTIMISERS.make(text)))
 
 
 def test_the_registry_has_their_names():
@@ -105,6 +105,6 @@ def test_the_registry_has_their_names():
 )
 def test_a_mistake_is_one_sentence(text, words):
     with pytest.raises(NashGamesError) as caught:
-        make_optimiser(text)
+        OPTIMISERS.make(text)
     assert all(word in str(caught.value) for word in words), caught.value
     assert "\n" not in str(caught.value)

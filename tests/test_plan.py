@@ -10,7 +10,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from nashgames.core.precision import Precision
-from nashgames.engine.batch import Settings
+from nashgames.engine.settings import Settings
+
 from nashgames.errors import NashGamesError
 from nashgames.experiments.experiment import Experiment, load_preset, presets
 from nashgames.experiments.plan import batches_of, check_memory, find_source, game_chunks, plan, settings_of

@@ -14,7 +14,7 @@ from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
 from nashgames.games.families import generate
 from nashgames.learning.features import resolve_features
-from nashgames.learning.policies import POLICIES, LogLinear, Mlp, Policy, Tabular, make_policy, selection_of_policy
+from nashgames.learning.policies import POLICIES, LogLinear, Mlp, Policy, Tabular, POLICIES, POLICIES
 from nashgames.learning.policies.protocol import averaged, logit_gradient
 from tests.games import log_softmax, random_margins
 
@@ -39,7 +39,7 @@ def a_game(text, contexts, dtype="float64", seed=3, shared=False):
     if contexts == 1:
         margins, log_reference = margins[0], log_reference[0]
     game = make_game(margins, log_reference=log_reference, weights=weights)
-    policy = make_policy(text)
+    policy = POLICIES.make(text)
     kind, dimension = getattr(policy, "features", "none"), getattr(policy, "dimension", None)
     features = resolve_features(kind, dimension, game, seed)
     if shared and features is not None:
@@ -160,7 +160,7 @@ def test_runs_side_by_side_are_the_runs_one_by_one(text, double):
 def test_no_product_of_a_start_has_a_constant_factor(text, double):
     # XLA's YNN fusions read memory beyond a constant that they multiply with, so that some runs start elsewhere.
     lanes, actions = 200, 100
-    policy, game = make_policy(text), generate("uniform", actions=actions, seed=0)
+    policy, game = POLICIES.make(text), generate("uniform", actions=actions, seed=0)
     features = resolve_features(getattr(policy, "features", "none"), getattr(policy, "dimension", None), game, 0)
     game = jax.tree.map(jnp.asarray, game.replace(features=features))
     references = jnp.asarray(np.random.default_rng(0).normal(size=(lanes, actions)))
@@ -340,21 +340,21 @@ def test_the_draw_uses_no_key_of_a_step(double):
 
 
 def test_a_policy_is_selected_by_its_text():
-    assert make_policy("tabular") == Tabular()
-    assert make_policy("log-linear[features=own,dimension=4]") == LogLinear("own", 4)
-    assert make_policy("mlp") == Mlp("auto", None, depth=3, width=10)
-    assert make_policy("mlp[width=32,depth=2,features=spectral]") == Mlp("spectral", depth=2, width=32)
+    assert POLICIES.make("tabular") == Tabular()
+    assert POLICIES.make("log-linear[features=own,dimension=4]") == LogLinear("own", 4)
+    assert POLICIES.make("mlp") == Mlp("auto", None, depth=3, width=10)
+    assert POLICIES.make("mlp[width=32,depth=2,features=spectral]") == Mlp("spectral", depth=2, width=32)
 
 
 @pytest.mark.parametrize("text", [*TEXTS, "mlp[features=own,dimension=2,depth=4,width=7]"])
 def test_the_canonical_text_selects_the_policy_again(text):
-    policy = make_policy(text)
-    assert selection_of_policy(policy) == text.replace("dimension=2,width=4,depth=4", "dimension=2,depth=4,width=4")
-    assert make_policy(selection_of_policy(policy)) == policy
+    policy = POLICIES.make(text)
+    assert POLICIES.text(policy) == text.replace("dimension=2,width=4,depth=4", "dimension=2,depth=4,width=4")
+    assert POLICIES.make(POLICIES.text(policy)) == policy
 
 
 def test_defaults_are_left_out_of_the_canonical_text():
-    assert selection_of_policy(make_policy("mlp[features=auto,depth=3,width=10]")) == "mlp"
+    assert POLICIES.text(POLICIES.make("mlp[features=auto,depth=3,width=10]")) == "mlp"
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -382,16 +382,16 @@ def test_the_registry_names_its_classes(name):
 )
 def test_a_mistake_is_one_sentence(text, says):
     with pytest.raises(NashGamesError) as caught:
-        make_policy(text)
+        POLICIES.make(text)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_equinox_is_imported_by_networks_only():
     code = (
-        "import sys, jax; from nashgames.learning.policies import make_policy\n"
+        "import sys, jax; from nashgames.learning.policies import POLICIES\n"
         "from nashgames.games.families import generate\n"
-        "game = generate('disc', actions=4); made = [make_policy(t) for t in ('tabular', 'log-linear', 'mlp')]\n"
+        "game = generate('disc', actions=4); made = [POLICIES.make(t) for t in ('tabular', 'log-linear', 'mlp')]\n"
         "made[0].log_policy(game, made[0].init(game, None)); print('equinox' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -401,7 +401,7 @@ def test_equinox_is_imported_by_networks_only():
 @pytest.mark.parametrize("text", ["log-linear", "mlp"])
 def test_a_game_s_own_features_reach_the_policy(text, double):
     game = generate("disc[planes=2]", actions=6)
-    policy = make_policy(text)
+    policy = POLICIES.make(text)
     game = game.replace(features=resolve_features(policy.features, policy.dimension, game))
     game = jax.tree.map(jnp.asarray, game)
     parameters = policy.init(game, jax.random.key(0))

@@ -8,7 +8,8 @@ import pytest
 
 from nashgames.core.game import Description, make_game
 from nashgames.core.metrics import Metrics
-from nashgames.engine.batch import Settings
+from nashgames.engine.settings import Settings
+
 from nashgames.exact.referee import equilibrium
 from nashgames.experiments.rows import Identity, frames_of
 from nashgames.solvers import selection_of

@@ -9,7 +9,8 @@ import pytest
 
 from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
-from nashgames.engine.batch import Batch, Lane, Settings
+from nashgames.engine.batch import Batch, Lane
+from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.experiments import runner

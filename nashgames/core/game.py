@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nashgames.core.feedback import EXACT, Feedback, Tally
 from nashgames.core.margins import DenseMargins, Margins
 from nashgames.errors import NashGamesError
 
@@ -50,7 +51,7 @@ class Description:
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["margins", "log_reference", "beta", "weights", "features", "log_start"],
+    data_fields=["margins", "log_reference", "beta", "weights", "features", "log_start", "feedback"],
     meta_fields=[],
     drop_fields=["description"],
 )
@@ -60,8 +61,9 @@ class Game:
 
     Shapes: `margins` `[n, n]`, `log_reference` `[n]`, `beta` scalar, `weights` scalar 1; over m contexts `margins`
     `[m, n, n]`, `log_reference` `[m, n]`, `weights` `[m]` with sum 1. `features` `[n, d]` or `[m, n, d]` are what
-    parametrised policies see of the actions, and `log_start` is log π_0 where it is not log μ; both may be None. As a
-    pytree it has only these leaves: the description stays on the host, so that a label never recompiles a program.
+    parametrised policies see of the actions, and `log_start` is log π_0 where it is not log μ; both may be None.
+    `feedback` says what a query tells: the exact advantage, or duels. As a pytree the game has only these leaves: the
+    description stays on the host, so that a label never recompiles a program.
     """
 
     margins: Margins
@@ -70,6 +72,7 @@ class Game:
     weights: Any = 1.0
     features: Any = None
     log_start: Any = None
+    feedback: Feedback = EXACT
     description: Description = Description()
 
     @property
@@ -88,8 +91,38 @@ class Game:
         return self.log_reference if self.log_start is None else self.log_start
 
     def advantage(self, log_policy: jax.Array) -> jax.Array:
-        """One query of the game, q(π) = Aπ: the margin of every action against π. The only product with A."""
+        """The advantage q(π) = Aπ, exactly: the margin of every action against π. The only product with A.
+
+        What is measured. A solver learns from `query` and `tally`, which give what the feedback gives.
+        """
         return self.margins.matvec(jnp.exp(log_policy))
+
+    def query(self, log_policy: jax.Array, key: jax.Array) -> jax.Array:
+        """One query: q(π) = Aπ, or on duels an unbiased estimate of it drawn with `key`; `[n]`, `[m, n]`.
+
+        Two queries with one key draw the same duels: a step that asks twice splits its key.
+        """
+        return self.feedback.query(self, log_policy, key)
+
+    def tally(
+        self,
+        log_behaviour: jax.Array,
+        log_opponent: jax.Array,
+        key: jax.Array,
+        advantage: jax.Array | None = None,
+    ) -> Tally:
+        """One query for a policy gradient: actions y ~ ν = `log_behaviour` against y' ~ π' = `log_opponent`.
+
+        `advantage` is q(π') where it was queried before (`foresee`); only exact feedback has a use for it.
+        """
+        return self.feedback.tally(self, log_behaviour, log_opponent, key, advantage)
+
+    def foresee(self, log_policy: jax.Array) -> jax.Array | None:
+        """The query that the next step will make, made now where feedback is exact: it tells how good π is besides.
+
+        None on duels, which are drawn by the step that uses them.
+        """
+        return None if self.feedback.comparisons else self.advantage(log_policy)
 
     def average(self, values: jax.Array) -> jax.Array:
         """The average over contexts, Σ_x ρ_x values_x, of one number a context (theory, table of symbols)."""

@@ -1,55 +1,136 @@
-"""What is measured, each number once."""
+"""What is measured, each number once.
 
-from typing import NamedTuple
+A new column is one entry of METRICS. Names and labels are read by code that needs no JAX, which is imported where a
+number is computed.
+"""
 
-import jax
-import jax.numpy as jnp
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-from nashgames.core import simplex
-from nashgames.core.game import Game
+if TYPE_CHECKING:
+    import jax
+
+    from nashgames.core.game import Game
 
 
-class Metrics(NamedTuple):
-    """The reported numbers of one policy (theory §2); over contexts averages, except the span (a maximum).
+class Seen(NamedTuple):
+    """What a metric is computed from: π and its advantage q(π) = Aπ, and π*_β, NaN where it is not known; `[n]`,
+    `[m, n]` over contexts, the policies in logarithms."""
 
-    suboptimality      max_π' P_β(π' ≻ π) − ½ = β KL(π‖BR_β(π))                      half of the gap
-    duality_gap        the literature's gap, exactly twice the suboptimality
-    exploitability     max_i (Aπ)_i, of the original game (β = 0)
-    kl_to_equilibrium  KL(π*_β‖π)
-    span_to_equilibrium  max_i − min_i of log π − log π*_β
-    kl_to_reference    KL(π‖μ)
-    entropy            −Σ π log π, nats
+    game: "Game"
+    log_policy: "jax.Array"
+    advantage: "jax.Array"
+    log_equilibrium: "jax.Array"
+
+
+class Metric(NamedTuple):
+    """A number of a policy: `label` in tables, `axis` in figures, and how it is `measured`, a scalar.
+
+    `needs_equilibrium` says that it is empty where π*_β is not known, and `distance` that it falls to 0 as the policy
+    is learned, so that its curve is drawn on a logarithmic axis.
     """
 
-    suboptimality: jax.Array
-    duality_gap: jax.Array
-    exploitability: jax.Array
-    kl_to_equilibrium: jax.Array
-    span_to_equilibrium: jax.Array
-    kl_to_reference: jax.Array
-    entropy: jax.Array
+    label: str
+    axis: str
+    measured: Callable[[Seen], "jax.Array"]
+    distance: bool = False
+    needs_equilibrium: bool = False
 
 
-def best_response(game: Game, advantage: jax.Array) -> tuple[jax.Array, jax.Array]:
+def best_response(game: "Game", advantage: "jax.Array") -> tuple["jax.Array", "jax.Array"]:
     """log BR_β(π) and BR_β(π) = softmax(log μ + q(π)/β) from the advantage q(π); `[n]`, `[m, n]` over contexts."""
+    from nashgames.core import simplex
+
     return simplex.softmax(game.log_reference + advantage / game.beta)
 
 
-def suboptimality(game: Game, log_policy: jax.Array, advantage: jax.Array) -> jax.Array:
-    """SubOpt_β(π) = β KL(π‖BR_β(π)) (theory §2), from the policy and the advantage q(π) already queried; scalar."""
+def suboptimality(game: "Game", log_policy: "jax.Array", advantage: "jax.Array") -> "jax.Array":
+    """SubOpt_β(π) = β KL(π‖BR_β(π)) (theory §2), from the policy and its advantage q(π); scalar."""
+    from nashgames.core import simplex
+
     log_response, response = best_response(game, advantage)
     return game.beta * game.average(simplex.kl(log_policy, log_response, response))
 
 
-def measure(game: Game, log_policy: jax.Array, advantage: jax.Array, log_equilibrium: jax.Array) -> Metrics:
-    """Every reported number of π, at no further query: `advantage` is q(π). NaN distances where π*_β is NaN."""
-    half_gap = suboptimality(game, log_policy, advantage)
-    return Metrics(
-        suboptimality=half_gap,
-        duality_gap=2 * half_gap,
-        exploitability=game.average(jnp.max(advantage, axis=-1)),
-        kl_to_equilibrium=game.average(simplex.kl(log_equilibrium, log_policy)),
-        span_to_equilibrium=jnp.max(simplex.span(log_policy - log_equilibrium)),
-        kl_to_reference=game.average(simplex.kl(log_policy, game.log_reference)),
-        entropy=game.average(simplex.entropy(log_policy)),
-    )
+def exploitability(game: "Game", log_policy: "jax.Array", advantage: "jax.Array") -> "jax.Array":
+    """max_i (Aπ)_i, what the best deviation gains in the original game (theory §2); scalar."""
+    return game.average(advantage.max(axis=-1))
+
+
+def _kl_to_equilibrium(seen: Seen) -> "jax.Array":
+    from nashgames.core import simplex
+
+    return seen.game.average(simplex.kl(seen.log_equilibrium, seen.log_policy))
+
+
+def _span_to_equilibrium(seen: Seen) -> "jax.Array":
+    from nashgames.core import simplex
+
+    return simplex.span(seen.log_policy - seen.log_equilibrium).max()
+
+
+def _kl_to_reference(seen: Seen) -> "jax.Array":
+    from nashgames.core import simplex
+
+    return seen.game.average(simplex.kl(seen.log_policy, seen.game.log_reference))
+
+
+def _entropy(seen: Seen) -> "jax.Array":
+    from nashgames.core import simplex
+
+    return seen.game.average(simplex.entropy(seen.log_policy))
+
+
+METRICS: Mapping[str, Metric] = {
+    # Half of the gap: max_π' P_β(π' ≻ π) − ½ = β KL(π‖BR_β(π)).
+    "suboptimality": Metric(
+        "suboptimality", "suboptimality", lambda s: suboptimality(s.game, s.log_policy, s.advantage), distance=True
+    ),
+    # The literature's gap.
+    "duality_gap": Metric(
+        "duality gap",
+        "duality gap\n(twice the suboptimality)",
+        lambda s: 2 * suboptimality(s.game, s.log_policy, s.advantage),
+        distance=True,
+    ),
+    "exploitability": Metric(
+        "exploitability",
+        "exploitability\n(original game)",
+        lambda s: exploitability(s.game, s.log_policy, s.advantage),
+        distance=True,
+    ),
+    "kl_to_equilibrium": Metric(
+        "KL to equilibrium",
+        "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$",
+        _kl_to_equilibrium,
+        distance=True,
+        needs_equilibrium=True,
+    ),
+    # The largest over contexts; all others are averages.
+    "span_to_equilibrium": Metric(
+        "span to equilibrium",
+        "span to equilibrium\n" r"span$(\log\pi-\log\pi^{*})$",
+        _span_to_equilibrium,
+        distance=True,
+        needs_equilibrium=True,
+    ),
+    "kl_to_reference": Metric(
+        "KL to reference", "KL to reference\n" r"$\mathrm{KL}(\pi\,\Vert\,\mu)$", _kl_to_reference
+    ),
+    "entropy": Metric("entropy", "entropy (nats)", _entropy),
+}
+"""Every reported number of a policy by its column, in the order of the columns (theory §2)."""
+
+STOPPING: Mapping[str, Callable[["Game", "jax.Array", "jax.Array"], "jax.Array"]] = {
+    "regularised": suboptimality,
+    "original": exploitability,
+}
+"""The metric by which a run on a target stops: the regularised game at its β, or the original game (β = 0)."""
+
+STOPPING_COLUMN: Mapping[str, str] = {"regularised": "suboptimality", "original": "exploitability"}
+"""The column that holds it."""
+
+
+def measure(seen: Seen, names: Iterable[str] = tuple(METRICS)) -> dict[str, "jax.Array"]:
+    """The named numbers of π, scalars; NaN where one needs an equilibrium that is not known."""
+    return {name: METRICS[name].measured(seen) for name in names}

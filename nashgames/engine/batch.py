@@ -8,84 +8,31 @@ from typing import Any
 import jax
 import numpy as np
 
+from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import Game
-from nashgames.core.metrics import Metrics
+from nashgames.core.margins import stack
+from nashgames.core.metrics import STOPPING_COLUMN
 from nashgames.core.precision import Precision
-from nashgames.engine import loop
+from nashgames.engine import audit, loop
+from nashgames.engine.loop import Recording
+from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
-from nashgames.solvers import comparisons_per_step, feedback_of
 from nashgames.solvers.protocol import Solver
 
+# Points that one call measures together: A is read once for them.
 _TARGETS = 4
+# A person sees progress three times a second; a call costs a hundredth of that.
 _CHUNK_SECONDS = 0.3
-_MOST_STEPS = 2**31 - 1
-_MOST_RECORDS = 1_000_000
+# Compiled programs kept: each takes 140 of the 65,530 mappings and 6 MB of the memory that a process may have.
 _PROGRAMS = 200
-"""Compiled programs kept: each takes 140 of the 65,530 mappings and 6 MB of the memory that a process may have."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How far runs go and what is recorded.
-
-    A run stops at suboptimality `tolerance` or after `queries` queries (None: max(2000, 20/β), about twice what Nash-MP
-    needs to 1e-10); one on duels goes on to the end of its budget, which `comparisons` gives instead where it is set.
-    `records` points at geometric steps are kept, or one every `record_every` steps.
-    """
-
-    queries: int | None = None
-    tolerance: float = 1e-10
-    records: int = 200
-    record_every: int | None = None
-    precision: Precision = field(default_factory=Precision)
-    comparisons: int | None = None
-
-    def budget(self, beta: float) -> int:
-        """The queries a run at this β may use."""
-        return max(2000, round(min(20 / beta, 1e15))) if self.queries is None else self.queries
-
-    def max_steps(self, solver: Solver, beta: float, contexts: int = 1) -> int:
-        """Steps that the budget pays for; NashGamesError when that is none, or more than can be counted."""
-        duels = comparisons_per_step(solver, contexts)
-        if duels and self.comparisons is not None:
-            if self.comparisons < duels:
-                raise NashGamesError(
-                    f"comparisons is {self.comparisons}, but a step of {solver.name} makes {duels}; give at least that"
-                )
-            return min(self.comparisons // duels, _MOST_STEPS)
-        queries, cost = self.budget(beta), solver.queries_per_step
-        if queries < cost:
-            raise NashGamesError(
-                f"queries is {queries}, but one step of {solver.name} costs {cost}; give at least that"
-            )
-        if queries // cost > _MOST_STEPS:
-            raise NashGamesError(
-                f"queries is {queries}; accepted: at most {_MOST_STEPS * cost}, the longest run of {solver.name}"
-            )
-        return queries // cost
-
-    def record_steps(self, max_steps: int) -> np.ndarray:
-        """The steps at which points are recorded, from 0 to `max_steps`; NashGamesError for more than a million."""
-        if self.records > _MOST_RECORDS:
-            raise NashGamesError(f"records is {self.records}; accepted: at most {_MOST_RECORDS}")
-        if self.record_every is not None:
-            points = max_steps // self.record_every
-            if points > _MOST_RECORDS:
-                least = max_steps // _MOST_RECORDS + 1
-                raise NashGamesError(
-                    f"record_every is {self.record_every}, which keeps {points} points of a run; give at least {least}"
-                )
-            steps = np.arange(0, max_steps + 1, self.record_every)
-        else:
-            steps = np.concatenate([[0], np.geomspace(1, max_steps, self.records).round()])
-        return np.unique(np.append(steps, max_steps)).astype(np.int32)
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One run of a batch; `solver` has all its numbers; the arrays are `[n]`, or `[m, n]` over contexts.
+    """The numbers of one run of a batch; `solver` has all its own; arrays are `[n]`, or `[m, n]` over contexts.
 
-    `log_equilibrium` is NaN where π*_β is not known; `log_start` is log π_0, log μ where None.
+    `log_equilibrium` is NaN where π*_β is not known; `log_start` is log π_0, log μ where None, which all lanes of a
+    batch have or none. An `idle` lane keeps its place in the batch and takes no step: its run is finished already.
     """
 
     solver: Solver
@@ -94,6 +41,16 @@ class Lane:
     log_equilibrium: np.ndarray
     seed: int
     log_start: np.ndarray | None = None
+    feedback: Feedback = EXACT
+    idle: bool = False
+
+    def comparisons(self, contexts: int) -> int:
+        """Duels that one step makes over all contexts; 0 where feedback is exact."""
+        return self.solver.queries_per_step * self.feedback.comparisons * contexts
+
+    def max_steps(self, settings: Settings, contexts: int) -> int:
+        """Steps that the budget pays for; none for an idle lane."""
+        return 0 if self.idle else settings.max_steps(self.solver, self.beta, self.comparisons(contexts))
 
 
 @dataclass(frozen=True)
@@ -102,7 +59,7 @@ class Curve:
 
     `steps`, `seconds` and every array of `metrics` have one entry a point; `seconds` is the wall time of the whole
     batch since its first step, compilation apart. `log_policy` is the last iterate; `path` holds log π at the points
-    for games of three actions, and is None for others. `diverged_step` is the step that was not finite.
+    where it was recorded, else None. `diverged_step` is the step that was not finite.
     """
 
     steps: np.ndarray
@@ -121,38 +78,53 @@ class _Recorded:
 
 
 class Batch:
-    """Runs of one solver class on G games of one shape, B lanes a game, advanced chunk by chunk at the host's word.
+    """Runs of one solver class on G games of one shape, B lanes a game, advanced one chunk per call of `advance`.
 
     `lanes` is `[G][B]`. The lanes' numbers are data, so that batches of equal shape share one compiled program.
     """
 
-    def __init__(self, games: Sequence[Game], lanes: Sequence[Sequence[Lane]], settings: Settings) -> None:
+    def __init__(
+        self,
+        games: Sequence[Game],
+        lanes: Sequence[Sequence[Lane]],
+        settings: Settings,
+        *,
+        margins: Any = None,
+        recording: Recording | None = None,
+    ) -> None:
+        """Assemble the runs and compile their program.
+
+        `margins` are those of the games, stacked and on the device, where they serve several batches. Without a
+        `recording` every metric is kept, and of games of three actions the path, which can be drawn.
+        """
         self.settings = settings
+        self._recording = Recording(path=games[0].actions == 3) if recording is None else recording
         self.lanes = lanes
         self._stacked = len(games) > 1
         self._shape = (len(games), len(lanes[0])) if self._stacked else (len(lanes[0]),)
         flat = [lane for row in lanes for lane in row]
         self.solver = flat[0].solver
-        self._on_samples = feedback_of(self.solver).comparisons > 0
-        self._limits = [settings.max_steps(lane.solver, lane.beta, games[0].contexts) for lane in flat]
+        self._on_samples = flat[0].feedback.comparisons > 0
+        self._limits = [lane.max_steps(settings, games[0].contexts) for lane in flat]
         self.max_steps = max(self._limits)
-        self._records = {limit: settings.record_steps(limit) for limit in set(self._limits)}
+        self._records = {limit: settings.record_steps(limit) for limit in set(self._limits) if limit}
         self._pending = np.unique(np.concatenate(list(self._records.values())))
         self._recorded = _Recorded()
         self._elapsed = 0.0
         self._step_seconds = 0.0
-        loop.forget(_PROGRAMS)
+        loop.clear_compiled_if_over(_PROGRAMS)
         began = time.perf_counter()
         with settings.precision.scope():
-            self._problem = self._assemble(games, flat)
-            unstarted = loop.unstarted(self._problem, stacked=self._stacked)
+            self._problem = self._assemble(games, flat, margins)
+            audit.check_queries(self.solver, games[0], flat[0].feedback)
+            unstarted = loop.initial_state(self._problem, stacked=self._stacked)
             # On the device like every later state: an argument that lies elsewhere would be compiled for once more.
             self._runs = jax.device_put(unstarted, settings.precision.jax_device())
             # A chunk of no steps compiles the program, so that its seconds are not counted as solving.
             self._advance(np.zeros(_TARGETS, np.int32))
         self.compile_seconds = time.perf_counter() - began
 
-    def _assemble(self, games: Sequence[Game], lanes: Sequence[Lane]) -> loop.Problem:
+    def _assemble(self, games: Sequence[Game], lanes: Sequence[Lane], margins: Any) -> loop.Problem:
         dtype = self.settings.precision.numpy
         device = self.settings.precision.jax_device()
 
@@ -166,18 +138,21 @@ class Batch:
             return array.reshape(self._shape + array.shape[1:])
 
         starts = [lane.log_start for lane in lanes if lane.log_start is not None]
+        if starts and len(starts) < len(lanes):
+            raise NashGamesError("some lanes have a start of their own and some have none; give all of them one")
 
         def of_games(*values: Any) -> Any:
             arrays = [np.asarray(v, dtype) if isinstance(v, (float, np.ndarray)) else v for v in values]
             return np.stack(arrays) if self._stacked else arrays[0]
 
         game = Game(
-            margins=jax.tree.map(of_games, *[g.margins for g in games]),
+            margins=placed_margins(games, self.settings.precision) if margins is None else margins,
             log_reference=vectors([lane.log_reference for lane in lanes]),
             beta=numbers([lane.beta for lane in lanes]),
             weights=of_games(*[g.weights for g in games]),
             features=jax.tree.map(of_games, *[g.features for g in games]),
             log_start=vectors(starts) if starts else None,
+            feedback=jax.tree.map(lambda *leaves: numbers(leaves), *[lane.feedback for lane in lanes]),
         )
         problem = loop.Problem(
             game=game,
@@ -212,7 +187,7 @@ class Batch:
     @property
     def suboptimality(self) -> float:
         """The largest current suboptimality over the runs still going; over all when none is."""
-        values = self._last.metrics.suboptimality
+        values = self._last.metrics[self._recording.metrics[0]]
         running = self._last.status == loop.RUNNING
         return float(np.max(values[running] if running.any() else values))
 
@@ -249,6 +224,7 @@ class Batch:
         began, first = time.perf_counter(), self.step if self._recorded.points else 0
         self._runs, point, self._log_policies = loop.advance(self._problem, self._runs, targets, stacked=self._stacked)
         point = jax.tree.map(np.asarray, point)
+        self._check_soundness(point)
         seconds = time.perf_counter() - began
         taken = int(np.max(point.step[-1])) - first
         if taken > 0:
@@ -259,13 +235,32 @@ class Batch:
         self._recorded.seconds.append(self._elapsed + elapsed)
         self._elapsed += seconds if taken > 0 else 0.0
 
-    def curves(self) -> list[list[Curve]]:
-        """The curve of every lane, `[G][B]`."""
+    def _check_soundness(self, point: loop.Point) -> None:
+        """Raise NashGamesError, naming the solver and the step, where it reports what is not so."""
+        wrong = np.argwhere(point.fault != loop.SOUND)
+        if not len(wrong):
+            return
+        first = wrong[np.argmin([point.step[tuple(place)] for place in wrong])]
+        where = f"of the solver '{self.solver.name}' at step {int(point.step[tuple(first)])}"
+        if point.fault[tuple(first)] == loop.NOT_NORMALISED:
+            raise NashGamesError(
+                f"the policy {where} does not sum to 1; log_policy must return normalised log-probabilities, as "
+                f"simplex.normalise makes them"
+            )
+        raise NashGamesError(
+            f"the advantage {where} is not Aπ of the policy that it reports; advantage must return the game's own "
+            f"query of that policy, or None"
+        )
+
+    def curves(self) -> list[list[Curve | None]]:
+        """The curve of every lane, `[G][B]`; None for an idle one."""
         last = np.asarray(self._log_policies)
         points: loop.Point = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
         seconds = np.concatenate(self._recorded.seconds)
         grid = zip(np.ndindex(self._shape), self._limits, strict=True)
-        found = [self._curve(points, seconds, self._records[limit], last, lane) for lane, limit in grid]
+        found = [
+            self._curve(points, seconds, self._records[limit], last, lane) if limit else None for lane, limit in grid
+        ]
         width = self._shape[-1]
         return [found[start : start + width] for start in range(0, len(found), width)]
 
@@ -284,10 +279,11 @@ class Batch:
         steps, first = np.unique(points.step[column][rows], return_index=True)
         rows = rows[first]
         status = loop.STATUS_NAMES[int(points.status[column][-1])]
-        metrics = {name: np.asarray(getattr(points.metrics, name)[column][rows], float) for name in Metrics._fields}
+        metrics = {name: np.asarray(values[column][rows], float) for name, values in points.metrics.items()}
         # A run on samples is judged by its last iterate, which did not choose when to stop.
         if self._on_samples and self.settings.tolerance > 0 and status == "budget":
-            status = "converged" if metrics["suboptimality"][-1] <= self.settings.tolerance else "budget"
+            reached = metrics[STOPPING_COLUMN[self.settings.target]][-1]
+            status = "converged" if reached <= self.settings.tolerance else "budget"
         path = np.asarray(points.log_policy[column])
         # A diverged run keeps its last finite point; only one that starts badly has none.
         finite = np.isfinite(metrics["suboptimality"][-1])
@@ -300,3 +296,8 @@ class Batch:
             log_policy=last[lane],
             path=path[rows] if path.shape[-1] else None,
         )
+
+
+def placed_margins(games: Sequence[Game], precision: Precision) -> Any:
+    """The margins of games of one shape as those of a batch, on their device: `[n, n]`, `[G, n, n]` of several."""
+    return stack([game.margins for game in games]).place(precision.jax_device(), precision.numpy)

@@ -4,8 +4,12 @@ Axes: games first, then runs. A number of one run (β, η, a state's entry) has 
 a game; what belongs to a game (margins, weights) has none, so that one product of A with the policies of all its runs
 `[B, n]` serves them all. When G games of one size are solved together (`stacked`), everything has one more axis, over
 them, in front.
+
+Nobody is judged by his own word: what is recorded, and the moment of stopping, is measured by the loop's own product
+with A, which is not charged.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,19 +19,22 @@ import numpy as np
 
 from nashgames.core import metrics
 from nashgames.core.game import Game
-from nashgames.core.metrics import Metrics
-from nashgames.solvers import feedback_of
+from nashgames.core.metrics import METRICS, STOPPING, Seen
 from nashgames.solvers.protocol import Solver
 
-RUNNING, CONVERGED, BUDGET, DIVERGED = range(4)
+RUNNING, CONVERGED, BUDGET, DIVERGED, UNTRUE = range(5)
+"""How a run is: UNTRUE is one whose solver claimed what the loop's own product does not bear out."""
 UNSTARTED = -1
-STATUS_NAMES = ("running", "converged", "budget", "diverged")
+STATUS_NAMES = ("running", "converged", "budget", "diverged", "untrue")
+
+SOUND, NOT_NORMALISED, NOT_ADVANTAGE = range(3)
+"""What is wrong with what a solver reports: nothing, its policy, its advantage."""
 
 
 class Problem(NamedTuple):
     """What a batch of runs solves; every leaf but the game's margins and weights is per run.
 
-    `log_equilibrium` `[n]` is NaN where it is not known; `tolerance` is on the suboptimality.
+    `log_equilibrium` `[n]` is NaN where it is not known; `tolerance` is on the metric of the target.
     """
 
     game: Game
@@ -38,8 +45,16 @@ class Problem(NamedTuple):
     seed: jax.Array
 
 
-class Run(NamedTuple):
-    """One run between two steps: the solver's state after `step` steps, and whether it goes on.
+@dataclass(frozen=True)
+class Recording:
+    """What the points of a run hold: `metrics` by name, and with `path` the policies themselves."""
+
+    metrics: tuple[str, ...] = tuple(METRICS)
+    path: bool = False
+
+
+class LoopState(NamedTuple):
+    """A run between two steps: the solver's state after `step` steps, and whether it goes on.
 
     A run that has stopped keeps its last state; a diverged one its last finite state, `step` steps old.
     """
@@ -50,16 +65,18 @@ class Run(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A recorded point of a run; `log_policy` is empty except for games of three actions, whose simplex is drawn."""
+    """A recorded point of a run: `fault` says what is wrong with what the solver reports there; `log_policy` is empty
+    unless the path is recorded."""
 
     step: jax.Array
     status: jax.Array
-    metrics: Metrics
+    fault: jax.Array
+    metrics: dict[str, jax.Array]
     log_policy: jax.Array
 
 
 PER_RUN = Problem(
-    game=Game(margins=None, log_reference=0, beta=0, weights=None, features=None, log_start=0),  # type: ignore[arg-type]
+    game=Game(margins=None, log_reference=0, beta=0, weights=None, features=None, log_start=0, feedback=0),  # type: ignore[arg-type]
     solver=0,  # type: ignore[arg-type]
     log_equilibrium=0,  # type: ignore[arg-type]
     tolerance=0,  # type: ignore[arg-type]
@@ -69,7 +86,7 @@ PER_RUN = Problem(
 """The batch axis of every leaf of a Problem, as `jax.vmap` takes it."""
 
 
-def unstarted(problem: Problem, *, stacked: bool) -> Run:
+def initial_state(problem: Problem, *, stacked: bool) -> LoopState:
     """Runs before step 0, which `advance` starts; nothing is compiled for them."""
 
     def placeholder(leaf: jax.ShapeDtypeStruct) -> Any:
@@ -77,18 +94,35 @@ def unstarted(problem: Problem, *, stacked: bool) -> Run:
         is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         return (jnp if is_key else np).zeros(leaf.shape, leaf.dtype)
 
-    runs: Any = jax.tree.map(placeholder, jax.eval_shape(_over_runs(_start, stacked), problem))
+    runs: Any = jax.tree.map(placeholder, jax.eval_shape(_over_runs(_placed, stacked), problem))
     return runs._replace(step=np.full_like(runs.step, UNSTARTED))
 
 
-def advance(problem: Problem, runs: Run, targets: Any, *, stacked: bool) -> tuple[Run, Point, jax.Array]:
+def advance(
+    problem: Problem,
+    runs: LoopState,
+    targets: Any,
+    *,
+    stacked: bool,
+    target: str = "regularised",
+    recording: Recording = Recording(),
+) -> tuple[LoopState, Point, jax.Array]:
     """Bring all runs to each step of `targets` `[K]` in turn and measure them there.
 
     The steps are data: any targets, in any chunks, run the same compiled body, so that chunks equal the whole bit for
     bit. The loop ends early when no run is running. Points have a leading axis K; with them come the last iterates,
-    log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked). `runs` is used up.
+    log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked). A run stops by the metric of its `target`, a key
+    of `metrics.STOPPING`. `runs` is used up.
     """
-    return _advance(problem, runs, targets, stacked=stacked, classes=_classes(jax.tree.structure(problem)))
+    return _advance(
+        problem,
+        runs,
+        targets,
+        stacked=stacked,
+        target=target,
+        recording=recording,
+        classes=_classes(jax.tree.structure(problem)),
+    )
 
 
 def _classes(structure: Any) -> Any:
@@ -99,41 +133,59 @@ def _classes(structure: Any) -> Any:
 
 # JAX takes two dataclasses with fields of the same kind for one structure, and finds the program of the other solver
 # whenever a few bits of two hashes agree (jaxlib 0.10): `classes` tells their programs apart.
-@partial(jax.jit, static_argnames=("stacked", "classes"), donate_argnames="runs")
+@partial(jax.jit, static_argnames=("stacked", "target", "recording", "classes"), donate_argnames="runs")
 def _advance(
-    problem: Problem, runs: Run, targets: jax.Array, *, stacked: bool, classes: Any
-) -> tuple[Run, Point, jax.Array]:
-    step_all = _over_runs(_step, stacked)
+    problem: Problem,
+    runs: LoopState,
+    targets: jax.Array,
+    *,
+    stacked: bool,
+    target: str,
+    recording: Recording,
+    classes: Any,
+) -> tuple[LoopState, Point, jax.Array]:
+    step_all = _over_runs(partial(_step, target), stacked)
+    settle_all = _over_runs(partial(_settled, target), stacked)
 
-    def reach(runs: Run, target: jax.Array) -> tuple[Run, Point]:
-        def unfinished(carry: tuple[jax.Array, Run]) -> jax.Array:
+    def reach(runs: LoopState, goal: jax.Array) -> tuple[LoopState, tuple[jax.Array, ...]]:
+        def unfinished(carry: tuple[jax.Array, LoopState]) -> jax.Array:
             step, runs = carry
-            return (step < target) & jnp.any(runs.status == RUNNING)
+            return (step < goal) & jnp.any(runs.status == RUNNING)
 
-        def body(carry: tuple[jax.Array, Run]) -> tuple[jax.Array, Run]:
+        def body(carry: tuple[jax.Array, LoopState]) -> tuple[jax.Array, LoopState]:
             step, runs = carry
-            return step + 1, step_all(problem, runs)
+            return step + 1, settled(*step_all(problem, runs))
+
+        def settled(runs: LoopState, claims: jax.Array) -> LoopState:
+            # One condition for all runs: inside a map over them both of its sides would be computed at every step.
+            status = jax.lax.cond(
+                jnp.any(claims), lambda: settle_all(problem, runs, claims), lambda: jnp.asarray(runs.status)
+            )
+            return runs._replace(status=status)
 
         _, runs = jax.lax.while_loop(unfinished, body, (jnp.max(runs.step), runs))
-        return runs, _over_runs(_measure, stacked)(problem, runs)
+        reported = _over_runs(_reported, stacked)(problem, runs)
+        return runs, (runs.step, runs.status, *reported)
 
     fresh = jnp.all(runs.step == UNSTARTED)
-    runs = jax.lax.cond(fresh, lambda: _over_runs(_start, stacked)(problem), lambda: runs)
-    runs, points = jax.lax.scan(reach, runs, targets)
-    last = _over_runs(lambda problem, run: problem.solver.log_policy(run.state), stacked)(problem, runs)
-    return runs, points, last
+    runs = jax.lax.cond(fresh, lambda: _over_runs(partial(_start, target), stacked)(problem), lambda: runs)
+    runs, seen = jax.lax.scan(reach, runs, targets)
+    # All targets at once: A is read once for the points of a chunk.
+    measure_all = _over_runs(partial(_measure, recording), stacked)
+    points = jax.vmap(lambda *of_target: measure_all(problem, *of_target))(*seen)
+    return runs, points, seen[2][-1]
 
 
-def programs() -> int:
+def compiled_count() -> int:
     """How many compiled programs are kept."""
     compiled: Any = _advance
     return int(compiled._cache_size())
 
 
-def forget(most: int = 0) -> None:
-    """Let all compiled programs go once there are `most` of them."""
+def clear_compiled_if_over(limit: int = 0) -> None:
+    """Let all compiled programs go once there are `limit` of them."""
     compiled: Any = _advance
-    if programs() >= most:
+    if compiled_count() >= limit:
         compiled.clear_cache()
 
 
@@ -145,21 +197,82 @@ def _over_runs(function: Any, stacked: bool) -> Any:
     return batched
 
 
-def _start(problem: Problem) -> Run:
+def _placed(problem: Problem) -> LoopState:
+    """The state at the first policy, whose status nobody looked at."""
     step = jnp.zeros((), jnp.int32)
     state = problem.solver.init(problem.game, jax.random.fold_in(_key(problem), step))
-    return Run(state, step, _status(problem, state, step))
+    return LoopState(state, step, jnp.full((), RUNNING, jnp.int32))
 
 
-def _step(problem: Problem, run: Run) -> Run:
+def _start(target: str, problem: Problem) -> LoopState:
+    run = _placed(problem)
+    if _on_samples(problem):
+        return run._replace(status=_ongoing(problem, run.state, run.step))
+    status = _ongoing(problem, run.state, run.step)
+    return run._replace(
+        status=_judged(target, problem, run.state, status, problem.game.advantage(_policy(problem, run)))
+    )
+
+
+def _step(target: str, problem: Problem, run: LoopState) -> tuple[LoopState, jax.Array]:
+    """One step of a run, and whether its solver claims that it has converged."""
     step = run.step + 1
     # The key depends on the global step alone, so that chunks and order change nothing.
     state = problem.solver.update(problem.game, run.state, jax.random.fold_in(_key(problem), step))
-    status = _status(problem, state, step)
+    status, claim = _ongoing(problem, state, step), jnp.zeros((), bool)
+    if not _on_samples(problem):
+        claimed = problem.solver.advantage(state)
+        if claimed is None:
+            own = problem.game.advantage(problem.solver.log_policy(state))
+            status = _judged(target, problem, state, status, own)
+        else:
+            reached = STOPPING[target](problem.game, problem.solver.log_policy(state), claimed)
+            status = jnp.where(jnp.isfinite(reached), status, DIVERGED)
+            claim = _within(problem, reached)
     running = run.status == RUNNING
     kept = running & (status != DIVERGED)
     state, step = jax.tree.map(partial(jnp.where, kept), (state, step), (run.state, run.step))
-    return Run(state, step, jnp.where(running, status, run.status))
+    return LoopState(state, step, jnp.where(running, status, run.status)), claim & kept
+
+
+def _settled(target: str, problem: Problem, run: LoopState, claim: jax.Array) -> jax.Array:
+    """The status of a run after its solver's claim was compared with the loop's own product; scalar."""
+    own = problem.game.advantage(_policy(problem, run))
+    return jnp.where(claim, _judged(target, problem, run.state, run.status, own), run.status)
+
+
+def _judged(target: str, problem: Problem, state: Any, status: jax.Array, own: jax.Array) -> jax.Array:
+    """The status by the true advantage: converged, untrue, diverged, or what it was."""
+    log_policy = problem.solver.log_policy(state)
+    reached = STOPPING[target](problem.game, log_policy, own)
+    sound = _fault(log_policy, problem.solver.advantage(state), own) == SOUND
+    status = jnp.where(_within(problem, reached), CONVERGED, status)
+    status = jnp.where(jnp.isfinite(reached), status, DIVERGED)
+    return jnp.where(sound | (status == DIVERGED), status, UNTRUE)
+
+
+def _within(problem: Problem, reached: jax.Array) -> jax.Array:
+    # At tolerance 0 a run uses its whole budget, also where rounding makes its suboptimality exactly 0.
+    return (reached <= problem.tolerance) & (problem.tolerance > 0)
+
+
+def _ongoing(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
+    """Running, out of budget or diverged; a run on samples has no other end.
+
+    To stop it where it first dips below the tolerance would report its luck.
+    """
+    status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING).astype(jnp.int32)
+    if not _on_samples(problem):
+        return status
+    return jnp.where(jnp.all(jnp.isfinite(problem.solver.log_policy(state))), status, DIVERGED)
+
+
+def _on_samples(problem: Problem) -> bool:
+    return problem.game.feedback.comparisons > 0
+
+
+def _policy(problem: Problem, run: LoopState) -> jax.Array:
+    return problem.solver.log_policy(run.state)
 
 
 def _key(problem: Problem) -> jax.Array:
@@ -167,24 +280,36 @@ def _key(problem: Problem) -> jax.Array:
     return jax.random.key(problem.seed, impl="threefry2x32")
 
 
-def _status(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
-    """Converged, out of budget, diverged or running, at no query: the advantage of the policy is in the state.
+def _reported(problem: Problem, run: LoopState) -> tuple[jax.Array, jax.Array]:
+    """The policy and the advantage that the solver reports; NaN where it reports none or an estimate."""
+    log_policy = _policy(problem, run)
+    claimed = None if _on_samples(problem) else problem.solver.advantage(run.state)
+    return log_policy, jnp.full_like(log_policy, jnp.nan) if claimed is None else claimed
 
-    A run on samples goes on to its budget: to stop it where it first dips below the tolerance would report its luck.
+
+def _measure(
+    recording: Recording,
+    problem: Problem,
+    step: jax.Array,
+    status: jax.Array,
+    log_policy: jax.Array,
+    claimed: jax.Array,
+) -> Point:
+    own = problem.game.advantage(log_policy)
+    measured = metrics.measure(Seen(problem.game, log_policy, own, problem.log_equilibrium), recording.metrics)
+    path = log_policy if recording.path else log_policy[..., :0]
+    return Point(step, status, _fault(log_policy, claimed, own), measured, path)
+
+
+def _fault(log_policy: jax.Array, claimed: jax.Array | None, own: jax.Array) -> jax.Array:
+    """What is wrong with a reported policy or advantage; what is not a number is for others to say.
+
+    The root of the rounding unit is far above what rounding does to a sum of ten million numbers or to a mean of a
+    million iterates, and far below an error that matters.
     """
-    log_policy = problem.solver.log_policy(state)
-    if feedback_of(problem.solver).comparisons:
-        status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING)
-        return jnp.where(jnp.all(jnp.isfinite(log_policy)), status, DIVERGED)
-    reached = metrics.suboptimality(problem.game, log_policy, problem.solver.advantage(problem.game, state))
-    status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING)
-    # At tolerance 0 a run uses its whole budget, also where rounding makes its suboptimality exactly 0.
-    status = jnp.where((reached <= problem.tolerance) & (problem.tolerance > 0), CONVERGED, status)
-    return jnp.where(jnp.isfinite(reached), status, DIVERGED)
-
-
-def _measure(problem: Problem, run: Run) -> Point:
-    log_policy = problem.solver.log_policy(run.state)
-    advantage = problem.solver.advantage(problem.game, run.state)
-    measured = metrics.measure(problem.game, log_policy, advantage, problem.log_equilibrium)
-    return Point(run.step, run.status, measured, log_policy if log_policy.shape[-1] == 3 else log_policy[..., :0])
+    allowed = float(np.sqrt(np.finfo(log_policy.dtype).eps))
+    total = jnp.log(jnp.sum(jnp.exp(log_policy), axis=-1))
+    fault = jnp.full((), SOUND, jnp.int32)
+    if claimed is not None:
+        fault = jnp.where(jnp.any(jnp.abs(claimed - own) > allowed), NOT_ADVANTAGE, fault)
+    return jnp.where(jnp.any(jnp.abs(total) > 10 * allowed), NOT_NORMALISED, fault).astype(jnp.int32)

@@ -9,8 +9,10 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import pandas as pd
 
+from nashgames.core.feedback import EXACT
 from nashgames.core.game import DEFAULT_BETA, Game
-from nashgames.engine.batch import Settings
+from nashgames.defaults import PARTS, START, TARGET
+from nashgames.engine.settings import Settings
 from nashgames.environment import environment
 from nashgames.errors import NashGamesError
 from nashgames.exact import external
@@ -18,11 +20,12 @@ from nashgames.exact.certificate import Certificate, certify, divergence, normal
 from nashgames.exact.referee import Equilibrium, equilibrium_path, falling
 from nashgames.experiments.events import GameReady
 from nashgames.experiments.experiment import Experiment, content_hash
-from nashgames.experiments.plan import Source, find_reference, find_source
-from nashgames.experiments.rows import Identity, keys_of, policies_of, table_of
+from nashgames.experiments.plan import Run, Source, find_reference, find_source
+from nashgames.experiments.rows import OPTIONAL_INTEGERS, keys_of, policies_of, table_of
 from nashgames.games import families
 from nashgames.games.properties import facts
 from nashgames.games.references import resolve_reference
+from nashgames.registry import Selection, parse
 from nashgames.solvers.protocol import Solver
 from nashgames.store import CERTIFICATE_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, SCHEMA, Results
 
@@ -45,7 +48,7 @@ class Question:
     source: Source
     actions: int | None
     seed: int
-    reference: str
+    reference: Selection
     reference_file: str | None
     betas: tuple[float, ...]
 
@@ -120,7 +123,7 @@ def ask(experiment: Experiment, betas: Sequence[float]) -> Question:
         if 0 in betas:
             raise NashGamesError(f"beta is 0, but {text} brings a reference made for a β above 0; leave 0 out")
     elif reference == "own":
-        reference = "uniform"
+        reference = parse("uniform")
     actions = source.default_actions if actions is None else actions
     if actions is not None:
         families.check_fits(actions, source.contexts, np.dtype(np.float64))
@@ -222,15 +225,14 @@ def frames(question: Question, answers: Iterable[Answer]) -> dict[str, pd.DataFr
     """
     runs, curves, policies, certificates = [], [], [], []
     for answer in answers:
-        identity = _identity(question, answer.beta)
-        point = keys_of(identity, answer.game, Settings()) | _point(answer)
-        runs.append(point | _of_run(answer))
+        run = _run(question, answer.beta)
+        point = keys_of(run, answer.game, Settings()) | _point(answer)
+        runs.append(point | _of_run(answer) | {"game_fingerprint": question.source.fingerprint})
         curves.append(point)
-        policies.append(policies_of(identity.run_id, answer.game, answer.found.log_policy))
-        certificates.append(answer.certificate._asdict() | {"run_id": identity.run_id, "support": answer.support})
-    integers = {"queries_to_tolerance": "Int64", "diverged_step": "Int64"}
+        policies.append(policies_of(run.run_id, answer.game, answer.found.log_policy))
+        certificates.append(answer.certificate._asdict() | {"run_id": run.run_id, "support": answer.support})
     return {
-        "runs": pd.DataFrame(runs, columns=list(RUN_COLUMNS)).astype(integers),
+        "runs": pd.DataFrame(runs, columns=list(RUN_COLUMNS)).astype(OPTIONAL_INTEGERS),
         "curves": pd.DataFrame(curves, columns=list(CURVE_COLUMNS)),
         "policies": table_of(policies, POLICY_COLUMNS),
         "certificates": pd.DataFrame(certificates, columns=list(CERTIFICATE_COLUMNS)),
@@ -244,16 +246,22 @@ class _Referee:
     name: ClassVar[str] = REFEREE
 
 
-def _identity(question: Question, beta: float) -> Identity:
-    return Identity(
+def _run(question: Question, beta: float) -> Run:
+    """An exact equilibrium as a run: the referee has no numbers and learns from nothing."""
+    return Run(
         run_id=question.run_id(beta),
-        game=question.source.text,
-        reference=question.reference,
+        source=question.source,
+        actions=question.actions,
         seed=question.seed,
+        reference=question.reference,
         beta=beta,
         solver=cast(Solver, _Referee()),
+        feedback=EXACT,
+        start=parse(START),
         label=REFEREE,
         step_source="exact",
+        target=TARGET,
+        parts=PARTS,
     )
 
 
@@ -294,11 +302,11 @@ def _of_run(answer: Answer) -> dict[str, Any]:
 def _write(results: Results, question: Question, answers: dict[float, Answer], arguments: Sequence[str] | None) -> None:
     """Put what was found into the directory, in the order asked."""
     asked = {
-        "game": [question.source.text],
+        "game": [str(question.source.text)],
         "solver": [REFEREE],
         "beta": list(question.betas),
         "actions": [] if question.actions is None else [question.actions],
-        "reference": [question.reference],
+        "reference": [str(question.reference)],
         "seed": question.seed,
         "dtype": "float64",
         "device": "cpu",

@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from nashgames import registry
+from nashgames.defaults import PARTS, START, TARGET
 from nashgames.errors import NashGamesError, unknown
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "gpu")
 VERDICTS = ("theorems",)
+TARGETS = ("regularised", "original")
 RECORDS = 200
 """Points of a curve unless asked otherwise, at geometrically spaced steps."""
 
@@ -34,8 +36,7 @@ _MAX_INTEGER = 10**15
 _MAX_SEED = 2**32 - 1
 _LISTS = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
 _OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict")
-_PARTS = ("feedback", "policy", "optimiser")
-GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
+DEFAULT_GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
 """What is played where solvers are not given and the policy or the optimiser asks for policy gradients."""
 
 
@@ -50,9 +51,9 @@ class Cell:
     reference: str
     beta: float
     solver: str
-    feedback: str = "exact"
-    policy: str = "tabular"
-    optimiser: str = "sgd"
+    feedback: str
+    policy: str
+    optimiser: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +62,12 @@ class Experiment:
     budget and one tolerance.
 
     Seeds are `seed`, …, `seed + seeds − 1`. The reference `own` is the game's own, uniform unless it brings one. A run
-    is charged at most `queries` queries (None: max(2000, 20/β)) and stops at a suboptimality of `tolerance` (0: never
-    before the budget); a run on duels never stops earlier, and `comparisons` may give its budget instead. It starts
-    at the `reference`, or near the `equilibrium[distance=…]`. A curve has `records` points at geometric steps, or one
-    every `record_every` steps. The fields that hold several values also take one; integers and numbers also come as
-    text; `low:high:count` among a solver's parameters stands for that many values, geometrically spaced.
+    is charged at most `queries` queries (None: max(2000, 20/β)) and stops where the metric of its `target` is at most
+    `tolerance` (0: never before the budget): the suboptimality of the regularised game, or the exploitability of the
+    original one; a run on duels never stops earlier, and `comparisons` may give its budget instead. It starts at the
+    `reference`, or near the `equilibrium[distance=…]`. A curve has `records` points at geometric steps, or one every
+    `record_every` steps. The fields that hold several values also take one; integers and numbers also come as text;
+    `low:high:count` among a solver's parameters stands for that many values, geometrically spaced.
     `also` adds grids, each with some of those fields of its own; `verdict` = theorems has every iterate judged.
 
     Raises NashGamesError, naming the field, its value and what is accepted.
@@ -74,15 +76,16 @@ class Experiment:
     name: str | None = None
     game: tuple[str, ...] = ("random-logits",)
     solver: tuple[str, ...] = ("nash-mp", "nash-prox", "mirror-descent", "online-ipo")
-    feedback: tuple[str, ...] = ("exact",)
-    policy: tuple[str, ...] = ("tabular",)
-    optimiser: tuple[str, ...] = ("sgd",)
+    feedback: tuple[str, ...] = (PARTS["feedback"],)
+    policy: tuple[str, ...] = (PARTS["policy"],)
+    optimiser: tuple[str, ...] = (PARTS["optimiser"],)
     beta: tuple[float, ...] = (0.05,)
     actions: tuple[int, ...] = ()
     reference: tuple[str, ...] = ("own",)
     seed: int = 0
     seeds: int = 1
-    start: str = "reference"
+    start: str = START
+    target: str = TARGET
     queries: int | None = None
     comparisons: int | None = None
     tolerance: float = 1e-10
@@ -132,13 +135,11 @@ class Experiment:
         given = {field: value for field, value in given.items() if value is not None}
         if {"records", "record_every"} <= given.keys():
             raise _two_ways_to_record()
-        plain = ("tabular", "sgd")
-        parts = (
-            *_items("policy", given.get("policy", plain[0])),
-            *_items("optimiser", given.get("optimiser", plain[1])),
+        gradients = any(
+            part != PARTS[key] for key in ("policy", "optimiser") for part in _items(key, given.get(key, PARTS[key]))
         )
-        if "solver" not in given and any(part not in plain for part in parts):
-            given["solver"] = GRADIENTS
+        if "solver" not in given and gradients:
+            given["solver"] = DEFAULT_GRADIENTS
         return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,7 +175,7 @@ class Experiment:
                 g["game"],
                 g["actions"] or (None,),
                 seeds,
-                *(g[field] for field in ("reference", "beta", "solver", *_PARTS)),
+                *(g[field] for field in ("reference", "beta", "solver", *PARTS)),
             )
             for g in self._grids()
         )
@@ -278,7 +279,9 @@ def _items(key: str, value: Any) -> tuple[Any, ...]:
 
 def _values(field: str, given: Any) -> tuple[Any, ...]:
     read = tuple(_READERS[field](field, item) for item in _items(field, given))
-    return tuple(text for item in read for text in registry.expand(item)) if field == "solver" else read
+    if field == "solver":
+        return tuple(_parsed(text) for item in read for text in registry.expand(item))
+    return read
 
 
 def _grid(given: Any) -> dict[str, tuple[Any, ...]]:
@@ -348,19 +351,24 @@ def _selection(key: str, value: Any) -> str:
         raise _wrong(key, value, "a name such as name[parameter=value], or a list of names")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         raise _wrong(key, value, "text without control characters")
-    text = value.strip()
+    text = value if isinstance(value, registry.Selection) else value.strip()
     # A path may hold any character: what is inside its brackets is checked where the file is read.
     if "/" in text:
         return text
     try:
-        several = len(registry.split(text)) > 1
-        if not several:
-            registry.parse(text)
+        several = not isinstance(text, registry.Selection) and len(registry.split(text)) > 1
+        # A range stands for several selections, which are parsed when it is expanded.
+        if not several and not registry.is_range(text):
+            text = registry.parse(text)
     except NashGamesError as error:
         raise NashGamesError(f"{key}: {error}") from None
     if several:
         raise _wrong(key, value, "one name; write several as a list")
     return text
+
+
+def _parsed(text: str) -> str:
+    return text if "/" in text else registry.parse(text)
 
 
 _READERS: dict[str, Callable[[str, Any], Any]] = {
@@ -376,6 +384,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "seed": _integer(0, _MAX_SEED),
     "seeds": _integer(1),
     "start": _selection,
+    "target": _choice(TARGETS),
     "queries": _integer(1),
     "comparisons": _integer(1),
     "tolerance": _number(0, above=False),

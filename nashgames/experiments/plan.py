@@ -1,122 +1,169 @@
-"""An experiment → the runs it stands for, with their identities, grouped by the games they share."""
+"""An experiment → the runs it stands for, grouped by the games they share."""
 
 import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import jax
 
+from nashgames import plugins
+from nashgames.core.feedback import Feedback
 from nashgames.core.game import Game
 from nashgames.core.precision import Precision
-from nashgames.engine.batch import Settings
+from nashgames.defaults import RUN
+from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
-from nashgames.experiments.rows import Identity
-from nashgames.games import families, tables
+from nashgames.games import families, tables, users
 from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
 from nashgames.games.tables.files import fingerprint, locate
-from nashgames.registry import Parameter, bind, parse, render
+from nashgames.learning.feedback import FEEDBACKS
+from nashgames.registry import Number, Registry, Selection, bind, parameters_of, parse, render
 from nashgames.solvers import (
-    comparisons_per_step,
     compose,
     features_of,
-    is_random,
+    is_plain,
     make_solver,
+    numbers_given,
     parts_of,
+    random_init,
     selection_of,
-    step_source,
 )
 from nashgames.solvers.protocol import Solver
 from nashgames.store import SCHEMA
 
-_STARTS = {
-    "reference": {},
-    "equilibrium": {"distance": Parameter("distance", float, 1e-3, "standard deviation of a logit about π*")},
-}
-_PLAIN = {"feedback": "exact", "policy": "tabular", "optimiser": "sgd", "start": "reference"}
+# Games of one shape are stacked up to this size: beyond it a product is no longer worth sharing a program for.
 _STACK_BYTES = 128_000_000
 _MOST_LANES = 4096
 """Runs of a batch, at most: their points wait in memory until it is done."""
+
+
+def _at_the_reference() -> None:
+    """π_0 = μ."""
+
+
+def _near_the_equilibrium(
+    distance: Annotated[float, Number("standard deviation of a logit about π*", above=0)] = 1e-3,
+) -> None:
+    """Near π*_β: its logits moved by independent normal numbers."""
+
+
+_STARTS = Registry("start", {"reference": _at_the_reference, "equilibrium": _near_the_equilibrium})
 
 
 @dataclass(frozen=True)
 class Source:
     """Where a game comes from: its canonical text, and on which of a run's numbers it depends.
 
-    `default_actions` is n where none is asked for, None where the game decides; `fingerprint` is of a file's bytes.
+    `default_actions` is n where none is asked for, None where the game decides; `fingerprint` is of a file's bytes, of
+    the code that a file brings, or of a game that is `given` itself.
     """
 
-    text: str
+    text: Selection
     default_actions: int | None = None
     contexts: int = 1
     takes_seed: bool = False
     takes_beta: bool = False
     fingerprint: str | None = None
+    given: Game | None = field(default=None, compare=False)
 
     def make(self, actions: int | None, seed: int, beta: float, dtype: str) -> Game:
         """The game itself."""
-        if self.text.partition("[")[0] in families.FAMILIES:
+        if self.given is not None:
+            return self.given
+        if self.text.name in families.FAMILIES:
             return families.generate(self.text, actions=actions, seed=seed, beta=beta, dtype=dtype)
+        if users.knows(self.text.name):
+            return users.make(self.text, actions=actions, seed=seed, beta=beta)
         return tables.load(self.text, dtype=dtype)
 
 
 GameKey = tuple[Source, int | None, int, float]
 """What margins depend on: source, n, seed and β where they matter, else 0."""
 
-
 ReferenceKey = tuple[str, int]
+"""What a reference depends on beside the game: its text, and the seed where it is drawn, else 0."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One planned run; runs with equal `game_key` play the same margins."""
+    """One run: what it plays, with what numbers, and its id; the only description of a run that there is.
 
-    identity: Identity
+    `solver` has all its numbers; `label` is the solver as it was asked for, short where that is enough, and
+    `step_source` says where its numbers come from. Runs with equal `game_key` play the same margins.
+    """
+
+    run_id: str
     source: Source
     actions: int | None
+    seed: int
+    reference: Selection
+    beta: float
+    solver: Solver
+    feedback: Feedback
+    start: Selection
+    label: str
+    step_source: str
+    target: str
+    parts: Mapping[str, str] = field(hash=False)
+    """Feedback, policy and optimiser as canonical text."""
 
     @property
     def game_key(self) -> GameKey:
         """What the margins depend on: source, n, seed and β where they matter, else 0."""
-        seed = self.identity.seed if self.source.takes_seed else 0
-        return (self.source, self.actions, seed, self.identity.beta if self.source.takes_beta else 0.0)
+        seed = self.seed if self.source.takes_seed else 0
+        return (self.source, self.actions, seed, self.beta if self.source.takes_beta else 0.0)
 
     @property
     def lane_key(self) -> tuple[Any, ...]:
         """What tells this run from others of the same game and solver class."""
-        seed = 0 if self.source.takes_seed else self.identity.seed
-        return (self.identity.reference, seed, self.identity.beta, selection_of(self.identity.solver))
+        seed = 0 if self.source.takes_seed else self.seed
+        return (self.reference, seed, self.beta, selection_of(self.solver), self.parts["feedback"])
+
+    @property
+    def program_key(self) -> tuple[Any, ...]:
+        """What the compiled program of the run depends on beside the shape of its game."""
+        return (jax.tree.structure(self.solver), type(self.solver), jax.tree.structure(self.feedback))
 
     @property
     def reference_key(self) -> ReferenceKey:
         """What the reference depends on beside the game."""
-        return reference_key(self.identity.reference, self.identity.seed)
+        return reference_key(self.reference, self.seed)
 
     @property
     def features(self) -> tuple[str, int | None] | None:
         """What the run's policy has to see of the actions: kind and dimension, None for a table."""
-        return features_of(self.identity.solver)
+        return features_of(self.solver)
+
+    def comparisons_per_step(self, contexts: int) -> int:
+        """Duels that one step makes over all contexts; 0 where feedback is exact."""
+        return self.solver.queries_per_step * self.feedback.comparisons * contexts
 
 
 def settings_of(experiment: Experiment) -> Settings:
     """What an experiment says of every one of its runs."""
     return Settings(
-        experiment.queries,
-        experiment.tolerance,
-        experiment.records,
-        experiment.record_every,
-        Precision(experiment.dtype, experiment.device),
-        experiment.comparisons,
+        queries=experiment.queries,
+        tolerance=experiment.tolerance,
+        records=experiment.records,
+        record_every=experiment.record_every,
+        precision=Precision(experiment.dtype, experiment.device),
+        comparisons=experiment.comparisons,
+        target=experiment.target,
     )
 
 
-def find_source(text: str) -> Source:
-    """The source that a game's selection names; NashGamesError for an unknown name or parameter or a missing file."""
+def find_source(text: str, *, code: bool = True) -> Source:
+    """The source that a game's selection names; NashGamesError for an unknown name or parameter or a missing file.
+
+    With `code=False` a game that a Python file brings is refused: the file runs only where its user named it.
+    """
     name = text.partition("[")[0].strip()
     if name in families.FAMILIES:
+        selection = parse(text)
         family = families.FAMILIES[name]
-        values = bind("game", parse(text), family.parameters)
+        values = bind("game", selection, family.parameters)
         return Source(
             render(name, values, family.parameters),
             default_actions=family.default_actions if family.takes_actions else None,
@@ -127,6 +174,13 @@ def find_source(text: str) -> Source:
     if name in tables.TABLES:
         accepted = tables.TABLES[name].parameters
         return Source(render(name, bind("game", parse(text), accepted), accepted))
+    if users.knows(name):
+        if not code and plugins.is_file_name(name):
+            raise NashGamesError(
+                f"the game '{name}' is made by a Python file, which runs only where its user names it; "
+                f"give it with --code {name.rpartition(':')[0]}"
+            )
+        return Source(**vars(users.find(parse(text))))
     if tables.is_path(text):
         path = tables.path_selection(text)
         given = bind("table", path, tables.PARAMETERS)
@@ -134,13 +188,20 @@ def find_source(text: str) -> Source:
     raise unknown("game", name, [*families.FAMILIES, *tables.TABLES, "a path ending in .csv, .parquet or .npy"])
 
 
-def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[str]]:
+def plan(
+    experiment: Experiment,
+    settings: Settings,
+    *,
+    sources: Mapping[str, Source] | None = None,
+    solvers: Mapping[str, Solver] | None = None,
+) -> tuple[list[Run], list[str]]:
     """The runs of an experiment, each once, and notes on what was left out.
 
+    `sources` and `solvers` are what the texts of the experiment stand for, where these are objects of a notebook.
     Raises NashGamesError for a game, solver, reference or parameter that does not exist, for `actions` where no game's
     size is free, and for a reference beside one that a game brings.
     """
-    sources = {text: find_source(text) for text in experiment.every("game")}
+    sources = {text: find_source(text) for text in experiment.every("game")} if sources is None else sources
     sizes, betas = experiment.every("actions"), experiment.every("beta")
     if sizes and all(source.default_actions is None for source in sources.values()):
         own = "has a size of its own" if len(sources) == 1 else "have sizes of their own"
@@ -149,17 +210,18 @@ def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[st
             f"generated game such as random-logits"
         )
     start = find_start(experiment.start)
-    solvers = _solvers(experiment, start)
-    for solver, beta in itertools.product(solvers.values(), (max(betas), min(betas))):
-        settings.record_steps(settings.max_steps(solver, beta))
-    if experiment.comparisons is not None and not any(comparisons_per_step(solver) for solver in solvers.values()):
+    players = _players(experiment, start, solvers)
+    for player, beta in itertools.product(players.values(), (max(betas), min(betas))):
+        duels = player.solver.queries_per_step * player.feedback.comparisons
+        settings.record_steps(settings.max_steps(player.solver, beta, duels))
+    if experiment.comparisons is not None and not any(player.feedback.comparisons for player in players.values()):
         raise NashGamesError(
             f"comparisons is {experiment.comparisons}, but every run has exact feedback; give queries instead, or "
             f"feedback = duels"
         )
     references = {text: find_reference(text) for text in experiment.every("reference")}
-    labels = _labels(experiment.every("solver"))
-    random_start = start.startswith("equilibrium")
+    labels = _labels({text: player.solver for (text, *_), player in players.items()})
+    random_start = start.name != RUN["start"]
     runs: dict[str, Run] = {}
     notes: dict[str, None] = {}
     for cell in experiment.cells():
@@ -169,15 +231,15 @@ def plan(experiment: Experiment, settings: Settings) -> tuple[list[Run], list[st
             raise NashGamesError(
                 f"reference is '{cell.reference}', but {cell.game} brings its own; leave reference out, or use own"
             )
-        solver = solvers[cell.solver, cell.feedback, cell.policy, cell.optimiser]
+        player = players[cell.solver, cell.feedback, cell.policy, cell.optimiser]
         drawn = source.takes_seed or reference_key(reference, 1) != reference_key(reference, 2)
-        fixed = not (drawn or random_start or is_random(solver))
+        fixed = not (drawn or random_start or player.is_random)
         if fixed and cell.seed != experiment.seed:
-            what = f"{cell.solver} on {cell.game}" if any(map(is_random, solvers.values())) else cell.game
+            what = f"{cell.solver} on {cell.game}" if any(p.is_random for p in players.values()) else cell.game
             notes[f"{what} does not depend on the seed: it is played once, with seed {experiment.seed}"] = None
             continue
-        run = _run(cell, solver, source, reference, reference_file, labels[cell.solver], start, settings)
-        kept = runs.setdefault(run.identity.run_id, run)
+        run = _run(cell, player, source, reference, reference_file, labels[cell.solver], start, settings)
+        kept = runs.setdefault(run.run_id, run)
         if kept is not run:
             notes[f"{cell.solver} on {cell.game} at β = {cell.beta:g} is asked for twice: it is played once"] = None
     return list(runs.values()), list(notes)
@@ -207,19 +269,23 @@ def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
     return list(chunks.values())
 
 
-def batches_of(games: list[list[Run]]) -> list[list[list[Run]]]:
-    """The runs of a chunk of games as batches `[G][B]` that share a compiled program: one solver class, equal lanes."""
+def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[list[Run]]]:
+    """The runs of a chunk of games as batches `[G][B]` that share a compiled program: one solver class, equal lanes.
+
+    Batches are those of the whole grid, less those of which every run is in `done`: the width of a batch decides the
+    order of its sums, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
+    """
     batches: dict[tuple[Any, ...], list[list[Run]]] = {}
     for of_game in games:
-        by_solver: dict[Any, list[Run]] = {}
+        by_program: dict[Any, list[Run]] = {}
         for run in of_game:
-            by_solver.setdefault(jax.tree.structure(run.identity.solver), []).append(run)
+            by_program.setdefault(run.program_key, []).append(run)
         width = max(_MOST_LANES // len(games), 1)
-        for structure, runs in by_solver.items():
+        for program, runs in by_program.items():
             for lanes in (runs[start : start + width] for start in range(0, len(runs), width)):
-                key = (structure, tuple(run.lane_key for run in lanes))
+                key = (program, tuple(run.lane_key for run in lanes))
                 batches.setdefault(key, []).append(lanes)
-    return list(batches.values())
+    return [batch for batch in batches.values() if any(run.run_id not in done for lanes in batch for run in lanes)]
 
 
 def reference_key(reference: str, seed: int) -> ReferenceKey:
@@ -228,58 +294,80 @@ def reference_key(reference: str, seed: int) -> ReferenceKey:
     return (reference, seed if drawn else 0)
 
 
-def find_start(text: str) -> str:
+def find_start(text: str) -> Selection:
     """The canonical text of where runs start: `reference`, or `equilibrium[distance=0.001]`.
 
     Raises NashGamesError for another name, or a distance that is no finite number above 0.
     """
-    selection = parse(text)
-    if selection.name not in _STARTS:
-        raise unknown("start", selection.name, _STARTS)
-    accepted = _STARTS[selection.name]
-    values = {key: parameter.default for key, parameter in accepted.items()} | bind("start", selection, accepted)
-    for key, value in values.items():
-        if not 0 < value < float("inf"):
-            raise NashGamesError(f"{selection.name}[{key}] is {value:g}; accepted: a finite number above 0")
-    return render(selection.name, values)
+    entry, values = _STARTS.choose(text)
+    defaults = {key: parameter.default for key, parameter in parameters_of(entry).items()}
+    return render(parse(text).name, defaults | values)
 
 
-def distance_of(start: str) -> float | None:
+def distance_of(start: Selection) -> float | None:
     """How far from the equilibrium, in logits, a run starts; None where it starts at the reference."""
-    text = parse(start).parameters.get("distance")
+    text = start.parameters.get("distance")
     return None if text is None else float(text)
 
 
-def _solvers(experiment: Experiment, start: str) -> dict[tuple[str, ...], Solver]:
+@dataclass(frozen=True)
+class _Player:
+    """A solver as it was asked for, with the feedback it learns from and the texts of its parts."""
+
+    solver: Solver
+    feedback: Feedback
+    parts: Mapping[str, str]
+    code: str | None
+
+    @property
+    def is_random(self) -> bool:
+        """Whether two seeds give two runs on one game: it samples, or its first parameters are drawn."""
+        return self.feedback.comparisons > 0 or random_init(self.solver)
+
+
+def _players(
+    experiment: Experiment, start: Selection, given: Mapping[str, Solver] | None
+) -> dict[tuple[str, ...], _Player]:
     """Every solver of the experiment with its parts, by the texts of a cell: solver, feedback, policy, optimiser."""
-    made: dict[tuple[str, ...], Solver] = {}
+    made: dict[tuple[str, ...], _Player] = {}
     for cell in experiment.cells():
         key = (cell.solver, cell.feedback, cell.policy, cell.optimiser)
         if key in made:
             continue
-        made[key] = compose(
-            make_solver(cell.solver), feedback=cell.feedback, policy=cell.policy, optimiser=cell.optimiser
-        )
-        if start != "reference" and features_of(made[key]) is not None:
+        asked = make_solver(cell.solver) if given is None else given[cell.solver]
+        asked = _with_parts(asked, cell)
+        feedback: Feedback = FEEDBACKS.make(cell.feedback)
+        if start.name != RUN["start"] and features_of(asked) is not None:
             raise NashGamesError(
                 f"start is '{start}', but the policy {cell.policy} starts at the reference; use the policy tabular"
             )
+        parts = {"feedback": FEEDBACKS.text(feedback), **parts_of(asked)}
+        name = parse(cell.solver).name
+        made[key] = _Player(asked, feedback, parts, plugins.fingerprint(name) if plugins.is_file_name(name) else None)
     return made
+
+
+def _with_parts(solver: Solver, cell: Cell) -> Solver:
+    """The solver with the parts of the cell; an object of a notebook keeps its own where these are the usual."""
+    own, asked = parts_of(solver), {"policy": cell.policy, "optimiser": cell.optimiser}
+    return compose(solver, **{key: own[key] if text == RUN[key] else text for key, text in asked.items()})
 
 
 def _run(
     cell: Cell,
-    asked: Solver,
+    player: _Player,
     source: Source,
-    reference: str,
+    reference: Selection,
     reference_file: str | None,
     label: str,
-    start: str,
+    start: Selection,
     settings: Settings,
 ) -> Run:
-    solver = asked.with_theory_defaults(cell.beta)
+    solver = player.solver.with_theory_defaults(cell.beta)
     actions = None if source.default_actions is None else cell.actions or source.default_actions
-    reference = reference if source.takes_beta or reference != "own" else "uniform"
+    reference = reference if source.takes_beta or source.given or reference != "own" else render("uniform", {})
+    chosen = {**player.parts, "start": start, "target": settings.target}
+    recorded = ("precision", "comparisons", "target")
     content = {
         "format": SCHEMA,
         "game": source.text,
@@ -290,41 +378,45 @@ def _run(
         "reference_file": reference_file,
         "beta": cell.beta,
         "solver": selection_of(solver),
-        **{key: value for key, value in vars(settings).items() if key not in ("precision", "comparisons")},
+        **{key: value for key, value in vars(settings).items() if key not in recorded},
         "queries": settings.budget(cell.beta),
         **vars(settings.precision),
         # What runs of before did not have stands only where it is not what they did.
-        **{key: text for key, text in parts_of(solver).items() if text != _PLAIN[key]},
-        **({"start": start} if start != _PLAIN["start"] else {}),
-        **({"comparisons": settings.comparisons} if settings.comparisons and comparisons_per_step(solver) else {}),
+        **{key: text for key, text in chosen.items() if text != RUN[key]},
+        **({"comparisons": settings.comparisons} if settings.comparisons and player.feedback.comparisons else {}),
+        **({"code": player.code} if player.code else {}),
     }
-    identity = Identity(
+    given = numbers_given(player.solver)
+    return Run(
         run_id=content_hash(content),
-        game=source.text,
-        reference=reference,
+        source=source,
+        actions=actions,
         seed=cell.seed,
+        reference=reference,
         beta=cell.beta,
         solver=solver,
-        label=label,
-        step_source=step_source(asked),
+        feedback=player.feedback,
         start=start,
+        label=label,
+        step_source="given" if given else "theory" if is_plain(solver) else "default",
+        target=settings.target,
+        parts=player.parts,
     )
-    return Run(identity, source, actions)
 
 
-def _labels(solvers: Iterable[str]) -> dict[str, str]:
+def _labels(solvers: Mapping[str, Solver]) -> dict[str, str]:
     """A solver's short name where only one variant of it is asked for, else the selection as it was given."""
-    names = {text: make_solver(text).name for text in solvers}
+    names = {text: solver.name for text, solver in solvers.items()}
     counts = list(names.values())
     return {text: name if counts.count(name) == 1 else text for text, name in names.items()}
 
 
-def find_reference(text: str) -> tuple[str, str | None]:
+def find_reference(text: str) -> tuple[Selection, str | None]:
     """The canonical text of a reference, and for a file the hash of its bytes; NashGamesError for an unknown one."""
     name = text.partition("[")[0].strip()
     if name in REFERENCES:
         accepted = REFERENCES[name].parameters
         return render(name, bind("reference", parse(text), accepted), accepted), None
     if tables.is_path(text):
-        return text, fingerprint(locate(text, FILE_SUFFIXES))
+        return Selection(text, text, {}), fingerprint(locate(text, FILE_SUFFIXES))
     raise unknown_reference(text)

@@ -1,7 +1,7 @@
 """Curves of a batch → the rows that are stored; one row a measured point, and every row describes its run."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,29 +9,18 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
-from nashgames.engine.batch import Batch, Curve, Lane, Settings
+from nashgames.engine.batch import Batch, Curve, Lane
+from nashgames.engine.settings import Settings
 from nashgames.exact.referee import Equilibrium
-from nashgames.solvers import comparisons_per_step, feedback_of, hyperparameters, parts_of, selection_of
-from nashgames.solvers.protocol import Solver
+from nashgames.experiments.plan import Run
+from nashgames.solvers import hyperparameters, selection_of
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS
+
+OPTIONAL_INTEGERS = {"queries_to_tolerance": "Int64", "diverged_step": "Int64"}
+"""Whole numbers that a run may not have."""
 
 Block = dict[str, Any]
 """Some rows of a table by column; a value that is no array stands in all of them."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What tells a run from others: the names it was asked for by, and its numbers."""
-
-    run_id: str
-    game: str
-    reference: str
-    seed: int
-    beta: float
-    solver: Solver
-    label: str
-    step_source: str
-    start: str = "reference"
 
 
 @dataclass(frozen=True)
@@ -47,26 +36,31 @@ class Frames:
 def frames_of(
     batch: Batch,
     games: Sequence[Game],
-    identities: Sequence[Sequence[Identity]],
+    runs: Sequence[Sequence[Run]],
     equilibria: Sequence[Sequence[Equilibrium]],
+    wanted: Container[str] | None = None,
 ) -> Frames:
-    """The tables of all runs of a batch; `identities` and `equilibria` are `[G][B]` like its lanes."""
-    runs: list[dict[str, Any]] = []
+    """The tables of the runs of a batch, of those in `wanted` alone where it is given.
+
+    `runs` and `equilibria` are `[G][B]` like its lanes.
+    """
+    rows: list[dict[str, Any]] = []
     of_points, policies, paths = [], [], []
-    of_games = zip(games, identities, batch.lanes, equilibria, batch.curves(), strict=True)
+    of_games = zip(games, runs, batch.lanes, equilibria, batch.curves(), strict=True)
     for game, of_game, lanes, found, curves in of_games:
-        for identity, lane, equilibrium, curve in zip(of_game, lanes, found, curves, strict=True):
-            keys = keys_of(identity, game, batch.settings)
-            points = _points(curve, identity.solver, game.contexts)
+        for run, lane, equilibrium, curve in zip(of_game, lanes, found, curves, strict=True):
+            if curve is None or (wanted is not None and run.run_id not in wanted):
+                continue
+            keys = keys_of(run, game, batch.settings)
+            points = _points(curve, run, game.contexts)
             last = {name: values[-1] for name, values in points.items()}
-            runs.append(keys | last | _of_run(batch, identity, equilibrium, curve, game.contexts))
+            rows.append(keys | last | _of_run(batch, run, equilibrium, curve, game.contexts))
             of_points.append(keys | points)
-            policies.append(policies_of(identity.run_id, game, curve.log_policy))
+            policies.append(policies_of(run.run_id, game, curve.log_policy))
             if curve.path is not None:
-                paths.append(_path(identity.run_id, game, lane, curve))
-    integers = {"queries_to_tolerance": "Int64", "diverged_step": "Int64"}
+                paths.append(_path(run.run_id, game, lane, curve))
     return Frames(
-        runs=pd.DataFrame(runs, columns=list(RUN_COLUMNS)).astype(integers),
+        runs=pd.DataFrame(rows, columns=list(RUN_COLUMNS)).astype(OPTIONAL_INTEGERS),
         curves=table_of(of_points, CURVE_COLUMNS),
         policies=table_of(policies, POLICY_COLUMNS),
         paths=table_of(paths, PATH_COLUMNS),
@@ -86,42 +80,43 @@ def table_of(blocks: Sequence[Block], names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def keys_of(identity: Identity, game: Game, settings: Settings) -> dict[str, Any]:
+def keys_of(run: Run, game: Game, settings: Settings) -> dict[str, Any]:
     """The columns `store.RUN_KEYS`, by which every row describes its run."""
     return {
-        "run_id": identity.run_id,
-        "game": identity.game,
+        "run_id": run.run_id,
+        "game": str(run.source.text),
         "game_family": game.description.name,
         "game_parameters": _json(game.description.parameters),
         "n": game.actions,
         "contexts": game.contexts,
-        "seed": identity.seed,
-        "reference": identity.reference,
-        "solver": identity.solver.name,
-        "hyperparameters": _json(hyperparameters(identity.solver)),
-        **parts_of(identity.solver),
-        "start": identity.start,
-        "beta": identity.beta,
+        "seed": run.seed,
+        "reference": str(run.reference),
+        "solver": run.solver.name,
+        "hyperparameters": _json(hyperparameters(run.solver)),
+        **{key: str(text) for key, text in run.parts.items()},
+        "start": str(run.start),
+        "target": run.target,
+        "beta": run.beta,
         "dtype": settings.precision.dtype,
         "device": settings.precision.device,
     }
 
 
-def _of_run(batch: Batch, identity: Identity, equilibrium: Equilibrium, curve: Curve, contexts: int) -> dict[str, Any]:
-    queries = int(curve.steps[-1]) * identity.solver.queries_per_step
-    on_samples = feedback_of(identity.solver).comparisons > 0
-    stopped = curve.status == "converged" and not on_samples
-    budget = batch.settings.budget(identity.beta)
-    if on_samples and batch.settings.comparisons is not None:
-        steps = batch.settings.max_steps(identity.solver, identity.beta, contexts)
-        budget = steps * identity.solver.queries_per_step
+def _of_run(batch: Batch, run: Run, equilibrium: Equilibrium, curve: Curve, contexts: int) -> dict[str, Any]:
+    settings, cost = batch.settings, run.solver.queries_per_step
+    duels = run.comparisons_per_step(contexts)
+    stopped = curve.status == "converged" and not duels
+    budget = settings.budget(run.beta)
+    if duels and settings.comparisons is not None:
+        budget = settings.max_steps(run.solver, run.beta, duels) * cost
     return {
-        "selection": selection_of(identity.solver),
-        "label": identity.label,
-        "step_source": identity.step_source,
-        "tolerance": batch.settings.tolerance,
+        "selection": str(selection_of(run.solver)),
+        "label": str(run.label),
+        "step_source": run.step_source,
+        "game_fingerprint": run.source.fingerprint,
+        "tolerance": settings.tolerance,
         "budget": budget,
-        "queries_to_tolerance": queries if stopped else None,
+        "queries_to_tolerance": int(curve.steps[-1]) * cost if stopped else None,
         "diverged_step": curve.diverged_step,
         "compile_seconds": batch.compile_seconds,
         "solve_seconds": batch.solve_seconds,
@@ -131,13 +126,13 @@ def _of_run(batch: Batch, identity: Identity, equilibrium: Equilibrium, curve: C
     }
 
 
-def _points(curve: Curve, solver: Solver, contexts: int) -> Block:
+def _points(curve: Curve, run: Run, contexts: int) -> Block:
     steps = curve.steps.astype(np.int64)
     status = np.array(["running"] * (len(steps) - 1) + [curve.status], dtype=object)
     return {
         "step": steps,
-        "queries": steps * solver.queries_per_step,
-        "comparisons": steps * comparisons_per_step(solver, contexts),
+        "queries": steps * run.solver.queries_per_step,
+        "comparisons": steps * run.comparisons_per_step(contexts),
         "seconds": curve.seconds,
         **curve.metrics,
         "status": status,

@@ -1,18 +1,23 @@
-"""Planned runs → batches that share a compiled program → chunks → events; finished runs reach the disk on the way."""
+"""Planned runs → batches that share a compiled program → chunks → events: one runner for every command.
+
+`play` makes the games of the runs, finds their equilibria and yields what happens, rows included; `execute` plays an
+experiment into a results directory.
+"""
 
 import itertools
-import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-import pandas as pd
-from scipy.special import logsumexp
+from scipy.special import log_softmax
 
 from nashgames.core.game import Game
-from nashgames.engine.batch import Batch, Lane, Settings
+from nashgames.engine.batch import Batch, Lane, placed_margins
+from nashgames.engine.settings import Settings
 from nashgames.environment import environment
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium, equilibrium_path
@@ -37,9 +42,9 @@ from nashgames.learning.features import resolve_features
 from nashgames.store import Results
 
 RESULTS = Path("results") / "runs"
-_FLUSH_SECONDS = 5.0
-_MACHINE = (jax.errors.JaxRuntimeError, MemoryError)
-"""What a run may fail by through no fault of the program: the machine has too little of something."""
+_FAILURES = (jax.errors.JaxRuntimeError, MemoryError, NashGamesError)
+"""What a batch may fail by while the others go on: too little memory, or a solver that reports what is not so."""
+# One program compiles while another runs.
 _COMPILERS = 2
 
 
@@ -67,47 +72,28 @@ def execute(
     settings.precision.jax_device()
     runs, notes = plan(experiment, settings)
     directory = directory or default_directory(experiment)
-    ids = [run.identity.run_id for run in runs]
+    ids = [run.run_id for run in runs]
     with Results.open(directory) as results:
-        done = set() if force else results.finished & set(ids)
-        left = [run for run in runs if run.identity.run_id not in done]
-        check_memory(left, settings)
-        chunks = game_chunks(left, settings.precision.numpy.itemsize)
-        batches = sum(len(batches_of(chunk)) for chunk in chunks)
-        yield Planned(directory, len(runs), len(done), batches)
+        done: set[str] = set() if force else results.finished & set(ids)
+        check_memory((run for run in runs if run.run_id not in done), settings)
+        yield Planned(directory, len(runs), len(done), count_batches(runs, settings, done))
         yield from map(Noted, notes)
         results.begin(experiment.to_dict(), ids, environment(arguments) | settings.precision.description())
-        _relabel(results, runs)
-        session = _Session(settings, batches, show_facts=len({run.game_key for run in runs}) == 1)
-        flushed = time.monotonic()
+        results.relabel({run.run_id: {"label": str(run.label), "step_source": run.step_source} for run in runs})
+        failed = 0
         try:
-            for event in itertools.chain.from_iterable(map(session.play, chunks)):
+            for event in play(runs, settings, done=done):
                 if isinstance(event, Frames):
                     results.add(event.runs, event.curves, event.policies, event.paths)
-                    if time.monotonic() - flushed > _FLUSH_SECONDS:
-                        results.flush()
-                        flushed = time.monotonic()
+                elif isinstance(event, Failed):
+                    failed += event.runs
+                    yield Noted(event.text)
                 else:
                     yield event
         finally:
             if results.finished or directory.exists():
                 results.flush()
-        yield _finished(results, ids, len(done), session.failed)
-
-
-def _relabel(results: Results, runs: Sequence[Run]) -> None:
-    """Give the runs that are there the labels of this experiment: two of them may have shared one in earlier ones."""
-    asked = {run.identity.run_id: run.identity for run in runs}
-    rows = results.runs
-    wanted = {
-        name: [getattr(asked.get(run_id), name, stored) for run_id, stored in rows[["run_id", name]].to_numpy()]
-        for name in ("label", "step_source")
-    }
-    stale = (pd.DataFrame(wanted, rows.index) != rows[[*wanted]]).any(axis=1)
-    if stale.any():
-        frames = (rows.assign(**wanted), results.curves, results.policies, results.paths)
-        ids = rows["run_id"][stale]
-        results.add(*(frame[frame["run_id"].isin(ids)] for frame in frames))
+        yield _finished(results, ids, len(done), failed)
 
 
 def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) -> Finished:
@@ -125,12 +111,53 @@ def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) ->
     )
 
 
-class _Games:
-    """The games of a chunk on their device, with the features that a run's policy sees."""
+@dataclass(frozen=True)
+class Failed:
+    """A batch could not be played; its `runs` have no rows, and the others go on. `error` is what ended it."""
 
-    def __init__(self, games: Mapping[GameKey, Game]) -> None:
+    text: str
+    runs: int
+    error: BaseException
+
+
+def count_batches(runs: Sequence[Run], settings: Settings, done: Collection[str] = ()) -> int:
+    """How many batches `play` will run."""
+    chunks = game_chunks(runs, settings.precision.numpy.itemsize)
+    return sum(len(batches_of(chunk, done)) for chunk in chunks)
+
+
+def play(runs: Sequence[Run], settings: Settings, *, done: Collection[str] = ()) -> Iterator[Event | Frames | Failed]:
+    """Play the runs that are not in `done`, and yield what happens: their rows are `Frames`, one for each batch.
+
+    Batches are those of all `runs`, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
+    """
+    session = _Session(settings, count_batches(runs, settings, done), done)
+    chunks = game_chunks(runs, settings.precision.numpy.itemsize)
+    show_facts = len({run.game_key for run in runs if run.run_id not in done}) == 1
+    for chunk in chunks:
+        batches = batches_of(chunk, done)
+        if batches:
+            yield from session.play(chunk, batches, show_facts=show_facts)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is played on: its game, and the equilibrium of it with the run's reference and β, None where it is
+    not looked for."""
+
+    game: Game
+    log_reference: np.ndarray
+    equilibrium: Equilibrium | None
+
+
+class _Games:
+    """The games of a chunk on their device, their margins stacked once for all batches, with the features they need."""
+
+    def __init__(self, games: Mapping[GameKey, Game], settings: Settings) -> None:
         self._games = games
+        self._settings = settings
         self._features: dict[tuple[GameKey, tuple[str, int | None]], np.ndarray | None] = {}
+        self._margins: dict[tuple[GameKey, ...], Any] = {}
 
     def of(self, run: Run) -> Game:
         """The game that a run plays."""
@@ -142,138 +169,118 @@ class _Games:
             self._features[key] = resolve_features(*run.features, game, seed=run.game_key[2])
         return game.replace(features=self._features[key])
 
+    def margins(self, runs: Sequence[Run]) -> Any:
+        """The margins of the games of these runs, one each, as those of a batch; placed once."""
+        keys = tuple(run.game_key for run in runs)
+        if keys not in self._margins:
+            games = [self._games[key] for key in keys]
+            with self._settings.precision.scope():
+                self._margins[keys] = placed_margins(games, self._settings.precision)
+        return self._margins[keys]
+
 
 def _start(run: Run, found: Equilibrium) -> np.ndarray | None:
     """log π_0 of a run that starts near the equilibrium: its logits moved by independent normal numbers."""
-    distance = distance_of(run.identity.start)
+    distance = distance_of(run.start)
     if distance is None:
         return None
     if not found.converged:
         raise NashGamesError(
-            f"start is '{run.identity.start}', but the equilibrium of {run.source.text} at "
-            f"β = {run.identity.beta:g} is known to {found.residual:.1e} only; start at the reference"
+            f"start is '{run.start}', but the equilibrium of {run.source.text} at β = {run.beta:g} could be computed "
+            f"only to a residual of {found.residual:.1e}; start at the reference"
         )
-    drawn = stream(run.identity.seed, "start").standard_normal(found.log_policy.shape)
-    logits = found.log_policy + distance * drawn
-    return np.asarray(logits - logsumexp(logits, axis=-1, keepdims=True))
+    drawn = stream(run.seed, "start").standard_normal(found.log_policy.shape)
+    return np.asarray(log_softmax(found.log_policy + distance * drawn, axis=-1))
 
 
 class _Session:
-    """The state of one `execute`: batch numbers for the display, and how many runs failed."""
+    """The state of one `play`: batch numbers for the display, and which runs need no playing."""
 
-    def __init__(self, settings: Settings, batches: int, *, show_facts: bool) -> None:
-        self.failed = 0
+    def __init__(self, settings: Settings, batches: int, done: Collection[str]) -> None:
         self._settings = settings
         self._batches = batches
-        self._show_facts = show_facts
+        self._done = done
         self._numbers = itertools.count(1)
 
-    def play(self, chunk: list[list[Run]]) -> Iterator[Event | Frames]:
-        """Make the games of a chunk, find their equilibria, and run every batch of solvers on them."""
-        games = []
+    def play(
+        self, chunk: list[list[Run]], batches: list[list[list[Run]]], *, show_facts: bool
+    ) -> Iterator[Event | Frames | Failed]:
+        """Make the games of a chunk, find their equilibria, and run its batches."""
+        needed = {run.game_key for batch in batches for lanes in batch for run in lanes}
+        games: dict[GameKey, Game] = {}
         for runs in chunk:
-            source, actions, seed, beta = runs[0].game_key
-            games.append(source.make(actions, seed, beta or runs[0].identity.beta, self._settings.precision.dtype))
-        title = f"{chunk[0][0].source.text} · {games[0].actions:,} actions"
-        shown = facts(games[0]) if self._show_facts else None
-        yield GameReady(title, games[0], shown, games[0].description.notes)
-        referees: dict[str, Equilibrium] = {}
-        references: dict[str, np.ndarray] = {}
-        for game, runs in zip(games, chunk, strict=True):
-            yield from self._referee(game, runs, title, references, referees)
-        try:
-            with self._settings.precision.scope():
-                # Placed once: every batch of the chunk reads the same margins.
-                placed = [game.replace(margins=jax.device_put(game.margins)) for game in games]
-        except _MACHINE as error:
-            yield self._fail(chunk, title, error)
-            return
-        by_key = _Games({runs[0].game_key: game for game, runs in zip(placed, chunk, strict=True)})
-        batches = batches_of(chunk)
+            if runs[0].game_key in needed:
+                source, actions, seed, beta = runs[0].game_key
+                dtype = self._settings.precision.dtype
+                games[runs[0].game_key] = source.make(actions, seed, beta or runs[0].beta, dtype)
+        first = next(iter(games.values()))
+        title = f"{chunk[0][0].source.text} · {first.actions:,} actions"
+        yield GameReady(title, first, facts(first) if show_facts else None, first.description.notes)
+        prepared: dict[str, Prepared] = {}
+        for key, game in games.items():
+            of_game = [run for batch in batches for lanes in batch for run in lanes if run.game_key == key]
+            yield from prepare(game, of_game, title, prepared, self._done)
+        placed = _Games(games, self._settings)
         with ThreadPoolExecutor(_COMPILERS) as pool:
-            prepared = [pool.submit(self._prepare, lanes, by_key, references, referees) for lanes in batches]
+            compiled = [pool.submit(self._prepare, lanes, placed, prepared) for lanes in batches]
             try:
-                for lanes, batch in zip(batches, prepared, strict=True):
-                    yield from self._play_batch(batch, lanes, by_key, title, referees)
+                for lanes, batch in zip(batches, compiled, strict=True):
+                    yield from self._play_batch(batch, lanes, placed, title, prepared)
             finally:
                 # Whoever stops here does not wait for programs that nobody will run.
-                for batch in prepared:
+                for batch in compiled:
                     batch.cancel()
 
-    def _referee(
-        self,
-        game: Game,
-        runs: list[Run],
-        title: str,
-        references: dict[str, np.ndarray],
-        referees: dict[str, Equilibrium],
-    ) -> Iterator[Event]:
-        """Fill in, by run id, log μ and π*_β; one warm-started path a reference serves every β."""
-        paths: dict[ReferenceKey, dict[float, Equilibrium]] = {}
-        resolved: dict[ReferenceKey, np.ndarray] = {}
-        for run in runs:
-            identity = run.identity
-            key = run.reference_key
-            if key not in paths:
-                log_reference = resolve_reference(identity.reference, game, identity.seed)
-                betas = {r.identity.beta for r in runs if r.reference_key == key}
-                paths[key], resolved[key] = {}, log_reference
-                for found in equilibrium_path(game.replace(log_reference=log_reference), sorted(betas)):
-                    paths[key][found.beta] = found
-                    yield Refereed(title, found.beta, found.residual)
-                    if not found.converged:
-                        yield Noted(
-                            f"the equilibrium of {title} at β = {found.beta:g} is known to {found.residual:.1e} in "
-                            f"log-probabilities only: distances to it are left empty"
-                        )
-            references[identity.run_id] = resolved[key]
-            referees[identity.run_id] = paths[key][identity.beta]
-
-    def _prepare(
-        self,
-        runs: list[list[Run]],
-        games: "_Games",
-        references: Mapping[str, np.ndarray],
-        referees: Mapping[str, Equilibrium],
-    ) -> Batch:
+    def _prepare(self, runs: list[list[Run]], games: _Games, prepared: Mapping[str, Prepared]) -> Batch:
         """The batch of these runs, compiled."""
 
         def lane(run: Run) -> Lane:
-            identity = run.identity
-            found = referees[identity.run_id]
-            known = found.log_policy if found.converged else np.full_like(found.log_policy, np.nan)
-            start = _start(run, found)
-            return Lane(identity.solver, identity.beta, references[identity.run_id], known, identity.seed, start)
+            ready = prepared[run.run_id]
+            found = ready.equilibrium
+            known = np.full_like(ready.log_reference, np.nan)
+            if found is not None and found.converged:
+                known = found.log_policy
+            start = ready.log_reference if distance_of(run.start) is not None else None
+            if found is not None:
+                start = _start(run, found)
+            return Lane(
+                run.solver,
+                run.beta,
+                ready.log_reference,
+                known,
+                run.seed,
+                start,
+                run.feedback,
+                idle=run.run_id in self._done,
+            )
 
         lanes = [[lane(run) for run in of_game] for of_game in runs]
-        return Batch([games.of(of_game[0]) for of_game in runs], lanes, self._settings)
+        played = [games.of(of_game[0]) for of_game in runs]
+        return Batch(played, lanes, self._settings, margins=games.margins([of_game[0] for of_game in runs]))
 
     def _play_batch(
         self,
-        prepared: Future[Batch],
+        compiled: Future[Batch],
         runs: list[list[Run]],
-        games: "_Games",
+        games: _Games,
         title: str,
-        referees: Mapping[str, Equilibrium],
-    ) -> Iterator[Event | Frames]:
-        """Run a batch; where the machine cannot, its runs are counted as failed."""
+        prepared: Mapping[str, Prepared],
+    ) -> Iterator[Event | Frames | Failed]:
+        """Run a batch; where that is not possible, its runs are counted as failed and the others go on."""
         try:
-            yield from self._run_batch(prepared.result(), runs, games, title, referees)
-        except _MACHINE as error:
-            yield self._fail(runs, f"{runs[0][0].identity.solver.name} on {title}", error)
-
-    def _fail(self, runs: list[list[Run]], what: str, error: BaseException) -> Noted:
-        self.failed += sum(map(len, runs))
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        return Noted(f"{what} failed: {reason}")
+            yield from self._run_batch(compiled.result(), runs, games, title, prepared)
+        except _FAILURES as error:
+            left = sum(run.run_id not in self._done for of_game in runs for run in of_game)
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            yield Failed(f"{runs[0][0].solver.name} on {title} failed: {reason}", left, error)
 
     def _run_batch(
         self,
         batch: Batch,
         runs: list[list[Run]],
-        games: "_Games",
+        games: _Games,
         title: str,
-        referees: Mapping[str, Equilibrium],
+        prepared: Mapping[str, Prepared],
     ) -> Iterator[Event | Frames]:
         number = next(self._numbers)
         while not batch.finished:
@@ -289,8 +296,35 @@ class _Session:
                 suboptimality=batch.suboptimality,
                 seconds_left=batch.seconds_left,
             )
-        identities = [[run.identity for run in of_game] for of_game in runs]
-        equilibria = [[referees[run.identity.run_id] for run in of_game] for of_game in runs]
-        frames = frames_of(batch, [games.of(of_game[0]) for of_game in runs], identities, equilibria)
+        unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
+        equilibria = [[prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
+        frames = frames_of(batch, [games.of(of_game[0]) for of_game in runs], runs, equilibria)
         yield frames
         yield BatchFinished(number, self._batches, frames.runs)
+
+
+def prepare(
+    game: Game, runs: Sequence[Run], title: str, prepared: dict[str, Prepared], done: Collection[str] = ()
+) -> Iterator[Event]:
+    """Add what every run of a game is played on, by run id; one warm-started path a reference serves every β.
+
+    No equilibrium is looked for where all runs of a reference are in `done`.
+    """
+    by_reference: dict[ReferenceKey, list[Run]] = {}
+    for run in runs:
+        by_reference.setdefault(run.reference_key, []).append(run)
+    for of_reference in by_reference.values():
+        log_reference = resolve_reference(of_reference[0].reference, game, of_reference[0].seed)
+        betas = sorted({run.beta for run in of_reference if run.run_id not in done})
+        path: dict[float, Equilibrium] = {}
+        for found in equilibrium_path(game.replace(log_reference=log_reference), betas):
+            path[found.beta] = found
+            yield Refereed(title, found.beta, found.residual)
+            if not found.converged:
+                yield Noted(
+                    f"the equilibrium of {title} at β = {found.beta:g} could be computed only to a residual of "
+                    f"{found.residual:.1e} (max |log π − log BR(π)|); kl_to_equilibrium and span_to_equilibrium are "
+                    f"left empty"
+                )
+        for run in of_reference:
+            prepared[run.run_id] = Prepared(game, log_reference, path.get(run.beta))

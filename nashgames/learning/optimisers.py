@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 
-from nashgames.errors import NashGamesError, unknown
-from nashgames.registry import choose, parameters_of, render
+from nashgames.errors import NashGamesError
+from nashgames.registry import Choice, Number, Registry
 
 if TYPE_CHECKING:
     import optax
 
-_NONE: Any = None
 _STATIC: dict[str, Any] = {"static": True}
 SCHEDULES = ("constant", "inverse", "exponential", "linear", "cosine")
 
-Clip = Annotated[float, "the largest norm of a gradient, over all parameters; default: none"]
-Schedule = Annotated[str, "how the step falls: constant, inverse (1/(1+t/horizon)), exponential, linear, cosine"]
-Horizon = Annotated[int, "steps over which it falls (linear and cosine: to 0); default 1000"]
-Average = Annotated[float, "decay of a moving average of the parameters, which is reported; default: none"]
+Clip = Annotated[float | None, Number("the largest norm of a gradient, over all parameters; default: none", above=0)]
+Schedule = Annotated[
+    str, Choice("how the step falls: constant, inverse (1/(1+t/horizon)), exponential, linear, cosine", SCHEDULES)
+]
+Horizon = Annotated[int | None, Number("steps over which it falls (linear and cosine: to 0); default 1000", least=1)]
+Average = Annotated[
+    float | None,
+    Number("decay of a moving average of the parameters, which is reported; default: none", least=0, below=1),
+]
+
+_HORIZON = 1000
+"""Steps over which a schedule falls unless asked otherwise: about half of the default budget."""
 
 
 class Optimiser(Protocol):
@@ -54,13 +61,18 @@ class Optimiser(Protocol):
 class Sgd:
     """Plain gradient ascent θ ← θ + a_t g, with momentum where it is given: g̃ ← g + momentum · g̃."""
 
-    momentum: Annotated[float, "share of the last direction that is kept; default: none"] = _NONE
-    clip: Clip = _NONE
+    momentum: Annotated[
+        float | None, Number("share of the last direction that is kept; default: none", least=0, below=1)
+    ] = None
+    clip: Clip = None
     schedule: Schedule = field(default="constant", metadata=_STATIC)
-    horizon: Horizon = 1000
-    average: Average = _NONE
+    horizon: Horizon = None
+    average: Average = None
 
     name: ClassVar[str] = "sgd"
+
+    def check(self) -> None:
+        _check_horizon(self)
 
     def default_step(self, stable: float) -> float:
         return stable
@@ -83,15 +95,18 @@ class Sgd:
 class Adam:
     """Adam (Kingma and Ba 2015): θ ← θ + a_t m̂/(√v̂ + eps) from moving averages m of g and v of g²."""
 
-    b1: Annotated[float, "decay of the average of g"] = 0.9
-    b2: Annotated[float, "decay of the average of g²"] = 0.999
-    eps: Annotated[float, "added to √v̂"] = 1e-8
-    clip: Clip = _NONE
+    b1: Annotated[float, Number("decay of the average of g", symbol="b₁", least=0, below=1)] = 0.9
+    b2: Annotated[float, Number("decay of the average of g²", symbol="b₂", least=0, below=1)] = 0.999
+    eps: Annotated[float, Number("added to √v̂", above=0)] = 1e-8
+    clip: Clip = None
     schedule: Schedule = field(default="constant", metadata=_STATIC)
-    horizon: Horizon = 1000
-    average: Average = _NONE
+    horizon: Horizon = None
+    average: Average = None
 
     name: ClassVar[str] = "adam"
+
+    def check(self) -> None:
+        _check_horizon(self)
 
     def default_step(self, stable: float) -> float:
         # Adam's step has the unit of the parameters: what suits logits and small networks alike.
@@ -128,6 +143,7 @@ def _scaled(step: Any, schedule: str, horizon: Any) -> list["optax.GradientTrans
 
     if schedule == "constant":
         return [optax.scale(step)]
+    horizon = _HORIZON if horizon is None else horizon
 
     def factor(count: jax.Array) -> jax.Array:
         t = count.astype(jnp.result_type(float)) / horizon
@@ -142,30 +158,12 @@ def _scaled(step: Any, schedule: str, horizon: Any) -> list["optax.GradientTrans
     return [optax.scale_by_schedule(factor)]
 
 
-OPTIMISERS: dict[str, type[Any]] = {"sgd": Sgd, "adam": Adam}
-
-
-def make_optimiser(text: str) -> Optimiser:
-    """The optimiser that `text` selects: `sgd`, `adam[clip=1,schedule=cosine,horizon=5000]`.
-
-    Raises NashGamesError for an unknown name or parameter, or a number outside its range.
-    """
-    kind, values = choose("optimiser", text, OPTIMISERS)
-    made: Optimiser = kind(**values)
-    if values.get("schedule", "constant") not in SCHEDULES:
-        raise unknown(f"schedule of {made.name}", values["schedule"], SCHEDULES)
-    if "horizon" in values and values.get("schedule", "constant") == "constant":
+def _check_horizon(optimiser: Any) -> None:
+    if optimiser.horizon is not None and optimiser.schedule == "constant":
         raise NashGamesError(
-            f"{made.name}[horizon] is {values['horizon']}, but a constant step does not fall; give schedule too"
+            f"{optimiser.name}[horizon] is {optimiser.horizon}, but it has no effect with schedule=constant; "
+            f"set schedule=… or drop horizon"
         )
-    for key, value in values.items():
-        if key in ("momentum", "b1", "b2", "average") and not 0 <= value < 1:
-            raise NashGamesError(f"{made.name}[{key}] is {value:g}; accepted: a number of at least 0 and below 1")
-        if key in ("clip", "eps", "horizon") and not 0 < value < float("inf"):
-            raise NashGamesError(f"{made.name}[{key}] is {value:g}; accepted: a finite number above 0")
-    return made
 
 
-def selection_of_optimiser(optimiser: Optimiser) -> str:
-    """The canonical text that selects this optimiser again, without its defaults."""
-    return render(optimiser.name, vars(optimiser), parameters_of(type(optimiser)))
+OPTIMISERS = Registry("optimiser", {"sgd": Sgd, "adam": Adam}, group="nashgames.optimisers")

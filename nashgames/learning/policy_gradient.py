@@ -12,11 +12,12 @@ import jax.numpy as jnp
 
 from nashgames.core.game import Game
 from nashgames.core.simplex import Scalar
-from nashgames.learning.feedback import Exact, Feedback
-from nashgames.learning.optimisers import Optimiser, Sgd
-from nashgames.learning.policies import Policy, Tabular
+from nashgames.defaults import PARTS
+from nashgames.learning.optimisers import OPTIMISERS, Optimiser
+from nashgames.learning.policies import POLICIES, Policy, direction
 
-_TABLE, _STEPS, _EXACT = Tabular(), Sgd(), Exact()
+_TABLE: Policy = POLICIES.make(PARTS["policy"])
+_STEPS: Optimiser = OPTIMISERS.make(PARTS["optimiser"])
 
 
 class Objective(NamedTuple):
@@ -55,15 +56,19 @@ class Iterate(NamedTuple):
         """The policy to report: that of the averaged parameters where they are kept."""
         return self.log_policy if self.log_average is None else self.log_average
 
+    @property
+    def known(self) -> jax.Array | None:
+        """q of the reported policy where a query has told it, else None."""
+        return self.advantage if self.log_average is None else None
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Learner:
-    """What a policy gradient is made of beside its mathematics: π_θ, how θ moves, and what a query tells."""
+class PolicyGradient:
+    """What a policy gradient is made of beside its mathematics: π_θ, and how θ moves."""
 
     policy: Policy = _TABLE
     optimiser: Optimiser = _STEPS
-    feedback: Feedback = _EXACT
 
     def default_step(self, stable: float) -> float:
         """The step where none is given; `stable` is theory's for a table moved by plain steps."""
@@ -93,7 +98,7 @@ class Learner:
         parameters, optimiser = self.optimiser.ascend(gradient, iterate.optimiser, iterate.parameters, step)
         average = iterate.average
         if average is not None:
-            average = towards(average, parameters, 1 - self.optimiser.average)
+            average = polyak_update(average, parameters, 1 - self.optimiser.average)
         return self._iterate(game, parameters, optimiser, average, self_play)
 
     def gradient(self, game: Game, iterate: Iterate, objective: Objective, key: jax.Array) -> Any:
@@ -103,25 +108,19 @@ class Learner:
         E_π ∇ log π_θ = 0, and with another ν it is the contrast between pairs of actions that the IPO loss has.
         """
         log_behaviour, log_opponent, temperature, log_anchor, advantage, importance = objective
-        tally = self.feedback.tally(game, log_behaviour, log_opponent, key, advantage)
+        tally = game.tally(log_behaviour, log_opponent, key, advantage)
         weights = tally.margins - temperature * tally.visits * (iterate.log_policy - log_anchor)
         weights = weights - jnp.exp(log_behaviour) * jnp.sum(weights, axis=-1, keepdims=True)
-        return self.policy.gradient(game, iterate.parameters, iterate.log_policy, importance * weights)
-
-    def advantage(self, game: Game, iterate: Iterate) -> jax.Array:
-        """q of the reported policy, exactly: what is measured, not what is learnt from."""
-        if iterate.log_average is None and iterate.advantage is not None:
-            return iterate.advantage
-        return game.advantage(iterate.reported)
+        return direction(self.policy, game, iterate.parameters, iterate.log_policy, importance * weights)
 
     def _iterate(self, game: Game, parameters: Any, optimiser: Any, average: Any, self_play: bool) -> Iterate:
         log_policy = self.policy.log_policy(game, parameters)
-        advantage = game.advantage(log_policy) if self_play and not self.feedback.comparisons else None
+        advantage = game.foresee(log_policy) if self_play else None
         log_average = None if average is None else self.policy.log_policy(game, average)
         return Iterate(parameters, optimiser, log_policy, advantage, average, log_average)
 
 
-PLAIN = Learner()
+PLAIN = PolicyGradient()
 """A table, moved by plain steps along exact gradients."""
 
 
@@ -143,11 +142,11 @@ def uniform_pairs(game: Game, opponent: Iterate) -> Objective:
     )
 
 
-def towards(target: Any, parameters: Any, share: Scalar) -> Any:
+def polyak_update(target: Any, parameters: Any, share: Scalar) -> Any:
     """(1 − share) · target + share · parameters, leaf by leaf: how a slowly moving target follows θ."""
     return jax.tree.map(lambda old, new: old + share * (new - old), target, parameters)
 
 
-def chosen(condition: jax.Array, new: Any, old: Any) -> Any:
+def tree_where(condition: jax.Array, new: Any, old: Any) -> Any:
     """`new` where `condition` holds, else `old`, leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

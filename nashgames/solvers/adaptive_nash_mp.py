@@ -11,7 +11,7 @@ import numpy as np
 from nashgames.core import simplex
 from nashgames.core.game import Game
 from nashgames.core.simplex import Scalar
-from nashgames.solvers.protocol import THEORY
+from nashgames.registry import Number
 
 FIRST = 32.0
 """The first trial, in least steps: one that is too large costs a query and tells the right size."""
@@ -59,7 +59,9 @@ class AdaptiveNashMP:
     Source: theory §4.7.
     """
 
-    least: Annotated[float, "the least η, taken untested; default 2β, admissible in every game"] = THEORY
+    least: Annotated[
+        float | None, Number("the least η, taken untested; default 2β, admissible in every game", symbol="η ≥", above=0)
+    ] = None
 
     name: ClassVar[str] = "adaptive-nash-mp"
     queries_per_step: ClassVar[int] = 1
@@ -68,13 +70,13 @@ class AdaptiveNashMP:
         return dataclasses.replace(self, least=2 * beta if self.least is None else self.least)
 
     def init(self, game: Game, key: jax.Array) -> AdaptiveState:
-        start, advantage = game.start, game.advantage(game.start)
+        start, advantage = game.start, game.query(game.start, jax.random.fold_in(key, 0))
         eta, loan = jnp.asarray(FIRST * self.least, start.dtype), jnp.asarray(LOAN, start.dtype)
         half = simplex.prox(start, game.log_reference, advantage, game.beta, eta)
         return AdaptiveState(start, advantage, half, jnp.zeros((), bool), eta, loan)
 
     def update(self, game: Game, state: AdaptiveState, key: jax.Array) -> AdaptiveState:
-        queried = game.advantage(state.log_next)
+        queried = game.query(state.log_next, jax.random.fold_in(key, 0))
         arrived = state.accepted
         # As the query of a half step: the whole step, whether it is admissible, and the size of the next one.
         whole = simplex.prox(state.log_policy, game.log_reference, queried, game.beta, state.eta)
@@ -94,7 +96,7 @@ class AdaptiveNashMP:
     def log_policy(self, state: AdaptiveState) -> jax.Array:
         return state.log_policy
 
-    def advantage(self, game: Game, state: AdaptiveState) -> jax.Array:
+    def advantage(self, state: AdaptiveState) -> jax.Array | None:
         return state.advantage
 
 

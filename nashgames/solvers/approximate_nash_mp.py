@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, chosen
-from nashgames.solvers.protocol import THEORY
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, tree_where
+from nashgames.registry import Number
 
 
 class ApproximateNashMPState(NamedTuple):
@@ -38,10 +38,15 @@ class ApproximateNashMP:
     `nash-mp`. A reconstruction of the inner loops: arXiv 2505.19731 v1 leaves them open (theory §4.2).
     """
 
-    eta: Annotated[float, "η, the papers' step of the outer loop; default 2β"] = THEORY
-    inner: Annotated[int, "gradient steps of each of the two loops; default 20"] = THEORY
-    step: Annotated[float, "a, the gradient step; default 2/τ, the largest without overshoot at an optimum"] = THEORY
-    learner: Learner = PLAIN
+    eta: Annotated[float | None, Number("η, the papers' step of the outer loop; default 2β", symbol="η", above=0)] = (
+        None
+    )
+    inner: Annotated[int | None, Number("gradient steps of each of the two loops; default 20", least=1)] = None
+    step: Annotated[
+        float | None,
+        Number("a, the gradient step; default 2/τ, the largest without overshoot at an optimum", above=0, tuned=True),
+    ] = None
+    learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "approximate-nash-mp"
     queries_per_step: ClassVar[int] = 1
@@ -65,8 +70,8 @@ class ApproximateNashMP:
         objective = Objective(iterate.log_policy, log_opponent, game.beta * (1 + 1 / self.eta), anchor, advantage)
         iterate, steps = self.learner.ascend(game, iterate, objective, self.step, key), steps + 1
         first_ends, second_ends = steps % (2 * self.inner) == self.inner, steps % (2 * self.inner) == 0
-        whole = chosen(second_ends, iterate.parameters, whole)
-        log_opponent, advantage = chosen(
+        whole = tree_where(second_ends, iterate.parameters, whole)
+        log_opponent, advantage = tree_where(
             first_ends | second_ends, (iterate.log_policy, iterate.advantage), (log_opponent, advantage)
         )
         return ApproximateNashMPState(iterate, whole, log_opponent, advantage, steps)
@@ -74,5 +79,5 @@ class ApproximateNashMP:
     def log_policy(self, state: ApproximateNashMPState) -> jax.Array:
         return state.iterate.reported
 
-    def advantage(self, game: Game, state: ApproximateNashMPState) -> jax.Array:
-        return self.learner.advantage(game, state.iterate)
+    def advantage(self, state: ApproximateNashMPState) -> jax.Array | None:
+        return state.iterate.known

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,12 @@ from nashgames.solvers.protocol import Solver
 
 
 class AverageState(NamedTuple):
-    """`inner`: the wrapped solver's state; `log_policy`, `advantage` of the average; `steps` averaged."""
+    """`inner`: the wrapped solver's state; `log_policy`, `advantage` of the average, None where the solver knows none;
+    `steps` averaged."""
 
     inner: Any
     log_policy: jax.Array
-    advantage: jax.Array
+    advantage: jax.Array | None
     steps: jax.Array
 
 
@@ -29,6 +30,12 @@ class Average:
     """
 
     solver: Solver
+
+    word: ClassVar[str] = "average"
+    example: ClassVar[str] = "nash-mp"
+
+    def check(self) -> None:
+        """Every solver has an average."""
 
     @property
     def name(self) -> str:
@@ -43,7 +50,7 @@ class Average:
 
     def init(self, game: Game, key: jax.Array) -> AverageState:
         inner = self.solver.init(game, key)
-        log_policy, advantage = self.solver.log_policy(inner), self.solver.advantage(game, inner)
+        log_policy, advantage = self.solver.log_policy(inner), self.solver.advantage(inner)
         return AverageState(inner, log_policy, advantage, jnp.zeros((), log_policy.dtype))
 
     def update(self, game: Game, state: AverageState, key: jax.Array) -> AverageState:
@@ -51,11 +58,14 @@ class Average:
         count = state.steps + 1
         old, new = jnp.log1p(-1 / count), -jnp.log(count)
         log_policy = jnp.logaddexp(old + state.log_policy, new + self.solver.log_policy(inner))
-        advantage = state.advantage + (self.solver.advantage(game, inner) - state.advantage) / count
+        # A tree, so that None stays None.
+        advantage = jax.tree.map(
+            lambda mean, new: mean + (new - mean) / count, state.advantage, self.solver.advantage(inner)
+        )
         return AverageState(inner, log_policy, advantage, count)
 
     def log_policy(self, state: AverageState) -> jax.Array:
         return state.log_policy
 
-    def advantage(self, game: Game, state: AverageState) -> jax.Array:
+    def advantage(self, state: AverageState) -> jax.Array | None:
         return state.advantage

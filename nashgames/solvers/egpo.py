@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Self
 import jax
 
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, uniform_pairs
-from nashgames.solvers.protocol import THEORY
+from nashgames.learning.policy_gradient import PLAIN, Iterate, PolicyGradient, uniform_pairs
+from nashgames.registry import Number
 
 
 @jax.tree_util.register_dataclass
@@ -26,8 +26,11 @@ class EGPO:
     Source: Zhou et al. 2025 (arXiv 2503.08942); theory §4.1, §4.4.
     """
 
-    step: Annotated[float, "a, the step of mirror descent in logits; default 2/(1+2β), that of nash-mp"] = THEORY
-    learner: Learner = PLAIN
+    step: Annotated[
+        float | None,
+        Number("a, the step of mirror descent in logits; default 2/(1+2β), that of nash-mp", above=0, tuned=True),
+    ] = None
+    learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "egpo"
     queries_per_step: ClassVar[int] = 2
@@ -47,5 +50,5 @@ class EGPO:
     def log_policy(self, state: Iterate) -> jax.Array:
         return state.reported
 
-    def advantage(self, game: Game, state: Iterate) -> jax.Array:
-        return self.learner.advantage(game, state)
+    def advantage(self, state: Iterate) -> jax.Array | None:
+        return state.known

@@ -2,13 +2,14 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
+from nashgames.errors import NashGamesError
 from nashgames.solvers.nash_mp import NashMP
 
 
@@ -33,6 +34,17 @@ class Halves:
 
     solver: NashMP
 
+    word: ClassVar[str] = "halves"
+    example: ClassVar[str] = "nash-mp[eta=0.1]"
+
+    def check(self) -> None:
+        """Raise NashGamesError unless the solver has half steps."""
+        if not isinstance(self.solver, NashMP):
+            raise NashGamesError(
+                f"halves is written around '{getattr(self.solver, 'name', self.solver)}', which has no half steps; "
+                f"write halves[nash-mp], or halves[nash-mp[eta=0.1]]"
+            )
+
     @property
     def name(self) -> str:
         return f"halves[{self.solver.name}]"
@@ -52,10 +64,10 @@ class Halves:
         log_policy = simplex.prox(state.log_whole, game.log_reference, state.advantage, game.beta, self.solver.eta)
         steps = state.steps + 1
         log_whole = jnp.where(steps % 2 == 0, log_policy, state.log_whole)
-        return HalvesState(log_policy, game.advantage(log_policy), log_whole, steps)
+        return HalvesState(log_policy, game.query(log_policy, jax.random.fold_in(key, 0)), log_whole, steps)
 
     def log_policy(self, state: HalvesState) -> jax.Array:
         return state.log_policy
 
-    def advantage(self, game: Game, state: HalvesState) -> jax.Array:
+    def advantage(self, state: HalvesState) -> jax.Array | None:
         return state.advantage

@@ -8,7 +8,8 @@ import jax
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.solvers.protocol import THEORY, PolicyState
+from nashgames.registry import Number
+from nashgames.solvers.protocol import PolicyState
 
 
 @jax.tree_util.register_dataclass
@@ -23,7 +24,9 @@ class MirrorDescent:
     Source: Sokota et al. 2023 (magnetic mirror descent); theory §4.6.
     """
 
-    step: Annotated[float, "a, the mirror step on q; default 4β/(1+4β²), the largest proved one"] = THEORY
+    step: Annotated[
+        float | None, Number("a, the mirror step on q; default 4β/(1+4β²), the largest proved one", above=0, tuned=True)
+    ] = None
 
     name: ClassVar[str] = "mirror-descent"
     queries_per_step: ClassVar[int] = 1
@@ -32,15 +35,15 @@ class MirrorDescent:
         return dataclasses.replace(self, step=4 * beta / (1 + 4 * beta**2) if self.step is None else self.step)
 
     def init(self, game: Game, key: jax.Array) -> PolicyState:
-        return PolicyState(game.start, game.advantage(game.start))
+        return PolicyState(game.start, game.query(game.start, jax.random.fold_in(key, 0)))
 
     def update(self, game: Game, state: PolicyState, key: jax.Array) -> PolicyState:
         towards_reference = game.beta * (game.log_reference - state.log_policy)
         log_policy = simplex.normalise(state.log_policy + self.step * (state.advantage + towards_reference))
-        return PolicyState(log_policy, game.advantage(log_policy))
+        return PolicyState(log_policy, game.query(log_policy, jax.random.fold_in(key, 0)))
 
     def log_policy(self, state: PolicyState) -> jax.Array:
         return state.log_policy
 
-    def advantage(self, game: Game, state: PolicyState) -> jax.Array:
+    def advantage(self, state: PolicyState) -> jax.Array | None:
         return state.advantage

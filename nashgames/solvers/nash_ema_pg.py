@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 import jax
 
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, stable_step, towards
-from nashgames.solvers.protocol import THEORY
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, polyak_update, stable_step
+from nashgames.registry import Number
 
 
 class NashEMAPGState(NamedTuple):
@@ -27,9 +27,13 @@ class NashEMAPG:
     against y' ~ π_past, baseline ½. One query a step. Source: Munos et al. 2024 (Nash-EMA-PG); theory §4.6.
     """
 
-    kappa: Annotated[float, "κ, the share of θ in the average at every step; default 0.1"] = THEORY
-    step: Annotated[float, "a, the gradient step; default 2β/(¼+β²), as for online-ipo"] = THEORY
-    learner: Learner = PLAIN
+    kappa: Annotated[
+        float | None, Number("κ, the share of θ in the average at every step; default 0.1", symbol="κ", above=0, most=1)
+    ] = None
+    step: Annotated[
+        float | None, Number("a, the gradient step; default 2β/(¼+β²), as for online-ipo", above=0, tuned=True)
+    ] = None
+    learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "nash-ema-pg"
     queries_per_step: ClassVar[int] = 1
@@ -47,10 +51,10 @@ class NashEMAPG:
         opponent = self.learner.policy.log_policy(game, past)
         objective = Objective(iterate.log_policy, opponent, game.beta, game.log_reference)
         iterate = self.learner.ascend(game, iterate, objective, self.step, key, self_play=False)
-        return NashEMAPGState(iterate, towards(past, iterate.parameters, self.kappa))
+        return NashEMAPGState(iterate, polyak_update(past, iterate.parameters, self.kappa))
 
     def log_policy(self, state: NashEMAPGState) -> jax.Array:
         return state.iterate.reported
 
-    def advantage(self, game: Game, state: NashEMAPGState) -> jax.Array:
-        return self.learner.advantage(game, state.iterate)
+    def advantage(self, state: NashEMAPGState) -> jax.Array | None:
+        return state.iterate.known

@@ -8,7 +8,7 @@ import jax
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.solvers.protocol import THEORY
+from nashgames.registry import Number
 
 
 @jax.tree_util.register_dataclass
@@ -21,7 +21,10 @@ class NashMD:
     constant step that mirror descent has. Source: Munos et al. 2024 (Nash-MD); theory §4.6.
     """
 
-    step: Annotated[float, "a, the mirror step on q, at most 1/β; default 4β/(1+4β²), as for mirror-descent"] = THEORY
+    step: Annotated[
+        float | None,
+        Number("a, the mirror step on q, at most 1/β; default 4β/(1+4β²), as for mirror-descent", above=0, tuned=True),
+    ] = None
 
     name: ClassVar[str] = "nash-md"
     queries_per_step: ClassVar[int] = 1
@@ -34,10 +37,10 @@ class NashMD:
 
     def update(self, game: Game, state: jax.Array, key: jax.Array) -> jax.Array:
         mixed = simplex.geometric_mixture(state, game.log_reference, self.step * game.beta)
-        return simplex.normalise(mixed + self.step * game.advantage(mixed))
+        return simplex.normalise(mixed + self.step * game.query(mixed, jax.random.fold_in(key, 0)))
 
     def log_policy(self, state: jax.Array) -> jax.Array:
         return state
 
-    def advantage(self, game: Game, state: jax.Array) -> jax.Array:
-        return game.advantage(state)
+    def advantage(self, state: jax.Array) -> jax.Array | None:
+        return None

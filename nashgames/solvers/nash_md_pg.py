@@ -8,8 +8,8 @@ import jax
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, stable_step
-from nashgames.solvers.protocol import THEORY
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, stable_step
+from nashgames.registry import Number
 
 
 @jax.tree_util.register_dataclass
@@ -23,9 +23,13 @@ class NashMDPG:
     for stability. One query a step. Source: Munos et al. 2024 (Nash-MD-PG); theory §4.6.
     """
 
-    mixture: Annotated[float, "λ, the reference's share of the opponent; default 0.125"] = THEORY
-    step: Annotated[float, "a, the gradient step; default 2β/(¼+β²), as for online-ipo"] = THEORY
-    learner: Learner = PLAIN
+    mixture: Annotated[
+        float | None, Number("λ, the reference's share of the opponent; default 0.125", symbol="λ", above=0, most=1)
+    ] = None
+    step: Annotated[
+        float | None, Number("a, the gradient step; default 2β/(¼+β²), as for online-ipo", above=0, tuned=True)
+    ] = None
+    learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "nash-md-pg"
     queries_per_step: ClassVar[int] = 1
@@ -45,5 +49,5 @@ class NashMDPG:
     def log_policy(self, state: Iterate) -> jax.Array:
         return state.reported
 
-    def advantage(self, game: Game, state: Iterate) -> jax.Array:
-        return self.learner.advantage(game, state)
+    def advantage(self, state: Iterate) -> jax.Array | None:
+        return state.known

@@ -8,7 +8,8 @@ import jax
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.solvers.protocol import THEORY, PolicyState
+from nashgames.registry import Number
+from nashgames.solvers.protocol import PolicyState
 
 
 @jax.tree_util.register_dataclass
@@ -24,7 +25,15 @@ class NashMP:
     Chi (2021). Source: arXiv 2505.19731 v1; constants derived (theory §4.1).
     """
 
-    eta: Annotated[float, "η, the papers' step (the mirror step is η/β); default 2β, the largest proved one"] = THEORY
+    eta: Annotated[
+        float | None,
+        Number(
+            "η, the papers' step (the mirror step is η/β); default 2β, the largest proved one",
+            symbol="η",
+            above=0,
+            tuned=True,
+        ),
+    ] = None
 
     name: ClassVar[str] = "nash-mp"
     queries_per_step: ClassVar[int] = 2
@@ -33,16 +42,16 @@ class NashMP:
         return dataclasses.replace(self, eta=2 * beta if self.eta is None else self.eta)
 
     def init(self, game: Game, key: jax.Array) -> PolicyState:
-        return PolicyState(game.start, game.advantage(game.start))
+        return PolicyState(game.start, game.query(game.start, jax.random.fold_in(key, 0)))
 
     def update(self, game: Game, state: PolicyState, key: jax.Array) -> PolicyState:
         half = simplex.prox(state.log_policy, game.log_reference, state.advantage, game.beta, self.eta)
-        advantage = game.advantage(half)
+        advantage = game.query(half, jax.random.fold_in(key, 0))
         log_policy = simplex.prox(state.log_policy, game.log_reference, advantage, game.beta, self.eta)
-        return PolicyState(log_policy, game.advantage(log_policy))
+        return PolicyState(log_policy, game.query(log_policy, jax.random.fold_in(key, 1)))
 
     def log_policy(self, state: PolicyState) -> jax.Array:
         return state.log_policy
 
-    def advantage(self, game: Game, state: PolicyState) -> jax.Array:
+    def advantage(self, state: PolicyState) -> jax.Array | None:
         return state.advantage

@@ -9,8 +9,16 @@ import jax.numpy as jnp
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, chosen, stable_step, towards
-from nashgames.solvers.protocol import THEORY
+from nashgames.learning.policy_gradient import (
+    PLAIN,
+    Iterate,
+    Objective,
+    PolicyGradient,
+    polyak_update,
+    stable_step,
+    tree_where,
+)
+from nashgames.registry import Number
 
 
 class NashProxState(NamedTuple):
@@ -37,11 +45,21 @@ class NashProx:
     A reconstruction: arXiv 2505.19731 v2 fixes the structure, not the inner loop (theory §4.5).
     """
 
-    eta: Annotated[float, "η of the outer proximal step (papers' scale); default 2β, as for nash-mp"] = THEORY
-    inner: Annotated[int, "gradient steps between moves of the target; default 20, or 1 when kappa < 1"] = THEORY
-    kappa: Annotated[float, "κ, how far the target moves to the policy each time; default 1"] = THEORY
-    step: Annotated[float, "a, the inner gradient step; default 2τ/(¼+τ²), stable in every game"] = THEORY
-    learner: Learner = PLAIN
+    eta: Annotated[
+        float | None,
+        Number("η of the outer proximal step (papers' scale); default 2β, as for nash-mp", symbol="η", above=0),
+    ] = None
+    inner: Annotated[
+        int | None, Number("gradient steps between moves of the target; default 20, or 1 when kappa < 1", least=1)
+    ] = None
+    kappa: Annotated[
+        float | None,
+        Number("κ, how far the target moves to the policy each time; default 1", symbol="κ", above=0, most=1),
+    ] = None
+    step: Annotated[
+        float | None, Number("a, the inner gradient step; default 2τ/(¼+τ²), stable in every game", above=0, tuned=True)
+    ] = None
+    learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "nash-prox"
     queries_per_step: ClassVar[int] = 1
@@ -65,11 +83,11 @@ class NashProx:
         ours, temperature = iterate.log_policy, game.beta * (1 + 1 / self.eta)
         objective = Objective(ours, ours, temperature, anchor, iterate.advantage)
         iterate, steps = self.learner.ascend(game, iterate, objective, self.step, key), steps + 1
-        moved = towards(target, iterate.parameters, self.kappa)
-        return NashProxState(iterate, chosen(steps % self.inner == 0, moved, target), steps)
+        moved = polyak_update(target, iterate.parameters, self.kappa)
+        return NashProxState(iterate, tree_where(steps % self.inner == 0, moved, target), steps)
 
     def log_policy(self, state: NashProxState) -> jax.Array:
         return state.iterate.reported
 
-    def advantage(self, game: Game, state: NashProxState) -> jax.Array:
-        return self.learner.advantage(game, state.iterate)
+    def advantage(self, state: NashProxState) -> jax.Array | None:
+        return state.iterate.known

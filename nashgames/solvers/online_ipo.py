@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Self
 import jax
 
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, stable_step
-from nashgames.solvers.protocol import THEORY
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, stable_step
+from nashgames.registry import Number
 
 
 @jax.tree_util.register_dataclass
@@ -24,8 +24,10 @@ class OnlineIPO:
     Source: arXiv 2505.19731 v1; dynamics derived (theory §4.4).
     """
 
-    step: Annotated[float, "a, the gradient step; default 2β/(¼+β²), stable in every game"] = THEORY
-    learner: Learner = PLAIN
+    step: Annotated[
+        float | None, Number("a, the gradient step; default 2β/(¼+β²), stable in every game", above=0, tuned=True)
+    ] = None
+    learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "online-ipo"
     queries_per_step: ClassVar[int] = 1
@@ -45,5 +47,5 @@ class OnlineIPO:
     def log_policy(self, state: Iterate) -> jax.Array:
         return state.reported
 
-    def advantage(self, game: Game, state: Iterate) -> jax.Array:
-        return self.learner.advantage(game, state)
+    def advantage(self, state: Iterate) -> jax.Array | None:
+        return state.known

@@ -8,8 +8,8 @@ import jax
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, Objective, stable_step, towards
-from nashgames.solvers.protocol import THEORY
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, polyak_update, stable_step
+from nashgames.registry import Choice, Number
 
 
 class PracticalNashMPState(NamedTuple):
@@ -30,13 +30,17 @@ class PracticalNashMP:
     A reconstruction: arXiv 2505.19731 v1 gives the scheme, not its numbers (theory §4.3).
     """
 
-    eta: Annotated[float, "η of the proximal step (papers' scale); default 2β"] = THEORY
-    kappa: Annotated[float, "κ, how fast the target follows; default 0.1"] = THEORY
-    step: Annotated[float, "a, the gradient step; default 2τ/(¼+τ²)"] = THEORY
-    opponent: Annotated[str, "whom the policy plays: target or policy"] = field(
+    eta: Annotated[float | None, Number("η of the proximal step (papers' scale); default 2β", symbol="η", above=0)] = (
+        None
+    )
+    kappa: Annotated[
+        float | None, Number("κ, how fast the target follows; default 0.1", symbol="κ", above=0, most=1)
+    ] = None
+    step: Annotated[float | None, Number("a, the gradient step; default 2τ/(¼+τ²)", above=0, tuned=True)] = None
+    opponent: Annotated[str, Choice("whom the policy plays: target or policy", ("target", "policy"))] = field(
         default="target", metadata={"static": True}
     )
-    learner: Learner = PLAIN
+    learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "practical-nash-mp"
     queries_per_step: ClassVar[int] = 1
@@ -60,10 +64,10 @@ class PracticalNashMP:
         temperature = game.beta * (1 + 1 / self.eta)
         objective = Objective(iterate.log_policy, opponent, temperature, anchor, iterate.advantage)
         iterate = self.learner.ascend(game, iterate, objective, self.step, key, self_play=self_play)
-        return PracticalNashMPState(iterate, towards(target, iterate.parameters, self.kappa))
+        return PracticalNashMPState(iterate, polyak_update(target, iterate.parameters, self.kappa))
 
     def log_policy(self, state: PracticalNashMPState) -> jax.Array:
         return state.iterate.reported
 
-    def advantage(self, game: Game, state: PracticalNashMPState) -> jax.Array:
-        return self.learner.advantage(game, state.iterate)
+    def advantage(self, state: PracticalNashMPState) -> jax.Array | None:
+        return state.iterate.known

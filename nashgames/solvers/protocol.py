@@ -6,15 +6,12 @@ import jax
 
 from nashgames.core.game import Game
 
-THEORY: Any = None
-"""The default of a number that theory sets for each β: `with_theory_defaults` replaces it."""
-
 
 class PolicyState(NamedTuple):
     """The state most tabular methods need: the policy, and the advantage the next step will use.
 
     `log_policy` and `advantage` q(π): `[n]`, `[m, n]` over contexts. The advantage is queried when the policy is made,
-    which gives its suboptimality for nothing; it is charged to the step that uses it.
+    which gives its suboptimality for nothing; it is charged to the step that uses it. On duels it is an estimate.
     """
 
     log_policy: jax.Array
@@ -25,8 +22,10 @@ class PolicyState(NamedTuple):
 class Solver(Protocol):
     """A frozen dataclass of hyperparameters, registered as a pytree whose leaves are the numbers.
 
-    Numbers left at THEORY take the value that theory guarantees for the game's β (`with_theory_defaults`). Every method
-    is pure and traced; shapes are `[n]`, or `[m, n]` over contexts: the last axis is the actions in both cases.
+    Numbers left at None take the value that theory guarantees for the game's β (`with_theory_defaults`). Every method
+    is pure and traced; shapes are `[n]`, or `[m, n]` over contexts: the last axis is the actions in both cases. A
+    solver learns from `game.query(log_policy, key)` and `game.tally(…)` alone, which give what the game's feedback
+    gives; what it returns is measured by the engine's own product with A.
     """
 
     @property
@@ -36,7 +35,7 @@ class Solver(Protocol):
 
     @property
     def queries_per_step(self) -> int:
-        """Queries of q(·) charged for one update: the fair x-axis."""
+        """Queries of q(·) that one update makes: the fair x-axis."""
         ...
 
     def with_theory_defaults(self, beta: float) -> Self:
@@ -48,13 +47,16 @@ class Solver(Protocol):
         ...
 
     def update(self, game: Game, state: Any, key: jax.Array) -> Any:
-        """One update, costing `queries_per_step` queries."""
+        """One update, making `queries_per_step` queries."""
         ...
 
     def log_policy(self, state: Any) -> jax.Array:
         """The policy to report, as normalised log-probabilities."""
         ...
 
-    def advantage(self, game: Game, state: Any) -> jax.Array:
-        """q(π) of the reported policy: from the state where a step pays for it anyway, else `game.advantage`."""
+    def advantage(self, state: Any) -> jax.Array | None:
+        """q(π) of the reported policy where an exact query has told it, else None.
+
+        With it the engine knows when to look whether the run has converged; without it it looks after every step.
+        """
         ...

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.solvers.protocol import THEORY
+from nashgames.registry import Number
 
 
 class ProximalPointState(NamedTuple):
@@ -37,8 +37,13 @@ class ProximalPoint:
     Source: arXiv 2505.19731 v2 (structure); Liu et al. 2024 (conceptual prox); theory §4.5.
     """
 
-    eta: Annotated[float, "η of the outer proximal step (papers' scale), any size; default 1"] = THEORY
-    inner: Annotated[int, "Nash-MP steps an outer step; default ln 10 / ln(1+2τ): a tenth of η is lost"] = THEORY
+    eta: Annotated[
+        float | None,
+        Number("η of the outer proximal step (papers' scale), any size; default 1", symbol="η", above=0, tuned=True),
+    ] = None
+    inner: Annotated[
+        int | None, Number("Nash-MP steps an outer step; default ln 10 / ln(1+2τ): a tenth of η is lost", least=1)
+    ] = None
 
     name: ClassVar[str] = "proximal-point"
     queries_per_step: ClassVar[int] = 2
@@ -57,13 +62,15 @@ class ProximalPoint:
         log_anchor = simplex.geometric_mixture(state.log_target, game.log_reference, self.eta / (1 + self.eta))
         step = 2 * temperature
         half = simplex.prox(state.log_policy, log_anchor, state.advantage, temperature, step)
-        log_policy = simplex.prox(state.log_policy, log_anchor, game.advantage(half), temperature, step)
+        log_policy = simplex.prox(
+            state.log_policy, log_anchor, game.query(half, jax.random.fold_in(key, 0)), temperature, step
+        )
         steps = state.steps + 1
         log_target = jnp.where(steps % self.inner == 0, log_policy, state.log_target)
-        return ProximalPointState(log_policy, game.advantage(log_policy), log_target, steps)
+        return ProximalPointState(log_policy, game.query(log_policy, jax.random.fold_in(key, 1)), log_target, steps)
 
     def log_policy(self, state: ProximalPointState) -> jax.Array:
         return state.log_policy
 
-    def advantage(self, game: Game, state: ProximalPointState) -> jax.Array:
+    def advantage(self, state: ProximalPointState) -> jax.Array | None:
         return state.advantage

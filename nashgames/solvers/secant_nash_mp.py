@@ -9,11 +9,14 @@ import jax.numpy as jnp
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
+from nashgames.registry import Number
 from nashgames.solvers import secant_model
 from nashgames.solvers.adaptive_nash_mp import ADMISSIBLE, FIRST, LOAN, earned, excess, next_eta
-from nashgames.solvers.protocol import THEORY
 
+# Five planes of a skew matrix: more did not pay for the linear system of each step on the games that were tried.
 _MEMORY = 10
+# The system of a half step has twice as many unknowns and is solved at every step.
+_MOST_REMEMBERED = 100
 _TRIAL, _ANCHOR, _LEAST = range(3)
 
 
@@ -52,10 +55,13 @@ class SecantNashMP:
     Source: theory §4.7 (beyond the papers); hybrid proximal extragradient (Solodov and Svaiter 1999).
     """
 
-    least: Annotated[float, "the least η; default 2β, with which Nash-MP is admissible in every game"] = THEORY
-    memory: Annotated[int, "queries that the model remembers; default 10"] = field(
-        default=THEORY, metadata={"static": True}
-    )
+    least: Annotated[
+        float | None,
+        Number("the least η; default 2β, with which Nash-MP is admissible in every game", symbol="η ≥", above=0),
+    ] = None
+    memory: Annotated[
+        int | None, Number("queries that the model remembers; default 10", least=1, most=_MOST_REMEMBERED)
+    ] = field(default=None, metadata={"static": True})
 
     name: ClassVar[str] = "secant-nash-mp"
     queries_per_step: ClassVar[int] = 1
@@ -65,7 +71,7 @@ class SecantNashMP:
         return dataclasses.replace(self, least=least, memory=_MEMORY if self.memory is None else self.memory)
 
     def init(self, game: Game, key: jax.Array) -> SecantState:
-        start, advantage = game.start, game.advantage(game.start)
+        start, advantage = game.start, game.query(game.start, jax.random.fold_in(key, 0))
         eta, loan = jnp.asarray(FIRST * self.least, start.dtype), jnp.asarray(LOAN, start.dtype)
         half = simplex.prox(start, game.log_reference, advantage, game.beta, eta)
         # Nothing is known yet: equal rows are no directions.
@@ -76,7 +82,7 @@ class SecantNashMP:
         return SecantState(start, advantage, start, half, policies, advantages, turn, eta, loan)
 
     def update(self, game: Game, state: SecantState, key: jax.Array) -> SecantState:
-        queried = game.advantage(state.log_next)
+        queried = game.query(state.log_next, jax.random.fold_in(key, 0))
         policies = _remember(state.policies, jnp.exp(state.log_next))
         advantages = _remember(state.advantages, queried)
         trial, plain = state.turn == _TRIAL, state.turn == _LEAST
@@ -105,7 +111,7 @@ class SecantNashMP:
     def log_policy(self, state: SecantState) -> jax.Array:
         return state.log_policy
 
-    def advantage(self, game: Game, state: SecantState) -> jax.Array:
+    def advantage(self, state: SecantState) -> jax.Array | None:
         return state.advantage
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Self
 import jax
 
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Learner, uniform_pairs
-from nashgames.solvers.protocol import THEORY
+from nashgames.learning.policy_gradient import PLAIN, Iterate, PolicyGradient, uniform_pairs
+from nashgames.registry import Number
 
 
 @jax.tree_util.register_dataclass
@@ -26,8 +26,10 @@ class UniformIPO:
     Source: Zhou et al. 2025 (code); theory §4.4.
     """
 
-    step: Annotated[float, "a, the step of mirror descent in logits; default 4β/(1+4β²)"] = THEORY
-    learner: Learner = PLAIN
+    step: Annotated[
+        float | None, Number("a, the step of mirror descent in logits; default 4β/(1+4β²)", above=0, tuned=True)
+    ] = None
+    learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "uniform-ipo"
     queries_per_step: ClassVar[int] = 1
@@ -45,5 +47,5 @@ class UniformIPO:
     def log_policy(self, state: Iterate) -> jax.Array:
         return state.reported
 
-    def advantage(self, game: Game, state: Iterate) -> jax.Array:
-        return self.learner.advantage(game, state)
+    def advantage(self, state: Iterate) -> jax.Array | None:
+        return state.known

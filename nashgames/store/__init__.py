@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nashgames.defaults import RUN
 from nashgames.disk import lock, replace, temporary
 from nashgames.errors import NashGamesError
 
@@ -27,15 +28,16 @@ METRICS = (
 )
 RUN_KEYS = (
     "run_id", "game", "game_family", "game_parameters", "n", "contexts", "seed", "reference", "solver",
-    "hyperparameters", "feedback", "policy", "optimiser", "start", "beta", "dtype", "device",
+    "hyperparameters", "feedback", "policy", "optimiser", "start", "target", "beta", "dtype", "device",
 )
 """The columns by which a row of runs and of curves describes its run."""
 POINT_COLUMNS = ("step", "queries", "comparisons", "seconds", *METRICS, "status")
 """The columns of one measured point; in runs, of the last one."""
 CURVE_COLUMNS = (*RUN_KEYS, *POINT_COLUMNS)
 RUN_COLUMNS = (
-    *RUN_KEYS, "selection", "label", "step_source", "tolerance", "budget", "queries_to_tolerance", "diverged_step",
-    "compile_seconds", "solve_seconds", "batch_size", "equilibrium_residual", "equilibrium_solves", *POINT_COLUMNS,
+    *RUN_KEYS, "selection", "label", "step_source", "game_fingerprint", "tolerance", "budget", "queries_to_tolerance",
+    "diverged_step", "compile_seconds", "solve_seconds", "batch_size", "equilibrium_residual",
+    "equilibrium_solves", *POINT_COLUMNS,
 )
 POLICY_COLUMNS = ("run_id", "context", "action", "label", "probability", "log_probability")
 PATH_COLUMNS = (
@@ -62,10 +64,10 @@ def _field(name: str) -> pa.Field:
         return pa.field(name, pa.int64(), nullable=name in _OPTIONAL_INTEGERS)
     if name in _NUMBERS:
         return pa.field(name, pa.float64(), nullable=name not in _NEVER_NULL)
-    return pa.field(name, pa.string(), nullable=False)
+    return pa.field(name, pa.string(), nullable=name == "game_fingerprint")
 
 
-_ADDED = {"feedback": "exact", "policy": "tabular", "optimiser": "sgd", "start": "reference"}
+_ADDED: dict[str, str | None] = {**RUN, "game_fingerprint": None}
 """Columns that tables of before do not have, and what they would have said."""
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -214,6 +216,19 @@ class Results:
             self._tables[name] = pa.concat_tables([kept, new[name]]) if name in new else kept
         self._redone |= ids["runs"] & self._on_disk
         self._changed |= bool(ids["runs"])
+
+    def relabel(self, labels: Mapping[str, Mapping[str, str]]) -> None:
+        """Give runs that are there other labels: two of them may have shared one in an earlier experiment."""
+        rows = self.runs
+        wanted = {
+            name: [labels.get(run_id, {}).get(name, stored) for run_id, stored in rows[["run_id", name]].to_numpy()]
+            for name in ("label", "step_source")
+        }
+        stale = (pd.DataFrame(wanted, rows.index) != rows[[*wanted]]).any(axis=1)
+        if stale.any():
+            frames = (rows.assign(**wanted), self.curves, self.policies, self.paths)
+            ids = rows["run_id"][stale]
+            self.add(*(frame[frame["run_id"].isin(ids)] for frame in frames))
 
     def flush(self) -> None:
         """Write what is new; nothing happens where nothing is. Wherever this stops, the directory stays readable.

@@ -3,7 +3,6 @@
 A path takes the parameters of `comparisons.Reading`: `wins.csv[prior=1]`, `scores.parquet[scale=100,symmetrise=true]`.
 """
 
-import dataclasses
 import difflib
 import os
 from collections.abc import Sequence
@@ -36,7 +35,8 @@ def is_path(text: str) -> bool:
 def path_selection(text: str) -> Selection:
     """The path and the parameters of `path[parameter=value,…]`; a file whose own name ends in brackets is a path."""
     name, parameters = _split(text)
-    return dataclasses.replace(parse(f"file{parameters}"), name=name)
+    given = parse(f"file{parameters}")
+    return Selection(text, name, given.parameters, given.positional)
 
 
 def load(selection: str | os.PathLike[str], *, dtype: Any = np.float64) -> Game:

@@ -8,10 +8,15 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policies.protocol import USUAL, averaged, logit_gradient
+from nashgames.learning.features import KINDS, check_features
+from nashgames.learning.policies.protocol import Listed
+from nashgames.registry import Choice, Number
 
+# A slip of the pen is larger: layers are unrolled in the compiled program, units squared are its memory.
+_MOST_LAYERS = 100
+_MOST_UNITS = 10_000
+# The letters "pol".
 _PURPOSE = 0x706F6C
 """Sets the draw of a network apart from the steps of its run, whose keys are folded from the same one."""
 
@@ -26,7 +31,7 @@ class MlpParameters(NamedTuple):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Mlp:
+class Mlp(Listed):
     """π ∝ μ e^{f_θ(φ)}: one ReLU network f_θ, applied to the features of every action in every context.
 
     `depth` counts linear layers, as the public EGPO simulation does: 3 means two hidden layers of `width` units and 1
@@ -39,17 +44,28 @@ class Mlp:
     context, and has an output with a bias for every action.
     """
 
-    features: Annotated[str, "what it sees of an action: auto, own, spectral, random, identity or none"] = field(
-        default="auto", metadata={"static": True}
+    features: Annotated[
+        str, Choice("what it sees of an action: auto, own, spectral, random, identity or none", KINDS)
+    ] = field(default="auto", metadata={"static": True})
+    dimension: Annotated[
+        int | None, Number("number of features; default: all of the game's own, 10 of other kinds", least=1)
+    ] = field(default=None, metadata={"static": True})
+    depth: Annotated[int, Number("linear layers; the hidden ones are one fewer", least=1, most=_MOST_LAYERS)] = field(
+        default=3, metadata={"static": True}
     )
-    dimension: Annotated[int, "number of features; default: all of the game's own, 10 of other kinds"] = field(
-        default=USUAL, metadata={"static": True}
+    width: Annotated[int, Number("units of a hidden layer", least=1, most=_MOST_UNITS)] = field(
+        default=10, metadata={"static": True}
     )
-    depth: Annotated[int, "linear layers; the hidden ones are one fewer"] = field(default=3, metadata={"static": True})
-    width: Annotated[int, "units of a hidden layer"] = field(default=10, metadata={"static": True})
 
     name: ClassVar[str] = "mlp"
+    # Five times less than a log-linear policy: a hidden layer of ten units moves the logits besides the last one.
     gain: ClassVar[float] = 0.02
+    random_init: ClassVar[bool] = True
+    shares_parameters: ClassVar[bool] = True
+
+    def check(self) -> None:
+        """Raise NashGamesError for a dimension where the features leave no choice."""
+        check_features(self.features, self.dimension)
 
     def init(self, game: Game, key: jax.Array) -> MlpParameters:
         shapes, _ = self._skeleton(game)
@@ -73,17 +89,10 @@ class Mlp:
         seen = math.sqrt(3) * of_inputs.reshape(inputs) if self.features == "none" else None
         return jax.tree.map(lambda values: values.astype(game.log_reference.dtype), MlpParameters(network, seen))
 
-    def log_policy(self, game: Game, parameters: MlpParameters) -> jax.Array:
-        return simplex.normalise(game.log_reference + self._logits(game, parameters))
+    def logits(self, game: Game, parameters: MlpParameters) -> jax.Array:
+        return game.log_reference + self._network(game, parameters)
 
-    def gradient(
-        self, game: Game, parameters: MlpParameters, log_policy: jax.Array, weights: jax.Array
-    ) -> MlpParameters:
-        _, pull_back = jax.vjp(lambda theta: self._logits(game, theta), parameters)
-        (gradient,) = pull_back(averaged(game, logit_gradient(log_policy, weights)))
-        return gradient
-
-    def _logits(self, game: Game, parameters: MlpParameters) -> jax.Array:
+    def _network(self, game: Game, parameters: MlpParameters) -> jax.Array:
         """f_θ, the shape of a policy."""
         import equinox as eqx
 

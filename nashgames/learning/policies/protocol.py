@@ -1,23 +1,22 @@
-"""What a policy is: a way to write log π with parameters θ, and how weights on actions become a direction for θ."""
+"""What a policy is: a way to write π with parameters θ, and how weights on actions become a direction for θ."""
 
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
+from nashgames.core import random, simplex
 from nashgames.core.game import Game
-
-USUAL: Any = None
-"""The default of a dimension that depends on the game: `features.resolve_features` decides."""
 
 
 @runtime_checkable
 class Policy(Protocol):
     """A frozen dataclass of structure alone, registered as a pytree without leaves; θ lives in the solver's state.
 
-    Every method is pure and traced for one run; policies are `[n]`, or `[m, n]` over contexts. A policy that sees the
-    actions has the fields `features` and `dimension`, with which `features.resolve_features` is asked for the
-    `game.features` it then finds: `[n, d]` or `[m, n, d]`.
+    Every method is pure and traced for one run; policies are `[n]`, or `[m, n]` over contexts. A policy whose actions
+    can all be listed is written by its `logits`, from which `log_policy`, `sample` and `log_prob` follow (`Listed`). A
+    policy that sees the actions has the fields `features` and `dimension`, with which `features.resolve_features` is
+    asked for the `game.features` it then finds: `[n, d]` or `[m, n, d]`.
     """
 
     @property
@@ -30,27 +29,62 @@ class Policy(Protocol):
         """The default step over that of a table, which theory knows: a rule of thumb, as θ_k moves many actions."""
         ...
 
+    @property
+    def random_init(self) -> bool:
+        """Whether θ_0 is drawn, so that two seeds are two runs."""
+        ...
+
+    @property
+    def shares_parameters(self) -> bool:
+        """Whether contexts share θ: then context x counts with its weight ρ_x in a direction for θ."""
+        ...
+
     def init(self, game: Game, key: jax.Array) -> Any:
         """θ_0: a pytree of arrays of the dtype of `game.log_reference`. `key` is this run's own."""
+        ...
+
+    def logits(self, game: Game, parameters: Any) -> jax.Array:
+        """log π_θ up to a constant in every context."""
         ...
 
     def log_policy(self, game: Game, parameters: Any) -> jax.Array:
         """log π_θ, normalised."""
         ...
 
-    def gradient(self, game: Game, parameters: Any, log_policy: jax.Array, weights: jax.Array) -> Any:
-        """Σ_xy w(x, y) ∇_θ log π_θ(y|x), like `parameters`; `log_policy` is that of θ, `weights` are its shape.
+    def sample(self, game: Game, parameters: Any, key: jax.Array, batch: int) -> jax.Array:
+        """Actions y_b ~ π_θ, `[batch]`, `[m, batch]` over contexts."""
+        ...
 
-        Where contexts share θ, context x counts with its weight ρ_x.
-        """
+    def log_prob(self, game: Game, parameters: Any, actions: jax.Array) -> jax.Array:
+        """log π_θ(y_b) of the given actions, their shape."""
         ...
 
 
-def logit_gradient(log_policy: jax.Array, weights: jax.Array) -> jax.Array:
-    """Σ_y w(y) ∂ log π(y) / ∂ logits = w − π Σ_y w(y), in every context: where every policy's gradient begins."""
-    return weights - jnp.exp(log_policy) * jnp.sum(weights, axis=-1, keepdims=True)
+class Listed:
+    """The rest of a policy whose actions can all be listed, from its `logits`."""
+
+    def logits(self, game: Game, parameters: Any) -> jax.Array:
+        raise NotImplementedError
+
+    def log_policy(self, game: Game, parameters: Any) -> jax.Array:
+        return simplex.normalise(self.logits(game, parameters))
+
+    def sample(self, game: Game, parameters: Any, key: jax.Array, batch: int) -> jax.Array:
+        log_policy = self.log_policy(game, parameters)
+        return random.draw(log_policy, random.words(key, (*log_policy.shape[:-1], batch)))
+
+    def log_prob(self, game: Game, parameters: Any, actions: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(self.log_policy(game, parameters), actions, axis=-1)
 
 
-def averaged(game: Game, weights: jax.Array) -> jax.Array:
-    """ρ_x w(x, y): weights whose sum over contexts is the average, for a θ that contexts share."""
-    return weights * game.weights[:, None] if weights.ndim == 2 else weights
+def direction(policy: Policy, game: Game, parameters: Any, log_policy: jax.Array, weights: jax.Array) -> Any:
+    """Σ_xy w(x, y) ∇_θ log π_θ(y|x), like `parameters`: the vector–Jacobian product of the logits with w − π Σ_y w(y).
+
+    `log_policy` is that of θ, `weights` are its shape; where contexts share θ, context x counts with its weight ρ_x.
+    """
+    at_logits = weights - jnp.exp(log_policy) * jnp.sum(weights, axis=-1, keepdims=True)
+    if policy.shares_parameters and at_logits.ndim == 2:
+        at_logits = at_logits * game.weights[:, None]
+    _, pull_back = jax.vjp(lambda theta: policy.logits(game, theta), parameters)
+    (found,) = pull_back(at_logits)
+    return found

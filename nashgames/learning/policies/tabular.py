@@ -5,14 +5,13 @@ from typing import ClassVar
 
 import jax
 
-from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policies.protocol import logit_gradient
+from nashgames.learning.policies.protocol import Listed
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Tabular:
+class Tabular(Listed):
     """π = softmax(θ), a logit for every action; over contexts m problems of their own.
 
     θ_0 = log π_0, and Σ_y w(y) ∇ log π(y) = w − π Σ_y w(y) in every context, without the weights ρ of contexts: they
@@ -20,13 +19,13 @@ class Tabular:
     """
 
     name: ClassVar[str] = "tabular"
+    # Theory's steps are those of a table.
     gain: ClassVar[float] = 1.0
+    random_init: ClassVar[bool] = False
+    shares_parameters: ClassVar[bool] = False
 
     def init(self, game: Game, key: jax.Array) -> jax.Array:
         return game.start
 
-    def log_policy(self, game: Game, parameters: jax.Array) -> jax.Array:
-        return simplex.normalise(parameters)
-
-    def gradient(self, game: Game, parameters: jax.Array, log_policy: jax.Array, weights: jax.Array) -> jax.Array:
-        return logit_gradient(log_policy, weights)
+    def logits(self, game: Game, parameters: jax.Array) -> jax.Array:
+        return parameters

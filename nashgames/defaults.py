@@ -1,0 +1,12 @@
+"""What is played where nobody says otherwise: the one home of these names (standard library only)."""
+
+from collections.abc import Mapping
+
+PARTS: Mapping[str, str] = {"feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
+"""What a query tells, what a policy gradient moves, and how: the exact advantage, a table, plain steps."""
+
+START = "reference"
+TARGET = "regularised"
+
+RUN: Mapping[str, str] = {**PARTS, "start": START, "target": TARGET}
+"""Columns of a run that rows from before there was a choice do not have, and what they would have said."""

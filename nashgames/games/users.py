@@ -1,0 +1,92 @@
+"""Games that users bring: `mine.py:MyGame[strength=2]`, or an entry point of a package in the group `nashgames.games`.
+
+Such a game is a function that returns a `Game`, or a class whose objects have `make(…)` that does. What it is asked
+with are its own parameters, and of `actions`, `seed` and `beta` those that it takes.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nashgames import plugins
+from nashgames.core.game import Game
+from nashgames.errors import NashGamesError
+from nashgames.registry import Registry, Selection, render
+
+GAMES = Registry("game", {}, group="nashgames.games")
+"""No game of ours: families and tables are their own lists."""
+
+OF_THE_RUN = ("actions", "seed", "beta")
+
+_ACTIONS = 100
+"""n of a game that takes any and names no default, as of the families."""
+
+
+@dataclass(frozen=True)
+class UserGame:
+    """What a run has to know of a game before it is made."""
+
+    text: Selection
+    default_actions: int | None
+    takes_seed: bool
+    takes_beta: bool
+    fingerprint: str | None
+
+
+def knows(name: str) -> bool:
+    """Whether a name is `file.py:Name` or an entry point; nothing is imported."""
+    return plugins.is_file_name(name) or name in GAMES.packaged()
+
+
+def find(selection: Selection) -> UserGame:
+    """The game that a selection names; NashGamesError where its code does not run or does not take the parameters."""
+    factory, values = GAMES.choose(selection)
+    taken = _taken(factory)
+    default = None
+    if "actions" in taken:
+        default = taken["actions"].default
+        default = _ACTIONS if default in (None, inspect.Parameter.empty) else default
+    name = selection.name
+    return UserGame(
+        render(name, values, GAMES.parameters(factory)),
+        default,
+        takes_seed="seed" in taken,
+        takes_beta="beta" in taken,
+        fingerprint=plugins.fingerprint(name) if plugins.is_file_name(name) else None,
+    )
+
+
+def make(selection: Selection, *, actions: int | None, seed: int, beta: float) -> Game:
+    """The game itself; NashGamesError, naming it, where its code raises or returns no game."""
+    factory, values = GAMES.choose(selection)
+    context = {"actions": actions, "seed": seed, "beta": beta}
+    try:
+        made = factory(**values, **{key: context[key] for key in _accepted(factory) if key not in values})
+        if not isinstance(made, Game) and hasattr(made, "make"):
+            made = made.make(**{key: context[key] for key in _accepted(made.make)})
+    except NashGamesError:
+        raise
+    except Exception as error:
+        raise NashGamesError(f"the game '{selection.name}' fails: {type(error).__name__}: {error}") from error
+    if not isinstance(made, Game):
+        raise NashGamesError(
+            f"the game '{selection.name}' returns {type(made).__name__}; return a Game, as nashgames.make_game makes it"
+        )
+    named = made.description.name if made.description.name != "game" else selection.name
+    described = vars(made.description) | {"name": named, "parameters": dict(made.description.parameters) or values}
+    return made.replace(description=type(made.description)(**described))
+
+
+def _taken(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """What of `OF_THE_RUN` the factory takes, or where it is a class its `make`."""
+    sources = [factory, *([factory.make] if hasattr(factory, "make") else [])]
+    found: dict[str, inspect.Parameter] = {}
+    for source in sources:
+        parameters = inspect.signature(source).parameters
+        found |= {key: parameters[key] for key in OF_THE_RUN if key in parameters}
+    return found
+
+
+def _accepted(factory: Callable[..., Any]) -> list[str]:
+    return [key for key in OF_THE_RUN if key in inspect.signature(factory).parameters]

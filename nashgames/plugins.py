@@ -1,0 +1,101 @@
+"""What users bring by name: `file.py:Name`, and entry points of installed packages (standard library only).
+
+Code of a file runs only where its user named that file; a results directory never brings code.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from nashgames.errors import NashGamesError, unknown
+
+_SEPARATOR = ".py:"
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name is `file.py:Name`."""
+    return _SEPARATOR in name
+
+
+def from_file(kind: str, name: str) -> Any:
+    """What `file.py:Name` names; the file runs once in a process for each of its contents.
+
+    Raises NashGamesError for a file that is not there or does not run, and for a name that it does not define.
+    """
+    file, _, wanted = name.rpartition(":")
+    module = _module(str(_located(file)), fingerprint(name))
+    defined = {key: value for key, value in vars(module).items() if not key.startswith("_") and callable(value)}
+    if wanted not in defined:
+        own = [key for key, value in defined.items() if getattr(value, "__module__", None) == module.__name__]
+        raise unknown(f"{kind} of '{file}'", wanted, own)
+    return defined[wanted]
+
+
+def fingerprint(name: str) -> str:
+    """12 hex digits of the SHA-256 of the file's bytes in `file.py:Name`: changed code is another run."""
+    file = name.rpartition(":")[0]
+    try:
+        return hashlib.sha256(_located(file).read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise NashGamesError(f"cannot read '{file}': {(error.strerror or str(error)).lower()}") from None
+
+
+def from_packages(group: str) -> dict[str, metadata.EntryPoint]:
+    """The entry points of installed packages in `group`, by name; nothing is imported."""
+    return {point.name: point for point in metadata.entry_points(group=group)}
+
+
+def loaded(kind: str, point: metadata.EntryPoint) -> Any:
+    """What an entry point names; NashGamesError where its package cannot be imported."""
+    try:
+        return point.load()
+    except Exception as error:
+        raise NashGamesError(
+            f"the {kind} '{point.name}' of the package {point.value.partition('.')[0]} cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _located(file: str) -> Path:
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise NashGamesError(f"there is no file '{file}'; give the path of a Python file, as in mine.py:MySolver")
+    return path.resolve()
+
+
+@cache
+def _module(path: str, contents: str) -> ModuleType:
+    # Dataclasses and type hints look their module up by name; one name for each content keeps versions apart.
+    name = f"_nashgames_user_{Path(path).stem}_{contents}_{hashlib.sha256(path.encode()).hexdigest()[:6]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    folder = str(Path(path).parent)
+    # A file may import its neighbours, as it may when it is run by Python.
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if not isinstance(error, Exception):
+            raise
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+        line = lines[-1] if lines else getattr(error, "lineno", None)
+        place = f" at line {line}" if line else ""
+        raise NashGamesError(f"'{Path(path).name}' does not run: {type(error).__name__}{place}: {error}") from error
+    finally:
+        sys.path.remove(folder)
+    return module
+
+
+def described(thing: Any) -> str:
+    """The first line of a docstring, without its last full stop."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0].rstrip(":;,. ")
