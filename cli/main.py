@@ -64,6 +64,7 @@ def run(
     seed: o.Seed = None,
     seeds: o.Seeds = None,
     start: o.Start = None,
+    target: o.Target = None,
     queries: o.Queries = None,
     comparisons: o.Comparisons = None,
     tolerance: o.Tolerance = None,
@@ -106,6 +107,7 @@ def sweep(
     seed: o.Seed = None,
     seeds: o.Seeds = None,
     start: o.Start = None,
+    target: o.Target = None,
     queries: o.Queries = None,
     comparisons: o.Comparisons = None,
     tolerance: o.Tolerance = None,
@@ -181,17 +183,17 @@ def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="games|solvers|references|feedback|policies|optimisers|presets",
+            metavar="games|solvers|references|feedback|policies|optimisers|metrics|presets",
             show_default=False,
             help="What to list; all of it unless given.",
         ),
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """List what can be named: games, solvers and what they are made of, references, presets."""
-    from nashgames.cli import inspecting
+    """List what can be named: games, solvers and what they are made of, references, metrics, presets."""
+    from nashgames.cli.list import catalogue
 
-    inspecting.catalogue(what, json=json)
+    catalogue(what, json=json)
 
 
 @app.command()
@@ -206,7 +208,22 @@ def show(
     no_plot: o.NoPlot = False,
 ) -> None:
     """Show what a game is like: its facts, and its preferences as a heat map."""
-    from nashgames.cli import inspecting
+    from nashgames.cli import show as shown
 
     with o.in_flags({"actions": actions, "seed": seed}):
-        inspecting.show(game, actions, seed, format, out, json=json, quiet=quiet, plot=not no_plot)
+        shown.show(game, actions, seed, format, out, json=json, quiet=quiet, plot=not no_plot)
+
+
+@app.command()
+def check(
+    solver: Annotated[
+        str,
+        typer.Argument(metavar="SOLVER", help="A solver, as FILE.py:NAME with or without parameters, or one of ours."),
+    ],
+    json: o.Json = False,
+    quiet: o.Silent = False,
+) -> None:
+    """Try what a solver promises on small games and explain what fails; exit code 1 where something does."""
+    from nashgames.cli import check as checked
+
+    checked.check(solver, json=json, quiet=quiet)

@@ -8,16 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from nashgames.core.metrics import METRICS
 from nashgames.errors import NashGamesError, unknown
 from nashgames.registry import split
 
 ACCEPTED = {
-    "game": "a family, a shipped game or a path, e.g. disc[strength=2], castles, wins.csv",
-    "solver": "a solver with or without parameters, e.g. nash-mp, nash-prox[eta=0.05,inner=40], average[nash-mp]",
+    "game": "a family, a shipped game, a path or FILE.py:NAME, e.g. disc[strength=2], castles, wins.csv",
+    "solver": "a solver or FILE.py:NAME, with or without parameters, e.g. nash-mp, nash-prox[eta=0.05,inner=40], "
+    "average[nash-mp]",
     "feedback": "exact, or duels[batch=100], with label=probability, noise, temperature",
     "policy": "tabular, log-linear[dimension=8], mlp[depth=3,width=10]",
     "optimiser": "sgd or adam, with clip, schedule=cosine, horizon, average",
     "start": "reference, or equilibrium[distance=0.001]",
+    "target": "regularised (stop by suboptimality), or original (stop by exploitability, the game at β = 0)",
     "beta": "a number above 0, e.g. 0.05",
     "actions": "a whole number of at least 2, e.g. 100",
     "reference": "uniform, random[scale=1], tilted[span=2], or a path to a table of probabilities",
@@ -32,7 +35,7 @@ ACCEPTED = {
     "device": "cpu, gpu",
     "out": "a directory, e.g. results/runs/mine",
     "format": "png, svg, pdf",
-    "y": "suboptimality, kl_to_equilibrium, span_to_equilibrium, exploitability",
+    "y": ", ".join(name for name, metric in METRICS.items() if metric.distance),
     "with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
 }
 """The accepted form of every option that takes a value, as the help and the errors say it."""
@@ -42,7 +45,19 @@ EXACT_BETAS = "numbers of at least 0 (0: the original game), e.g. 1,0.1,0.01,0"
 SHORT = {"-g": "game", "-s": "solver", "-n": "actions"}
 
 _SEVERAL = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
-_ONE = ("seed", "seeds", "start", "queries", "comparisons", "tolerance", "records", "record_every", "dtype", "device")
+_ONE = (
+    "seed",
+    "seeds",
+    "start",
+    "target",
+    "queries",
+    "comparisons",
+    "tolerance",
+    "records",
+    "record_every",
+    "dtype",
+    "device",
+)
 
 
 def flag(key: str) -> str:
@@ -76,6 +91,7 @@ Policy = Annotated[
 ]
 Optimiser = Annotated[list[str] | None, _option("optimiser", metavar="O[,O…]", help="how they move it", panel=_GAME)]
 Start = Annotated[str | None, _option("start", metavar="START", help="the first policy", panel=_MEASURE)]
+Target = Annotated[str | None, _option("target", metavar="TARGET", help="the game to solve", panel=_MEASURE)]
 Comparisons = Annotated[
     str | None, _option("comparisons", metavar="N", help="the budget of a run on duels", panel=_MEASURE)
 ]

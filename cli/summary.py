@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from nashgames.cli import words
+from nashgames.core.metrics import METRICS
+from nashgames.defaults import PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +18,7 @@ MANY_RUNS = 40
 
 TOP_ACTIONS = 10
 
-_VARIANTS = ("feedback", "policy", "optimiser")
+_VARIANTS = tuple(PARTS)
 _CELL = ["game", "n", "reference", *_VARIANTS, "beta", "seed"]
 _HEADINGS = {"n": "actions", "beta": "β"}
 _NAMES = frozenset({"game", "reference", *_VARIANTS, "solver", "step", "status"})
@@ -43,13 +45,7 @@ _MEASURED = (
     "comparisons",
     "queries_to_tolerance",
     "diverged_step",
-    "suboptimality",
-    "duality_gap",
-    "exploitability",
-    "kl_to_equilibrium",
-    "span_to_equilibrium",
-    "kl_to_reference",
-    "entropy",
+    *METRICS,
     "equilibrium_residual",
     "compile_seconds",
     "solve_seconds",

@@ -3,14 +3,16 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from nashgames.defaults import PARTS, RUN
 
 if TYPE_CHECKING:
     from nashgames.experiments.experiment import Experiment
     from nashgames.games.properties import Facts
 
 DASH = "–"
-_SYMBOLS = {"eta": "η =", "least": "η ≥", "kappa": "κ =", "mixture": "λ ="}
 
 
 def count(value: int | float | None) -> str:
@@ -109,12 +111,22 @@ def step(row: Mapping[str, Any]) -> str:
             parts.append(f"{value} inner")
         elif isinstance(value, str):
             parts.append(f"{name} {value}")
-        elif name in _SYMBOLS:
-            twice = name in ("eta", "least") and math.isclose(value, 2 * row["beta"], rel_tol=1e-6)
-            parts.append(f"{_SYMBOLS[name]} {number(value)}{' = 2β' if twice else ''}")
+        elif symbol := _symbols().get(name):
+            related = symbol if symbol.endswith("≥") else f"{symbol} ="
+            twice = symbol.startswith("η") and math.isclose(value, 2 * row["beta"], rel_tol=1e-6)
+            parts.append(f"{related} {number(value)}{' = 2β' if twice else ''}")
         else:
             parts.append(f"{name} {number(value)}")
     return ", ".join([*parts, str(row["step_source"])])
+
+
+@cache
+def _symbols() -> dict[str, str]:
+    """The symbols of the parameters of our solvers, as these declare them."""
+    from nashgames.solvers import SOLVERS
+
+    declared = [parameter for solver in SOLVERS.values() for parameter in SOLVERS.parameters(solver).values()]
+    return {parameter.name: parameter.symbol for parameter in declared if parameter.symbol is not None}
 
 
 def facts(found: "Facts") -> str:
@@ -159,9 +171,10 @@ def header(
 
 def _parts(experiment: "Experiment") -> list[str]:
     """What is learned from, what moves and how, and where from, as far as it is not what is usual."""
-    usual = {"feedback": ("exact",), "policy": ("tabular",), "optimiser": ("sgd",)}
-    found = [", ".join(experiment.every(part)) for part, plain in usual.items() if experiment.every(part) != plain]
-    return found if experiment.start == "reference" else [*found, f"from {experiment.start}"]
+    found = [", ".join(experiment.every(part)) for part, usual in PARTS.items() if experiment.every(part) != (usual,)]
+    if experiment.start != RUN["start"]:
+        found.append(f"from {experiment.start}")
+    return found if experiment.target == RUN["target"] else [*found, f"{experiment.target} game"]
 
 
 def _references(references: list[str], games: int) -> list[str]:

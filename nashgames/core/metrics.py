@@ -24,7 +24,7 @@ class Seen(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A number of a policy: `label` in tables, `axis` in figures, and how it is `measured`, a scalar.
+    """A number of a policy: `label` in tables, `axis` in figures, a line of `help`, and how it is `measured`, a scalar.
 
     `needs_equilibrium` says that it is empty where π*_β is not known, and `distance` that it falls to 0 as the policy
     is learned, so that its curve is drawn on a logarithmic axis.
@@ -32,6 +32,7 @@ class Metric(NamedTuple):
 
     label: str
     axis: str
+    help: str
     measured: Callable[[Seen], "jax.Array"]
     distance: bool = False
     needs_equilibrium: bool = False
@@ -82,42 +83,50 @@ def _entropy(seen: Seen) -> "jax.Array":
 
 
 METRICS: Mapping[str, Metric] = {
-    # Half of the gap: max_π' P_β(π' ≻ π) − ½ = β KL(π‖BR_β(π)).
     "suboptimality": Metric(
-        "suboptimality", "suboptimality", lambda s: suboptimality(s.game, s.log_policy, s.advantage), distance=True
+        "suboptimality",
+        "suboptimality",
+        "β KL(π‖BR_β(π)) = max_π' P_β(π' ≻ π) − ½, half of the literature's duality gap",
+        lambda seen: suboptimality(seen.game, seen.log_policy, seen.advantage),
+        distance=True,
     ),
-    # The literature's gap.
     "duality_gap": Metric(
         "duality gap",
         "duality gap\n(twice the suboptimality)",
-        lambda s: 2 * suboptimality(s.game, s.log_policy, s.advantage),
+        "The literature's gap, twice the suboptimality",
+        lambda seen: 2 * suboptimality(seen.game, seen.log_policy, seen.advantage),
         distance=True,
     ),
     "exploitability": Metric(
         "exploitability",
         "exploitability\n(original game)",
-        lambda s: exploitability(s.game, s.log_policy, s.advantage),
+        "max_i (Aπ)_i, what the best deviation gains in the original game",
+        lambda seen: exploitability(seen.game, seen.log_policy, seen.advantage),
         distance=True,
     ),
     "kl_to_equilibrium": Metric(
         "KL to equilibrium",
         "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$",
+        "KL(π*‖π), of which the theorems speak",
         _kl_to_equilibrium,
         distance=True,
         needs_equilibrium=True,
     ),
-    # The largest over contexts; all others are averages.
     "span_to_equilibrium": Metric(
         "span to equilibrium",
         "span to equilibrium\n" r"span$(\log\pi-\log\pi^{*})$",
+        "max − min of log π − log π*, the largest over contexts (all others are averages)",
         _span_to_equilibrium,
         distance=True,
         needs_equilibrium=True,
     ),
     "kl_to_reference": Metric(
-        "KL to reference", "KL to reference\n" r"$\mathrm{KL}(\pi\,\Vert\,\mu)$", _kl_to_reference
+        "KL to reference",
+        "KL to reference\n" r"$\mathrm{KL}(\pi\,\Vert\,\mu)$",
+        "KL(π‖μ), how far the policy has left the reference",
+        _kl_to_reference,
     ),
-    "entropy": Metric("entropy", "entropy (nats)", _entropy),
+    "entropy": Metric("entropy", "entropy (nats)", "−Σ π log π in nats", _entropy),
 }
 """Every reported number of a policy by its column, in the order of the columns (theory §2)."""
 

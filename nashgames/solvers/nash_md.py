@@ -27,6 +27,7 @@ class NashMD:
     ] = None
 
     name: ClassVar[str] = "nash-md"
+    fixed_point: ClassVar[str] = "own"
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:

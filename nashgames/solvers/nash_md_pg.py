@@ -32,6 +32,7 @@ class NashMDPG:
     learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "nash-md-pg"
+    fixed_point: ClassVar[str] = "own"
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:

@@ -1,0 +1,98 @@
+"""`nashgames show`: what a game is like, and its preferences as a heat map."""
+
+import json as json_text
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nashgames.cli import options, words
+from nashgames.cli.inspecting import formats_of
+from nashgames.cli.summary import plain
+from nashgames.errors import NashGamesError
+
+if TYPE_CHECKING:
+    from nashgames.core.game import Game
+    from nashgames.games.properties import Facts
+
+_FIGURES = Path("results/games")
+
+
+def show(
+    selection: str,
+    actions: str | None,
+    seed: str | None,
+    formats: list[str] | None,
+    out: str | None,
+    *,
+    json: bool,
+    quiet: bool,
+    plot: bool,
+) -> None:
+    """Say what a game is like and draw its preferences."""
+    from nashgames.cli import backend, drawing
+    from nashgames.cli.display import Screen
+    from nashgames.cli.streams import emit
+
+    chosen, folder = formats_of(formats), options.output_directory(out) or _FIGURES
+    screen = Screen(quiet=quiet, data=json)
+    backend.start("cpu")
+    game = _load(selection, actions, seed)
+    from nashgames.games.properties import facts
+
+    found = facts(game)
+    screen.line(f"{selection} · {words.count(found.actions)} actions", style="bold")
+    screen.pairs(_facts_lines(found, game))
+    written = drawing.draw_game(game, found.ratings, folder, chosen) if plot else []
+    if json:
+        emit(json_text.dumps(_facts_data(selection, found, game, written), allow_nan=False))
+    elif quiet:
+        emit(str(folder))
+    again = [("-n", actions), ("--seed", seed)]
+    play = " ".join(["nashgames run", shlex.quote(selection), *(f"{flag} {value}" for flag, value in again if value)])
+    screen.line()
+    screen.pairs([*(("figure", str(path)) for path in written), ("play", play)])
+
+
+def _load(selection: str, actions: str | None, seed: str | None) -> "Game":
+    from nashgames.cli.play import run_experiment
+    from nashgames.core.game import DEFAULT_BETA
+    from nashgames.experiments.plan import find_source
+
+    checked = run_experiment(selection, {"actions": None if actions is None else [actions], "seed": seed})
+    source = find_source(selection)
+    size = checked.actions[0] if checked.actions else None
+    if size is not None and source.default_actions is None:
+        raise NashGamesError(f"--actions is {size}, but {selection} has a size of its own; leave it out")
+    return source.make(size, checked.seed, DEFAULT_BETA, "float64")
+
+
+def _facts_lines(facts: "Facts", game: "Game") -> list[tuple[str, str]]:
+    rank = f"{'at least ' if facts.rank_is_lower_bound else ''}{words.count(facts.rank)}"
+    about = "about " if facts.cyclic_triples_sampled else ""
+    lines = [
+        ("Condorcet winner", facts.condorcet_winner_label or "none"),
+        ("cyclic triples", about + words.share(facts.cyclic_triples)),
+        ("cyclic share of the energy", words.share(facts.cyclic_energy)),
+        ("transitive share of the energy", words.share(facts.transitive_energy)),
+        ("rank", rank),
+        ("largest margin", words.number(facts.max_margin)),
+    ]
+    if facts.contexts > 1:
+        lines.insert(0, ("contexts", words.count(facts.contexts)))
+    if game.description.labels:
+        best = sorted(range(facts.actions), key=lambda i: -facts.ratings[i])[:3]
+        lines.append(("highest mean margins", ", ".join(game.description.labels[i] for i in best)))
+    return [*lines, *(("note", note) for note in game.description.notes)]
+
+
+def _facts_data(selection: str, facts: "Facts", game: "Game", written: list[Path]) -> dict[str, Any]:
+    values = {key: plain(value) for key, value in vars(facts).items() if key != "ratings"}
+    labels = game.description.labels
+    return {
+        "game": selection,
+        **values,
+        "ratings": [float(rating) for rating in facts.ratings],
+        "labels": None if labels is None else list(labels),
+        "notes": list(game.description.notes),
+        "figures": [str(path) for path in written],
+    }
