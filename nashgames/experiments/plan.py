@@ -69,9 +69,10 @@ class Source:
     given: Game | None = field(default=None, compare=False)
 
     def make(self, actions: int | None, seed: int, beta: float, dtype: str) -> Game:
-        """The game itself."""
+        """The game itself, of the default size where `actions` is None."""
         if self.given is not None:
             return self.given
+        actions = self.default_actions if actions is None else actions
         if self.text.name in families.FAMILIES:
             return families.generate(self.text, actions=actions, seed=seed, beta=beta, dtype=dtype)
         if users.knows(self.text.name):
