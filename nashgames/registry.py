@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from nashgames import plugins
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, choices, unknown
 
 _RANGE = re.compile(r"=\s*([^=,:\[\]]+):([^=,:\[\]]+):([^=,:\[\]]+)")
 # A range is a grid of runs: more values than this are a slip of the pen.
@@ -115,7 +115,7 @@ class Parameter:
         """Raise NashGamesError unless `value` is among the words or in the interval that are declared."""
         what = f"{owner}[{self.name}]"
         if self.words is not None and value not in self.words:
-            raise NashGamesError(f"{what} is '{value}'; accepted: {', '.join(self.words)}")
+            raise NashGamesError(f"{what} is '{value}'{choices(value, self.words)}")
         if self.number is not None and not self.number.holds(value):
             shown = f"{value:g}" if isinstance(value, float) else value
             raise NashGamesError(f"{what} is {shown}; accepted: {self.number.accepted(self.kind)}")

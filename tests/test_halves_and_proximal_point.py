@@ -12,7 +12,6 @@ def iterates(game, solver, steps, dtype="float64"):
     """log π of every step, for games of three actions, whose paths are recorded."""
     from nashgames.core.precision import Precision
     from nashgames.engine.settings import Settings
-
     from tests.games import played
 
     cost = make_solver(solver).queries_per_step

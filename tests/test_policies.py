@@ -14,7 +14,7 @@ from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
 from nashgames.games.families import generate
 from nashgames.learning.features import resolve_features
-from nashgames.learning.policies import POLICIES, LogLinear, Mlp, Policy, Tabular, POLICIES, POLICIES
+from nashgames.learning.policies import POLICIES, LogLinear, Mlp, Policy, Tabular
 from nashgames.learning.policies.protocol import averaged, logit_gradient
 from tests.games import log_softmax, random_margins
 
