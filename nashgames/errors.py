@@ -14,7 +14,12 @@ def unknown(kind: str, given: str, accepted: Iterable[str]) -> NashGamesError:
     >>> str(unknown("solver", "nash-pm", ["nash-mp", "online-ipo"]))
     "unknown solver 'nash-pm'; did you mean 'nash-mp'? Accepted: nash-mp, online-ipo"
     """
+    return NashGamesError(f"unknown {kind} '{given}'{choices(given, accepted)}")
+
+
+def choices(given: str, accepted: Iterable[str]) -> str:
+    """How a sentence about a word ends that is none of the accepted ones: with the nearest, and with all of them."""
     names = list(accepted)
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
-    return NashGamesError(f"unknown {kind} '{given}'{hint} Accepted: {', '.join(names) or 'none'}")
+    return f"{hint} Accepted: {', '.join(names) or 'none'}"

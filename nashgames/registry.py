@@ -10,13 +10,13 @@ import numbers
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from nashgames import plugins
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, choices, unknown
 
 _RANGE = re.compile(r"=\s*([^=,:\[\]]+):([^=,:\[\]]+):([^=,:\[\]]+)")
 # A range is a grid of runs: more values than this are a slip of the pen.
@@ -115,7 +115,7 @@ class Parameter:
         """Raise NashGamesError unless `value` is among the words or in the interval that are declared."""
         what = f"{owner}[{self.name}]"
         if self.words is not None and value not in self.words:
-            raise NashGamesError(f"{what} is '{value}'; accepted: {', '.join(self.words)}")
+            raise NashGamesError(f"{what} is '{value}'{choices(value, self.words)}")
         if self.number is not None and not self.number.holds(value):
             shown = f"{value:g}" if isinstance(value, float) else value
             raise NashGamesError(f"{what} is {shown}; accepted: {self.number.accepted(self.kind)}")
@@ -291,13 +291,17 @@ class Registry(Mapping[str, Any]):
     """What can be chosen by name: a literal dictionary of ours, `file.py:Name`, and entry points of other packages.
 
     An entry is a factory whose declared parameters (`parameters_of`) a selection may give: a class, or a function. As a
-    mapping it holds ours. `kind` is what an entry is called in a sentence; `group` names the entry points.
+    mapping it holds ours. `kind` is what an entry is called in a sentence; `group` names the entry points; `wrappers`
+    are names that are written around an entry, which a sentence offers too.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, Any], *, group: str | None = None) -> None:
+    def __init__(
+        self, kind: str, entries: Mapping[str, Any], *, group: str | None = None, wrappers: Iterable[str] = ()
+    ) -> None:
         self.kind = kind
         self._entries = dict(entries)
         self._group = group
+        self._wrappers = tuple(wrappers)
         self._brought: dict[Any, str] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -318,7 +322,7 @@ class Registry(Mapping[str, Any]):
         elif name in (points := self.packaged()):
             found = plugins.loaded(self.kind, points[name])
         else:
-            raise unknown(self.kind, name, [*self._entries, *points])
+            raise unknown(self.kind, name, [*self._entries, *self._wrappers, *points])
         self._brought[found] = name
         return found
 

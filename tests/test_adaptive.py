@@ -40,8 +40,8 @@ from tests.games import (
 
 BOTH = [AdaptiveNashMP(), SecantNashMP()]
 FAMILIES = [name for name, family in families.FAMILIES.items() if family.takes_actions]
-_init = jax.jit(lambda solver, game: solver.init(game, None))
-_update = jax.jit(lambda solver, game, state: solver.update(game, state, None))
+_init = jax.jit(lambda solver, game: solver.init(game, jax.random.key(0)))
+_update = jax.jit(lambda solver, game, state: solver.update(game, state, jax.random.key(0)))
 
 
 def states(solver, game, updates, dtype="float64"):
@@ -342,13 +342,13 @@ def test_a_new_number_recompiles_nothing(rng, name):
     @jax.jit
     def update(solver, game, state):
         traces.append(name)
-        return solver.update(game, state, None)
+        return solver.update(game, state, jax.random.key(0))
 
     with Precision().scope():
         for beta, least in [(0.1, None), (0.02, None), (0.1, 0.05), (0.3, 0.9)]:
             solver = make_solver(name if least is None else f"{name}[least={least}]").with_theory_defaults(beta)
             solver, game = arrays((solver, random_game(rng, 5, beta)))
-            state = solver.init(game, None)
+            state = solver.init(game, jax.random.key(0))
             for _ in range(5):
                 state = update(solver, game, state)
     assert len(traces) == 1
@@ -378,8 +378,8 @@ def test_a_solver_selects_itself_again(text):
         ("adaptive-nash-mp[eta=1]", ["eta", "least"]),
         ("adaptive-nash-mp[least=0]", ["adaptive-nash-mp[least] is 0", "above 0"]),
         ("secant-nash-mp[memory=2.5]", ["memory", "an integer"]),
-        ("secant-nash-mp[memory=0]", ["memory", "above 0"]),
-        ("secant-nash-mp[memory=101]", ["memory", "at most 100"]),
+        ("secant-nash-mp[memory=0]", ["secant-nash-mp[memory] is 0", "from 1 to 100"]),
+        ("secant-nash-mp[memory=101]", ["secant-nash-mp[memory] is 101", "from 1 to 100"]),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_way_out(text, words):

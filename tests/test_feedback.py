@@ -8,9 +8,11 @@ from jax.extend.random import threefry_2x32
 
 from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
+from nashgames.core.random import draw as _draw
+from nashgames.core.random import unit as _unit
+from nashgames.core.random import words as _words
 from nashgames.errors import NashGamesError
-from nashgames.core.random import draw as _draw, unit as _unit, words as _words
-from nashgames.learning.feedback import Duels, Exact, FEEDBACKS, FEEDBACKS
+from nashgames.learning.feedback import FEEDBACKS, Duels, Exact
 from tests.games import log_softmax, random_game, random_margins
 
 DRAWS = 40_000

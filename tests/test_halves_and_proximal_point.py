@@ -12,7 +12,6 @@ def iterates(game, solver, steps, dtype="float64"):
     """log π of every step, for games of three actions, whose paths are recorded."""
     from nashgames.core.precision import Precision
     from nashgames.engine.settings import Settings
-
     from tests.games import played
 
     cost = make_solver(solver).queries_per_step
@@ -56,8 +55,11 @@ def test_halves_are_selected_by_name_and_only_of_nash_mp():
     assert (solver.name, selection_of(solver)) == ("halves[nash-mp]", "halves[nash-mp[eta=0.3]]")
     assert hyperparameters(solver) == {"eta": 0.3}
     assert hyperparameters(make_solver("halves[nash-mp]").with_theory_defaults(0.1)) == {"eta": 0.2}
-    for wrong in ("halves", "halves[online-ipo]", "halves[nash-mp,nash-mp]", "halves[halves[nash-mp]]"):
-        with pytest.raises(ng.NashGamesError, match=r"names no solver with half steps; write halves\[nash-mp\]"):
+    for wrong in ("halves[online-ipo]", "halves[halves[nash-mp]]"):
+        with pytest.raises(ng.NashGamesError, match=r"which has no half steps; write halves\[nash-mp\]"):
+            make_solver(wrong)
+    for wrong in ("halves", "halves[nash-mp,nash-mp]", "halves[eta=1]"):
+        with pytest.raises(ng.NashGamesError, match=r"does not say what to wrap; write halves\[nash-mp"):
             make_solver(wrong)
     with pytest.raises(ng.NashGamesError, match="did you mean 'halves'"):
         make_solver("halvs[nash-mp]")

@@ -12,7 +12,7 @@ from nashgames.core import simplex
 from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
 from nashgames.learning.features import resolve_features
-from nashgames.learning.policy_gradient import Iterate, PolicyGradient, Objective, uniform_pairs
+from nashgames.learning.policy_gradient import Iterate, Objective, PolicyGradient, uniform_pairs
 from nashgames.solvers import GRADIENTS, compose, features_of, make_solver
 from tests.games import log_softmax, random_game, random_margins
 from tests.test_solvers import arrays

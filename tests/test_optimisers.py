@@ -7,7 +7,7 @@ import pytest
 
 from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
-from nashgames.learning.optimisers import OPTIMISERS, SCHEDULES, OPTIMISERS, OPTIMISERS
+from nashgames.learning.optimisers import OPTIMISERS, SCHEDULES
 
 
 def path(text, gradients, step=0.5, dtype="float64"):

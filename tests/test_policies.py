@@ -14,8 +14,7 @@ from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
 from nashgames.games.families import generate
 from nashgames.learning.features import resolve_features
-from nashgames.learning.policies import POLICIES, LogLinear, Mlp, Policy, Tabular, POLICIES, POLICIES
-from nashgames.learning.policies.protocol import averaged, logit_gradient
+from nashgames.learning.policies import POLICIES, LogLinear, Mlp, Policy, Tabular, direction
 from tests.games import log_softmax, random_margins
 
 # Every policy by its name, and the variants that run other code.
@@ -28,6 +27,9 @@ TEXTS = [
     "mlp[depth=1]",
 ]
 ACTIONS = 5
+_init = jax.jit(lambda policy, game, key: policy.init(game, key))
+_log_policy = jax.jit(lambda policy, game, parameters: policy.log_policy(game, parameters))
+_direction = jax.jit(direction)
 
 
 def a_game(text, contexts, dtype="float64", seed=3, shared=False):
@@ -77,15 +79,14 @@ def test_a_policy_starts_at_the_reference_and_keeps_its_dtype(text, dtype, conte
     with Precision(dtype).scope():
         policy, game = a_game(text, contexts, dtype)
         assert isinstance(policy, Policy)
-        init, log_policy_of, gradient_of = map(jax.jit, (policy.init, policy.log_policy, policy.gradient))
-        parameters = init(game, jax.random.key(4))
-        start = log_policy_of(game, parameters)
+        parameters = _init(policy, game, jax.random.key(4))
+        start = _log_policy(policy, game, parameters)
         np.testing.assert_allclose(start, game.log_reference, atol=4 * np.finfo(dtype).eps)
         parameters = elsewhere(policy, game)
-        log_policy = log_policy_of(game, parameters)
+        log_policy = _log_policy(policy, game, parameters)
         assert np.abs(np.asarray(log_policy - start)).max() > 0.01
         np.testing.assert_allclose(np.exp(log_policy).sum(axis=-1), 1, rtol=1e-6)
-        gradient = gradient_of(game, parameters, log_policy, log_policy)
+        gradient = _direction(policy, game, parameters, log_policy, log_policy)
         for leaf in jax.tree.leaves((parameters, log_policy, gradient)):
             assert isinstance(leaf, jax.Array)
             assert leaf.dtype == dtype
@@ -112,7 +113,7 @@ def test_the_gradient_is_the_vector_jacobian_product_of_the_log_policy(text, con
     log_policy, pull_back = jax.vjp(lambda theta: policy.log_policy(game, theta), parameters)
     cotangent = weights if contexts == 1 or text == "tabular" else weights * game.weights[:, None]
     (expected,) = pull_back(cotangent)
-    found = policy.gradient(game, parameters, log_policy, weights)
+    found = direction(policy, game, parameters, log_policy, weights)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), found, expected)
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(found)) > 0.01
 
@@ -120,16 +121,16 @@ def test_the_gradient_is_the_vector_jacobian_product_of_the_log_policy(text, con
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_gradient_is_the_slope_of_the_weighted_log_probabilities(text, double):
     policy, game, parameters, weights = a_case(text, 2)
+    line = elsewhere(policy, game, seed=9)
     rho = np.ones((2, 1)) if text == "tabular" else np.asarray(game.weights)[:, None]
 
-    def value(step, direction):
-        at = jax.tree.map(lambda leaf, along: leaf + step * along, parameters, direction)
+    def value(step):
+        at = jax.tree.map(lambda leaf, along: leaf + step * along, parameters, line)
         return float(np.sum(rho * np.asarray(weights) * np.asarray(policy.log_policy(game, at))))
 
-    gradient = policy.gradient(game, parameters, policy.log_policy(game, parameters), weights)
-    direction = elsewhere(policy, game, seed=9)
-    slope = (value(1e-6, direction) - value(-1e-6, direction)) / 2e-6
-    along = jax.tree.map(lambda a, b: float(jnp.sum(a * b)), gradient, direction)
+    gradient = direction(policy, game, parameters, policy.log_policy(game, parameters), weights)
+    slope = (value(1e-6) - value(-1e-6)) / 2e-6
+    along = jax.tree.map(lambda a, b: float(jnp.sum(a * b)), gradient, line)
     assert slope == pytest.approx(sum(jax.tree.leaves(along)), rel=1e-6, abs=1e-7)
 
 
@@ -145,7 +146,7 @@ def test_runs_side_by_side_are_the_runs_one_by_one(text, double):
     def one(log_reference, theta, weights):
         of_run = game.replace(log_reference=log_reference)
         log_policy = policy.log_policy(of_run, theta)
-        return log_policy, policy.gradient(of_run, theta, log_policy, weights)
+        return log_policy, direction(policy, of_run, theta, log_policy, weights)
 
     together = jax.jit(jax.vmap(one))(log_references, thetas, all_weights)
     for run in range(3):
@@ -184,7 +185,7 @@ def test_new_numbers_do_not_recompile(text, double):
     def step(policy, game, parameters, weights):
         traces.append(1)
         log_policy = policy.log_policy(game, parameters)
-        return policy.gradient(game, parameters, log_policy, weights)
+        return direction(policy, game, parameters, log_policy, weights)
 
     for seed in range(3):
         # A new object of the same structure, other features, other parameters.
@@ -198,15 +199,28 @@ def test_new_numbers_do_not_recompile(text, double):
 # Formulas by hand
 
 
-def test_the_direction_of_the_logits_by_hand(double):
-    log_policy = np.log([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])
-    weights = np.array([[1.0, 2.0, -1.0], [0.0, 0.0, 10.0]])
+def test_the_direction_of_a_table_s_logits_by_hand(double):
+    log_policy = jnp.log(jnp.array([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]]))
+    weights = jnp.array([[1.0, 2.0, -1.0], [0.0, 0.0, 10.0]])
     expected = [[1 - 0.5 * 2, 2 - 0.25 * 2, -1 - 0.25 * 2], [-0.1 * 10, -0.2 * 10, 10 - 0.7 * 10]]
-    np.testing.assert_allclose(logit_gradient(jnp.asarray(log_policy), jnp.asarray(weights)), expected, atol=1e-14)
-    _, game = a_game("tabular", 3)
+    game = make_game(np.zeros((2, 3, 3)), weights=np.array([0.1, 0.9]))
+    np.testing.assert_allclose(direction(Tabular(), game, log_policy, log_policy, weights), expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("contexts", [1, 3])
+@pytest.mark.parametrize("text", ["tabular", "mlp"])
+def test_actions_are_drawn_with_the_probabilities_that_are_told_of_them(text, contexts, double):
+    policy, game, parameters, _ = a_case(text, contexts)
+    log_policy = np.asarray(policy.log_policy(game, parameters))
+    actions = np.asarray(policy.sample(game, parameters, jax.random.key(0), 20_000))
+    assert actions.shape == (*log_policy.shape[:-1], 20_000)
     np.testing.assert_array_equal(
-        averaged(game, jnp.ones((3, ACTIONS))), np.repeat(np.asarray(game.weights)[:, None], ACTIONS, axis=1)
+        policy.log_prob(game, parameters, jnp.asarray(actions)), np.take_along_axis(log_policy, actions, axis=-1)
     )
+    seen = np.stack([np.mean(actions == action, axis=-1) for action in range(ACTIONS)], axis=-1)
+    error = np.sqrt(np.exp(log_policy) * (1 - np.exp(log_policy)) / 20_000)
+    assert np.all(np.abs(seen - np.exp(log_policy)) <= 5 * error)
+    assert np.ptp(log_policy) > 0.5
 
 
 def test_tabular_by_hand(double):
@@ -214,7 +228,7 @@ def test_tabular_by_hand(double):
     pi = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(np.exp(policy.log_policy(game, logits)), pi, atol=1e-15)
     jacobian = np.eye(ACTIONS) - np.outer(np.ones(ACTIONS), pi)
-    found = policy.gradient(game, logits, jnp.log(pi), weights)
+    found = direction(policy, game, logits, jnp.log(pi), weights)
     np.testing.assert_allclose(found, np.asarray(weights) @ jacobian, atol=1e-14)
 
 
@@ -232,7 +246,7 @@ def test_log_linear_by_loops(shared, double):
             # ∇ log π(y) = φ(y) − E_π φ
             gradient += rho[x] * float(weights[x, y]) * (phi[x, y] - pi @ phi[x])
     log_policy = policy.log_policy(game, theta)
-    np.testing.assert_allclose(policy.gradient(game, theta, log_policy, weights), gradient, atol=1e-13)
+    np.testing.assert_allclose(direction(policy, game, theta, log_policy, weights), gradient, atol=1e-13)
 
 
 @pytest.mark.parametrize(("contexts", "shared"), [(1, False), (2, False), (2, True)])
@@ -278,9 +292,9 @@ def test_one_hot_features_make_a_table(contexts, double):
     logits = game.log_reference + theta.reshape(game.log_reference.shape)
     np.testing.assert_allclose(log_policy, table.log_policy(game, logits), atol=1e-14)
     # A table does not weigh its contexts.
-    of_table = np.asarray(table.gradient(game, logits, log_policy, weights))
+    of_table = np.asarray(direction(table, game, logits, log_policy, weights))
     weighted = of_table if contexts == 1 else of_table * np.asarray(game.weights)[:, None]
-    np.testing.assert_allclose(policy.gradient(game, theta, log_policy, weights), weighted.ravel(), atol=1e-14)
+    np.testing.assert_allclose(direction(policy, game, theta, log_policy, weights), weighted.ravel(), atol=1e-14)
 
 
 def test_a_network_of_one_layer_is_log_linear(double):
@@ -289,8 +303,8 @@ def test_a_network_of_one_layer_is_log_linear(double):
     linear = LogLinear()
     log_policy = policy.log_policy(game, parameters)
     np.testing.assert_allclose(log_policy, linear.log_policy(game, theta), atol=1e-14)
-    found = policy.gradient(game, parameters, log_policy, weights).network.layers[0].weight[0]
-    np.testing.assert_allclose(found, linear.gradient(game, theta, log_policy, weights), atol=1e-14)
+    found = direction(policy, game, parameters, log_policy, weights).network.layers[0].weight[0]
+    np.testing.assert_allclose(found, direction(linear, game, theta, log_policy, weights), atol=1e-14)
 
 
 # The draw of a network
@@ -374,7 +388,7 @@ def test_the_registry_names_its_classes(name):
         ("mlp[depth=0]", "mlp[depth] is 0; accepted: an integer from 1 to 100"),
         ("mlp[depth=2.5]", "an integer"),
         ("mlp[features=spectrum]", "did you mean 'spectral'"),
-        ("mlp[dimension=0]", "dimension is 0; accepted: an integer at least 1"),
+        ("mlp[dimension=0]", "mlp[dimension] is 0; accepted: an integer from 1"),
         ("mlp[features=none,dimension=3]", "leave dimension out"),
         ("log-linear[features=none]", "use the policy tabular"),
         ("log-linear[features=identity,dimension=3]", "leave dimension out"),

@@ -28,6 +28,9 @@ from nashgames.solvers.proximal_point import ProximalPoint
 from nashgames.solvers.secant_nash_mp import SecantNashMP
 from nashgames.solvers.uniform_ipo import UniformIPO
 
+WRAPPERS: Mapping[str, type[Any]] = {"average": Average, "halves": Halves}
+"""What is written around a solver: `average[nash-mp]`. Each has the field `solver`."""
+
 SOLVERS = Registry(
     "solver",
     {
@@ -47,10 +50,8 @@ SOLVERS = Registry(
         "nash-md": NashMD,
     },
     group="nashgames.solvers",
+    wrappers=WRAPPERS,
 )
-
-WRAPPERS: Mapping[str, type[Any]] = {"average": Average, "halves": Halves}
-"""What is written around a solver: `average[nash-mp]`. Each has the field `solver`."""
 
 __all__ = [
     "EGPO",

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from nashgames.core.game import Game
+from nashgames.errors import NashGamesError
 from nashgames.learning.features import KINDS, check_features
 from nashgames.learning.policies.protocol import Listed
 from nashgames.registry import Choice, Number
@@ -22,7 +23,7 @@ class LogLinear(Listed):
     """
 
     features: Annotated[
-        str, Choice("what it sees of an action: auto, own, spectral, random or identity", KINDS[:-1])
+        str, Choice("what it sees of an action: auto, own, spectral, random or identity", KINDS)
     ] = field(default="auto", metadata={"static": True})
     dimension: Annotated[
         int | None, Number("number of features; default: all of the game's own, 10 of other kinds", least=1)
@@ -35,7 +36,9 @@ class LogLinear(Listed):
     shares_parameters: ClassVar[bool] = True
 
     def check(self) -> None:
-        """Raise NashGamesError for a dimension where the features leave no choice."""
+        """Raise NashGamesError for features that leave nothing to learn, or a dimension where they leave no choice."""
+        if self.features == "none":
+            raise NashGamesError("log-linear[features] is none, which leaves nothing to learn; use the policy tabular")
         check_features(self.features, self.dimension)
 
     def init(self, game: Game, key: jax.Array) -> jax.Array:
