@@ -116,7 +116,8 @@ class Batch:
         began = time.perf_counter()
         with settings.precision.scope():
             self._problem = self._assemble(games, flat, margins)
-            audit.check_queries(self.solver, games[0], flat[0].feedback)
+            one = loop.shapes_of_one_run(self._problem, stacked=self._stacked)
+            audit.check_queries(one.solver, one.game)
             unstarted = loop.initial_state(self._problem, stacked=self._stacked)
             # On the device like every later state: an argument that lies elsewhere would be compiled for once more.
             self._runs = jax.device_put(unstarted, settings.precision.jax_device())
@@ -222,7 +223,14 @@ class Batch:
 
     def _advance(self, targets: np.ndarray) -> None:
         began, first = time.perf_counter(), self.step if self._recorded.points else 0
-        self._runs, point, self._log_policies = loop.advance(self._problem, self._runs, targets, stacked=self._stacked)
+        self._runs, point, self._log_policies = loop.advance(
+            self._problem,
+            self._runs,
+            targets,
+            stacked=self._stacked,
+            target=self.settings.target,
+            recording=self._recording,
+        )
         point = jax.tree.map(np.asarray, point)
         self._check_soundness(point)
         seconds = time.perf_counter() - began
