@@ -12,7 +12,7 @@ from nashgames.core import simplex
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Sppo:
-    """π_{t+1} ∝ π_t e^{ηq_t} (theory §4.6): the state is the policy alone, so its advantage is queried anew."""
+    """π_{t+1} ∝ π_t e^{ηq_t} (theory §4.6): the state is the policy alone, which knows no advantage."""
 
     eta: float
 
@@ -23,16 +23,16 @@ class Sppo:
         return self
 
     def init(self, game, key):
-        return game.log_reference
+        return game.start
 
     def update(self, game, state, key):
-        return simplex.normalise(state + self.eta * game.advantage(state))
+        return simplex.normalise(state + self.eta * game.query(state, key))
 
     def log_policy(self, state):
         return state
 
-    def advantage(self, game, state):
-        return game.advantage(state)
+    def advantage(self, state):
+        return None
 
 
 class Pair(NamedTuple):
@@ -54,17 +54,18 @@ class Optimistic:
         return Optimistic(beta if self.eta is None else self.eta)
 
     def init(self, game, key):
-        return Pair(game.log_reference, game.advantage(game.log_reference)), game.advantage(game.log_reference)
+        first = Pair(game.start, game.query(game.start, key))
+        return first, first.advantage
 
     def update(self, game, state, key):
         (log_policy, advantage), before = state
         new = simplex.prox(log_policy, game.log_reference, 2 * advantage - before, game.beta, self.eta)
-        return Pair(new, game.advantage(new)), advantage
+        return Pair(new, game.query(new, key)), advantage
 
     def log_policy(self, state):
         return state[0].log_policy
 
-    def advantage(self, game, state):
+    def advantage(self, state):
         return state[0].advantage
 
 
@@ -88,7 +89,7 @@ class Fragile:
 
     def init(self, game, key):
         others = {"steps": jnp.zeros((), jnp.uint32), "broken": jnp.zeros((), bool), "key": key}
-        return Pair(game.log_reference, game.advantage(game.log_reference)), others
+        return Pair(game.start, game.query(game.start, key)), others
 
     def update(self, game, state, key):
         (log_policy, advantage), others = state
@@ -97,10 +98,10 @@ class Fragile:
         new = simplex.normalise(log_policy + self.eta * advantage + noise)
         broken = steps.astype(jnp.int32) == self.breaks
         new = jnp.where(broken, jnp.nan, new)
-        return Pair(new, game.advantage(new)), {"steps": steps, "broken": broken, "key": key}
+        return Pair(new, game.query(new, key)), {"steps": steps, "broken": broken, "key": key}
 
     def log_policy(self, state):
         return state[0].log_policy
 
-    def advantage(self, game, state):
+    def advantage(self, state):
         return state[0].advantage

@@ -9,12 +9,12 @@ import pytest
 
 from nashgames.core.game import make_game
 from nashgames.core.margins import DenseMargins
-from nashgames.core.metrics import Metrics
+from nashgames.core.metrics import METRICS
 from nashgames.core.precision import Precision
 from nashgames.engine import batch as batches
 from nashgames.engine import loop
-from nashgames.engine.settings import Settings
 from nashgames.engine.batch import Batch
+from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.solvers import MirrorDescent, NashMD, NashMP, OnlineIPO, UniformIPO, make_solver
 from tests.games import ROCK_PAPER_SCISSORS, lane, log_softmax, measured, played, random_margins
@@ -44,7 +44,7 @@ def assert_same_bits(one, two):
         np.testing.assert_array_equal(a.steps, b.steps)
         np.testing.assert_array_equal(a.log_policy, b.log_policy)
         np.testing.assert_array_equal(a.path, b.path)
-        for name in Metrics._fields:
+        for name in METRICS:
             np.testing.assert_array_equal(a.metrics[name], b.metrics[name])
 
 
@@ -215,7 +215,7 @@ def test_contexts_are_solved_together_and_averaged_by_weight(rng):
     assert together.path.shape == (4, 2, 3)
     for x in range(2):
         np.testing.assert_allclose(together.path[:, x], singles[x].path, rtol=1e-12)
-    for name in Metrics._fields:
+    for name in METRICS:
         values = np.stack([single.metrics[name] for single in singles])
         expected = values.max(axis=0) if name == "span_to_equilibrium" else weights @ values
         np.testing.assert_allclose(together.metrics[name], expected, rtol=1e-9, err_msg=name)
@@ -314,7 +314,7 @@ def test_a_run_stops_at_its_first_step_within_the_tolerance(tolerance):
             assert curve.steps[-1] == 45
         # Stopped means stopped: the last iterate is that of the step it stopped at, however long others went on.
         np.testing.assert_array_equal(curve.log_policy, full.path[curve.steps[-1]])
-        for name in Metrics._fields:
+        for name in METRICS:
             np.testing.assert_array_equal(curve.metrics[name], full.metrics[name][curve.steps])
     if tolerance == 1e-2:
         assert [curve.status for curve in stopped] == ["converged"] * 3
@@ -442,7 +442,7 @@ def test_every_recorded_number_follows_from_the_recorded_policy(dtype, near):
         np.testing.assert_allclose(np.exp(curve.path).sum(axis=-1), 1, rtol=near)
         for k, log_policy in enumerate(curve.path):
             expected = measured(games[0].replace(beta=beta), log_policy, one.log_equilibrium)
-            for name in Metrics._fields:
+            for name in METRICS:
                 assert curve.metrics[name][k] == pytest.approx(expected[name], rel=1e-5, abs=near), (name, k)
 
 
@@ -461,7 +461,7 @@ def test_paths_are_kept_for_three_actions_only(rng):
     ((curve,),) = curves([game], [[lane(game, "mirror-descent")]], Settings(queries=30, records=4))
     assert curve.path is None
     expected = measured(game, curve.log_policy, lane(game, "mirror-descent").log_equilibrium)
-    for name in Metrics._fields:
+    for name in METRICS:
         assert curve.metrics[name][-1] == pytest.approx(expected[name], rel=1e-6, abs=1e-14), name
 
 
@@ -479,7 +479,7 @@ def test_a_solver_that_keeps_no_advantage_is_measured_all_the_same():
             policy = policy * np.exp(one.solver.eta * ROCK_PAPER_SCISSORS @ policy)
             policy /= policy.sum()
             expected = measured(games[0].replace(beta=one.beta), curve.path[k], one.log_equilibrium)
-            for name in Metrics._fields:
+            for name in METRICS:
                 assert curve.metrics[name][k] == pytest.approx(expected[name], rel=1e-9, abs=1e-13), name
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nashgames.core import game
+from nashgames.defaults import PARTS
 from nashgames.errors import NashGamesError
 from nashgames.experiments.experiment import (
     DEVICES,
@@ -252,13 +253,15 @@ def test_cells_are_the_product_in_order_without_repetition():
     cells = experiment.cells()
     assert len(cells) == len(set(cells)) == 2 * 2 * 2 * 2
     assert cells[:3] == [
-        Cell("a", 2, 5, "own", 1.0, "s"),
-        Cell("a", 2, 5, "own", 1.0, "t"),
-        Cell("a", 2, 6, "own", 1.0, "s"),
+        Cell("a", 2, 5, "own", 1.0, "s", *PARTS.values()),
+        Cell("a", 2, 5, "own", 1.0, "t", *PARTS.values()),
+        Cell("a", 2, 6, "own", 1.0, "s", *PARTS.values()),
     ]
-    assert cells[-1] == Cell("b", 3, 6, "own", 1.0, "t")
+    assert cells[-1] == Cell("b", 3, 6, "own", 1.0, "t", *PARTS.values())
     assert experiment.cells() == cells
-    assert Experiment(game="castles", solver="s").cells() == [Cell("castles", None, 0, "own", 0.05, "s")]
+    assert Experiment(game="castles", solver="s").cells() == [
+        Cell("castles", None, 0, "own", 0.05, "s", *PARTS.values())
+    ]
 
 
 def test_the_content_hash_sees_values_not_order():

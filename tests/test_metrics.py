@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nashgames.core import metrics
 from nashgames.core.game import make_game
-from nashgames.core.metrics import Metrics
+from nashgames.core.metrics import METRICS, Seen
 from nashgames.core.precision import Precision
 from nashgames.exact.referee import equilibrium
 from tests.games import log_softmax, random_game, random_margins, softmax, value_of_deviation
@@ -20,17 +20,17 @@ SEEDS = st.integers(0, 10_000)
 
 _measure = jax.jit(
     lambda game, log_policy, log_equilibrium: metrics.measure(
-        game, log_policy, game.advantage(log_policy), log_equilibrium
+        Seen(game, log_policy, game.advantage(log_policy), log_equilibrium)
     )
 )
 _respond = jax.jit(lambda game, log_policy: metrics.best_response(game, game.advantage(log_policy))[0])
 
 
-def measure(game, log_policy, log_equilibrium=None, dtype="float64") -> Metrics:
+def measure(game, log_policy, log_equilibrium=None, dtype="float64") -> dict[str, float]:
     log_equilibrium = log_policy if log_equilibrium is None else log_equilibrium
     with Precision(dtype).scope():
         arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (game, log_policy, log_equilibrium))
-        return Metrics(*map(float, _measure(*arrays)))
+        return {name: float(value) for name, value in _measure(*arrays).items()}
 
 
 def best_response(game, log_policy) -> np.ndarray:
@@ -47,18 +47,18 @@ def test_suboptimality_is_the_value_of_the_best_deviation(seed, n, beta):
     found = measure(game, log_policy)
     policy = np.exp(log_policy)
     response = np.exp(best_response(game, log_policy))
-    assert found.suboptimality == pytest.approx(value_of_deviation(game, response, policy), rel=1e-9, abs=1e-12)
+    assert found["suboptimality"] == pytest.approx(value_of_deviation(game, response, policy), rel=1e-9, abs=1e-12)
     for _ in range(10):
         other = softmax(rng.normal(size=n) + rng.choice([0, 1]) * np.log(response + 1e-300))
-        assert value_of_deviation(game, other, policy) <= found.suboptimality + 1e-12
+        assert value_of_deviation(game, other, policy) <= found["suboptimality"] + 1e-12
     # The textbook form, with the cancellation that the library avoids.
     q = game.margins.values @ policy
     shift = (q / beta).max()
     free = beta * (np.log(np.sum(np.exp(game.log_reference + q / beta - shift))) + shift)
     textbook = free + beta * np.sum(policy * (log_policy - game.log_reference))
-    assert found.suboptimality == pytest.approx(textbook, rel=1e-9, abs=1e-12)
-    assert found.duality_gap == 2 * found.suboptimality
-    assert found.exploitability == pytest.approx(max((game.margins.values @ policy).max(), 0), abs=1e-13)
+    assert found["suboptimality"] == pytest.approx(textbook, rel=1e-9, abs=1e-12)
+    assert found["duality_gap"] == 2 * found["suboptimality"]
+    assert found["exploitability"] == pytest.approx(max((game.margins.values @ policy).max(), 0), abs=1e-13)
 
 
 @given(SEEDS, ACTIONS, BETAS, st.floats(-8, 1))
@@ -70,13 +70,13 @@ def test_suboptimality_lies_between_the_two_multiples_of_the_kl_to_the_equilibri
     assert found.converged
     log_policy = log_softmax(found.log_policy + 10.0**exponent * rng.normal(size=n))
     near = measure(game, log_policy, found.log_policy)
-    reverse = measure(game, found.log_policy, log_policy).kl_to_equilibrium  # KL(π‖π*)
+    reverse = measure(game, found.log_policy, log_policy)["kl_to_equilibrium"]  # KL(π‖π*)
     rounding = 1e-14 / beta
     low, high = np.sqrt(beta * reverse), np.sqrt((beta + 1 / (4 * beta)) * reverse)
-    assert low * (1 - 1e-9) <= np.sqrt(near.suboptimality) + rounding
-    assert np.sqrt(near.suboptimality) <= high * (1 + 1e-9) + rounding
-    assert measure(game, found.log_policy).kl_to_reference <= 1 / (2 * beta) * (1 + 1e-12)
-    assert measure(game, found.log_policy, found.log_policy).suboptimality <= 1e-25
+    assert low * (1 - 1e-9) <= np.sqrt(near["suboptimality"]) + rounding
+    assert np.sqrt(near["suboptimality"]) <= high * (1 + 1e-9) + rounding
+    assert measure(game, found.log_policy)["kl_to_reference"] <= 1 / (2 * beta) * (1 + 1e-12)
+    assert measure(game, found.log_policy, found.log_policy)["suboptimality"] <= 1e-25
 
 
 @given(SEEDS, ACTIONS, BETAS, st.floats(-4, 1))
@@ -93,7 +93,8 @@ def test_float32_follows_float64_and_is_never_negative(seed, n, beta, exponent):
     single, double = (measure(game, log_policy, star, dtype) for dtype in ("float32", "float64"))
     # q/β carries the rounding of the product, eps/β in log-probabilities.
     noise = 1e-6 * (1 + 1 / beta)
-    for one, two in ((single.suboptimality / beta, double.suboptimality / beta), (single[3], double[3])):
+    for name, unit in (("suboptimality", beta), ("kl_to_equilibrium", 1)):
+        one, two = single[name] / unit, double[name] / unit
         assert one >= 0
         assert np.sqrt(one) == pytest.approx(np.sqrt(two), rel=1e-3, abs=noise)
 
@@ -109,14 +110,14 @@ def test_contexts_are_averaged_by_weight_and_the_span_is_their_maximum(rng):
     apart = [
         measure(make_game(margins[x], beta=0.2, log_reference=references[x]), log_policy[x], star[x]) for x in range(3)
     ]
-    for name in Metrics._fields:
-        values = np.array([getattr(one, name) for one in apart])
+    for name in METRICS:
+        values = np.array([one[name] for one in apart])
         expected = values.max() if name == "span_to_equilibrium" else weights @ values
-        assert getattr(together, name) == pytest.approx(expected, rel=1e-12), name
+        assert together[name] == pytest.approx(expected, rel=1e-12), name
 
 
 def test_what_is_not_known_is_not_a_number(rng):
     game = random_game(rng, 4, 0.1)
     found = measure(game, log_softmax(rng.normal(size=4)), np.full(4, np.nan))
-    assert np.isnan([found.kl_to_equilibrium, found.span_to_equilibrium]).all()
-    assert np.isfinite([value for name, value in found._asdict().items() if not name.endswith("equilibrium")]).all()
+    assert np.isnan([found["kl_to_equilibrium"], found["span_to_equilibrium"]]).all()
+    assert np.isfinite([value for name, value in found.items() if not name.endswith("equilibrium")]).all()

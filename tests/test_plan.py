@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from nashgames.core.precision import Precision
 from nashgames.engine.settings import Settings
-
 from nashgames.errors import NashGamesError
 from nashgames.experiments.experiment import Experiment, load_preset, presets
 from nashgames.experiments.plan import batches_of, check_memory, find_source, game_chunks, plan, settings_of
@@ -26,7 +25,7 @@ def planned(**values):
 
 
 def run_ids(**values):
-    return [run.identity.run_id for run in planned(**values)[0]]
+    return [run.run_id for run in planned(**values)[0]]
 
 
 @pytest.fixture
@@ -46,19 +45,18 @@ def test_a_run_carries_everything_that_it_is_told_by():
         game=" disc[ strength = 2.0 ]", solver="nash-mp[eta=0.20]", beta=0.1, actions=7, reference="tilted[span=1.0]",
         seed=5,
     )  # fmt: skip
-    identity = run.identity
-    assert re.fullmatch("[0-9a-f]{12}", identity.run_id)
-    assert (identity.game, identity.reference, identity.seed) == ("disc[strength=2]", "tilted[span=1]", 5)
-    assert (identity.beta, selection_of(identity.solver), run.actions) == (0.1, "nash-mp[eta=0.2]", 7)
+    assert re.fullmatch("[0-9a-f]{12}", run.run_id)
+    assert (run.source.text, run.reference, run.seed) == ("disc[strength=2]", "tilted[span=1]", 5)
+    assert (run.beta, selection_of(run.solver), run.actions) == (0.1, "nash-mp[eta=0.2]", 7)
     assert notes == []
 
 
 def test_solvers_get_the_numbers_of_theory_for_their_beta():
     runs, _ = planned(beta=[0.5, 0.1], solver=["nash-mp", "average[nash-mp]", "nash-prox[inner=7]"])
-    assert [selection_of(run.identity.solver) for run in runs[:2]] == ["nash-mp[eta=1]", "average[nash-mp[eta=1]]"]
-    assert selection_of(runs[3].identity.solver) == "nash-mp[eta=0.2]"
-    assert selection_of(runs[2].identity.solver).startswith("nash-prox[eta=1,inner=7,kappa=1,step=")
-    assert [run.identity.step_source for run in runs[:3]] == ["theory", "theory", "given"]
+    assert [selection_of(run.solver) for run in runs[:2]] == ["nash-mp[eta=1]", "average[nash-mp[eta=1]]"]
+    assert selection_of(runs[3].solver) == "nash-mp[eta=0.2]"
+    assert selection_of(runs[2].solver).startswith("nash-prox[eta=1,inner=7,kappa=1,step=")
+    assert [run.step_source for run in runs[:3]] == ["theory", "theory", "given"]
 
 
 SAME = [
@@ -167,7 +165,7 @@ def test_the_bytes_of_a_file_are_part_of_the_run(table):
 
 def test_a_label_is_the_name_until_two_variants_share_it():
     solvers = ["nash-mp", "mirror-descent[step=0.20]", "online-ipo[step=1]", "online-ipo", "average[online-ipo]"]
-    labels = {run.identity.label: selection_of(run.identity.solver) for run in planned(solver=solvers)[0]}
+    labels = {run.label: selection_of(run.solver) for run in planned(solver=solvers)[0]}
     assert list(labels) == ["nash-mp", "mirror-descent", "online-ipo[step=1]", "online-ipo", "average[online-ipo]"]
     assert labels["mirror-descent"] == "mirror-descent[step=0.2]"
 
@@ -177,12 +175,12 @@ def test_a_label_is_the_name_until_two_variants_share_it():
 
 def test_seeds_are_runs_where_something_is_drawn():
     runs, notes = planned(game="random-logits", seeds=3, seed=7)
-    assert [run.identity.seed for run in runs] == [7, 8, 9]
+    assert [run.seed for run in runs] == [7, 8, 9]
     assert len({run.game_key for run in runs}) == 3
     assert notes == []
     assert len(planned(game="circulant", reference="random[scale=2,seed=1]", seeds=3)[0]) == 1
     runs, notes = planned(game="circulant", reference="random[scale=2]", seeds=3)
-    assert len({run.identity.run_id for run in runs}) == 3
+    assert len({run.run_id for run in runs}) == 3
     assert len({run.game_key for run in runs}) == 1
     assert len({run.lane_key for run in runs}) == 3
 
@@ -192,7 +190,7 @@ def test_seeds_are_runs_where_something_is_drawn():
 )
 def test_a_game_without_chance_is_played_once_and_that_is_said(game):
     runs, notes = planned(game=[game, "random-logits"], seeds=3, seed=4)
-    assert [run.identity.seed for run in runs] == [4, 4, 5, 6]
+    assert [run.seed for run in runs] == [4, 4, 5, 6]
     assert notes == [f"{game} does not depend on the seed: it is played once, with seed 4"]
 
 
@@ -228,7 +226,7 @@ def test_a_source_makes_the_game_that_was_asked_for(table):
 
 def test_a_size_is_for_games_whose_size_is_free():
     runs, _ = planned(game=["circulant", "soccer10", "weighted-cycle"], actions=[5, 7])
-    assert [(run.identity.game, run.actions) for run in runs] == [
+    assert [(run.source.text, run.actions) for run in runs] == [
         ("circulant", 5), ("circulant", 7), ("soccer10", None), ("weighted-cycle", None),
     ]  # fmt: skip
     assert [run.actions for run in planned(game=["circulant", "random-logits"])[0]] == [3, 100]
@@ -240,13 +238,13 @@ def test_a_size_is_for_games_whose_size_is_free():
 def test_a_game_built_around_its_equilibrium_takes_beta_and_brings_its_reference():
     runs, _ = planned(game=["planted-regularised", "random-logits"], beta=[0.5, 0.1], actions=6)
     planted, other = runs[:2], runs[2:]
-    assert {run.identity.reference for run in planted} == {"own"}
-    assert {run.identity.reference for run in other} == {"uniform"}
+    assert {run.reference for run in planted} == {"own"}
+    assert {run.reference for run in other} == {"uniform"}
     assert len({run.game_key for run in planted}) == 2
     assert len({run.game_key for run in other}) == 1
     for run in planted:
-        game = run.source.make(run.actions, 0, run.identity.beta, "float64")
-        assert game.description.known_equilibrium.beta == run.identity.beta
+        game = run.source.make(run.actions, 0, run.beta, "float64")
+        assert game.description.known_equilibrium.beta == run.beta
     # Nothing is computed before it is known that all of it can be.
     with pytest.raises(
         NashGamesError, match="reference is 'tilted', but planted-regularised brings its own; leave ref"
@@ -268,7 +266,10 @@ def test_a_game_built_around_its_equilibrium_takes_beta_and_brings_its_reference
         ),
         ({"solver": "nash-pm"}, r"unknown solver 'nash-pm'; did you mean 'nash-mp'"),
         ({"solver": "nash-mp[eta=-1]"}, r"nash-mp\[eta\] is -1; accepted: a finite number above 0"),
-        ({"solver": "nash-prox[inner=3000000000]"}, r"nash-prox\[inner\] is 3000000000; accepted: an integer below"),
+        (
+            {"solver": "nash-prox[inner=3000000000]"},
+            r"nash-prox\[inner\] is 3000000000; accepted: an integer from 1 to 2",
+        ),
         ({"reference": "unifrom"}, r"unknown reference 'unifrom'; did you mean 'uniform'"),
         ({"reference": "tilted[sapn=1]"}, r"unknown parameter of reference 'tilted' 'sapn'; did you mean 'span'"),
         ({"reference": "nu.csv"}, r"there is no file 'nu.csv'"),
@@ -312,7 +313,7 @@ def test_every_preset_can_be_planned(name):
 
 
 def lane_names(batch):
-    return [[(run.identity.beta, selection_of(run.identity.solver)) for run in game] for game in batch]
+    return [[(run.beta, selection_of(run.solver)) for run in game] for game in batch]
 
 
 def test_runs_of_one_shape_share_a_program():
@@ -326,7 +327,7 @@ def test_runs_of_one_shape_share_a_program():
         mirror, ipo = batches_of(chunk)
         assert [len(game) for game in mirror] == [4, 4, 4]
         assert [len(game) for game in ipo] == [2, 2, 2]
-        assert len({run.identity.seed for game in mirror for run in game[:1]}) == 3
+        assert len({run.seed for game in mirror for run in game[:1]}) == 3
         assert len(set(map(tuple, lane_names(mirror)))) == 1
         assert sorted({beta for beta, _ in lane_names(mirror)[0]}) == [0.1, 0.5]
 
@@ -366,17 +367,17 @@ def test_whatever_is_left_of_a_grid_becomes_rectangles_that_hold_every_run_once(
     runs = [GRID[i] for i in sorted(left)]
     chunks = game_chunks(runs, 8)
     batches = [batch for chunk in chunks for batch in batches_of(chunk)]
-    played = [run.identity.run_id for batch in batches for game in batch for run in game]
-    assert sorted(played) == sorted(run.identity.run_id for run in runs)
+    played = [run.run_id for batch in batches for game in batch for run in game]
+    assert sorted(played) == sorted(run.run_id for run in runs)
     for batch in batches:
         assert len({len(game) for game in batch}) == 1, "every game has as many lanes"
-        assert len({(run.source, run.actions, type(run.identity.solver)) for game in batch for run in game}) == 1
+        assert len({(run.source, run.actions, type(run.solver)) for game in batch for run in game}) == 1
         for game in batch:
             assert len({run.game_key for run in game}) == 1
         assert len({game[0].game_key for game in batch}) == len(batch)
         # Lane by lane the games are asked the same: only then does one program serve them.
         for lane in zip(*batch, strict=True):
-            assert len({(run.identity.reference, run.identity.beta, run.identity.solver) for run in lane}) == 1
+            assert len({(run.reference, run.beta, run.solver) for run in lane}) == 1
 
 
 def test_the_whole_grid_needs_as_few_programs_as_it_can():

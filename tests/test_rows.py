@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 
 from nashgames.core.game import Description, make_game
-from nashgames.core.metrics import Metrics
+from nashgames.core.metrics import METRICS
+from nashgames.defaults import PARTS
 from nashgames.engine.settings import Settings
-
 from nashgames.exact.referee import equilibrium
-from nashgames.experiments.rows import Identity, frames_of
+from nashgames.experiments.plan import Run, Source
+from nashgames.experiments.rows import frames_of
+from nashgames.registry import parse
 from nashgames.solvers import selection_of
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, RUN_KEYS, Results
 from tests.games import ROCK_PAPER_SCISSORS, lane, log_softmax, played, random_margins
@@ -27,14 +29,28 @@ RPS = make_game(
 
 
 def framed(game, lanes, settings):
-    """The batch of these lanes on one game, and its frames under made-up identities."""
+    """The batch of these lanes on one game, and its frames under made-up ids."""
     batch = played([game], [lanes], settings)
-    identities = [
-        Identity(f"{k:012x}", "rps[margin=0.5]", "tilted", 3, one.beta, one.solver, f"label {k}", "given")
+    runs = [
+        Run(
+            run_id=f"{k:012x}",
+            source=Source(parse("rps[margin=0.5]")),
+            actions=None,
+            seed=3,
+            reference=parse("tilted"),
+            beta=one.beta,
+            solver=one.solver,
+            feedback=one.feedback,
+            start=parse("reference"),
+            label=f"label {k}",
+            step_source="given",
+            target=settings.target,
+            parts=PARTS,
+        )
         for k, one in enumerate(lanes)
     ]
     found = [equilibrium(game.replace(beta=one.beta)) for one in lanes]
-    return batch, identities, found, frames_of(batch, [game], [identities], [found])
+    return batch, runs, found, frames_of(batch, [game], [runs], [found])
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +60,16 @@ def three():
 
 
 def test_every_point_is_a_row_that_describes_its_run(three):
-    batch, identities, _, frames = three
+    batch, runs, _, frames = three
     assert tuple(frames.curves.columns) == CURVE_COLUMNS
-    for identity, curve in zip(identities, batch.curves()[0], strict=True):
-        rows = frames.curves[frames.curves["run_id"] == identity.run_id]
+    for run, curve in zip(runs, batch.curves()[0], strict=True):
+        rows = frames.curves[frames.curves["run_id"] == run.run_id]
         keys = {
-            "run_id": identity.run_id, "game": "rps[margin=0.5]", "game_family": "rps", "n": 3, "contexts": 1,
+            "run_id": run.run_id, "game": "rps[margin=0.5]", "game_family": "rps", "n": 3, "contexts": 1,
             "game_parameters": '{"margin": 0.5, "kind": "größe"}', "seed": 3, "reference": "tilted",
-            "solver": "nash-mp", "hyperparameters": json.dumps({"eta": 2 * identity.beta}), "beta": identity.beta,
+            "solver": "nash-mp", "hyperparameters": json.dumps({"eta": 2 * run.beta}), "beta": run.beta,
             "feedback": "exact", "policy": "tabular", "optimiser": "sgd", "start": "reference",
-            "dtype": "float64", "device": "cpu",
+            "target": "regularised", "dtype": "float64", "device": "cpu",
         }  # fmt: skip
         assert tuple(keys) and set(keys) == set(RUN_KEYS)
         for name, value in keys.items():
@@ -62,23 +78,23 @@ def test_every_point_is_a_row_that_describes_its_run(three):
         np.testing.assert_array_equal(rows["queries"], 2 * curve.steps)
         assert not rows["comparisons"].any()
         np.testing.assert_array_equal(rows["seconds"], curve.seconds)
-        for name in Metrics._fields:
+        for name in METRICS:
             np.testing.assert_array_equal(rows[name], curve.metrics[name])
         assert list(rows["status"]) == ["running"] * (len(rows) - 1) + [curve.status]
 
 
 def test_a_run_is_its_last_point_and_how_it_was_made(three):
-    batch, identities, found, frames = three
+    batch, runs, found, frames = three
     assert tuple(frames.runs.columns) == RUN_COLUMNS
-    assert list(frames.runs["run_id"]) == [identity.run_id for identity in identities]
+    assert list(frames.runs["run_id"]) == [run.run_id for run in runs]
     shared = [name for name in CURVE_COLUMNS if name in RUN_COLUMNS]
     assert shared == list(CURVE_COLUMNS)
     last = frames.curves.groupby("run_id").tail(1).reset_index(drop=True)
     pd.testing.assert_frame_equal(frames.runs[shared], last[shared], check_dtype=False)
-    for row, identity, one in zip(frames.runs.to_dict("records"), identities, found, strict=True):
-        assert row["selection"] == selection_of(identity.solver) == f"nash-mp[eta={2 * identity.beta:g}]"
+    for row, run, one in zip(frames.runs.to_dict("records"), runs, found, strict=True):
+        assert row["selection"] == selection_of(run.solver) == f"nash-mp[eta={2 * run.beta:g}]"
         assert (row["label"], row["step_source"], row["tolerance"], row["budget"]) == (
-            identity.label,
+            run.label,
             "given",
             1e-6,
             50,
@@ -92,10 +108,10 @@ def test_a_run_is_its_last_point_and_how_it_was_made(three):
 
 
 def test_the_last_iterate_is_a_row_an_action_by_name(three):
-    batch, identities, _, frames = three
+    batch, runs, _, frames = three
     assert tuple(frames.policies.columns) == POLICY_COLUMNS
-    for identity, curve in zip(identities, batch.curves()[0], strict=True):
-        rows = frames.policies[frames.policies["run_id"] == identity.run_id]
+    for run, curve in zip(runs, batch.curves()[0], strict=True):
+        rows = frames.policies[frames.policies["run_id"] == run.run_id]
         assert list(rows["label"]) == ["rock", "paper", "scissors"]
         assert list(rows["action"]) == [0, 1, 2]
         assert list(rows["context"]) == [0, 0, 0]
@@ -104,10 +120,10 @@ def test_the_last_iterate_is_a_row_an_action_by_name(three):
 
 
 def test_paths_of_three_actions_hold_every_recorded_iterate_and_where_they_start_and_go(three):
-    batch, identities, found, frames = three
+    batch, runs, found, frames = three
     assert tuple(frames.paths.columns) == PATH_COLUMNS
-    for identity, one, curve in zip(identities, found, batch.curves()[0], strict=True):
-        rows = frames.paths[frames.paths["run_id"] == identity.run_id]
+    for run, one, curve in zip(runs, found, batch.curves()[0], strict=True):
+        rows = frames.paths[frames.paths["run_id"] == run.run_id]
         np.testing.assert_array_equal(rows["probability"].to_numpy().reshape(-1, 3), np.exp(curve.path))
         np.testing.assert_array_equal(rows["step"].to_numpy().reshape(-1, 3)[:, 0], curve.steps)
         np.testing.assert_array_equal(rows["action"].to_numpy().reshape(-1, 3)[0], [0, 1, 2])

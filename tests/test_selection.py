@@ -56,21 +56,24 @@ def test_canonical_texts(parameters, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "name", "parameters", "positional"),
     [
-        ("disc", Selection("disc", {})),
-        (" disc [ strength = 2 , ]", Selection("disc", {"strength": "2"})),
-        ("disc[]", Selection("disc", {})),
-        ("disc[path=a=b]", Selection("disc", {"path": "a=b"})),
-        ("average[nash-mp]", Selection("average", {}, ("nash-mp",))),
-        ("average[nash-mp[eta=0.1,x=2]]", Selection("average", {}, ("nash-mp[eta=0.1,x=2]",))),
-        ("average[average[nash-mp[eta=0.1]]]", Selection("average", {}, ("average[nash-mp[eta=0.1]]",))),
-        ("best[of=3,nash-mp[eta=1],online-ipo]", Selection("best", {"of": "3"}, ("nash-mp[eta=1]", "online-ipo"))),
-        ("wrap[solver=nash-mp[eta=1]]", Selection("wrap", {"solver": "nash-mp[eta=1]"})),
+        ("disc", "disc", {}, ()),
+        (" disc [ strength = 2 , ]", "disc", {"strength": "2"}, ()),
+        ("disc[]", "disc", {}, ()),
+        ("disc[path=a=b]", "disc", {"path": "a=b"}, ()),
+        ("average[nash-mp]", "average", {}, ("nash-mp",)),
+        ("average[nash-mp[eta=0.1,x=2]]", "average", {}, ("nash-mp[eta=0.1,x=2]",)),
+        ("average[average[nash-mp[eta=0.1]]]", "average", {}, ("average[nash-mp[eta=0.1]]",)),
+        ("best[of=3,nash-mp[eta=1],online-ipo]", "best", {"of": "3"}, ("nash-mp[eta=1]", "online-ipo")),
+        ("wrap[solver=nash-mp[eta=1]]", "wrap", {"solver": "nash-mp[eta=1]"}, ()),
     ],
 )
-def test_parsing(text, expected):
-    assert parse(text) == expected
+def test_parsing(text, name, parameters, positional):
+    found = parse(text)
+    assert (found.name, found.parameters, found.positional) == (name, parameters, positional)
+    assert all(isinstance(part, Selection) for part in found.positional), "parts are parsed with the whole"
+    assert found == text
 
 
 @pytest.mark.parametrize(

@@ -6,26 +6,25 @@ from typing import Any
 
 import jax
 
-from nashgames.core.feedback import Feedback
 from nashgames.core.game import Game
 from nashgames.core.margins import ENTRIES, PRODUCT
 from nashgames.errors import NashGamesError
 from nashgames.solvers.protocol import Solver
 
 
-def check_queries(solver: Solver, game: Game, feedback: Feedback) -> None:
-    """Raise NashGamesError unless one update makes the queries that the solver declares.
+def check_queries(solver: Solver, game: Game) -> None:
+    """Raise NashGamesError unless one update makes the queries that the solver declares; shapes serve for numbers.
 
     On exact feedback a query is a product with A; on duels it is one look-up of entries of A, and a product would be
     knowledge that nobody has paid for.
     """
-    made = queries_of(solver, game, feedback)
+    made = queries_of(solver, game)
     declared = solver.queries_per_step
-    on_duels = feedback.comparisons > 0
+    on_duels = game.feedback.comparisons > 0
     if on_duels and made[PRODUCT]:
         raise NashGamesError(
             f"one step of the solver '{solver.name}' reads the exact advantage {_times(made[PRODUCT])} although it "
-            f"learns from {feedback.name}; ask game.query or game.tally"
+            f"learns from {game.feedback.name}; ask game.query or game.tally"
         )
     found = made[ENTRIES if on_duels else PRODUCT]
     if math.isinf(found):
@@ -40,17 +39,15 @@ def check_queries(solver: Solver, game: Game, feedback: Feedback) -> None:
         )
 
 
-def queries_of(solver: Solver, game: Game, feedback: Feedback) -> Counter[str]:
+def queries_of(solver: Solver, game: Game) -> Counter[str]:
     """How often one update computes each kind of query, by the name of its computation; inf in an unbounded loop."""
-    played = game.replace(feedback=feedback)
-    key = jax.random.key(0, impl="threefry2x32")
+    key = jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
+    state = jax.eval_shape(lambda solver, game, key: solver.init(game, key), solver, game, key)
 
-    state = jax.eval_shape(solver.init, played, key)
-
-    def update(game: Game, solver: Solver, state: Any, key: jax.Array) -> Any:
+    def update(solver: Solver, game: Game, state: Any, key: jax.Array) -> Any:
         return solver.update(game, state, key)
 
-    return _counted(jax.make_jaxpr(update)(played, solver, state, key).jaxpr)
+    return _counted(jax.make_jaxpr(update)(solver, game, state, key).jaxpr)
 
 
 def _counted(jaxpr: Any) -> Counter[str]:

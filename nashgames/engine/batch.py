@@ -116,7 +116,8 @@ class Batch:
         began = time.perf_counter()
         with settings.precision.scope():
             self._problem = self._assemble(games, flat, margins)
-            audit.check_queries(self.solver, games[0], flat[0].feedback)
+            one = loop.shapes_of_one_run(self._problem, stacked=self._stacked)
+            audit.check_queries(one.solver, one.game)
             unstarted = loop.initial_state(self._problem, stacked=self._stacked)
             # On the device like every later state: an argument that lies elsewhere would be compiled for once more.
             self._runs = jax.device_put(unstarted, settings.precision.jax_device())

@@ -98,6 +98,18 @@ def initial_state(problem: Problem, *, stacked: bool) -> LoopState:
     return runs._replace(step=np.full_like(runs.step, UNSTARTED))
 
 
+def shapes_of_one_run(problem: Problem, *, stacked: bool) -> Problem:
+    """The shape and kind of every number of one run of a batch."""
+    seen = []
+
+    def look(problem: Problem) -> jax.Array:
+        seen.append(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), problem))
+        return problem.seed
+
+    jax.eval_shape(_over_runs(look, stacked), problem)
+    return seen[-1]
+
+
 def advance(
     problem: Problem,
     runs: LoopState,
