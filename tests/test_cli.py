@@ -330,7 +330,7 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["run", "-s", "nash-pm"], "unknown --solver 'nash-pm'; did you mean 'nash-mp'? Accepted: nash-mp"),
         (["run", "-s", "nash-mp[et=1]"], "did you mean 'eta'?"),
         (["run", "-s", "nash-mp[eta=1"], "unbalanced brackets"),
-        (["run", "-s", "average"], "average[SOLVER]"),
+        (["run", "-s", "average"], "write average[nash-mp]"),
         (["run", "--reference", "unifrom"], "did you mean 'uniform'?"),
         (["run", "--seed", "-1"], "--seed is '-1'; accepted: an integer of at least 0"),
         (["run", "--seeds", "0"], "--seeds is '0'; accepted: an integer of at least 1"),
