@@ -36,14 +36,14 @@ def rows(run_id, value=0.25):
     key = {"run_id": run_id, "game": "disc[strength=2]", "game_family": "disc", "game_parameters": '{"strength": 2.0}'}
     key |= {"n": ACTIONS, "contexts": 1, "seed": 0, "reference": "uniform", "solver": "nash-mp"}
     key |= {"hyperparameters": '{"eta": 0.1}', "feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
-    key |= {"start": "reference", "beta": 0.05, "dtype": "float64", "device": "cpu"}
+    key |= {"start": "reference", "target": "regularised", "beta": 0.05, "dtype": "float64", "device": "cpu"}
     points = [
         {"step": step, "queries": 2 * step, "comparisons": 0, "seconds": 0.5 * step, "status": "running"}
         | dict.fromkeys(METRICS, value)
         for step in range(POINTS)
     ]
     points[-1]["status"] = "converged"
-    run = {"selection": "nash-mp[eta=0.1]", "label": "nash-mp", "step_source": "theory", "tolerance": 1e-10}
+    run = {"selection": "nash-mp[eta=0.1]", "label": "nash-mp", "step_source": "theory", "game_fingerprint": None, "tolerance": 1e-10}
     run |= {"budget": 100, "queries_to_tolerance": 6, "diverged_step": None, "compile_seconds": 0.1}
     run |= {"solve_seconds": 0.2, "batch_size": 1, "equilibrium_residual": 1e-16, "equilibrium_solves": 7}
     policy = [
