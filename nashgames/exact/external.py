@@ -46,10 +46,10 @@ class ExternalSolver:
 
 
 def solve(name: str, margins: np.ndarray, log_reference: np.ndarray, beta: float) -> np.ndarray:
-    """An equilibrium π `[n]`, float64 and normalised, of the game A `[n, n]` with log μ `[n]` at β, as the solver finds it.
+    """An equilibrium π `[n]`, float64 and normalised, of the game A `[n, n]` with log μ `[n]` at β, as it finds it.
 
-    `name` selects one of EXTERNAL_SOLVERS with its parameters: `gambit`, `highs[method=ds]`, `mpax[tolerance=1e-6]`. At β > 0 the
-    equilibrium is π*_β (theory §1); at β = 0 it is whichever equilibrium of the original game the program meets.
+    `name` selects one of EXTERNAL_SOLVERS: `gambit`, `highs[method=ds]`, `mpax[tolerance=1e-6]`.
+    At β > 0 the equilibrium is π*_β (theory §1); at β = 0 it is whichever one of the original game the program meets.
 
     Raises NashGamesError for an unknown solver or parameter, a package that is not installed, a β or an n that is not
     for this solver, and a search that did not arrive.
@@ -77,8 +77,8 @@ def solve(name: str, margins: np.ndarray, log_reference: np.ndarray, beta: float
         )
     if found.most_actions is not None and n > found.most_actions:
         raise NashGamesError(
-            f"the game has {n:,} actions, but the external solver '{found.name}' is asked for at most {found.most_actions}; "
-            "give it a smaller game"
+            f"the game has {n:,} actions, but the external solver '{found.name}' is asked for at most "
+            f"{found.most_actions}; give it a smaller game"
         )
     with _undisturbed():
         policy = np.maximum(found.find(margins, log_reference, beta, **values), 0.0)
@@ -186,7 +186,8 @@ def _package(solver: str, name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise NashGamesError(
-            f"the external solver '{solver}' cannot be imported here ({error}); install it with pip install 'nashgames[external]'"
+            f"the external solver '{solver}' cannot be imported here ({error}); "
+            "install it with pip install 'nashgames[external]'"
         ) from None
 
 
