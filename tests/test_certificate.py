@@ -163,12 +163,12 @@ def test_the_metrics_say_the_same(seed, n, beta):
     with Precision().scope():
         placed = jax.tree.map(jnp.asarray, game)
         advantage = placed.advantage(jnp.asarray(log_policy))
-        known = metrics.measure(placed, jnp.asarray(log_policy), advantage, jnp.asarray(log_policy))
+        known = metrics.measure(metrics.Seen(placed, jnp.asarray(log_policy), advantage, jnp.asarray(log_policy)))
         found = certify(placed, jnp.asarray(log_policy))
-    assert found.suboptimality == pytest.approx(float(known.suboptimality), rel=1e-9)
+    assert found.suboptimality == pytest.approx(float(known["suboptimality"]), rel=1e-9)
     assert found.duality_gap == 2 * found.suboptimality
-    assert found.exploitability == pytest.approx(max(float(known.exploitability), 0), abs=1e-14)
-    kl_to_reference = float(known.kl_to_reference)
+    assert found.exploitability == pytest.approx(max(float(known["exploitability"]), 0), abs=1e-14)
+    kl_to_reference = float(known["kl_to_reference"])
     assert found.bias == pytest.approx(
         beta * (np.max(log_policy - game.log_reference) - kl_to_reference), rel=1e-9, abs=1e-12
     )

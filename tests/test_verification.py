@@ -408,7 +408,7 @@ def test_a_peer_that_is_wrong_does_not_judge(played, exact, monkeypatch):
         assert all("its own" in reason and "more than" in reason for reason in report.judgements[0].reasons)
 
 
-@pytest.mark.skipif(find_spec("pygambit") is None, reason="pygambit is not installed (nashgames[referees])")
+@pytest.mark.skipif(find_spec("pygambit") is None, reason="pygambit is not installed (nashgames[external])")
 def test_gambit_agrees(played, exact):
     for directory, judged in ((played, 15), (exact, 2)):
         report = report_of(directory, "gambit")
@@ -419,7 +419,7 @@ def test_gambit_agrees(played, exact):
 @pytest.mark.parametrize(("peer", "package"), [("gambit", "pygambit"), ("mpax", "mpax")])
 def test_a_peer_that_is_not_installed_is_one_sentence_before_anything_is_computed(played, monkeypatch, peer, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(NashGamesError, match=r"pip install '?nashgames\[referees\]"):
+    with pytest.raises(NashGamesError, match=r"pip install '?nashgames\[external\]"):
         next(iter(verify(played, [peer])))
 
 
@@ -525,14 +525,15 @@ def test_the_command_says_what_peers_judged(exact):
     shown = [" ".join(line.split()) for line in call(exact, "--with", "highs").stdout.splitlines()]
     assert "highs judged 1 of 3 runs" in shown
     assert any(
-        line.startswith("not 1: beta is 0.01, but the referee 'highs' answers for beta 0 only") for line in shown
+        line.startswith("not 1: beta is 0.01, but the external solver 'highs' answers for beta 0 only")
+        for line in shown
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--with", "gambt"], "unknown referee 'gambt'; did you mean 'gambit'?"),
+        (["--with", "gambt"], "unknown external solver 'gambt'; did you mean 'gambit'?"),
         (["--with", ""], "--with is empty; accepted: gambit, highs, mpax"),
         (["--with", "highs[method=x]"], "highs[method] is 'x'; accepted: ds, ipm"),
         (["--wiht", "highs"], "unknown option of 'nashgames verify' '--wiht'; did you mean '--with'?"),

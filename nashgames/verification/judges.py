@@ -34,7 +34,7 @@ class Judge:
     def __init__(self, peer: str) -> None:
         self.judgement = Judgement(peer)
         # The smallest game shows, before anything else is computed, whether the peer is there.
-        known = external.PEERS.get(peer.partition("[")[0].strip())
+        known = external.EXTERNAL_SOLVERS.get(peer.partition("[")[0].strip())
         external.solve(peer, np.zeros((2, 2)), np.log([0.5, 0.5]), 1.0 if known is None or known.regularised else 0.0)
 
     def judge(self, game: Game, runs: Sequence[tuple[Row, np.ndarray]], report: Report) -> None:
