@@ -114,8 +114,8 @@ def _contexts(solver: Solver) -> str:
 def _queries(solver: Solver) -> str:
     for feedback in (EXACT, FEEDBACKS.make(_DUELS)):
         with Precision().scope():
-            game, filled = _arrays(_game(), "float64"), _arrays(solver.with_theory_defaults(_BETA), "float64")
-            audit.check_queries(filled, game, feedback)
+            game = _arrays(_game().replace(feedback=feedback), "float64")
+            audit.check_queries(_arrays(solver.with_theory_defaults(_BETA), "float64"), game)
     return f"{solver.queries_per_step} a step, on exact feedback and on duels"
 
 
