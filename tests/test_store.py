@@ -43,7 +43,13 @@ def rows(run_id, value=0.25):
         for step in range(POINTS)
     ]
     points[-1]["status"] = "converged"
-    run = {"selection": "nash-mp[eta=0.1]", "label": "nash-mp", "step_source": "theory", "game_fingerprint": None, "tolerance": 1e-10}
+    run = {
+        "selection": "nash-mp[eta=0.1]",
+        "label": "nash-mp",
+        "step_source": "theory",
+        "game_fingerprint": None,
+        "tolerance": 1e-10,
+    }
     run |= {"budget": 100, "queries_to_tolerance": 6, "diverged_step": None, "compile_seconds": 0.1}
     run |= {"solve_seconds": 0.2, "batch_size": 1, "equilibrium_residual": 1e-16, "equilibrium_solves": 7}
     policy = [

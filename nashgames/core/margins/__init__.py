@@ -1,6 +1,7 @@
-"""How A is stored, behind one small protocol: `[n, n]` arrays now; another storage is one more file."""
+"""How A is stored, behind one small protocol: an array `[n, n]`, or thin factors; another storage is one more file."""
 
 from nashgames.core.margins.dense import MOST_DENSE, DenseMargins
+from nashgames.core.margins.low_rank import LowRankMargins
 from nashgames.core.margins.protocol import ENTRIES, PRODUCT, Margins, stack
 from nashgames.core.margins.tiles import TILE, check_margins, empty, fill_skew, tiles_above
 
@@ -10,6 +11,7 @@ __all__ = [
     "PRODUCT",
     "TILE",
     "DenseMargins",
+    "LowRankMargins",
     "Margins",
     "check_margins",
     "empty",
