@@ -359,6 +359,15 @@ def average_of(form):
     return averaged
 
 
+def omwu(game, step=1.0):
+    """Theory §4.6: π_{t+1} ∝ π_t e^{a(2q_t − q_{t−1})}, without β; the first step takes q_{−1} = q_0."""
+    pi, before = game.start, game.q(game.start)
+    while True:
+        now = game.q(pi)
+        pi, before = normalised(pi * np.exp(step * (2 * now - before))), now
+        yield pi
+
+
 FORMS = {
     "nash-mp": nash_mp,
     "adaptive-nash-mp": adaptive_nash_mp,
@@ -374,6 +383,7 @@ FORMS = {
     "nash-ema-pg": nash_ema_pg,
     "mirror-descent": mirror_descent,
     "nash-md": nash_md,
+    "omwu": omwu,
 }
 
 WRAPPED = {
@@ -424,6 +434,8 @@ CASES = [
     ("average[nash-prox]", {"eta": 0.3, "inner": 3, "step": 0.4}, 12),
     ("halves[nash-mp]", {}, 12),
     ("halves[nash-mp]", {"eta": 0.3}, 12),
+    ("omwu", {}, 12),
+    ("omwu", {"step": 0.3}, 12),
 ]
 
 
@@ -544,8 +556,8 @@ def of_gambit(beta):
     return np.log([value["equilibrium"] for value in values]), np.log(references)
 
 
-# These two come to rest at a policy of their own.
-SHIFTED = ("nash-md", "nash-md-pg")
+# Two come to rest at a policy of their own, one at an equilibrium of the original game.
+SHIFTED = ("nash-md", "nash-md-pg", "omwu")
 
 
 @pytest.mark.parametrize("beta", [0.3, 0.1])
@@ -573,6 +585,14 @@ def test_a_mixture_with_the_reference_has_its_own_fixed_point(text, share):
     found = policies(text, game.replace(log_start=np.log(pi)), 3)
     np.testing.assert_allclose(found, np.stack([pi] * 4), rtol=1e-12)
     assert np.abs(pi - np.exp(log_star)).max() > 1e-3
+
+
+def test_omwu_rests_at_an_equilibrium_of_the_original_game():
+    """3-cycle with margins .4, .4, .3: its equilibrium is (4, 3, 4)/11 (theory §6), where Aπ = 0 and nothing moves."""
+    margins = np.array([[0, -0.4, 0.3], [0.4, 0, -0.4], [-0.3, 0.4, 0]])
+    start = np.log(np.array([4, 3, 4]) / 11)
+    found = policies("omwu", make_game(margins).replace(log_start=start), 6)
+    np.testing.assert_allclose(found, np.tile(np.exp(start), (7, 1)), atol=1e-14)
 
 
 def products(jaxpr, n):

@@ -21,6 +21,7 @@ from nashgames.solvers.nash_md import NashMD
 from nashgames.solvers.nash_md_pg import NashMDPG
 from nashgames.solvers.nash_mp import NashMP
 from nashgames.solvers.nash_prox import NashProx
+from nashgames.solvers.omwu import OMWU
 from nashgames.solvers.online_ipo import OnlineIPO
 from nashgames.solvers.practical_nash_mp import PracticalNashMP
 from nashgames.solvers.protocol import Solver
@@ -48,6 +49,7 @@ SOLVERS = Registry(
         "nash-ema-pg": NashEMAPG,
         "mirror-descent": MirrorDescent,
         "nash-md": NashMD,
+        "omwu": OMWU,
     },
     group="nashgames.solvers",
     wrappers=WRAPPERS,
