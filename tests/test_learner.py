@@ -1,8 +1,5 @@
 """Policy gradients: the equality with the IPO loss, exact and sampled through the same code, and no bias in any."""
 
-import dataclasses
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +9,19 @@ from nashgames.core import simplex
 from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
 from nashgames.learning.features import resolve_features
+from nashgames.learning.feedback import FEEDBACKS
 from nashgames.learning.policy_gradient import Iterate, Objective, PolicyGradient, uniform_pairs
 from nashgames.solvers import GRADIENTS, compose, features_of, make_solver
-from tests.games import log_softmax, random_game, random_margins
-from tests.test_solvers import arrays
+from tests.games import arrays, log_softmax, random_game, random_margins
 
-POLICIES = ["tabular", "log-linear[features=random,dimension=3]", "mlp[features=random,dimension=3,depth=3,width=4]"]
+LINEAR, NETWORK = "log-linear[features=random,dimension=3]", "mlp[features=random,dimension=3,depth=3,width=4]"
+POLICIES = ["tabular", LINEAR, NETWORK]
+_updated = jax.jit(lambda solver, game, state, key: solver.update(game, state, key))
+_gradients = jax.jit(
+    lambda solver, game, state, objective, keys: jax.vmap(
+        lambda key: solver.learner.gradient(game, state, objective, key)
+    )(keys)
+)
 
 
 def featured(game, solver):
@@ -53,47 +57,79 @@ def with_exact_advantages(game, state, *, self_play):
     return state._replace(advantage=game.advantage(state.log_opponent)) if "log_opponent" in state._fields else state
 
 
-@pytest.mark.parametrize("contexts", [1, 2])
-@pytest.mark.parametrize("policy", POLICIES)
-# A whole step of EGPO has the noise of its half step in the opponent of the other: its two gradients are judged apart.
-@pytest.mark.parametrize("name", [name for name in GRADIENTS if name != "egpo"])
+DRAWS = 4_000
+DUELS = FEEDBACKS.make("duels[batch=200]")
+
+
+@jax.jit
+def _displacements(solver, game, state, keys):
+    """How far one step moves θ, for each key."""
+
+    def moved(key):
+        after = iterate_of(solver.update(game, state, key)).parameters
+        return jax.tree.map(jnp.subtract, after, iterate_of(state).parameters)
+
+    return jax.vmap(moved)(keys)
+
+
+def assert_unbiased(draws, exact):
+    """The mean of the draws is `exact` within five standard errors, in every entry and along `exact` itself.
+
+    Along it the standard error is below 2 %: a factor that is wrong by a tenth is seen.
+    """
+    draws = np.concatenate([np.reshape(leaf, (len(leaf), -1)) for leaf in jax.tree.leaves(draws)], axis=1)
+    exact = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(exact)])
+    error = np.std(draws, axis=0) / np.sqrt(len(draws))
+    assert np.all(np.abs(np.mean(draws, axis=0) - exact) <= 5 * error + 1e-12)
+    factors = draws @ exact / (exact @ exact)
+    error = np.std(factors) / np.sqrt(len(factors))
+    assert error < 0.02
+    assert abs(np.mean(factors) - 1) <= 5 * error
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "contexts"),
+    # A whole step of EGPO has the noise of its half step in the opponent of the other: its two gradients are judged
+    # apart. Where θ is shared all methods go through the same lines.
+    [(name, "tabular", 2) for name in GRADIENTS if name != "egpo"]
+    + [("online-ipo", "tabular", 1), ("online-ipo", NETWORK, 2), ("uniform-ipo", NETWORK, 1), ("nash-prox", LINEAR, 2)],
+)
 def test_a_sampled_gradient_is_unbiased(rng, name, policy, contexts):
-    """One step on fifty duels, averaged over many draws, is the exact step: within five standard errors everywhere."""
-    draws = 10_000
+    """One step on duels, averaged over many draws, is the exact step."""
     inner = {"nash-prox": ",inner=3", "approximate-nash-mp": ",inner=2"}.get(name, "")
-    text = f"{name}[step=0.1{inner}]"
-    sampled = compose(make_solver(text), feedback="duels[batch=50]", policy=policy).with_theory_defaults(0.2)
-    game = featured(several(rng, contexts), sampled)
+    solver = compose(make_solver(f"{name}[step=0.1{inner}]"), policy=policy).with_theory_defaults(0.2)
+    game = featured(several(rng, contexts), solver)
     with Precision().scope():
-        sampled, game = arrays((sampled, game))
-        exact = dataclasses.replace(sampled, learner=arrays(compose(make_solver(text), policy=policy).learner))
-        state = sampled.init(game, jax.random.key(1))
+        solver, game = arrays((solver, game))
+        on_duels = game.replace(feedback=DUELS)
+        state = solver.init(on_duels, jax.random.key(1))
         # Away from the start, where a network's gradient vanishes in its hidden layers, and targets are the policy.
-        warm = jax.jit(lambda state, t: sampled.update(game, state, jax.random.key(t)))
         for t in range(9):
-            state = warm(state, t)
-        moved = iterate_of(
-            exact.update(
-                game,
-                with_exact_advantages(
-                    game, state, self_play=iterate_of(exact.init(game, jax.random.key(1))).advantage is not None
-                ),
-                jax.random.key(0),
-            )
-        ).parameters
-        expected = jax.tree.map(lambda new, old: new - old, moved, iterate_of(state).parameters)
+            state = _updated(solver, on_duels, state, jax.random.key(t))
+        self_play = iterate_of(jax.eval_shape(solver.init, game, jax.random.key(1))).advantage is not None
+        known = with_exact_advantages(game, state, self_play=self_play)
+        exact = _displacements(solver, game, known, jax.random.split(jax.random.key(0), 1))
+        found = _displacements(solver, on_duels, state, jax.random.split(jax.random.key(7), DRAWS))
+        assert_unbiased(found, exact)
 
-        def displacement(key):
-            new = iterate_of(sampled.update(game, state, key)).parameters
-            return jax.tree.map(lambda new, old: new - old, new, iterate_of(state).parameters)
 
-        found = jax.jit(jax.vmap(displacement))(jax.random.split(jax.random.key(7), draws))
-        found = np.concatenate([np.asarray(leaf).reshape(draws, -1) for leaf in jax.tree.leaves(found)], axis=1)
-        expected = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(expected)])
-    error = np.std(found, axis=0) / np.sqrt(draws)
-    assert np.all(np.abs(np.mean(found, axis=0) - expected) <= 5 * error + 1e-12)
-    # The exact step must be seen through the noise, or the test could not fail.
-    assert np.linalg.norm(expected) > 5 * np.linalg.norm(error)
+@pytest.mark.parametrize("policy", ["tabular", NETWORK])
+def test_both_steps_of_egpo_are_unbiased(rng, policy):
+    """The first on average over its duels; the second too, for every first."""
+    solver = compose(make_solver("egpo[step=0.1]"), policy=policy)
+    game = featured(random_game(rng, 5, 0.2), solver)
+    with Precision().scope():
+        solver, game = arrays((solver, game))
+        on_duels = game.replace(feedback=DUELS)
+        state = solver.init(on_duels, jax.random.key(1))
+        for t in range(9):
+            state = _updated(solver, on_duels, state, jax.random.key(t))
+        moved = _updated(solver, on_duels, state, jax.random.key(9))
+        keys = jax.random.split(jax.random.key(7), DRAWS)
+        for opponent in (state, moved):
+            objective = uniform_pairs(game, opponent)
+            found = _gradients(solver, on_duels, state, objective, keys)
+            assert_unbiased(found, solver.learner.gradient(game, state, objective, None))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -149,9 +185,10 @@ def test_uniform_pairs_give_the_gradient_of_their_loss_and_mirror_descent(rng):
         solver, other, game = arrays(
             (make_solver("uniform-ipo[step=0.3]"), make_solver("mirror-descent[step=0.3]"), game)
         )
-        state, mirrored = solver.init(game, None), other.init(game, None)
+        key = jax.random.key(0)
+        state, mirrored = solver.init(game, key), other.init(game, key)
         for _ in range(10):
-            state, mirrored = solver.update(game, state, None), other.update(game, mirrored, None)
+            state, mirrored = solver.update(game, state, key), other.update(game, mirrored, key)
 
         def loss(theta):
             h = simplex.normalise(theta) - game.log_reference - state.advantage / game.beta
@@ -194,36 +231,12 @@ def test_egpo_on_a_table_is_nash_mp(rng):
     game = random_game(rng, 6, 0.2)
     with Precision().scope():
         one, two, game = arrays((make_solver("egpo[step=1.25]"), make_solver(f"nash-mp[eta={1 / 3!r}]"), game))
-        a, b = one.init(game, None), two.init(game, None)
+        a, b = one.init(game, jax.random.key(0)), two.init(game, jax.random.key(0))
         for t in range(20):
-            a, b = one.update(game, a, jax.random.key(t)), two.update(game, b, None)
+            a, b = (solver.update(game, state, jax.random.key(t)) for solver, state in ((one, a), (two, b)))
             np.testing.assert_allclose(one.log_policy(a), two.log_policy(b), atol=1e-12)
         default, theory = (make_solver(name).with_theory_defaults(0.2) for name in ("egpo", "nash-mp"))
         assert default.step * 0.2 == pytest.approx(theory.eta / (1 + theory.eta), rel=1e-15)
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_both_steps_of_egpo_are_unbiased(rng, policy):
-    """The first on average over its duels; the second too, for every first."""
-    draws, text = 10_000, "egpo[step=0.1]"
-    sampled = compose(make_solver(text), feedback="duels[batch=50]", policy=policy)
-    game = featured(random_game(rng, 5, 0.2), sampled)
-    with Precision().scope():
-        sampled, game = arrays((sampled, game))
-        learner = arrays(compose(make_solver(text), policy=policy).learner)
-        state = sampled.init(game, jax.random.key(1))
-        for t in range(9):
-            state = sampled.update(game, state, jax.random.key(t))
-        moved = sampled.update(game, state, jax.random.key(9))
-        keys = jax.random.split(jax.random.key(7), draws)
-        for opponent in (state, moved):
-            objective = uniform_pairs(game, opponent)
-            found = jax.vmap(partial(sampled.learner.gradient, game, state, objective))(keys)
-            exact = learner.gradient(game, state, objective, None)
-            for many, one in zip(jax.tree.leaves(found), jax.tree.leaves(exact), strict=True):
-                error = np.std(many, axis=0) / np.sqrt(draws)
-                assert np.all(np.abs(np.mean(many, axis=0) - one) <= 5 * error + 1e-12)
-                assert np.linalg.norm(one) > 5 * np.linalg.norm(error)
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
@@ -263,13 +276,14 @@ def test_long_inner_loops_make_approximate_nash_mp_nash_mp(rng):
                 game,
             )
         )
-        state, wanted = one.init(game, None), two.init(game, None)
+        key = jax.random.key(0)
+        state, wanted = one.init(game, key), two.init(game, key)
         run = jax.jit(lambda state: jax.lax.fori_loop(0, 3000, lambda _, s: one.update(game, s, None), state))
         for _ in range(2):
             half = simplex.prox(wanted.log_policy, game.log_reference, wanted.advantage, game.beta, 0.6)
             state = run(state)
             np.testing.assert_allclose(jnp.exp(one.log_policy(state)), jnp.exp(half), atol=1e-9)
-            state, wanted = run(state), two.update(game, wanted, None)
+            state, wanted = run(state), two.update(game, wanted, key)
             np.testing.assert_allclose(jnp.exp(one.log_policy(state)), jnp.exp(wanted.log_policy), atol=1e-9)
 
 
@@ -299,7 +313,8 @@ def test_averaged_parameters_are_what_is_reported(rng):
             average = 0.8 * average + 0.2 * theta
         np.testing.assert_allclose(solver.log_policy(state), log_softmax(average), atol=1e-14)
         np.testing.assert_allclose(state.log_policy, log_softmax(theta), atol=1e-14)
-        np.testing.assert_allclose(solver.advantage(game, state), game.advantage(solver.log_policy(state)), atol=1e-15)
+        # No query was made of the average.
+        assert solver.advantage(state) is None
 
 
 def test_the_default_parts_are_plain():
