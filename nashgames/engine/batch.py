@@ -117,7 +117,7 @@ class Batch:
         with settings.precision.scope():
             self._problem = self._assemble(games, flat, margins)
             one = loop.shapes_of_one_run(self._problem, stacked=self._stacked)
-            audit.check_queries(one.solver, one.game, one.game.feedback)
+            audit.check_queries(one.solver, one.game)
             unstarted = loop.initial_state(self._problem, stacked=self._stacked)
             # On the device like every later state: an argument that lies elsewhere would be compiled for once more.
             self._runs = jax.device_put(unstarted, settings.precision.jax_device())
