@@ -1,7 +1,7 @@
 """The same from a notebook: `solve(game, solvers)` → DataFrames and a figure."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,12 @@ import pandas as pd
 
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.defaults import PARTS, TARGET
+from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
-from nashgames.exact.referee import Equilibrium, equilibrium
+from nashgames.exact.referee import Equilibrium
+from nashgames.experiments.events import Refereed
 from nashgames.experiments.experiment import RECORDS, Experiment
-from nashgames.experiments.plan import Source, find_source, plan, settings_of
+from nashgames.experiments.plan import Run, Source, find_source, plan, settings_of
 from nashgames.experiments.rows import Frames
 from nashgames.experiments.runner import Failed, play
 from nashgames.games import families
@@ -67,7 +69,7 @@ def solve(
     policy: str = PARTS["policy"],
     optimiser: str = PARTS["optimiser"],
     beta: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     seeds: int = 1,
     queries: int | None = None,
     comparisons: int | None = None,
@@ -82,7 +84,8 @@ def solve(
 
     β is the game's unless given; the budget is max(2000, 20/β) unless given. `feedback`, `policy` and `optimiser` are
     parts of every solver; a solver with a `learner` of its own keeps it where they are not given. On duels a run goes
-    on to its budget (`comparisons` where given), and `seeds` many seeds are played. No JAX setting is changed.
+    on to its budget (`comparisons` where given), and `seeds` many seeds are played, from `seed` or 0; a run that draws
+    nothing has the game's own seed unless one is given. No JAX setting is changed.
     Raises NashGamesError for anything that does not exist or fit.
     """
     if not isinstance(game, Game):
@@ -90,55 +93,82 @@ def solve(
             f"the game is {_shown(game)}; give a Game, as from ng.load('castles'), ng.games.disc(actions=200) or "
             f"ng.make_game(margins)"
         )
+    parts = {"feedback": feedback, "policy": policy, "optimiser": optimiser}
+    made = [_solver(solver) for solver in _several(Experiment.from_dict(parts).solver if solvers is None else solvers)]
+    own_seed = game.description.seed
+    draws = feedback != PARTS["feedback"] or any(_draws(solver, policy) for solver in made)
+    named = _by_name(made)
     # The same numbers are accepted as in an experiment, and the same sentences refuse the others.
-    given = {
-        "feedback": feedback,
-        "policy": policy,
-        "optimiser": optimiser,
-        "beta": float(game.beta) if beta is None else beta,
-        "seed": seed,
-        "seeds": seeds,
-        "queries": queries,
-        "comparisons": comparisons,
-        "tolerance": tolerance,
-        "target": target,
-        "records": records if record_every is None or records != RECORDS else None,
-        "record_every": record_every,
-        "dtype": dtype,
-        "device": device,
-    }
-    asked = Experiment.from_dict(given)
-    made = [_solver(solver) for solver in (_several(asked.solver if solvers is None else solvers))]
-    named = {str(selection_of(solver)): solver for solver in made}
-    asked = Experiment.from_dict(given | {"solver": list(named)})
+    asked = Experiment.from_dict(
+        {
+            **parts,
+            "solver": list(named),
+            "reference": "uniform" if _is_uniform(game) else "own",
+            "beta": float(game.beta) if beta is None else beta,
+            "seed": own_seed if seed is None and not draws else seed,
+            "seeds": seeds,
+            "queries": queries,
+            "comparisons": comparisons,
+            "tolerance": tolerance,
+            "target": target,
+            "records": records if record_every is None or records != RECORDS else None,
+            "record_every": record_every,
+            "dtype": dtype,
+            "device": device,
+        }
+    )
     settings = settings_of(asked)
     settings.precision.jax_device()
     game = game.replace(beta=asked.beta[0])
-    found = equilibrium(game)
-    draws = asked.feedback[0] != PARTS["feedback"] or any(
-        random_init(compose(s, policy=policy)) if hasattr(s, "learner") else random_init(s) for s in made
-    )
-    source = _source(game, pinned=draws)
-    runs, _ = plan(asked, settings, sources={asked.game[0]: source}, solvers=_by_text(asked, named))
+    source = _source(game, pinned=asked.seed != own_seed or draws)
+    runs, _ = plan(asked, settings, sources={asked.game[0]: source}, solvers=named)
+    return _result(runs, settings)
+
+
+def _result(runs: list[Run], settings: Settings) -> Result:
+    """The tables of these runs, in their order, and the equilibrium of the one game that they play."""
     collected: list[Frames] = []
     for event in play(runs, settings):
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, Frames):
             collected.append(event)
-    names = ("runs", "curves", "policies", "paths")
-    joined = {name: pd.concat([getattr(frames, name) for frames in collected], ignore_index=True) for name in names}
+        if isinstance(event, Refereed):
+            found = event.equilibrium
     order = {run.run_id: place for place, run in enumerate(runs)}
-    for name, frame in joined.items():
-        joined[name] = frame.sort_values(
-            "run_id", key=lambda column: column.map(order), kind="stable", ignore_index=True
-        )
-    return Result(**joined, equilibrium=found)
+
+    def joined(name: str) -> pd.DataFrame:
+        frame = pd.concat([getattr(frames, name) for frames in collected], ignore_index=True)
+        return frame.sort_values("run_id", key=lambda ids: ids.map(order), kind="stable", ignore_index=True)
+
+    return Result(joined("runs"), joined("curves"), joined("policies"), joined("paths"), found)
 
 
-def _by_text(asked: Experiment, named: Mapping[str, Solver]) -> dict[str, Solver]:
-    """The solvers by the texts that the experiment has of them."""
-    return dict(zip(asked.solver, named.values(), strict=True))
+def _by_name(solvers: list[Solver]) -> dict[str, Solver]:
+    """The solvers by the texts that select them, with the parts that they bring; one given twice counts once.
+
+    Raises NashGamesError for two that have one text and are not the same.
+    """
+    named: dict[str, Solver] = {}
+    for solver in solvers:
+        text, parts = selection_of(solver), parts_of(solver)
+        brought = [f"{key}={part}" for key, part in parts.items() if part != PARTS[key]]
+        if brought:
+            text = Selection(f"{text}[{','.join(brought)}]", text.name, text.parameters, text.positional)
+        if named.setdefault(text, solver) != solver:
+            raise NashGamesError(f"two solvers are both called '{text}'; give each class a name of its own")
+    return named
+
+
+def _draws(solver: Solver, policy: str) -> bool:
+    """Whether a run of the solver draws its first parameters at random."""
+    return random_init(compose(solver, policy=policy) if policy != PARTS["policy"] else solver)
+
+
+def _is_uniform(game: Game) -> bool:
+    """Whether the game's reference gives every action the same probability, and it did not bring it."""
+    known = game.description.known_equilibrium
+    return (known is None or known.beta == 0) and bool(np.ptp(game.log_reference) == 0)
 
 
 def _source(game: Game, *, pinned: bool) -> Source:
@@ -146,9 +176,9 @@ def _source(game: Game, *, pinned: bool) -> Source:
     digest = hashlib.sha256()
     for context in range(game.contexts):
         for _, rows in game.margins.of_context(context).blocks():
-            digest.update(np.ascontiguousarray(rows))
+            digest.update(np.ascontiguousarray(rows).data)
     for part in (game.log_reference, game.weights):
-        digest.update(np.ascontiguousarray(part, np.float64))
+        digest.update(np.ascontiguousarray(part, np.float64).data)
     return Source(_named(game, pinned=pinned), fingerprint=digest.hexdigest()[:16], given=game)
 
 

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 import nashgames as ng
-from nashgames import api
-from nashgames.core.metrics import Metrics
+from nashgames.core.metrics import METRICS
+from nashgames.experiments import runner
 from nashgames.solvers import compose
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, Results
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, measured
@@ -83,7 +83,7 @@ def test_the_solvers_of_the_default_experiment_are_played_unless_some_are_named(
 
 def test_variants_are_told_apart_by_label_and_one_asked_for_twice_is_played_once():
     result = solve(["nash-mp", ng.NashMP(eta=0.05), ng.NashMP(eta=0.2), "mirror-descent"])
-    assert list(result.runs["label"]) == ["nash-mp[eta=0.2]", "nash-mp[eta=0.05]", "mirror-descent"]
+    assert list(result.runs["label"]) == ["nash-mp", "nash-mp[eta=0.05]", "mirror-descent"]
     assert list(result.runs["step_source"]) == ["theory", "given", "theory"]
     assert result.runs["run_id"].is_unique
 
@@ -140,7 +140,7 @@ def test_solvers_of_users_are_treated_like_the_built_in_ones():
     assert list(result.runs["step_source"]) == ["theory", "given", "given"]
     assert json.loads(result.runs["hyperparameters"][0]) == {"eta": 0.1}
     assert json.loads(result.runs["hyperparameters"][1]) == {"eta": 0.5}
-    assert np.isfinite(result.curves[[*Metrics._fields]].to_numpy(float)).all()
+    assert np.isfinite(result.curves[[*METRICS]].to_numpy(float)).all()
     assert isinstance(result.plot(), Figure)
 
 
@@ -167,8 +167,10 @@ def test_dtype_beta_and_budget_are_those_asked_for():
 
 
 def test_distances_to_an_equilibrium_that_was_not_found_are_left_empty(monkeypatch):
-    exact = api.equilibrium
-    monkeypatch.setattr(api, "equilibrium", lambda game: exact(game)._replace(residual=1e-3))
+    exact = runner.equilibrium_path
+    monkeypatch.setattr(
+        runner, "equilibrium_path", lambda *asked: (found._replace(residual=1e-3) for found in exact(*asked))
+    )
     result = solve()
     assert result.curves[["kl_to_equilibrium", "span_to_equilibrium"]].isna().all(axis=None)
     assert result.curves["suboptimality"].notna().all()
@@ -215,7 +217,7 @@ NO_PYTREE = type("Plain", (), {name: lambda *_: None for name in vars(Sppo) if n
         (lambda: solve(ng.NashMP(eta=float("nan"))), r"nash-mp\[eta\] is nan; accepted: a finite number above 0"),
         (lambda: solve(ng.NashMP(eta="big")), r"nash-mp\[eta\] is 'big'; accepted: a number"),
         (lambda: solve(ng.NashProx(inner=2.5)), r"nash-prox\[inner\] is '2.5'; accepted: an integer"),
-        (lambda: solve(ng.NashProx(kappa=2.0)), r"nash-prox\[kappa\] is 2; accepted: a number in \(0, 1\]"),
+        (lambda: solve(ng.NashProx(kappa=2.0)), r"nash-prox\[kappa\] is 2; accepted: a number above 0 and at most 1"),
         (lambda: solve(ng.Average(ng.NashMP(eta=-1.0))), r"nash-mp\[eta\] is -1; accepted"),
         (lambda: solve(beta=0), "beta is 0; accepted: a finite number above 0"),
         (lambda: solve(beta=-0.1), "beta is -0.1; accepted: a finite number above 0"),
@@ -268,8 +270,11 @@ def test_parts_of_a_solver_are_given_once_for_all_or_with_it():
     neural = ng.solve(game, policy="mlp[width=4]", optimiser="adam", **numbers)
     assert set(neural.runs["policy"]) == {"mlp[width=4]"}
     assert "nash-mp" not in set(neural.runs["solver"])
-    own = compose(ng.OnlineIPO(step=0.1), feedback="duels[batch=2]")
-    assert ng.solve(game, own, **numbers).runs["feedback"].tolist() == ["duels[batch=2]"]
+    own = compose(ng.OnlineIPO(step=0.1), optimiser="adam")
+    assert ng.solve(game, own, **numbers).runs["optimiser"].tolist() == ["adam"]
+    both = ng.solve(game, [own, ng.OnlineIPO(step=0.1)], **numbers).runs
+    assert both["optimiser"].tolist() == ["adam", "sgd"], "one text, two runs"
+    assert both["label"].tolist() == ["online-ipo[step=0.1][optimiser=adam]", "online-ipo[step=0.1]"]
     mine = ng.solve(GAME, Sppo(0.3), feedback="duels[batch=10]", queries=30, seeds=2)
     assert mine.runs["comparisons"].tolist() == [300, 300]
 

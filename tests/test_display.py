@@ -16,6 +16,7 @@ from nashgames.cli import options, streams, summary, words
 from nashgames.cli.display import Progress, Screen
 from nashgames.cli.summary import Sheet
 from nashgames.core.game import make_game
+from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.events import Advanced, BatchFinished, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiments.experiment import Experiment
 from nashgames.store import RUN_COLUMNS
@@ -531,7 +532,7 @@ def events():
     game = make_game(np.zeros((100, 100)))
     yield Planned(Path("somewhere"), 4, 1, 2)
     yield GameReady("random-logits · 100 actions", game, facts(), ("two rows were merged",))
-    yield Refereed("random-logits", 0.05, 1e-16)
+    yield Refereed("random-logits", Equilibrium(0.05, np.zeros(2), 1e-16, 1))
     yield Advanced(1, 2, "nash-mp · random-logits · 100 actions", 3, 2, 1240, 5000, 3.2e-7, 65.0)
     yield Noted("the equilibrium is not exact")
     yield BatchFinished(1, 2, runs)

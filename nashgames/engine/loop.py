@@ -103,7 +103,7 @@ def shapes_of_one_run(problem: Problem, *, stacked: bool) -> Problem:
     seen = []
 
     def look(problem: Problem) -> jax.Array:
-        seen.append(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), problem))
+        seen.append(jax.tree.map(jax.typeof, problem))
         return problem.seed
 
     jax.eval_shape(_over_runs(look, stacked), problem)

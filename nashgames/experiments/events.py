@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from nashgames.core.game import Game
+from nashgames.exact.referee import Equilibrium
 from nashgames.games.properties import Facts
 
 
@@ -31,11 +32,20 @@ class GameReady:
 
 @dataclass(frozen=True)
 class Refereed:
-    """The equilibrium of a game at `beta` was computed; `residual` in log-probabilities says how well."""
+    """The `equilibrium` of a game was computed; its `residual` in log-probabilities says how well."""
 
     title: str
-    beta: float
-    residual: float
+    equilibrium: Equilibrium
+
+    @property
+    def beta(self) -> float:
+        """The β at which it was computed."""
+        return self.equilibrium.beta
+
+    @property
+    def residual(self) -> float:
+        """max |log π − log BR(π)|."""
+        return self.equilibrium.residual
 
 
 @dataclass(frozen=True)

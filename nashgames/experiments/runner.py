@@ -319,7 +319,7 @@ def prepare(
         path: dict[float, Equilibrium] = {}
         for found in equilibrium_path(game.replace(log_reference=log_reference), betas):
             path[found.beta] = found
-            yield Refereed(title, found.beta, found.residual)
+            yield Refereed(title, found)
             if not found.converged:
                 yield Noted(
                     f"the equilibrium of {title} at β = {found.beta:g} could be computed only to a residual of "
