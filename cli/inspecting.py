@@ -123,7 +123,7 @@ def formats_of(texts: list[str] | None) -> list[str]:
 
 
 def _load(selection: str, actions: str | None, seed: str | None) -> "Game":
-    from nashgames.cli.play import run_experiment
+    from nashgames.cli.run import run_experiment
     from nashgames.core.game import DEFAULT_BETA
     from nashgames.experiments.plan import find_source
 
