@@ -79,7 +79,7 @@ def run(
     no_plot: o.NoPlot = False,
 ) -> None:
     """Play one game with several solvers: a table, curves on disk, a figure."""
-    from nashgames.cli.play import play, run_experiment
+    from nashgames.cli.run import play, run_experiment
 
     with o.in_flags(context.params):
         play(run_experiment(game, context.params), context.params, context.obj, sweep=False)
@@ -122,7 +122,7 @@ def sweep(
     no_plot: o.NoPlot = False,
 ) -> None:
     """Play a grid of games, solvers, β and sizes; finished runs are reused."""
-    from nashgames.cli.play import play, sweep_experiment
+    from nashgames.cli.run import play, sweep_experiment
 
     with o.in_flags(context.params):
         play(sweep_experiment(experiment, context.params), context.params, context.obj, sweep=True)
@@ -144,23 +144,24 @@ def equilibrium(
     no_plot: o.NoPlot = False,
 ) -> None:
     """Find the exact equilibria of a game, each with a certificate; β = 0 is the original game."""
-    from nashgames.cli import equilibria
+    from nashgames.cli.equilibrium import equilibrium
 
     with o.in_flags(context.params):
-        equilibria.equilibrium(game, context.params, context.obj)
+        equilibrium(game, context.params, context.obj)
 
 
 @app.command()
 def verify(
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A results directory.")],
-    with_: o.Peers = None,
+    check_with: o.CheckWith = None,
+    code: o.Code = None,
     json: o.Json = False,
     quiet: o.Silent = False,
 ) -> None:
     """Compute every number of a results directory again from its policies; exit code 1 where one differs."""
-    from nashgames.cli import verifying
+    from nashgames.cli.verify import verify
 
-    verifying.verify(directory, with_, json=json, quiet=quiet)
+    verify(directory, check_with, code, json=json, quiet=quiet)
 
 
 @app.command()

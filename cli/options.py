@@ -36,7 +36,8 @@ ACCEPTED = {
     "out": "a directory, e.g. results/runs/mine",
     "format": "png, svg, pdf",
     "y": ", ".join(name for name, metric in METRICS.items() if metric.distance),
-    "with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
+    "check_with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
+    "code": "a Python file that makes games of the directory, e.g. mine.py",
 }
 """The accepted form of every option that takes a value, as the help and the errors say it."""
 
@@ -127,9 +128,15 @@ RecordEvery = Annotated[
 ]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", help="precision", panel=_MEASURE)]
 Device = Annotated[str | None, _option("device", metavar="DEVICE", help="where it is computed", panel=_MEASURE)]
-Peers = Annotated[
+CheckWith = Annotated[
     list[str] | None,
-    _option("with", metavar="PEER[,PEER…]", help="programs of others that judge the runs they can", panel=_MEASURE),
+    _option(
+        "check_with", metavar="EXTERNAL[,EXTERNAL…]", help="external solvers that check what they can", panel=_MEASURE
+    ),
+]
+Code = Annotated[
+    list[str] | None,
+    _option("code", metavar="FILE", help="files of yours that make games of the directory; they run", panel=_MEASURE),
 ]
 Out = Annotated[str | None, _option("out", metavar="DIRECTORY", help="where the files go", panel=_OUTPUT)]
 Json = Annotated[bool, _switch("--json", help="Print data only, as JSON, on standard output.")]

@@ -54,7 +54,7 @@ def show(
 
 
 def _load(selection: str, actions: str | None, seed: str | None) -> "Game":
-    from nashgames.cli.play import run_experiment
+    from nashgames.cli.run import run_experiment
     from nashgames.core.game import DEFAULT_BETA
     from nashgames.experiments.plan import find_source
 

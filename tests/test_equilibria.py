@@ -19,9 +19,10 @@ from nashgames import plots
 from nashgames.core.game import make_game
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
-from nashgames.experiments import exact_path
-from nashgames.experiments.exact_path import Answer, answers_of, ask, frames, mixtures, trace, vertex_of
+from nashgames.experiments import runner
+from nashgames.experiments.exact_path import Certified, certified, frames, mixtures, stem, trace, vertex_of
 from nashgames.experiments.experiment import Experiment, exact_betas
+from nashgames.experiments.plan import plan_equilibria
 from nashgames.games.families import generate
 from nashgames.plots.mixtures import _spread
 from nashgames.plots.palette import CATEGORIES
@@ -38,12 +39,17 @@ def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def question(betas=BETAS, **asked):
-    return ask(Experiment.from_dict({"game": "random-logits", "actions": 12} | asked), betas)
+def planned(betas=BETAS, **asked):
+    return plan_equilibria(Experiment.from_dict({"game": "random-logits", "actions": 12} | asked), betas)
 
 
-def answers(asked, directory=None):
-    return {event.beta: event for event in trace(asked, directory) if isinstance(event, Answer)}
+def answers(runs, directory=None):
+    return {event.beta: event for event in trace(runs, directory) if isinstance(event, Certified)}
+
+
+def id_of(*arguments, beta=0.1, **asked):
+    (found,) = [run.run_id for run in planned(*arguments, **asked) if run.beta == beta]
+    return found
 
 
 def call(*arguments):
@@ -80,16 +86,16 @@ def unreached(game, betas):
 
 def test_the_answers_are_another_programs_equilibria():
     known = {v["beta"]: v["equilibrium"] for v in soccer_reference() if v["reference"] is None}
-    found = answers(ask(Experiment(game="soccer10"), list(known)))
+    found = answers(plan_equilibria(Experiment(game="soccer10"), list(known)))
     for beta, policy in known.items():
-        assert np.exp(found[beta].found.log_policy) == pytest.approx(policy, abs=1e-10)
+        assert np.exp(found[beta].equilibrium.log_policy) == pytest.approx(policy, abs=1e-10)
         assert found[beta].status == "converged"
 
 
 def test_what_is_said_of_an_equilibrium_is_what_its_definition_says(rng):
     game = random_game(rng, 6, 0.2)
-    (answer,) = answers_of(game, [0.2])
-    log_policy = answer.found.log_policy
+    answer = certified(game, equilibrium(game, 0.2))
+    log_policy = answer.equilibrium.log_policy
     policy, mu = np.exp(log_policy), np.exp(game.log_reference)
     assert answer.kl_to_reference == pytest.approx(np.sum(policy * np.log(policy / mu)), rel=1e-12)
     assert answer.entropy == pytest.approx(-np.sum(policy * log_policy), rel=1e-12)
@@ -100,23 +106,24 @@ def test_what_is_said_of_an_equilibrium_is_what_its_definition_says(rng):
 
 
 def test_the_original_games_equilibrium_is_the_limit_and_its_support_is_exact():
-    asked = question(game="weighted-cycle", actions=[], betas=[0.0])
+    asked = planned(game="weighted-cycle", actions=[], betas=[0.0])
     (answer,) = answers(asked).values()
     margins = np.asarray(answer.game.margins.to_dense())
     expected = np.array([margins[1, 2], margins[2, 0], margins[0, 1]])
-    assert np.exp(answer.found.log_policy) == pytest.approx(expected / expected.sum(), abs=1e-12)
-    beaten = answers(question(game="bradley-terry", betas=[0.0]))[0.0]
+    assert np.exp(answer.equilibrium.log_policy) == pytest.approx(expected / expected.sum(), abs=1e-12)
+    beaten = answers(planned(game="bradley-terry", betas=[0.0]))[0.0]
     assert (beaten.support, beaten.entropy, beaten.certificate.exploitability) == (1, 0, 0)
     assert beaten.kl_to_reference == pytest.approx(np.log(12))
-    assert np.isneginf(beaten.found.log_policy).sum() == 11
+    assert np.isneginf(beaten.equilibrium.log_policy).sum() == 11
 
 
 def test_contexts_are_averaged_and_the_widest_support_is_counted():
-    found = answers(question(game="disc[contexts=3]", actions=7, betas=[0.0, 0.1]))
+    found = answers(planned(game="disc[contexts=3]", actions=7, betas=[0.0, 0.1]))
     for beta, answer in found.items():
         margins, log_mu = np.asarray(answer.game.margins.to_dense()), np.asarray(answer.game.log_reference)
         alone = [
-            next(answers_of(make_game(a, log_reference=mu), [beta])) for a, mu in zip(margins, log_mu, strict=True)
+            certified(one := make_game(a, log_reference=mu), equilibrium(one, beta))
+            for a, mu in zip(margins, log_mu, strict=True)
         ]
         assert answer.entropy == pytest.approx(np.mean([one.entropy for one in alone]))
         assert answer.kl_to_reference == pytest.approx(np.mean([one.kl_to_reference for one in alone]))
@@ -131,30 +138,30 @@ def test_the_games_of_one_path_are_solved_in_one_pass_from_the_largest_beta(monk
         passes.append(list(betas))
         return (equilibrium(game, beta) for beta in betas)
 
-    monkeypatch.setattr(exact_path, "equilibrium_path", path)
-    assert list(answers(question())) == passes[0] == [1.0, 0.1, 0.01, 0.0]
+    monkeypatch.setattr(runner, "equilibrium_path", path)
+    assert list(answers(planned())) == passes[0] == [1.0, 0.1, 0.01, 0.0]
     assert len(passes) == 1
 
 
 def test_a_game_that_depends_on_beta_is_made_anew_for_each():
-    found = answers(question([0.5, 0.1], game="planted-regularised"))
+    found = answers(planned([0.5, 0.1], game="planted-regularised"))
     for beta, answer in found.items():
         game = generate("planted-regularised", actions=12, beta=beta)
         assert np.array_equal(answer.game.log_reference, game.log_reference)
         known = game.description.known_equilibrium
-        assert known.beta == beta and answer.found.log_policy == pytest.approx(known.log_policy, abs=1e-9)
+        assert known.beta == beta and answer.equilibrium.log_policy == pytest.approx(known.log_policy, abs=1e-9)
 
 
 def test_solves_and_seconds_are_those_since_the_beta_before():
-    asked = question()
+    asked = planned()
     found = answers(asked)
-    cumulative = [found[beta].found.solves for beta in sorted(BETAS, reverse=True)]
+    cumulative = [found[beta].equilibrium.solves for beta in sorted(BETAS, reverse=True)]
     assert [found[beta].solves for beta in sorted(BETAS, reverse=True)] == list(np.diff([0, *cumulative]))
     assert all(answer.seconds > 0 for answer in found.values())
 
 
 def test_the_vertex_is_an_equilibrium_and_the_limit_is_closer_to_the_reference():
-    limit = answers(question(game="blotto", actions=[], betas=[0.0]))[0.0]
+    limit = answers(planned(game="blotto", actions=[], betas=[0.0]))[0.0]
     vertex = vertex_of(limit.game)
     assert vertex.certificate.exploitability == pytest.approx(0, abs=1e-10)
     assert vertex.support < limit.support
@@ -179,20 +186,20 @@ def test_what_is_no_beta_is_refused(given):
 
 
 def test_every_number_of_the_question_is_in_the_identity_and_the_order_is_not():
-    ids = {question().run_id(0.1), question().run_id(0.0)}
+    ids = {id_of(), id_of(beta=0.0)}
     for change in ({"seed": 1}, {"actions": 13}, {"reference": "tilted"}, {"game": "disc"}):
-        ids.add(question(**change).run_id(0.1))
+        ids.add(id_of(**change))
     assert len(ids) == 6
-    assert question(betas=[0.1]).run_id(0.1) in ids
-    assert question().stem() != question(betas=[0.1]).stem()
-    assert question(reference="uniform").run_id(0.1) == question().run_id(0.1)
+    assert id_of([0.1]) in ids
+    assert stem(planned()) != stem(planned([0.1]))
+    assert id_of(reference="uniform") == id_of()
 
 
 def test_the_file_of_a_game_and_of_a_reference_is_in_the_identity():
     def written(game, reference):
         Path("wins.csv").write_text(game)
         Path("mu.csv").write_text(reference)
-        return question(game="wins.csv", actions=[], reference="mu.csv").run_id(0.1)
+        return id_of(game="wins.csv", actions=[], reference="mu.csv")
 
     games = ["0.5,0.2\n0.8,0.5\n", "0.5,0.3\n0.7,0.5\n"]
     references = ["action,probability\n0,0.5\n1,0.5\n", "action,probability\n0,0.25\n1,0.75\n"]
@@ -200,18 +207,18 @@ def test_the_file_of_a_game_and_of_a_reference_is_in_the_identity():
 
 
 def test_rows_come_back_from_disk_as_they_were_found():
-    asked = question()
+    asked = planned()
     found = answers(asked, Path("kept"))
     back = Results.read("kept")
     assert list(back.runs["beta"]) == list(BETAS), "in the order asked"
-    assert list(back.runs["run_id"]) == back.manifest["run_ids"] == [asked.run_id(beta) for beta in BETAS]
+    assert list(back.runs["run_id"]) == back.manifest["run_ids"] == [run.run_id for run in asked]
     assert back.manifest["experiment"]["solver"] == ["referee"]
     assert back.manifest["counts"] == {"runs": 4, "reused": 0, "points": 4}
     assert back.manifest["finished"] is not None
     for row in back.runs.to_dict("records"):
         answer = found[row["beta"]]
         policy = back.policies[back.policies["run_id"] == row["run_id"]].sort_values("action")
-        np.testing.assert_array_equal(policy["log_probability"], answer.found.log_policy)
+        np.testing.assert_array_equal(policy["log_probability"], answer.equilibrium.log_policy)
         assert policy["probability"].sum() == pytest.approx(1)
         assert row["kl_to_reference"] == answer.kl_to_reference
         assert row["status"] == "converged"
@@ -224,9 +231,9 @@ def test_rows_come_back_from_disk_as_they_were_found():
 
 
 def test_a_path_that_is_stopped_keeps_what_was_found():
-    asked = question()
+    asked = planned()
     pursuit = trace(asked, Path("kept"))
-    while not isinstance(next(pursuit), Answer):
+    while not isinstance(next(pursuit), Certified):
         pass
     pursuit.close()
     back = Results.read("kept")
@@ -239,8 +246,8 @@ def test_a_path_that_is_stopped_keeps_what_was_found():
 
 
 def test_asking_again_replaces_the_rows_and_other_runs_stay():
-    answers(question(), Path("kept"))
-    answers(question([0.1, 0.02]), Path("kept"))
+    answers(planned(), Path("kept"))
+    answers(planned([0.1, 0.02]), Path("kept"))
     back = Results.read("kept")
     assert sorted(back.runs["beta"]) == [0.0, 0.01, 0.02, 0.1, 1.0]
     assert len(back.certificates) == 5
@@ -248,14 +255,14 @@ def test_asking_again_replaces_the_rows_and_other_runs_stay():
 
 
 def test_an_equilibrium_that_was_not_reached_is_said_to_be_inexact(monkeypatch):
-    monkeypatch.setattr(exact_path, "equilibrium_path", unreached)
-    rows = frames(question([0.1, 0.01]), answers(question([0.1, 0.01])).values())
+    monkeypatch.setattr(runner, "equilibrium_path", unreached)
+    rows = frames(planned([0.1, 0.01]), answers(planned([0.1, 0.01])).values())
     assert list(rows["runs"]["status"]) == ["converged", "inexact"]
     assert list(rows["runs"]["equilibrium_residual"])[1] == 1e-3
 
 
 def test_mixtures_are_a_frame_for_the_figure():
-    found = answers(question([0.1, 0.0]))
+    found = answers(planned([0.1, 0.0]))
     frame = mixtures(found.values())
     assert list(frame.columns) == ["beta", "context", "action", "label", "probability", "log_probability"]
     assert frame.groupby("beta")["probability"].sum().tolist() == pytest.approx([1, 1])
@@ -372,7 +379,7 @@ def test_quiet_prints_where_the_files_are(options, printed):
 
 
 def test_an_equilibrium_that_is_not_exact_is_exit_code_1(monkeypatch):
-    monkeypatch.setattr(exact_path, "equilibrium_path", unreached)
+    monkeypatch.setattr(runner, "equilibrium_path", unreached)
     result = call("circulant", "--beta", "0.1,0.01", "--out", "kept", "--no-plot")
     assert result.exit_code == 1
     assert "inexact" in result.stdout
@@ -385,7 +392,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch):
         yield equilibrium(game, max(betas))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exact_path, "equilibrium_path", interrupted)
+    monkeypatch.setattr(runner, "equilibrium_path", interrupted)
     result = call("circulant", "--beta", "0.1,0.01", "--out", "kept")
     assert (result.exit_code, result.stderr) == (130, "error: stopped; what was found is kept in 'kept'\n")
     assert list(Results.read("kept").runs["beta"]) == [0.1]
@@ -595,7 +602,7 @@ def test_a_frame_that_is_no_path_is_a_sentence(frame, said):
 
 
 def test_figures_draw_equilibria_from_the_rows_and_no_curve_of_them():
-    asked = question()
+    asked = planned()
     rows = frames(asked, answers(asked).values())
     made = plots.figures(rows["runs"], rows["curves"], policies=rows["policies"])
     assert set(made) == {"equilibria"}

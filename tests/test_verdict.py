@@ -116,7 +116,7 @@ def test_grids_survive_toml_and_mistakes_in_them_are_named(tmp_path):
 
 
 def test_an_option_counts_for_every_grid():
-    from nashgames.cli.play import sweep_experiment
+    from nashgames.cli.run import sweep_experiment
 
     one = sweep_experiment("theorems", {"actions": ["10"]})
     assert one.every("actions") == (10,)

@@ -15,7 +15,9 @@ from typing import Annotated
 
 import numpy as np
 
+from nashgames.core.game import Game
 from nashgames.errors import NashGamesError, unknown
+from nashgames.games.memory import check_memory
 from nashgames.registry import Choice, Number, Parameter, bind, parameters_of, parse
 
 # Relative distance of two λ: their points are exact to 1e-16, so the slope between them is known to 1e-11, and the
@@ -25,6 +27,8 @@ _APART = 1e-5
 _OFF_TARGET = 1e-6
 # MPAX's code of the termination status OPTIMAL.
 _OPTIMAL = 2
+# A as one array, its blocks while they are joined, and the constraints that a program makes of it.
+_ARRAYS = 3
 
 
 @dataclass(frozen=True)
@@ -203,3 +207,20 @@ def _undisturbed() -> Iterator[None]:
         finally:
             root.handlers[:] = handlers
             root.setLevel(level)
+
+
+def solve_game(name: str, game: Game, beta: float) -> np.ndarray:
+    """log π of an equilibrium of `game` at β, `[n]`, `[m, n]` over contexts, as `solve` finds it; −inf where π_i is 0.
+
+    The reference is the game's. Raises NashGamesError as `solve` does, and where the arrays of such a program do not
+    fit into memory.
+    """
+    n = game.actions
+    check_memory(_ARRAYS * n * n * np.dtype(np.float64).itemsize, f"an external solver of {n:,} actions")
+    log_references = np.asarray(game.log_reference, np.float64).reshape(game.contexts, n)
+    found = []
+    for x, log_reference in enumerate(log_references):
+        blocks = [rows.astype(np.float64) for _, rows in game.margins.of_context(x).blocks()]
+        found.append(solve(name, np.concatenate(blocks), log_reference, beta))
+    with np.errstate(divide="ignore"):
+        return np.log(np.stack(found)).reshape(np.shape(game.log_reference))

@@ -1,35 +1,29 @@
-"""Exact equilibria of one game for several β: what was asked, the pass from large β to small, the rows it leaves."""
+"""Exact equilibria of one game: runs that nobody plays, from large β to small, and the rows they leave."""
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nashgames.core.feedback import EXACT
-from nashgames.core.game import DEFAULT_BETA, Game
-from nashgames.defaults import PARTS, START, TARGET
+from nashgames.core.game import Game
+from nashgames.core.metrics import METRICS
 from nashgames.engine.settings import Settings
 from nashgames.environment import environment
-from nashgames.errors import NashGamesError
 from nashgames.exact import external
 from nashgames.exact.certificate import Certificate, certify, divergence, normalised
-from nashgames.exact.referee import Equilibrium, equilibrium_path, falling
-from nashgames.experiments.events import GameReady
-from nashgames.experiments.experiment import Experiment, content_hash
-from nashgames.experiments.plan import Run, Source, find_reference, find_source
+from nashgames.exact.referee import Equilibrium
+from nashgames.experiments.events import GameReady, Refereed
+from nashgames.experiments.experiment import content_hash
+from nashgames.experiments.plan import GameKey, Referee, Run
 from nashgames.experiments.rows import OPTIONAL_INTEGERS, keys_of, policies_of, table_of
-from nashgames.games import families
-from nashgames.games.properties import facts
-from nashgames.games.references import resolve_reference
-from nashgames.registry import Selection, parse
-from nashgames.solvers.protocol import Solver
-from nashgames.store import CERTIFICATE_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, SCHEMA, Results
+from nashgames.experiments.runner import Prepared, game_ready, prepare
+from nashgames.store import CERTIFICATE_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, Results
 
-REFEREE = "referee"
+REFEREE = Referee.name
 """What stands for a solver in the rows of an exact equilibrium."""
 
 PLAYED = 1e-9
@@ -39,36 +33,7 @@ _MIXTURE_COLUMNS = ("beta", *POLICY_COLUMNS[1:])
 
 
 @dataclass(frozen=True)
-class Question:
-    """A game with its reference and the β of the equilibria that are asked for, in that order; 0: the original game.
-
-    `actions` is None where the game has a size of its own; `reference_file` is the hash of a file's bytes.
-    """
-
-    source: Source
-    actions: int | None
-    seed: int
-    reference: Selection
-    reference_file: str | None
-    betas: tuple[float, ...]
-
-    def run_id(self, beta: float) -> str:
-        """The identity of one of the equilibria in a results directory: a hash of all that it depends on."""
-        content = {**self._content(), "beta": beta, "solver": REFEREE}
-        return content_hash(content)
-
-    def stem(self) -> str:
-        """A name for files: the game's and a hash of the question."""
-        game = Path(self.source.text.partition("[")[0]).stem
-        return f"{game}-{content_hash(self._content() | {'beta': self.betas})[:4]}"
-
-    def _content(self) -> dict[str, Any]:
-        given = {key: getattr(self, key) for key in ("actions", "seed", "reference", "reference_file")}
-        return {"format": SCHEMA, "game": self.source.text, "fingerprint": self.source.fingerprint, **given}
-
-
-@dataclass(frozen=True)
-class Answer:
+class Certified:
     """An equilibrium of `game`, its certificate, and what a person asks of it next.
 
     KL(π‖μ) and the entropy are averages over contexts. `solves` linear systems and `seconds` are beyond those of the β
@@ -76,7 +41,7 @@ class Answer:
     """
 
     game: Game
-    found: Equilibrium
+    equilibrium: Equilibrium
     certificate: Certificate
     kl_to_reference: float
     entropy: float
@@ -85,12 +50,12 @@ class Answer:
 
     @property
     def beta(self) -> float:
-        return self.found.beta
+        return self.equilibrium.beta
 
     @property
     def played(self) -> np.ndarray:
         """Which actions are played `[m, n]`, m = 1 without contexts: those above 1e-9, at β = 0 all above 0."""
-        policies = np.exp(self.found.log_policy).reshape(self.game.contexts, -1)
+        policies = np.exp(self.equilibrium.log_policy).reshape(self.game.contexts, -1)
         return np.asarray(policies > (PLAYED if self.beta > 0 else 0))
 
     @property
@@ -101,81 +66,66 @@ class Answer:
     @property
     def status(self) -> str:
         """`converged`, or `inexact` where the residual is above rounding."""
-        return "converged" if self.found.converged else "inexact"
+        return "converged" if self.equilibrium.converged else "inexact"
 
 
-def ask(experiment: Experiment, betas: Sequence[float]) -> Question:
-    """The question that an experiment's game, size, reference and seed pose, one of each, at these β.
-
-    Raises NashGamesError for a name or parameter that does not exist, an `actions` for a game with a size of its own,
-    a game that does not fit into memory, and a reference or a β = 0 for a game that brings a reference made for its β.
-    """
-    (text,), (reference,) = experiment.game, experiment.reference
-    falling(betas)
-    source = find_source(text)
-    actions = experiment.actions[0] if experiment.actions else None
-    if actions is not None and source.default_actions is None:
-        raise NashGamesError(f"actions is {actions}, but {text} has a size of its own; leave actions out")
-    reference, reference_file = find_reference(reference)
-    if source.takes_beta:
-        if reference != "own":
-            raise NashGamesError(f"reference is '{reference}', but {text} brings its own; leave reference out")
-        if 0 in betas:
-            raise NashGamesError(f"beta is 0, but {text} brings a reference made for a β above 0; leave 0 out")
-    elif reference == "own":
-        reference = parse("uniform")
-    actions = source.default_actions if actions is None else actions
-    if actions is not None:
-        families.check_fits(actions, source.contexts, np.dtype(np.float64))
-    return Question(source, actions, experiment.seed, reference, reference_file, tuple(betas))
+def stem(runs: Sequence[Run]) -> str:
+    """A name for files: the game's, and a hash of what was asked."""
+    game = Path(runs[0].source.text.name).stem
+    return f"{game}-{content_hash({'runs': [run.run_id for run in runs]})[:4]}"
 
 
 def trace(
-    question: Question, directory: Path | None = None, arguments: Sequence[str] | None = None
-) -> Generator[GameReady | Answer, None, None]:
-    """Find the equilibria from the largest β to the smallest; yields the game once it is made, then every answer.
+    runs: Sequence[Run], directory: Path | None = None, arguments: Sequence[str] | None = None
+) -> Generator[GameReady | Certified, None, None]:
+    """Find the equilibria of planned runs (`plan.plan_equilibria`), which differ in β alone, from the largest β down.
 
-    A game that depends on β is made anew for each. With a `directory` what was found is written there, also where the
-    iteration stops early. Raises NashGamesError for a directory that cannot be written, or an unfitting reference.
+    Yields the game once it is made, then every equilibrium. A game that depends on β is made anew for each. With a
+    `directory` what was found is written there, also where the iteration stops early. Raises NashGamesError for a
+    directory that cannot be written, or an unfitting reference.
     """
     results = None if directory is None else Results.open(directory)
-    answers: dict[float, Answer] = {}
+    found: dict[float, Certified] = {}
     try:
-        for event in _trace(question):
-            if isinstance(event, Answer):
-                answers[event.beta] = event
+        for event in _trace(runs):
+            if isinstance(event, Certified):
+                found[event.beta] = event
             yield event
     finally:
         if results is not None:
             with results:
-                if answers:
-                    _write(results, question, answers, arguments)
+                if found:
+                    _write(results, runs, found, arguments)
 
 
-def _trace(question: Question) -> Iterator[GameReady | Answer]:
-    falling = sorted(question.betas, reverse=True)
-    passes = [[beta] for beta in falling] if question.source.takes_beta else [falling]
-    for betas in passes:
-        made = question.source.make(question.actions, question.seed, betas[0] or DEFAULT_BETA, "float64")
-        game = made.replace(log_reference=resolve_reference(question.reference, made, question.seed))
-        title = f"{question.source.text} · {game.actions:,} actions"
-        yield GameReady(title, game, facts(game) if betas is passes[0] else None, game.description.notes)
-        yield from answers_of(game, betas)
+def _trace(runs: Sequence[Run]) -> Iterator[GameReady | Certified]:
+    by_game: dict[GameKey, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: -run.beta):
+        by_game.setdefault(run.game_key, []).append(run)
+    for number, of_game in enumerate(by_game.values()):
+        game = of_game[0].make_game("float64")
+        ready = game_ready(of_game[0], game, show_facts=number == 0)
+        yield ready
+        yield from _certified(game, of_game, ready.title)
 
 
-def answers_of(game: Game, betas: Iterable[float]) -> Iterator[Answer]:
-    """The equilibria of a game at these β, from the largest to the smallest in one pass, each with its certificate."""
-    path, solves = equilibrium_path(game, list(betas)), 0
-    while True:
-        began = time.perf_counter()
-        found = next(path, None)
-        if found is None:
-            return
-        yield answer_of(game, found, found.solves - solves, time.perf_counter() - began)
-        solves = found.solves
+def _certified(game: Game, runs: Sequence[Run], title: str) -> Iterator[Certified]:
+    """The equilibria of runs on one game."""
+    prepared: dict[str, Prepared] = {}
+    by_beta = {run.beta: run for run in runs}
+    events, solves, began = prepare(game, runs, title, prepared), 0, time.perf_counter()
+    for event in events:
+        # What `prepare` notes is about the distances of runs that are played.
+        if isinstance(event, Refereed):
+            ready = prepared[by_beta[event.beta].run_id]
+            assert ready.equilibrium is not None
+            seconds = time.perf_counter() - began
+            played = game.replace(log_reference=ready.log_reference)
+            yield certified(played, ready.equilibrium, ready.equilibrium.solves - solves, seconds)
+            solves, began = ready.equilibrium.solves, time.perf_counter()
 
 
-def answer_of(game: Game, found: Equilibrium, solves: int, seconds: float) -> Answer:
+def certified(game: Game, found: Equilibrium, solves: int = 0, seconds: float = 0.0) -> Certified:
     """What is said of an equilibrium, all of it from its log-probabilities `[n]`, `[m, n]` over contexts, alone."""
     shape = game.margins.shape[:-1]
     log_policies = normalised("log_policy", found.log_policy, shape)
@@ -185,9 +135,9 @@ def answer_of(game: Game, found: Equilibrium, solves: int, seconds: float) -> An
     kls = [divergence(log_p, log_q) for log_p, log_q in zip(log_policies, log_references, strict=True)]
     # π log π is 0 where π is, not the NaN of 0·(−∞).
     entropies = -np.sum(policies * np.where(policies > 0, log_policies, 0), axis=-1)
-    return Answer(
+    return Certified(
         game=game,
-        found=found,
+        equilibrium=found,
         certificate=certify(game, found.log_policy, found.beta),
         kl_to_reference=float(weights @ np.array(kls)),
         entropy=float(weights @ entropies),
@@ -196,126 +146,94 @@ def answer_of(game: Game, found: Equilibrium, solves: int, seconds: float) -> An
     )
 
 
-def vertex_of(game: Game) -> Answer:
+def vertex_of(game: Game) -> Certified:
     """The equilibrium of the original game that linear programming ends at: a vertex, by HiGHS (theory §4.7)."""
-    margins = np.asarray(game.margins.to_dense(), np.float64)
-    shape = margins.shape[:-1]
-    contexts = margins.reshape(-1, *margins.shape[-2:])
-    log_references = np.asarray(game.log_reference, np.float64).reshape(len(contexts), -1)
     began = time.perf_counter()
-    policies = [external.solve("highs", a, log_mu, 0.0) for a, log_mu in zip(contexts, log_references, strict=True)]
+    log_policy = external.solve_game("highs", game, 0.0)
     seconds = time.perf_counter() - began
-    with np.errstate(divide="ignore"):
-        log_policy = np.log(np.stack(policies)).reshape(shape)
     residual = certify(game, log_policy, 0.0).residual
-    return answer_of(game, Equilibrium(0.0, log_policy, residual, solves=0), 0, seconds)
+    return certified(game, Equilibrium(0.0, log_policy, residual, solves=0), seconds=seconds)
 
 
-def mixtures(answers: Iterable[Answer]) -> pd.DataFrame:
+def mixtures(found: Iterable[Certified]) -> pd.DataFrame:
     """The policies one below the other: beta, context, action, label, probability, log_probability."""
-    blocks = [policies_of("", a.game, a.found.log_policy) | {"beta": a.beta} for a in answers]
+    blocks = [policies_of("", each.game, each.equilibrium.log_policy) | {"beta": each.beta} for each in found]
     return table_of(blocks, _MIXTURE_COLUMNS)
 
 
-def frames(question: Question, answers: Iterable[Answer]) -> dict[str, pd.DataFrame]:
+def frames(runs: Iterable[Run], found: Iterable[Certified]) -> dict[str, pd.DataFrame]:
     """The rows of a results directory by table: runs, curves (a point each), policies and certificates.
 
     The referee reads A itself: it asks no query, and its steps are the linear systems it solved. The distance to the
     equilibrium is not measured but bounded, by the certificate's `kl_bound`.
     """
-    runs, curves, policies, certificates = [], [], [], []
-    for answer in answers:
-        run = _run(question, answer.beta)
-        point = keys_of(run, answer.game, Settings()) | _point(answer)
-        runs.append(point | _of_run(answer) | {"game_fingerprint": question.source.fingerprint})
-        curves.append(point)
-        policies.append(policies_of(run.run_id, answer.game, answer.found.log_policy))
-        certificates.append(answer.certificate._asdict() | {"run_id": run.run_id, "support": answer.support})
+    rows, points, policies, certificates = [], [], [], []
+    for run, each in zip(runs, found, strict=True):
+        point = keys_of(run, each.game, Settings()) | _point(each)
+        rows.append(point | _of_run(run, each))
+        points.append(point)
+        policies.append(policies_of(run.run_id, each.game, each.equilibrium.log_policy))
+        certificates.append(each.certificate._asdict() | {"run_id": run.run_id, "support": each.support})
     return {
-        "runs": pd.DataFrame(runs, columns=list(RUN_COLUMNS)).astype(OPTIONAL_INTEGERS),
-        "curves": pd.DataFrame(curves, columns=list(CURVE_COLUMNS)),
+        "runs": pd.DataFrame(rows, columns=list(RUN_COLUMNS)).astype(OPTIONAL_INTEGERS),
+        "curves": pd.DataFrame(points, columns=list(CURVE_COLUMNS)),
         "policies": table_of(policies, POLICY_COLUMNS),
         "certificates": pd.DataFrame(certificates, columns=list(CERTIFICATE_COLUMNS)),
     }
 
 
-@dataclass(frozen=True)
-class _Referee:
-    """What rows ask of a solver: a name, and no numbers."""
-
-    name: ClassVar[str] = REFEREE
-
-
-def _run(question: Question, beta: float) -> Run:
-    """An exact equilibrium as a run: the referee has no numbers and learns from nothing."""
-    return Run(
-        run_id=question.run_id(beta),
-        source=question.source,
-        actions=question.actions,
-        seed=question.seed,
-        reference=question.reference,
-        beta=beta,
-        solver=cast(Solver, _Referee()),
-        feedback=EXACT,
-        start=parse(START),
-        label=REFEREE,
-        step_source="exact",
-        target=TARGET,
-        parts=PARTS,
-    )
-
-
-def _point(answer: Answer) -> dict[str, Any]:
+def _point(found: Certified) -> dict[str, Any]:
+    """The one point of the curve; the metrics that are not known of an equilibrium are left empty."""
+    certificate = found.certificate._asdict()
+    known = {"kl_to_reference": found.kl_to_reference, "entropy": found.entropy}
     return {
-        "step": answer.solves,
+        "step": found.solves,
         "queries": 0,
         "comparisons": 0,
-        "seconds": answer.seconds,
-        "suboptimality": answer.certificate.suboptimality,
-        "duality_gap": answer.certificate.duality_gap,
-        "exploitability": answer.certificate.exploitability,
-        "kl_to_equilibrium": np.nan,
-        "span_to_equilibrium": np.nan,
-        "kl_to_reference": answer.kl_to_reference,
-        "entropy": answer.entropy,
-        "status": answer.status,
+        "seconds": found.seconds,
+        **{name: known.get(name, certificate.get(name, np.nan)) for name in METRICS},
+        "status": found.status,
     }
 
 
-def _of_run(answer: Answer) -> dict[str, Any]:
+def _of_run(run: Run, found: Certified) -> dict[str, Any]:
     return {
-        "selection": REFEREE,
-        "label": REFEREE,
-        "step_source": "exact",
+        "selection": str(run.selection),
+        "label": run.label,
+        "step_source": run.step_source,
+        "game_fingerprint": run.source.fingerprint,
         "tolerance": 0.0,
         "budget": 0,
         "queries_to_tolerance": None,
         "diverged_step": None,
         "compile_seconds": 0.0,
-        "solve_seconds": answer.seconds,
+        "solve_seconds": found.seconds,
         "batch_size": 1,
-        "equilibrium_residual": answer.found.residual,
-        "equilibrium_solves": answer.found.solves,
+        "equilibrium_residual": found.equilibrium.residual,
+        "equilibrium_solves": found.equilibrium.solves,
     }
 
 
-def _write(results: Results, question: Question, answers: dict[float, Answer], arguments: Sequence[str] | None) -> None:
+def _write(
+    results: Results, runs: Sequence[Run], found: Mapping[float, Certified], arguments: Sequence[str] | None
+) -> None:
     """Put what was found into the directory, in the order asked."""
+    first = runs[0]
     asked = {
-        "game": [str(question.source.text)],
+        "game": [str(first.source.text)],
         "solver": [REFEREE],
-        "beta": list(question.betas),
-        "actions": [] if question.actions is None else [question.actions],
-        "reference": [str(question.reference)],
-        "seed": question.seed,
+        "beta": [run.beta for run in runs],
+        "actions": [] if first.actions is None else [first.actions],
+        "reference": [str(first.reference)],
+        "seed": first.seed,
         "dtype": "float64",
         "device": "cpu",
     }
-    ordered = [answers[beta] for beta in question.betas if beta in answers]
+    kept = [run for run in runs if run.beta in found]
     description = Settings().precision.description()
-    results.begin(asked, [question.run_id(beta) for beta in question.betas], environment(arguments) | description)
-    results.add(**frames(question, ordered))
-    results.manifest["counts"] = {"runs": len(ordered), "reused": 0, "points": len(ordered)}
-    if len(ordered) == len(question.betas):
+    results.begin(asked, [run.run_id for run in runs], environment(arguments) | description)
+    results.add(**frames(kept, [found[run.beta] for run in kept]))
+    results.manifest["counts"] = {"runs": len(kept), "reused": 0, "points": len(kept)}
+    if len(kept) == len(runs):
         results.manifest["finished"] = environment()["started"]
     results.flush()

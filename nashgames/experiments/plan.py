@@ -1,19 +1,20 @@
 """An experiment → the runs it stands for, grouped by the games they share."""
 
 import itertools
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar
 
 import jax
 
 from nashgames import plugins
-from nashgames.core.feedback import Feedback
-from nashgames.core.game import Game
+from nashgames.core.feedback import EXACT, Feedback
+from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.precision import Precision
-from nashgames.defaults import RUN
+from nashgames.defaults import PARTS, RUN
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError, unknown
+from nashgames.exact.referee import falling
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
 from nashgames.games import families, tables, users
 from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
@@ -23,6 +24,7 @@ from nashgames.registry import Number, Registry, Selection, bind, parameters_of,
 from nashgames.solvers import (
     compose,
     features_of,
+    hyperparameters,
     is_plain,
     make_solver,
     numbers_given,
@@ -80,6 +82,15 @@ class Source:
         return tables.load(self.text, dtype=dtype)
 
 
+@dataclass(frozen=True)
+class Referee:
+    """What stands in the place of a solver where a run is the exact equilibrium itself: nothing is played."""
+
+    name: ClassVar[str] = "referee"
+    queries_per_step: ClassVar[int] = 0
+    """It reads A itself and asks no query."""
+
+
 GameKey = tuple[Source, int | None, int, float]
 """What margins depend on: source, n, seed and β where they matter, else 0."""
 
@@ -91,8 +102,9 @@ ReferenceKey = tuple[str, int]
 class Run:
     """One run: what it plays, with what numbers, and its id; the only description of a run that there is.
 
-    `solver` has all its numbers; `label` is the solver as it was asked for, short where that is enough, and
-    `step_source` says where its numbers come from. Runs with equal `game_key` play the same margins.
+    `solver` has all its numbers, or is the `Referee`: then the run is the exact equilibrium itself. `label` is the
+    solver as it was asked for, short where that is enough, and `step_source` says where its numbers come from. Runs
+    with equal `game_key` play the same margins.
     """
 
     run_id: str
@@ -101,7 +113,7 @@ class Run:
     seed: int
     reference: Selection
     beta: float
-    solver: Solver
+    solver: Solver | Referee
     feedback: Feedback
     start: Selection
     label: str
@@ -111,21 +123,43 @@ class Run:
     """Feedback, policy and optimiser as canonical text."""
 
     @property
+    def played(self) -> Solver:
+        """The solver of a run that is played; TypeError for an exact equilibrium."""
+        if isinstance(self.solver, Referee):
+            raise TypeError(f"run {self.run_id} is an exact equilibrium, which nobody plays")
+        return self.solver
+
+    @property
+    def selection(self) -> Selection:
+        """The canonical text that selects the solver again."""
+        return parse(self.solver.name) if isinstance(self.solver, Referee) else selection_of(self.solver)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The solver's numbers by their names."""
+        return {} if isinstance(self.solver, Referee) else hyperparameters(self.solver)
+
+    @property
     def game_key(self) -> GameKey:
         """What the margins depend on: source, n, seed and β where they matter, else 0."""
         seed = self.seed if self.source.takes_seed else 0
         return (self.source, self.actions, seed, self.beta if self.source.takes_beta else 0.0)
 
+    def make_game(self, dtype: str) -> Game:
+        """The game that the run plays, with the game's own reference; one for all runs of its `game_key`."""
+        source, actions, seed, _ = self.game_key
+        return source.make(actions, seed, self.beta or DEFAULT_BETA, dtype)
+
     @property
     def lane_key(self) -> tuple[Any, ...]:
         """What tells this run from others of the same game and solver class."""
         seed = 0 if self.source.takes_seed else self.seed
-        return (self.reference, seed, self.beta, selection_of(self.solver), self.parts["feedback"])
+        return (self.reference, seed, self.beta, self.selection, self.parts["feedback"])
 
     @property
     def program_key(self) -> tuple[Any, ...]:
         """What the compiled program of the run depends on beside the shape of its game."""
-        return (jax.tree.structure(self.solver), type(self.solver), jax.tree.structure(self.feedback))
+        return (jax.tree.structure(self.played), type(self.played), jax.tree.structure(self.feedback))
 
     @property
     def reference_key(self) -> ReferenceKey:
@@ -135,7 +169,7 @@ class Run:
     @property
     def features(self) -> tuple[str, int | None] | None:
         """What the run's policy has to see of the actions: kind and dimension, None for a table."""
-        return features_of(self.solver)
+        return features_of(self.played)
 
     def comparisons_per_step(self, contexts: int) -> int:
         """Duels that one step makes over all contexts; 0 where feedback is exact."""
@@ -203,13 +237,8 @@ def plan(
     size is free, and for a reference beside one that a game brings.
     """
     sources = {text: find_source(text) for text in experiment.every("game")} if sources is None else sources
-    sizes, betas = experiment.every("actions"), experiment.every("beta")
-    if sizes and all(source.default_actions is None for source in sources.values()):
-        own = "has a size of its own" if len(sources) == 1 else "have sizes of their own"
-        raise NashGamesError(
-            f"actions is {sizes[0]}, but {', '.join(sources)} {own}; leave actions out, or use a "
-            f"generated game such as random-logits"
-        )
+    betas = experiment.every("beta")
+    _check_sizes(experiment, sources)
     start = find_start(experiment.start)
     players = _players(experiment, start, solvers)
     for player, beta in itertools.product(players.values(), (max(betas), min(betas))):
@@ -228,10 +257,7 @@ def plan(
     for cell in experiment.cells():
         source = sources[cell.game]
         reference, reference_file = references[cell.reference]
-        if source.takes_beta and reference != "own":
-            raise NashGamesError(
-                f"reference is '{cell.reference}', but {cell.game} brings its own; leave reference out, or use own"
-            )
+        _check_reference(cell.game, source, cell.reference, reference)
         player = players[cell.solver, cell.feedback, cell.policy, cell.optimiser]
         drawn = source.takes_seed or reference_key(reference, 1) != reference_key(reference, 2)
         fixed = not (drawn or random_start or player.is_random)
@@ -244,6 +270,60 @@ def plan(
         if kept is not run:
             notes[f"{cell.solver} on {cell.game} at β = {cell.beta:g} is asked for twice: it is played once"] = None
     return list(runs.values()), list(notes)
+
+
+def plan_equilibria(experiment: Experiment, betas: Sequence[float]) -> list[Run]:
+    """The exact equilibria of the game, size, reference and seed of an experiment, one of each, at these β as runs.
+
+    β = 0 is the original game. The β of the experiment are not used. Raises NashGamesError as `plan` does, for a β that
+    the referee refuses, and for β = 0 of a game that brings a reference made for its β.
+    """
+    falling(betas)
+    (text,), (asked,) = experiment.game, experiment.reference
+    source = find_source(text)
+    _check_sizes(experiment, {text: source})
+    reference, reference_file = find_reference(asked)
+    _check_reference(text, source, asked, reference)
+    if source.takes_beta and 0 in betas:
+        raise NashGamesError(f"beta is 0, but {text} brings a reference made for a β above 0; leave 0 out")
+    size = experiment.actions[0] if experiment.actions else None
+    runs = (
+        Run(
+            run_id="",
+            source=source,
+            actions=_actions(source, size),
+            seed=experiment.seed,
+            reference=_settled(source, reference),
+            beta=beta,
+            solver=Referee(),
+            feedback=EXACT,
+            start=find_start(RUN["start"]),
+            label=Referee.name,
+            step_source="exact",
+            target=RUN["target"],
+            parts=PARTS,
+        )
+        for beta in betas
+    )
+    # An exact equilibrium depends on nothing of how runs are played and recorded.
+    return [replace(run, run_id=content_hash(_content(run, reference_file))) for run in runs]
+
+
+def _check_sizes(experiment: Experiment, sources: Mapping[str, Source]) -> None:
+    """Raise NashGamesError where `actions` is given and every game has a size of its own."""
+    sizes = experiment.every("actions")
+    if sizes and all(source.default_actions is None for source in sources.values()):
+        own = "has a size of its own" if len(sources) == 1 else "have sizes of their own"
+        raise NashGamesError(
+            f"actions is {sizes[0]}, but {', '.join(sources)} {own}; leave actions out, or use a "
+            f"generated game such as random-logits"
+        )
+
+
+def _check_reference(game: str, source: Source, asked: str, reference: Selection) -> None:
+    """Raise NashGamesError where a reference is given beside one that the game brings."""
+    if source.takes_beta and reference != "own":
+        raise NashGamesError(f"reference is '{asked}', but {game} brings its own; leave reference out, or use own")
 
 
 def check_memory(runs: Iterable[Run], settings: Settings) -> None:
@@ -364,45 +444,65 @@ def _run(
     start: Selection,
     settings: Settings,
 ) -> Run:
-    solver = player.solver.with_theory_defaults(cell.beta)
-    actions = None if source.default_actions is None else cell.actions or source.default_actions
-    reference = reference if source.takes_beta or source.given or reference != "own" else render("uniform", {})
-    chosen = {**player.parts, "start": start, "target": settings.target}
-    recorded = ("precision", "comparisons", "target")
-    content = {
-        "format": SCHEMA,
-        "game": source.text,
-        "fingerprint": source.fingerprint,
-        "actions": actions,
-        "seed": cell.seed,
-        "reference": reference,
-        "reference_file": reference_file,
-        "beta": cell.beta,
-        "solver": selection_of(solver),
-        **{key: value for key, value in vars(settings).items() if key not in recorded},
-        "queries": settings.budget(cell.beta),
-        **vars(settings.precision),
-        # What runs of before did not have stands only where it is not what they did.
-        **{key: text for key, text in chosen.items() if text != RUN[key]},
-        **({"comparisons": settings.comparisons} if settings.comparisons and player.feedback.comparisons else {}),
-        **({"code": player.code} if player.code else {}),
-    }
     given = numbers_given(player.solver)
-    return Run(
-        run_id=content_hash(content),
+    run = Run(
+        run_id="",
         source=source,
-        actions=actions,
+        actions=_actions(source, cell.actions),
         seed=cell.seed,
-        reference=reference,
+        reference=_settled(source, reference),
         beta=cell.beta,
-        solver=solver,
+        solver=player.solver.with_theory_defaults(cell.beta),
         feedback=player.feedback,
         start=start,
         label=label,
-        step_source="given" if given else "theory" if is_plain(solver) else "default",
+        step_source="given" if given else "theory" if is_plain(player.solver) else "default",
         target=settings.target,
         parts=player.parts,
     )
+    content = _content(run, reference_file) | _of_playing(run, settings, player.code)
+    return replace(run, run_id=content_hash(content))
+
+
+def _actions(source: Source, asked: int | None) -> int | None:
+    """n of a run: as asked, else the usual; None where the game decides."""
+    return None if source.default_actions is None else asked or source.default_actions
+
+
+def _settled(source: Source, reference: Selection) -> Selection:
+    """The reference of a run: `own` is uniform for a game that brings none."""
+    brings = source.takes_beta or source.given is not None
+    return render("uniform", {}) if reference == "own" and not brings else reference
+
+
+def _content(run: Run, reference_file: str | None) -> dict[str, Any]:
+    """What the identity of every run is made from."""
+    return {
+        "format": SCHEMA,
+        "game": run.source.text,
+        "fingerprint": run.source.fingerprint,
+        "actions": run.actions,
+        "seed": run.seed,
+        "reference": run.reference,
+        "reference_file": reference_file,
+        "beta": run.beta,
+        "solver": run.selection,
+    }
+
+
+def _of_playing(run: Run, settings: Settings, code: str | None) -> dict[str, Any]:
+    """What the identity of a run has of how it is played and recorded; `code` is the hash of a solver's file."""
+    chosen = {**run.parts, "start": run.start, "target": settings.target}
+    recorded = ("precision", "comparisons", "target")
+    return {
+        **{key: value for key, value in vars(settings).items() if key not in recorded},
+        "queries": settings.budget(run.beta),
+        **vars(settings.precision),
+        # What runs of before did not have stands only where it is not what they did.
+        **{key: text for key, text in chosen.items() if text != RUN[key]},
+        **({"comparisons": settings.comparisons} if settings.comparisons and run.feedback.comparisons else {}),
+        **({"code": code} if code else {}),
+    }
 
 
 def _labels(solvers: Mapping[str, Solver]) -> dict[str, str]:

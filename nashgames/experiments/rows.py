@@ -13,7 +13,6 @@ from nashgames.engine.batch import Batch, Curve, Lane
 from nashgames.engine.settings import Settings
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.plan import Run
-from nashgames.solvers import hyperparameters, selection_of
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS
 
 OPTIONAL_INTEGERS = {"queries_to_tolerance": "Int64", "diverged_step": "Int64"}
@@ -92,7 +91,7 @@ def keys_of(run: Run, game: Game, settings: Settings) -> dict[str, Any]:
         "seed": run.seed,
         "reference": str(run.reference),
         "solver": run.solver.name,
-        "hyperparameters": _json(hyperparameters(run.solver)),
+        "hyperparameters": _json(run.hyperparameters),
         **{key: str(text) for key, text in run.parts.items()},
         "start": str(run.start),
         "target": run.target,
@@ -108,9 +107,9 @@ def _of_run(batch: Batch, run: Run, equilibrium: Equilibrium, curve: Curve, cont
     stopped = curve.status == "converged" and not duels
     budget = settings.budget(run.beta)
     if duels and settings.comparisons is not None:
-        budget = settings.max_steps(run.solver, run.beta, duels) * cost
+        budget = settings.max_steps(run.played, run.beta, duels) * cost
     return {
-        "selection": str(selection_of(run.solver)),
+        "selection": str(run.selection),
         "label": str(run.label),
         "step_source": run.step_source,
         "game_fingerprint": run.source.fingerprint,

@@ -210,12 +210,11 @@ class _Session:
         games: dict[GameKey, Game] = {}
         for runs in chunk:
             if runs[0].game_key in needed:
-                source, actions, seed, beta = runs[0].game_key
-                dtype = self._settings.precision.dtype
-                games[runs[0].game_key] = source.make(actions, seed, beta or runs[0].beta, dtype)
+                games[runs[0].game_key] = runs[0].make_game(self._settings.precision.dtype)
         first = next(iter(games.values()))
-        title = f"{chunk[0][0].source.text} · {first.actions:,} actions"
-        yield GameReady(title, first, facts(first) if show_facts else None, first.description.notes)
+        ready = game_ready(chunk[0][0], first, show_facts=show_facts)
+        title = ready.title
+        yield ready
         prepared: dict[str, Prepared] = {}
         for key, game in games.items():
             of_game = [run for batch in batches for lanes in batch for run in lanes if run.game_key == key]
@@ -244,7 +243,7 @@ class _Session:
             if found is not None:
                 start = _start(run, found)
             return Lane(
-                run.solver,
+                run.played,
                 run.beta,
                 ready.log_reference,
                 known,
@@ -303,10 +302,17 @@ class _Session:
         yield BatchFinished(number, self._batches, frames.runs)
 
 
+def game_ready(run: Run, game: Game, *, show_facts: bool) -> GameReady:
+    """What is told of the game of a run once it is made."""
+    title = f"{run.source.text} · {game.actions:,} actions"
+    return GameReady(title, game, facts(game) if show_facts else None, game.description.notes)
+
+
 def prepare(
     game: Game, runs: Sequence[Run], title: str, prepared: dict[str, Prepared], done: Collection[str] = ()
 ) -> Iterator[Event]:
-    """Add what every run of a game is played on, by run id; one warm-started path a reference serves every β.
+    """Add what every run of a game is played on, by run id, before it is told; one warm-started path a reference serves
+    every β, from the largest to the smallest.
 
     No equilibrium is looked for where all runs of a reference are in `done`.
     """
@@ -315,10 +321,11 @@ def prepare(
         by_reference.setdefault(run.reference_key, []).append(run)
     for of_reference in by_reference.values():
         log_reference = resolve_reference(of_reference[0].reference, game, of_reference[0].seed)
-        betas = sorted({run.beta for run in of_reference if run.run_id not in done})
-        path: dict[float, Equilibrium] = {}
+        betas = sorted({run.beta for run in of_reference if run.run_id not in done}, reverse=True)
+        prepared |= {run.run_id: Prepared(game, log_reference, None) for run in of_reference}
         for found in equilibrium_path(game.replace(log_reference=log_reference), betas):
-            path[found.beta] = found
+            at_beta = [run for run in of_reference if run.beta == found.beta]
+            prepared |= {run.run_id: Prepared(game, log_reference, found) for run in at_beta}
             yield Refereed(title, found)
             if not found.converged:
                 yield Noted(
@@ -326,5 +333,3 @@ def prepare(
                     f"{found.residual:.1e} (max |log π − log BR(π)|); kl_to_equilibrium and span_to_equilibrium are "
                     f"left empty"
                 )
-        for run in of_reference:
-            prepared[run.run_id] = Prepared(game, log_reference, path.get(run.beta))

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nashgames.cli.display import Working
-    from nashgames.experiments.exact_path import Answer, Question
+    from nashgames.experiments.exact_path import Certified
     from nashgames.experiments.experiment import Experiment
+    from nashgames.experiments.plan import Run
 
 _FIGURES = Path("results/equilibria")
 _MEANING = (
@@ -42,26 +43,29 @@ def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None
         try:
             screen.wait("starting")
             backend.start(experiment.device)
-            from nashgames.experiments.exact_path import ask, frames
+            from nashgames.engine.settings import Settings
+            from nashgames.experiments.exact_path import frames
+            from nashgames.experiments.plan import check_memory, plan_equilibria
 
-            question = ask(experiment, betas)
-            answers = _find(question, directory, arguments, experiment, screen)
-            rows = frames(question, answers)
-            _show(question, answers, rows, screen)
-            written = [] if given["no_plot"] else _draw(question, rows, directory, formats, screen)
-            vertex = _vertex(answers, screen) if given["vertex"] else None
-            _close(question, answers, vertex, directory, written, screen)
+            runs = plan_equilibria(experiment, betas)
+            check_memory(runs, Settings())
+            found = _find(runs, directory, arguments, experiment, screen)
+            rows = frames(runs, found)
+            _show(runs, found, rows, screen)
+            written = [] if given["no_plot"] else _draw(runs, rows, directory, formats, screen)
+            vertex = _vertex(found, screen) if given["vertex"] else None
+            _close(runs, found, vertex, directory, written, screen)
         except KeyboardInterrupt:
             screen.clear()
             kept = f"; what was found is kept in '{directory}'" if directory and directory.exists() else ""
             streams.complain(f"stopped{kept}")
             raise typer.Exit(STOPPED) from None
-    inexact = [answer for answer in answers if answer.status != "converged"]
+    inexact = [each for each in found if each.status != "converged"]
     if inexact:
-        worst = max(inexact, key=lambda answer: answer.found.residual)
+        worst = max(inexact, key=lambda each: each.equilibrium.residual)
         streams.complain(
-            f"{len(inexact)} of {len(answers)} equilibria could not be made exact: at β = {words.number(worst.beta)} "
-            f"the residual is {words.small(worst.found.residual)}; take a larger β"
+            f"{len(inexact)} of {len(found)} equilibria could not be made exact: at β = {words.number(worst.beta)} "
+            f"the residual is {words.small(worst.equilibrium.residual)}; take a larger β"
         )
         raise typer.Exit(FAILED)
 
@@ -84,25 +88,26 @@ def _asked(game: str, given: Mapping[str, Any]) -> tuple["Experiment", tuple[flo
 
 
 def _find(
-    question: "Question",
+    runs: Sequence["Run"],
     directory: Path | None,
     arguments: list[str] | None,
     experiment: "Experiment",
     screen: "Working",
-) -> list["Answer"]:
-    """The answers in the order asked; the header is shown as soon as the game is there."""
-    from nashgames.experiments.exact_path import Answer, trace
+) -> list["Certified"]:
+    """The equilibria in the order asked; the header is shown as soon as the game is there."""
+    from nashgames.experiments.exact_path import Certified, trace
 
-    answers: dict[float, Answer] = {}
-    left = sorted(question.betas, reverse=True)
-    pursuit = trace(question, directory, arguments)
+    found: dict[float, Certified] = {}
+    betas = [run.beta for run in runs]
+    left = sorted(betas, reverse=True)
+    pursuit = trace(runs, directory, arguments)
     try:
         for event in pursuit:
-            if isinstance(event, Answer):
-                answers[event.beta] = event
+            if isinstance(event, Certified):
+                found[event.beta] = event
                 left.remove(event.beta)
-            elif not answers:
-                header = words.header(experiment, event.game.actions, question.reference, question.betas)
+            elif not found:
+                header = words.header(experiment, event.game.actions, runs[0].reference, betas)
                 screen.line(header, style="bold")
                 if event.facts is not None:
                     screen.line(words.facts(event.facts), style="dim")
@@ -114,101 +119,100 @@ def _find(
         # Wherever Ctrl-C arrives, what was found reaches the disk.
         pursuit.close()
     screen.clear()
-    return [answers[beta] for beta in question.betas]
+    return [found[beta] for beta in betas]
 
 
 def _show(
-    question: "Question", answers: Sequence["Answer"], rows: Mapping[str, "pd.DataFrame"], screen: "Working"
+    runs: Sequence["Run"], found: Sequence["Certified"], rows: Mapping[str, "pd.DataFrame"], screen: "Working"
 ) -> None:
     from nashgames.cli import summary
 
     if screen.data or screen.quiet:
         return
     screen.line()
-    screen.sheet(_table(answers))
+    screen.sheet(_table(found))
     for line in _MEANING:
         screen.line(f" {line}", style="dim")
-    for line in _limit(question, answers):
+    for line in _limit(runs, found):
         screen.line(f" {line}")
     for sheet in summary.mixtures(rows["runs"], rows["policies"], unnamed=True):
         screen.line()
         screen.sheet(sheet)
-    if answers[0].game.contexts > 1:
+    if found[0].game.contexts > 1:
         screen.line()
-        screen.line(
-            f" {answers[0].game.contexts} contexts have a mixture each; --out DIRECTORY keeps them", style="dim"
-        )
+        screen.line(f" {found[0].game.contexts} contexts have a mixture each; --out DIRECTORY keeps them", style="dim")
 
 
-def _table(answers: Sequence["Answer"]) -> Sheet:
+def _table(found: Sequence["Certified"]) -> Sheet:
     """A row an equilibrium: its size, its certificate, and what it took."""
     rows = tuple(
         (
-            words.number(answer.beta),
-            words.count(answer.support),
-            words.small(answer.certificate.suboptimality),
-            words.small(answer.certificate.residual),
-            words.small(answer.certificate.exploitability),
-            words.small(answer.certificate.bias),
-            words.number(answer.kl_to_reference),
-            words.count(answer.solves),
-            words.elapsed(answer.seconds),
-            answer.status,
+            words.number(each.beta),
+            words.count(each.support),
+            words.small(each.certificate.suboptimality),
+            words.small(each.certificate.residual),
+            words.small(each.certificate.exploitability),
+            words.small(each.certificate.bias),
+            words.number(each.kl_to_reference),
+            words.count(each.solves),
+            words.elapsed(each.seconds),
+            each.status,
         )
-        for answer in answers
+        for each in found
     )
     headings = ("β", "support", "suboptimality", "residual", "exploitability", "bias", "KL to μ", "solves", "time")
     return Sheet((*headings, "status"), frozenset({"status"}), rows, spare=("time", "solves"))
 
 
-def _limit(question: "Question", answers: Sequence["Answer"]) -> list[str]:
+def _limit(runs: Sequence["Run"], found: Sequence["Certified"]) -> list[str]:
     """Which equilibrium of the original game β = 0 is."""
-    if 0 not in question.betas:
+    limit = next((each for each in found if each.beta == 0), None)
+    if limit is None:
         return []
-    played = next(answer.support for answer in answers if answer.beta == 0)
-    entropy = ", so that of maximum entropy, μ being uniform" if question.reference == "uniform" else ""
+    entropy = ", so that of maximum entropy, μ being uniform" if runs[0].reference == "uniform" else ""
     return [
         "β = 0 is the limit of π*_β as β falls: of all equilibria of the original game",
         f"the closest to μ in KL(π‖μ){entropy};",
-        f"it plays {words.plural(played, 'action')}, and its residual is the largest regret of one of them",
+        f"it plays {words.plural(limit.support, 'action')}, and its residual is the largest regret of one of them",
     ]
 
 
 def _draw(
-    question: "Question",
+    runs: Sequence["Run"],
     rows: Mapping[str, "pd.DataFrame"],
     directory: Path | None,
     formats: list[str],
     screen: "Working",
 ) -> list[Path]:
     from nashgames.cli import drawing
+    from nashgames.experiments.exact_path import stem
 
     screen.wait("drawing the figure")
     if directory is not None:
         written = drawing.draw(directory, formats=formats)
     else:
-        written = drawing.draw_equilibria(rows, _FIGURES / question.stem(), formats)
+        written = drawing.draw_equilibria(rows, _FIGURES / stem(runs), formats)
     screen.clear()
     return written
 
 
-def _vertex(answers: Sequence["Answer"], screen: "Working") -> "Answer":
+def _vertex(found: Sequence["Certified"], screen: "Working") -> "Certified":
     """The linear program's vertex, shown beside the limit of the path."""
     from nashgames.experiments.exact_path import vertex_of
 
-    limit = next(answer for answer in answers if answer.beta == 0)
+    limit = next(each for each in found if each.beta == 0)
     screen.wait("HiGHS solves the linear program")
     vertex = vertex_of(limit.game)
     rows = tuple(
         (
             name,
-            words.count(answer.support),
-            words.small(answer.certificate.exploitability),
-            words.number(answer.entropy),
-            words.number(answer.kl_to_reference),
-            words.elapsed(answer.seconds),
+            words.count(each.support),
+            words.small(each.certificate.exploitability),
+            words.number(each.entropy),
+            words.number(each.kl_to_reference),
+            words.elapsed(each.seconds),
         )
-        for name, answer in (("limit of β → 0", limit), ("vertex of the linear program", vertex))
+        for name, each in (("limit of β → 0", limit), ("vertex of the linear program", vertex))
     )
     headings = ("equilibrium", "support", "exploitability", "entropy", "KL to μ", "time")
     screen.line()
@@ -217,9 +221,9 @@ def _vertex(answers: Sequence["Answer"], screen: "Working") -> "Answer":
 
 
 def _close(
-    question: "Question",
-    answers: Sequence["Answer"],
-    vertex: "Answer | None",
+    runs: Sequence["Run"],
+    found: Sequence["Certified"],
+    vertex: "Certified | None",
     directory: Path | None,
     written: list[Path],
     screen: "Working",
@@ -227,14 +231,14 @@ def _close(
     """The last lines: the files and what to type next; or the data alone."""
     if screen.data:
         data = {
-            "game": question.source.text,
-            "actions": answers[0].game.actions,
-            "contexts": answers[0].game.contexts,
-            "reference": question.reference,
-            "seed": question.seed,
+            "game": runs[0].source.text,
+            "actions": found[0].game.actions,
+            "contexts": found[0].game.contexts,
+            "reference": runs[0].reference,
+            "seed": runs[0].seed,
             "directory": None if directory is None else str(directory),
             "figures": [str(path) for path in written],
-            "equilibria": [{"id": question.run_id(answer.beta)} | _data(answer) for answer in answers],
+            "equilibria": [{"id": run.run_id} | _data(each) for run, each in zip(runs, found, strict=True)],
             "vertex": None if vertex is None else _data(vertex),
         }
         streams.emit(json.dumps(data, allow_nan=False))
@@ -248,28 +252,28 @@ def _close(
         place = shlex.quote(str(directory))
         lines.insert(0, ("files", f"{directory / 'policies.parquet'}, with certificates, runs and curves beside it"))
         lines += [("plot", f"nashgames plot {place}"), ("verify", f"nashgames verify {place}")]
-    elif len(question.betas) == 1:
-        lines.append(("next", f"nashgames equilibrium {shlex.quote(question.source.text)} {_PATH}"))
+    elif len(runs) == 1:
+        lines.append(("next", f"nashgames equilibrium {shlex.quote(runs[0].source.text)} {_PATH}"))
     screen.line()
     screen.pairs(lines)
 
 
-def _data(answer: "Answer") -> dict[str, Any]:
+def _data(found: "Certified") -> dict[str, Any]:
     """One equilibrium for a program: its certificate, what it took, and the actions it plays, the likeliest first."""
     from nashgames.experiments.exact_path import mixtures
 
-    played = mixtures([answer])[answer.played.ravel()]
+    played = mixtures([found])[found.played.ravel()]
     ordered = played.sort_values(["context", "probability", "action"], ascending=[True, False, True])
     policy = ordered[["context", "action", "label", "probability"]].to_dict("records")
-    certificate = {key: plain(value) for key, value in answer.certificate._asdict().items() if key != "beta"}
+    certificate = {key: plain(value) for key, value in found.certificate._asdict().items() if key != "beta"}
     return {
-        "beta": answer.beta,
-        "status": answer.status,
+        "beta": found.beta,
+        "status": found.status,
         "certificate": certificate,
-        "kl_to_reference": plain(answer.kl_to_reference),
-        "entropy": plain(answer.entropy),
-        "solves": answer.solves,
-        "seconds": answer.seconds,
-        "support": answer.support,
+        "kl_to_reference": plain(found.kl_to_reference),
+        "entropy": plain(found.entropy),
+        "solves": found.solves,
+        "seconds": found.seconds,
+        "support": found.support,
         "policy": [{key: plain(value) for key, value in row.items()} for row in policy],
     }
