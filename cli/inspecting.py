@@ -1,4 +1,4 @@
-"""The commands that compute no run: `list`, `show`, `plot`."""
+"""The commands that compute no run: `list`, `show`."""
 
 import json as json_text
 import shlex
@@ -29,27 +29,6 @@ _OF_EVERY_FAMILY = ("contexts", "weights", "seed")
 _EVERY_FAMILY = (
     "Families that draw at random also take contexts = 1, weights = uniform (or drawn) and seed (the run's)."
 )
-
-
-def plot(
-    directory: Path, y: str | None, formats: list[str] | None, out: str | None, *, json: bool, quiet: bool
-) -> None:
-    """Draw the figures of a results directory and say where they are."""
-    from nashgames.cli import drawing
-    from nashgames.cli.display import Screen
-    from nashgames.cli.streams import emit
-
-    if y is not None:
-        options.among("y", [y])
-    chosen = formats_of(formats)
-    folder = options.output_directory(out)
-    screen = Screen(quiet=quiet, data=json)
-    written = drawing.draw(directory, out=folder, formats=chosen, distance=y)
-    if json:
-        emit(json_text.dumps({"directory": str(folder or directory), "figures": [str(path) for path in written]}))
-    elif quiet:
-        emit(str(folder or directory))
-    screen.pairs([("figure", str(path)) for path in written])
 
 
 def catalogue(what: str | None, *, json: bool) -> None:
@@ -87,8 +66,9 @@ def show(
     plot: bool,
 ) -> None:
     """Say what a game is like and draw its preferences."""
-    from nashgames.cli import backend, drawing
+    from nashgames.cli import backend
     from nashgames.cli.display import Screen
+    from nashgames.cli.plot import draw_game, formats_of
     from nashgames.cli.streams import emit
 
     chosen, folder = formats_of(formats), options.output_directory(out) or _FIGURES
@@ -100,7 +80,7 @@ def show(
     found = facts(game)
     screen.line(f"{selection} · {words.count(found.actions)} actions", style="bold")
     screen.pairs(_facts_lines(found, game))
-    written = drawing.draw_game(game, found.ratings, folder, chosen) if plot else []
+    written = draw_game(game, found.ratings, folder, chosen) if plot else []
     if json:
         emit(json_text.dumps(_facts_data(selection, found, game, written), allow_nan=False))
     elif quiet:
@@ -109,17 +89,6 @@ def show(
     play = " ".join(["nashgames run", shlex.quote(selection), *(f"{flag} {value}" for flag, value in again if value)])
     screen.line()
     screen.pairs([*(("figure", str(path)) for path in written), ("play", play)])
-
-
-def formats_of(texts: list[str] | None) -> list[str]:
-    """The values of --format, each once; PNG and SVG unless given."""
-    from nashgames.cli.drawing import FORMATS
-
-    if texts is None:
-        return list(FORMATS)
-    chosen = options.listed("format", texts)
-    options.among("format", chosen)
-    return list(dict.fromkeys(chosen))
 
 
 def _load(selection: str, actions: str | None, seed: str | None) -> "Game":

@@ -164,6 +164,7 @@ def verify(
 @app.command()
 def plot(
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A results directory.")],
+    figure: o.Figures = None,
     y: o.Distance = None,
     format: o.Formats = None,
     out: o.Out = None,
@@ -171,9 +172,9 @@ def plot(
     quiet: o.Quiet = False,
 ) -> None:
     """Draw the figures of a results directory again."""
-    from nashgames.cli import inspecting
+    from nashgames.cli.plot import plot as draw
 
-    inspecting.plot(directory, y, format, out, json=json, quiet=quiet)
+    draw(directory, figure, y, format, out, json=json, quiet=quiet)
 
 
 @app.command(name="list")

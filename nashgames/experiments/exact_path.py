@@ -11,7 +11,7 @@ import pandas as pd
 
 from nashgames.core.feedback import EXACT
 from nashgames.core.game import DEFAULT_BETA, Game
-from nashgames.defaults import PARTS, START, TARGET
+from nashgames.defaults import PARTS, REFEREE, START, TARGET
 from nashgames.engine.settings import Settings
 from nashgames.environment import environment
 from nashgames.errors import NashGamesError
@@ -28,9 +28,6 @@ from nashgames.games.references import resolve_reference
 from nashgames.registry import Selection, parse
 from nashgames.solvers.protocol import Solver
 from nashgames.store import CERTIFICATE_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, SCHEMA, Results
-
-REFEREE = "referee"
-"""What stands for a solver in the rows of an exact equilibrium."""
 
 PLAYED = 1e-9
 """The probability above which an action counts as played; at β = 0 every action of the support does."""
