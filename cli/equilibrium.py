@@ -10,7 +10,7 @@ import typer
 
 from nashgames.cli import options, streams, words
 from nashgames.cli.failures import FAILED, STOPPED
-from nashgames.cli.inspecting import formats_of
+from nashgames.cli.plot import formats_of
 from nashgames.cli.summary import Sheet, plain
 from nashgames.errors import NashGamesError
 
@@ -184,14 +184,14 @@ def _draw(
     formats: list[str],
     screen: "Working",
 ) -> list[Path]:
-    from nashgames.cli import drawing
+    from nashgames.cli import plot
     from nashgames.experiments.exact_path import stem
 
     screen.wait("drawing the figure")
     if directory is not None:
-        written = drawing.draw(directory, formats=formats)
+        written = plot.draw(directory, formats=formats)
     else:
-        written = drawing.draw_equilibria(rows, _FIGURES / stem(runs), formats)
+        written = plot.draw_equilibria(rows, _FIGURES / stem(runs), formats)
     screen.clear()
     return written
 

@@ -93,6 +93,12 @@ def _metrics() -> list[Entry]:
     return [{"name": name, "summary": f"{metric.help}."} for name, metric in METRICS.items()]
 
 
+def _figures() -> list[Entry]:
+    from nashgames.plots import FIGURES
+
+    return [{"name": name, "summary": f"{figure.help}."} for name, figure in FIGURES.items()]
+
+
 def _presets() -> list[Entry]:
     from nashgames.experiments.experiment import presets, summary
 
@@ -107,6 +113,7 @@ LISTS: Mapping[str, tuple[str, Callable[[], list[Entry]]]] = {
     "policies": ("policy", _policies),
     "optimisers": ("optimiser", _optimisers),
     "metrics": ("metric", _metrics),
+    "figures": ("figure", _figures),
     "presets": ("preset", _presets),
 }
 """Every list: what one of its entries is called, and how they are found."""

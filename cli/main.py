@@ -167,6 +167,7 @@ def verify(
 @app.command()
 def plot(
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A results directory.")],
+    figure: o.Figures = None,
     y: o.Distance = None,
     format: o.Formats = None,
     out: o.Out = None,
@@ -174,9 +175,9 @@ def plot(
     quiet: o.Quiet = False,
 ) -> None:
     """Draw the figures of a results directory again."""
-    from nashgames.cli import inspecting
+    from nashgames.cli.plot import plot as draw
 
-    inspecting.plot(directory, y, format, out, json=json, quiet=quiet)
+    draw(directory, figure, y, format, out, json=json, quiet=quiet)
 
 
 @app.command(name="list")
@@ -184,14 +185,14 @@ def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="games|solvers|references|feedback|policies|optimisers|metrics|presets",
+            metavar="games|solvers|references|feedback|policies|optimisers|metrics|figures|presets",
             show_default=False,
             help="What to list; all of it unless given.",
         ),
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """List what can be named: games, solvers and what they are made of, references, metrics, presets."""
+    """List what can be named: games, solvers and what they are made of, references, metrics, figures, presets."""
     from nashgames.cli.list import catalogue
 
     catalogue(what, json=json)

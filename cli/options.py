@@ -148,6 +148,16 @@ Vertex = Annotated[
 ]
 NoPlot = Annotated[bool, _switch("--no-plot", help="Draw no figures.")]
 Formats = Annotated[list[str] | None, _option("format", metavar="FORMAT[,FORMAT…]", help="file formats", panel=_OUTPUT)]
+Figures = Annotated[
+    list[str] | None,
+    _option(
+        "figure",
+        metavar="FIGURE[,FIGURE…]",
+        help="which to draw",
+        panel=_OUTPUT,
+        accepted="figures by name; those that the runs call for unless given (see: nashgames list figures)",
+    ),
+]
 Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="what the curves show", panel=_OUTPUT)]
 
 

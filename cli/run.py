@@ -124,13 +124,13 @@ def _run(
     force: bool,
     plot: bool,
 ) -> "Finished":
-    from nashgames.cli import drawing
+    from nashgames.cli.plot import import_early
     from nashgames.experiments import runner
     from nashgames.experiments.events import Finished
 
     # Not before the runner is there: two threads must not import the same libraries at once.
     if plot:
-        drawing.import_early()
+        import_early()
 
     execution = runner.execute(experiment, directory, force=force, arguments=arguments)
     try:
@@ -183,10 +183,10 @@ def _judge(experiment: "Experiment", finished: "Finished", screen: "Progress") -
 
 
 def _draw(finished: "Finished", screen: "Progress", *, brief: bool) -> list[Path]:
-    from nashgames.cli import drawing
+    from nashgames.cli.plot import draw
 
     screen.wait("drawing the figures")
-    written = drawing.draw(finished.directory, brief=brief) if len(finished.runs) else []
+    written = draw(finished.directory, brief=brief) if len(finished.runs) else []
     screen.clear()
     return written
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nashgames.cli import options, words
-from nashgames.cli.inspecting import formats_of
+from nashgames.cli.plot import draw_game, formats_of
 from nashgames.cli.summary import plain
 from nashgames.errors import NashGamesError
 
@@ -29,7 +29,7 @@ def show(
     plot: bool,
 ) -> None:
     """Say what a game is like and draw its preferences."""
-    from nashgames.cli import backend, drawing
+    from nashgames.cli import backend
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
 
@@ -42,7 +42,7 @@ def show(
     found = facts(game)
     screen.line(f"{selection} · {words.count(found.actions)} actions", style="bold")
     screen.pairs(_facts_lines(found, game))
-    written = drawing.draw_game(game, found.ratings, folder, chosen) if plot else []
+    written = draw_game(game, found.ratings, folder, chosen) if plot else []
     if json:
         emit(json_text.dumps(_facts_data(selection, found, game, written), allow_nan=False))
     elif quiet:

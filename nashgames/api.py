@@ -45,7 +45,7 @@ class Result:
 
     def plot(self, distance: str = "suboptimality") -> "Figure":
         """The convergence curves of any column of `curves` against queries."""
-        from nashgames.plots import convergence
+        from nashgames.plots.convergence import convergence
 
         return convergence(self.curves, self.runs, distance=distance)
 

@@ -10,3 +10,6 @@ TARGET = "regularised"
 
 RUN: Mapping[str, str] = {**PARTS, "start": START, "target": TARGET}
 """Columns of a run that rows from before there was a choice do not have, and what they would have said."""
+
+REFEREE = "referee"
+"""What stands for a solver in the rows of an exact equilibrium."""

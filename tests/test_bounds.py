@@ -7,7 +7,8 @@ from matplotlib.colors import to_hex
 
 import nashgames as ng
 from nashgames.analysis.theorems import kl_bound, law_of
-from nashgames.plots import bounds, save
+from nashgames.plots import save
+from nashgames.plots.theorems import bounds
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from nashgames.experiments.exact_path import Certified, certified, frames, mixtu
 from nashgames.experiments.experiment import Experiment, exact_betas
 from nashgames.experiments.plan import plan_equilibria
 from nashgames.games.families import generate
-from nashgames.plots.mixtures import _spread
+from nashgames.plots.equilibria import _spread, equilibria
 from nashgames.plots.palette import CATEGORIES
 from nashgames.store import CERTIFICATE_COLUMNS, Results
 from tests.games import log_softmax, random_game, soccer_reference, value_of_deviation
@@ -266,7 +266,7 @@ def test_mixtures_are_a_frame_for_the_figure():
     frame = mixtures(found.values())
     assert list(frame.columns) == ["beta", "context", "action", "label", "probability", "log_probability"]
     assert frame.groupby("beta")["probability"].sum().tolist() == pytest.approx([1, 1])
-    assert plots.equilibria(frame).axes
+    assert equilibria(frame).axes
 
 
 # --- the command --------------------------------------------------------------------------------------------------
@@ -473,7 +473,7 @@ def path_of(policies, betas, contexts=1):
 
 
 def drawn(frame, **options):
-    figure = plots.equilibria(frame, **options)
+    figure = equilibria(frame, **options)
     assert isinstance(figure, Figure)
     figure.draw_without_rendering()
     return figure
@@ -583,7 +583,7 @@ def test_the_first_context_is_shown_and_said():
 
 def test_a_callers_axes_are_used():
     ax = Figure().add_subplot()
-    assert plots.equilibria(random_path([1, 0.1], 12), ax=ax) is ax.figure
+    assert equilibria(random_path([1, 0.1], 12), ax=ax) is ax.figure
     assert len(names_of(ax)) == 10
 
 
@@ -598,13 +598,13 @@ def test_a_callers_axes_are_used():
 )
 def test_a_frame_that_is_no_path_is_a_sentence(frame, said):
     with pytest.raises(NashGamesError, match=said):
-        plots.equilibria(frame)
+        equilibria(frame)
 
 
 def test_figures_draw_equilibria_from_the_rows_and_no_curve_of_them():
     asked = planned()
     rows = frames(asked, answers(asked).values())
-    made = plots.figures(rows["runs"], rows["curves"], policies=rows["policies"])
+    made = plots.figures(plots.Rows(rows["runs"], rows["curves"], policies=rows["policies"]))
     assert set(made) == {"equilibria"}
     assert made["equilibria"].axes[0].child_axes[0].get_title() == "random-logits · uniform reference · n = 12"
-    assert plots.figures(rows["runs"], rows["curves"]) == {}
+    assert plots.figures(plots.Rows(rows["runs"], rows["curves"])) == {}

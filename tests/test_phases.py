@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from nashgames import plots
 from nashgames.analysis import stability
 from nashgames.errors import NashGamesError
 from nashgames.plots import palette
+from nashgames.plots.phases import phases
 from tests.sweeps import STEPS, join, played
 
 EIGENVALUES = {0.1: -0.05 + 0.15j, 0.02: -0.01 + 0.16j, 0.005: -0.02 + 0.16j}
@@ -43,7 +43,7 @@ def labels_of(figure):
 
 def test_the_panels_show_the_largest_stable_step_and_the_best_rate():
     runs, curves = swept()
-    figure = draw(plots.phases(curves, runs))
+    figure = draw(phases(curves, runs))
     left, right = figure.axes
     assert (left.get_ylabel(), left.get_xlabel(), left.get_xscale()) == ("largest stable step", "β", "log")
     assert right.get_ylabel().startswith("best rate")
@@ -63,7 +63,7 @@ def test_the_panels_show_the_largest_stable_step_and_the_best_rate():
 
 def test_what_is_derived_is_a_line_and_belongs_to_its_solver():
     runs, curves = swept()
-    figure = draw(plots.phases(curves, runs, pd.concat([limits(), limits("nash-prox").assign(limit=9.0)])))
+    figure = draw(phases(curves, runs, pd.concat([limits(), limits("nash-prox").assign(limit=9.0)])))
     assert labels_of(figure) == ["online-ipo", "derived at the equilibrium"]
     for axes, value in zip(figure.axes, (1.0, 0.1), strict=True):
         (line,) = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
@@ -71,7 +71,7 @@ def test_what_is_derived_is_a_line_and_belongs_to_its_solver():
         assert set(line.get_ydata()) == {value}
         assert line.get_color() == palette.colour("online-ipo")
     for column, value in (("policy", "mlp"), ("optimiser", "adam"), ("reference", "tilted")):
-        other = plots.phases(curves, runs.assign(**{column: value}), limits())
+        other = phases(curves, runs.assign(**{column: value}), limits())
         assert "derived at the equilibrium" not in labels_of(other)
 
 
@@ -79,7 +79,7 @@ def test_a_limit_beyond_the_steps_is_an_open_triangle_and_a_rate_that_never_fall
     stable = played(STEPS[:5], solver="nash-prox")
     unstable = played(STEPS[-4:], solver="mirror-descent")
     runs, curves = join(stable, unstable, played(STEPS))
-    figure = draw(plots.phases(curves, runs))
+    figure = draw(phases(curves, runs))
     left, right = figure.axes
     upwards = [line for line in points_of(left, "^") if line.get_markerfacecolor() == "none"]
     (downwards,) = points_of(left, "v")
@@ -95,10 +95,10 @@ def test_problems_have_rows_and_optimisers_labels():
     one = swept()
     parts = [(runs.assign(reference=name), curves) for name in ("tilted", "uniform") for runs, curves in [one]]
     runs = pd.concat([runs.assign(run_id=runs["run_id"]) for runs, _ in parts], ignore_index=True)
-    figure = draw(plots.phases(one[1], runs))
+    figure = draw(phases(one[1], runs))
     assert [axes.get_title(loc="left") for axes in figure.axes[::2]] == ["tilted reference", "uniform reference"]
     other = one[0].assign(optimiser="adam[clip=1]")
-    figure = draw(plots.phases(one[1], pd.concat([one[0].assign(optimiser="sgd"), other]), limits()))
+    figure = draw(phases(one[1], pd.concat([one[0].assign(optimiser="sgd"), other]), limits()))
     assert labels_of(figure) == ["online-ipo · adam[clip=1]", "online-ipo · sgd", "derived at the equilibrium"]
     lines = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == "--"]
     assert len(lines) == 1, "only plain steps have a derived limit"
@@ -107,6 +107,6 @@ def test_problems_have_rows_and_optimisers_labels():
 def test_it_is_of_one_game_on_exact_feedback():
     runs, curves = swept()
     with pytest.raises(NashGamesError, match="no runs on exact feedback"):
-        plots.phases(curves, runs.assign(feedback="duels"))
+        phases(curves, runs.assign(feedback="duels"))
     with pytest.raises(NashGamesError, match="several games"):
-        plots.phases(curves, runs.assign(game=["a", *["b"] * (len(runs) - 1)]))
+        phases(curves, runs.assign(game=["a", *["b"] * (len(runs) - 1)]))

@@ -14,7 +14,12 @@ from matplotlib.figure import Figure
 
 from nashgames import plots
 from nashgames.errors import NashGamesError
-from nashgames.plots import estimates, lines, palette, panels
+from nashgames.plots import estimates, palette, panels
+from nashgames.plots.convergence import convergence
+from nashgames.plots.preferences import preferences
+from nashgames.plots.queries import heat_map_queries
+from nashgames.plots.rates import rates
+from nashgames.plots.simplex import simplex
 
 SOLVERS = ("nash-mp", "nash-prox", "online-ipo", "mirror-descent")
 DISTANCES = ("suboptimality", "duality_gap", "exploitability", "kl_to_equilibrium", "span_to_equilibrium")
@@ -85,6 +90,10 @@ def walk(runs, columns=()):
     return frame
 
 
+def figures_of(runs, curves, paths=None, **options):
+    return plots.figures(plots.Rows(runs, curves, paths), **options)
+
+
 def draw(figure):
     """Lay out and render, with every warning an error."""
     assert isinstance(figure, Figure)
@@ -137,7 +146,7 @@ def test_colours_in_the_figure_survive_a_subset_and_another_order():
     runs, curves = experiment(betas=(0.1,), actions=(10,))
     some = runs[runs["solver"].isin(["online-ipo", "nash-prox"])].iloc[::-1]
     for chosen in (runs, some):
-        ax = plots.convergence(curves, chosen).axes[0]
+        ax = convergence(curves, chosen).axes[0]
         for solver in chosen["solver"].unique():
             assert lines_of(ax, palette.colour(solver))
 
@@ -154,20 +163,20 @@ def test_text_of_users_is_drawn_as_it_is():
 def test_seeds_become_a_median_and_a_band_that_says_what_it_is():
     parts = [rows([(0, 1.0), (2, 0.1 * (seed + 1))], seed=seed) for seed in range(3)]
     runs, curves = join(*parts)
-    figure = plots.convergence(curves, runs, bound=False)
+    figure = convergence(curves, runs, bound=False)
     ax = figure.axes[0]
     assert ax.get_lines()[0].get_ydata().tolist() == pytest.approx([1, 0.2])
     corners = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert corners.min() == pytest.approx(0.1) and corners[corners < 1].max() == pytest.approx(0.3)
     assert captions_of(figure) == ["median and range over 3 seeds"]
     runs, curves = join(*[rows(decay(), seed=seed) for seed in range(20)])
-    assert captions_of(plots.convergence(curves, runs)) == ["median and 10–90 % quantile band over 20 seeds"]
+    assert captions_of(convergence(curves, runs)) == ["median and 10–90 % quantile band over 20 seeds"]
 
 
 def test_diverged_runs_are_counted_and_crossed_and_converged_ones_end_in_a_dot():
     parts = [rows([(0, 0.5), (4, 0.2), (6, np.nan)], seed=0, status="diverged")]
     parts += [rows([(0, 0.5), (4, 0.1), (8, 0.01)], seed=seed, status="converged") for seed in (1, 2)]
-    figure = plots.convergence(*reversed(join(*parts)))
+    figure = convergence(*reversed(join(*parts)))
     assert legend_of(figure)[0] == "nash-mp (1 of 3 diverged)"
     marked = {line.get_marker(): line.get_xydata().tolist() for line in figure.axes[0].get_lines()}
     assert marked["x"] == [[4, 0.2]]
@@ -176,7 +185,7 @@ def test_diverged_runs_are_counted_and_crossed_and_converged_ones_end_in_a_dot()
 
 def test_gaps_are_not_bridged_and_zeros_stay_on_the_lower_edge():
     runs, curves = rows([(0, 1.0), (2, np.nan), (4, 0.1), (6, 0.01), (8, 0.0)])
-    figure = plots.convergence(curves, runs, bound=False)
+    figure = convergence(curves, runs, bound=False)
     ax = figure.axes[0]
     line, alone = ax.get_lines()[:2]
     low = ax.get_ylim()[0]
@@ -189,12 +198,12 @@ def test_gaps_are_not_bridged_and_zeros_stay_on_the_lower_edge():
 def test_the_query_axis_is_logarithmic_with_a_place_for_zero_where_records_span_two_decades():
     for last, scale in ((90, "linear"), (5000, "symlog")):
         runs, curves = rows([(0, 1.0), (2, 0.5), (last, 0.1)])
-        ax = plots.convergence(curves, runs).axes[0]
+        ax = convergence(curves, runs).axes[0]
         assert ax.get_xscale() == scale and ax.get_xlim()[0] == 0 and ax.get_yscale() == "log"
 
 
 def test_panels_are_titled_in_the_terms_of_the_field():
-    figure = draw(plots.convergence(*reversed(experiment(solvers=("nash-mp",)))))
+    figure = draw(convergence(*reversed(experiment(solvers=("nash-mp",)))))
     assert len(figure.axes) == 6
     assert [ax.get_title() for ax in figure.axes[:3]] == ["β = 1", "β = 0.1", "β = 0.01"]
     assert [figure.axes[i].texts[0].get_text() for i in (2, 5)] == ["n = 10", "n = 100"]
@@ -204,7 +213,7 @@ def test_panels_are_titled_in_the_terms_of_the_field():
 
 def test_what_does_not_fit_is_named_in_the_title():
     runs, curves = join(*[rows(decay(), beta=2.0**-k, n=n) for k in range(7) for n in (10, 20)])
-    figure = plots.convergence(curves, runs)
+    figure = convergence(curves, runs)
     assert len(figure.axes) == 8
     assert figure.get_suptitle().endswith("4 of 7 values of β shown")
     shown = [ax.get_title() for ax in figure.axes[:4]]
@@ -214,13 +223,13 @@ def test_what_does_not_fit_is_named_in_the_title():
 def test_a_grid_with_holes_becomes_a_list_of_what_was_run():
     cells = [(1.0, 10), (0.1, 10), (0.1, 20)]
     runs, curves = join(*[rows(decay(), beta=beta, n=n) for beta, n in cells])
-    figure = plots.convergence(curves, runs)
+    figure = convergence(curves, runs)
     assert [ax.get_title() for ax in figure.axes] == ["n = 10, β = 1", "n = 10, β = 0.1", "n = 20, β = 0.1"]
 
 
 def test_precision_and_repeated_cells_are_told_apart():
     runs, curves = join(rows(decay()), rows(decay(0.2), dtype="float32"))
-    assert legend_of(plots.convergence(curves, runs))[:2] == ["nash-mp · float32", "nash-mp · float64"]
+    assert legend_of(convergence(curves, runs))[:2] == ["nash-mp · float32", "nash-mp · float64"]
     twice, _ = join(rows(decay()), rows(decay(0.2), hyperparameters='{"eta": 0.01}'))
     twice["selection"] = ["nash-mp[eta=0.2]", "nash-mp[eta=0.01]"]
     assert sorted(panels.prepare(twice)["label"]) == ["nash-mp[eta=0.01]", "nash-mp[eta=0.2]"]
@@ -242,48 +251,48 @@ def sampled(curve, *, batch=100, **changes):
 
 def test_runs_on_samples_are_drawn_over_comparisons_and_never_beside_exact_feedback():
     runs, curves = sampled([(0, 0.3), (2, 0.1)])
-    figure = plots.convergence(curves, runs)
+    figure = convergence(curves, runs)
     assert figure.axes[0].get_xlabel() == "comparisons"
     assert figure.axes[0].get_lines()[0].get_xdata().tolist() == [0, 200]
     assert (
         figure.get_suptitle().replace("\n", " · ") == f"random-logits · uniform reference · n = 100 · {DUELS} · β = 0.1"
     )
-    by_queries = plots.convergence(curves, runs, x="queries")
+    by_queries = convergence(curves, runs, x="queries")
     assert by_queries.axes[0].get_xlabel() == "queries"
     assert by_queries.axes[0].get_lines()[0].get_xdata().tolist() == [0, 2]
     both = join((runs, curves), rows(decay()))
     for x in (None, "queries", "comparisons"):
         with pytest.raises(NashGamesError, match="not charged in the same thing"):
-            plots.convergence(*reversed(both), x=x)
+            convergence(*reversed(both), x=x)
     with pytest.raises(NashGamesError, match="exact feedback consumes none"):
-        plots.convergence(*reversed(rows(decay())), x="comparisons")
+        convergence(*reversed(rows(decay())), x="comparisons")
     with pytest.raises(NashGamesError, match="did you mean 'comparisons'"):
-        plots.convergence(curves, runs, x="comparison")
+        convergence(curves, runs, x="comparison")
 
 
 def test_the_theorem_is_about_exact_feedback():
     runs, curves = sampled(decay())
     for x in ("comparisons", "queries"):
-        assert not any("theorem" in label for label in legend_of(plots.convergence(curves, runs, x=x)))
+        assert not any("theorem" in label for label in legend_of(convergence(curves, runs, x=x)))
 
 
 def test_policies_and_feedback_have_panels_and_optimisers_labels():
     policies = ("mlp[depth=3]", "tabular", "log-linear")
     parts = [sampled(decay(), policy=policy, beta=beta) for policy in policies for beta in (0.1, 0.01)]
-    figure = draw(plots.convergence(*reversed(join(*parts))))
+    figure = draw(convergence(*reversed(join(*parts))))
     assert [ax.get_title() for ax in figure.axes] == ["β = 0.1", "β = 0.01", "", "", "", ""]
     strips = [ax.texts[0].get_text() for ax in figure.axes[1::2]]
     assert strips == ["tabular", "log-linear", "mlp[depth=3]"], "what is usual comes first"
     feedbacks = ("duels", "duels[label=probability]")
     runs, curves = join(*[sampled(decay(), seed=i) for i in range(2)])
     runs["feedback"] = feedbacks
-    figure = draw(plots.convergence(curves, runs))
+    figure = draw(convergence(curves, runs))
     assert [ax.get_title().replace("\n", "") for ax in figure.axes] == list(feedbacks)
     parts = [sampled(decay(), policy="log-linear", optimiser=optimiser) for optimiser in ("sgd", "adam[clip=1]")]
-    figure = draw(plots.convergence(*reversed(join(*parts))))
+    figure = draw(convergence(*reversed(join(*parts))))
     assert legend_of(figure) == ["nash-mp · adam[clip=1]", "nash-mp · sgd"]
     assert figure.get_suptitle().replace("\n", " · ").endswith(f"log-linear · {DUELS} · β = 0.1")
-    alone = plots.convergence(*reversed(parts[1]))
+    alone = convergence(*reversed(parts[1]))
     assert alone.get_suptitle().replace("\n", " · ").endswith("β = 0.1 · adam[clip=1]")
 
 
@@ -296,7 +305,7 @@ def test_titles_break_where_they_have_places_to():
 
 def test_a_long_legend_does_not_take_its_place_from_the_panels():
     few, many = (
-        draw(plots.convergence(*reversed(join(*[rows(decay(), label=f"nash-mp[eta={k}]") for k in range(count)]))))
+        draw(convergence(*reversed(join(*[rows(decay(), label=f"nash-mp[eta={k}]") for k in range(count)]))))
         for count in (2, 30)
     )
     heights = [figure.axes[0].get_position().height * figure.get_figheight() for figure in (few, many)]
@@ -306,14 +315,17 @@ def test_a_long_legend_does_not_take_its_place_from_the_panels():
 
 def test_figures_keep_exact_feedback_and_samples_apart():
     both = join(rows(decay()), sampled(decay()), sampled(decay(0.01), seed=1))
-    made = plots.figures(*both)
+    made = figures_of(*both)
     kinds = {f"convergence{kind}{short}" for kind in ("", "-comparisons") for short in ("", "-kl", "-span")}
     assert set(made) == kinds, "no share of two seeds"
     for name, figure in made.items():
         assert figure.axes[0].get_xlabel() == ("comparisons" if "comparisons" in name else "queries")
-    assert set(plots.curves_of(*both, "exploitability")) == {"convergence", "convergence-comparisons"}
+    assert set(figures_of(*both, distance="exploitability")) == {
+        "convergence-exploitability",
+        "convergence-comparisons-exploitability",
+    }
     games = [sampled(decay(), game=game) for game in ("disc", "melo")]
-    assert {name for name in plots.figures(*join(*games)) if "span" not in name and "kl" not in name} == {
+    assert {name for name in figures_of(*join(*games)) if "span" not in name and "kl" not in name} == {
         "convergence-comparisons-disc",
         "convergence-comparisons-melo",
     }
@@ -321,11 +333,11 @@ def test_figures_keep_exact_feedback_and_samples_apart():
 
 def test_many_seeds_on_samples_are_shown_by_their_quantiles_and_the_share_under_the_tolerance():
     runs, curves = join(*[sampled(decay(0.01 * (1 + seed)), seed=seed) for seed in range(12)])
-    made = plots.figures(runs, curves)
+    made = figures_of(runs, curves)
     assert captions_of(made["convergence-comparisons"]) == ["last iterate over 12 seeds; dotted: tolerance 0.05"]
     assert captions_of(made["share"]) == ["last iterate, 95 % intervals over 12 seeds"]
-    assert "share" not in plots.figures(runs.assign(tolerance=0.0), curves), "nothing is reached"
-    assert "convergence" in plots.figures(runs.assign(feedback="exact"), curves)
+    assert "share" not in figures_of(runs.assign(tolerance=0.0), curves), "nothing is reached"
+    assert "convergence" in figures_of(runs.assign(feedback="exact"), curves)
 
 
 def test_of_swept_steps_every_solver_shows_its_best():
@@ -341,7 +353,7 @@ def test_of_swept_steps_every_solver_shows_its_best():
                 parts[-1][0]["selection"] = text
     runs, curves = join(*parts)
     runs["tolerance"] = 0.0
-    made = plots.figures(runs, curves, walk(runs.assign(n=3)))
+    made = figures_of(runs, curves, walk(runs.assign(n=3)))
     assert set(made) == {"convergence", "convergence-kl", "convergence-span", "phases"}
     figure = made["convergence"]
     assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
@@ -351,11 +363,11 @@ def test_of_swept_steps_every_solver_shows_its_best():
         assert line.get_ydata()[1] == pytest.approx(0.3 * np.exp(-0.2 * 2))
     chosen = runs[runs["label"].str.contains("step=3") == (runs["beta"] == 0.1)]
     chosen = chosen[chosen["label"].str.contains("step=[34]")]
-    figure = plots.figures(chosen, curves)["convergence"]
+    figure = figures_of(chosen, curves)["convergence"]
     assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
     assert captions_of(figure) == ["numbers that a name leaves out are chosen for every panel"]
     fewer = runs[runs["label"].str.contains("step=[1234]")]
-    assert "phases" not in plots.figures(fewer, curves), "four steps are no sweep"
+    assert "phases" not in figures_of(fewer, curves), "four steps are no sweep"
 
 
 # --- the theorem -------------------------------------------------------------------------------------------------
@@ -375,7 +387,7 @@ def theorem_line(figure):
 def test_a_run_that_meets_the_bound_lies_on_the_line(distance, bound, name):
     queries = np.arange(0.0, 200, 2)
     runs, curves = rows(list(zip(queries, bound(queries, 0.1, 0.2), strict=True)))
-    figure = plots.convergence(curves, runs, distance=distance)
+    figure = convergence(curves, runs, distance=distance)
     line = theorem_line(figure)
     drawn = np.exp(np.interp(queries, line.get_xdata(), np.log(line.get_ydata())))
     assert drawn == pytest.approx(curves[distance].to_numpy(), rel=1e-9)
@@ -386,16 +398,16 @@ def test_the_theorem_is_drawn_only_where_it_holds():
     for hyperparameters, expected in (('{"eta": 0.2}', True), ('{"eta": 0.3}', False), ('{"step": 0.2}', False)):
         runs, curves = rows(decay(), hyperparameters=hyperparameters)
         for bound in (True, False):
-            labels = legend_of(plots.convergence(curves, runs, bound=bound))
+            labels = legend_of(convergence(curves, runs, bound=bound))
             assert any("theorem" in label for label in labels) == (expected and bound)
     for solver in ("mirror-descent", "average[nash-mp]"):
         runs, curves = rows(decay(), solver=solver)
-        assert not any("theorem" in label for label in legend_of(plots.convergence(curves, runs)))
+        assert not any("theorem" in label for label in legend_of(convergence(curves, runs)))
 
 
 def test_a_smaller_step_has_its_own_line():
     runs, curves = rows([(q, 0.3) for q in range(0, 100, 2)], hyperparameters='{"eta": 0.05}')
-    figure = plots.convergence(curves, runs, distance="kl_to_equilibrium")
+    figure = convergence(curves, runs, distance="kl_to_equilibrium")
     line = theorem_line(figure)
     assert line.get_ydata() == pytest.approx(estimates.kl_bound(line.get_xdata(), 0.1, 0.05))
     assert r"theorem, $(1+\eta)^{-N/2}$" in legend_of(figure)
@@ -403,14 +415,14 @@ def test_a_smaller_step_has_its_own_line():
 
 def test_a_bound_above_the_axes_is_said_and_not_named():
     runs, curves = rows([(0, 1e-4), (2, 1e-9)], beta=0.001)
-    figure = plots.convergence(curves, runs)
+    figure = convergence(curves, runs)
     assert [text.get_text() for text in figure.axes[0].texts] == ["theorem line is higher"]
     assert not any("theorem" in label for label in legend_of(figure))
 
 
 def test_the_span_has_the_slope_alone():
     runs, curves = rows([(0, 0.7), (10, 0.3), (20, 0.1)])
-    line = theorem_line(plots.convergence(curves, runs, distance="span_to_equilibrium"))
+    line = theorem_line(convergence(curves, runs, distance="span_to_equilibrium"))
     assert line.get_ydata()[0] == pytest.approx(0.7)
     assert line.get_ydata()[-1] == pytest.approx(0.7 / 1.2**10)
 
@@ -425,14 +437,14 @@ def test_the_heat_map_counts_what_half_of_the_seeds_needed():
     runs, _ = join(*parts)
     runs.loc[:2, "queries_to_tolerance"] = [30, 12_345, 20]
     runs.loc[7:8, "queries_to_tolerance"] = [10, 99_960]
-    figure = plots.heat_map_queries(runs)
+    figure = heat_map_queries(runs)
     cells = {tuple(text.get_position()): text.get_text() for text in figure.axes[0].texts}
     assert cells == {(0, 0): "–", (1, 0): "30", (1, 1): "100k"}, "diverged and unfinished runs count as never"
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.01", "0.1"]
 
 
 def test_heat_maps_of_several_solvers_share_one_scale():
-    figure = draw(plots.heat_map_queries(experiment()[0]))
+    figure = draw(heat_map_queries(experiment()[0]))
     maps = [ax for ax in figure.axes if ax.images]
     assert [ax.get_title() for ax in maps] == list(SOLVERS)
     assert len({(ax.images[0].norm.vmin, ax.images[0].norm.vmax) for ax in maps}) == 1
@@ -440,7 +452,7 @@ def test_heat_maps_of_several_solvers_share_one_scale():
 
 def test_rates_are_those_of_the_curves_beside_the_proved_ones():
     runs, curves = experiment(betas=(0.5, 0.2, 0.1), actions=(10,), seeds=1, solvers=("nash-mp", "online-ipo"))
-    figure = plots.rates(curves, runs)
+    figure = rates(curves, runs)
     ax = figure.axes[0]
     found = lines_of(ax, palette.colour("nash-mp"))[0].get_ydata()
     assert found == pytest.approx([0.1, 0.2, 0.5], rel=1e-9)
@@ -456,7 +468,7 @@ def test_runs_without_a_rate_are_counted():
     parts += [rows([(0, 1.0), (2, 0.1)], solver="online-ipo", beta=1.0)]
     runs, curves = join(*parts)
     runs["seed"] = range(len(runs))
-    figure = plots.rates(curves, runs)
+    figure = rates(curves, runs)
     assert "online-ipo (2 of 3 without contraction, 1 of 3 too short to fit)" in legend_of(figure)
     crosses = [line for line in figure.axes[0].get_lines() if line.get_marker() == "x"]
     assert [line.get_ydata().tolist() for line in crosses] == [[figure.axes[0].get_ylim()[0]]]
@@ -464,14 +476,14 @@ def test_runs_without_a_rate_are_counted():
 
 def test_the_simplex_marks_what_is_known():
     runs, _ = join(*[rows(decay(), solver=solver, n=3) for solver in SOLVERS])
-    bare = draw(plots.simplex(walk(runs), runs))
+    bare = draw(simplex(walk(runs), runs))
     assert legend_of(bare)[4:] == ["start"]
     known = {
         "label": ["rock", "paper", "scissors"],
         "reference_probability": [0.5, 0.3, 0.2],
         "equilibrium_probability": [0, 1, 0],
     }
-    figure = draw(plots.simplex(walk(runs, known), runs))
+    figure = draw(simplex(walk(runs, known), runs))
     ax = figure.axes[0]
     assert [text.get_text() for text in ax.texts][:3] == ["rock", "paper", "scissors"]
     marks = {line.get_gid(): line.get_xydata()[0].tolist() for line in ax.get_lines() if line.get_gid()}
@@ -481,7 +493,7 @@ def test_the_simplex_marks_what_is_known():
 
 def test_the_simplex_joins_only_records_whose_way_is_known():
     runs, _ = rows(decay(), n=3)
-    figure = plots.simplex(walk(runs), runs)
+    figure = simplex(walk(runs), runs)
     path = max(lines_of(figure.axes[0], palette.colour("nash-mp")), key=lambda line: len(line.get_xdata()))
     assert np.isnan(path.get_xdata()).sum() == 3, "the steps 3→5, 5→9 and 9→17 turn by more than 60°"
     assert captions_of(figure) == ["dots: records too far apart to be joined"]
@@ -489,7 +501,7 @@ def test_the_simplex_joins_only_records_whose_way_is_known():
 
 def test_the_game_is_ordered_by_rating_and_centred_at_one_half():
     margins = np.array([[0, -0.1, 0.2], [0.1, 0, 0.4], [-0.2, -0.4, 0]])
-    figure = plots.game(margins, ["a", "b", "c"])
+    figure = preferences(margins, ["a", "b", "c"])
     ax, bar = figure.axes
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["b", "a", "c"]
     image = ax.images[0]
@@ -501,7 +513,7 @@ def test_the_game_is_ordered_by_rating_and_centred_at_one_half():
 def test_a_large_game_stays_small_in_the_file(tmp_path):
     ratings = np.random.default_rng(0).normal(size=1200)
     margins = np.tanh(ratings[:, None] - ratings) / 2
-    figure = plots.game(margins)
+    figure = preferences(margins)
     assert figure.axes[0].images[0].get_array().shape == (500, 500)
     assert "means over blocks of 2.4 actions" in figure.axes[0].get_ylabel()
     [path] = plots.save(figure, tmp_path / "game", ("svg",))
@@ -511,18 +523,18 @@ def test_a_large_game_stays_small_in_the_file(tmp_path):
 def test_figures_decides_what_an_experiment_calls_for():
     runs, curves = experiment(seeds=1)
     every = {"convergence", "convergence-kl", "convergence-span", "queries", "rates"}
-    assert set(plots.figures(runs, curves)) == every
+    assert set(figures_of(runs, curves)) == every
     single = runs[(runs["beta"] == 0.1) & (runs["n"] == 10)]
-    assert set(plots.figures(single, curves.assign(kl_to_equilibrium=np.nan))) == {"convergence", "convergence-span"}
+    assert set(figures_of(single, curves.assign(kl_to_equilibrium=np.nan))) == {"convergence", "convergence-span"}
     three, points = experiment(betas=(0.1,), actions=(3,), seeds=1)
-    assert "simplex" in plots.figures(three, points, walk(three))
-    assert "simplex" not in plots.figures(three, points, walk(three).iloc[:0])
+    assert "simplex" in figures_of(three, points, walk(three))
+    assert "simplex" not in figures_of(three, points, walk(three).iloc[:0])
     games = ["disc[strength=2]", "data/wins.csv"]
     several, points = join(*[rows(decay(), game=game) for game in games])
-    assert set(plots.figures(several, points)) == {
+    assert set(figures_of(several, points)) == {
         f"convergence{kind}-{game}" for kind in ("", "-kl", "-span") for game in ("disc-strength-2", "data-wins.csv")
     }
-    assert plots.figures(runs.iloc[:0], curves) == {}
+    assert figures_of(runs.iloc[:0], curves) == {}
 
 
 # --- degenerate input --------------------------------------------------------------------------------------------
@@ -547,42 +559,42 @@ DEGENERATE = {
 def test_every_figure_survives_degenerate_runs(name):
     runs, curves = join(*DEGENERATE[name])
     for distance in ("suboptimality", "span_to_equilibrium"):
-        figure = draw(plots.convergence(curves, runs, distance=distance))
+        figure = draw(convergence(curves, runs, distance=distance))
         text = [text.get_text() for text in figure.axes[0].texts]
         assert ("not measured" in text) == name.startswith("not measured")
-    draw(plots.heat_map_queries(runs))
-    draw(plots.rates(curves, runs))
+    draw(heat_map_queries(runs))
+    draw(rates(curves, runs))
 
 
 @pytest.mark.parametrize("name", ["awkward label", "many labels", "all diverged"])
 def test_the_simplex_survives_degenerate_runs(name):
     runs, _ = join(*DEGENERATE[name])
     runs["n"] = 3
-    draw(plots.simplex(walk(runs), runs))
+    draw(simplex(walk(runs), runs))
 
 
 @pytest.mark.parametrize("probabilities", [[np.nan] * 3, [1.0, 0.0, 0.0], [1 / 3] * 3])
 def test_a_path_without_a_way_is_drawn(probabilities):
     runs, _ = rows(decay(), n=3, status="diverged")
-    draw(plots.simplex(walk(runs).assign(probability=np.tile(probabilities, 7)), runs))
+    draw(simplex(walk(runs).assign(probability=np.tile(probabilities, 7)), runs))
 
 
 def test_a_game_without_preferences_is_drawn():
-    figure = draw(plots.game(np.zeros((2, 2))))
+    figure = draw(preferences(np.zeros((2, 2))))
     assert figure.axes[0].images[0].norm.vmin == 0
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda runs, curves: plots.convergence(curves, runs, distance="suboptimalty"), "did you mean 'suboptimality'"),
-        (lambda runs, curves: plots.convergence(curves, runs.iloc[:0]), "no runs"),
-        (lambda runs, curves: plots.rates(curves, runs.iloc[:0]), "no runs"),
-        (lambda runs, curves: plots.heat_map_queries(runs.iloc[:0]), "no runs"),
-        (lambda runs, curves: plots.convergence(curves, runs, ax=Figure().add_subplot()), "need 6"),
-        (lambda runs, curves: plots.simplex(walk(runs), runs), "three actions"),
-        (lambda runs, curves: plots.game(np.zeros((2, 3))), "[n, n]"),
-        (lambda runs, curves: plots.game(np.zeros((2, 2)), ["a"]), "1 labels for 2 actions"),
+        (lambda runs, curves: convergence(curves, runs, distance="suboptimalty"), "did you mean 'suboptimality'"),
+        (lambda runs, curves: convergence(curves, runs.iloc[:0]), "no runs"),
+        (lambda runs, curves: rates(curves, runs.iloc[:0]), "no runs"),
+        (lambda runs, curves: heat_map_queries(runs.iloc[:0]), "no runs"),
+        (lambda runs, curves: convergence(curves, runs, ax=Figure().add_subplot()), "need 6"),
+        (lambda runs, curves: simplex(walk(runs), runs), "three actions"),
+        (lambda runs, curves: preferences(np.zeros((2, 3))), "[n, n]"),
+        (lambda runs, curves: preferences(np.zeros((2, 2)), ["a"]), "1 labels for 2 actions"),
         (lambda runs, curves: plots.save(Figure(), "x", ("png", "gif")), "unknown figure format 'gif'"),
     ],
 )
@@ -601,12 +613,12 @@ def test_a_callers_axes_are_used_and_the_settings_left_alone():
     runs, curves = experiment(betas=(0.1,), actions=(3,), seeds=2)
     figure = Figure()
     axes = figure.subplots(2, 2).ravel()
-    plots.convergence(curves, runs, ax=axes[0])
-    plots.rates(curves, runs, ax=axes[1])
-    plots.simplex(walk(runs), runs, ax=axes[2])
-    plots.game(np.zeros((3, 3)), ax=axes[3])
+    convergence(curves, runs, ax=axes[0])
+    rates(curves, runs, ax=axes[1])
+    simplex(walk(runs), runs, ax=axes[2])
+    preferences(np.zeros((3, 3)), ax=axes[3])
     assert axes[0].get_yscale() == "log" and axes[0].get_legend() and not figure.legends
-    assert plots.heat_map_queries(runs.iloc[:1], ax=Figure().add_subplot()).axes
+    assert heat_map_queries(runs.iloc[:1], ax=Figure().add_subplot()).axes
     draw(figure)
     assert dict(mpl.rcParams) == before
     code = "import sys, nashgames.plots; assert not {'jax', 'matplotlib.pyplot'} & set(sys.modules)"
@@ -615,7 +627,7 @@ def test_a_callers_axes_are_used_and_the_settings_left_alone():
 
 def test_a_figure_shows_itself_in_a_notebook():
     runs, curves = rows(decay())
-    assert plots.convergence(curves, runs)._repr_png_().startswith(b"\x89PNG")
+    assert convergence(curves, runs)._repr_png_().startswith(b"\x89PNG")
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -626,9 +638,9 @@ FORMATS = ("png", "svg", "pdf")
 def save_some(folder):
     runs, curves = experiment(betas=(0.1,), actions=(3,), seeds=2)
     figures = {
-        "convergence": plots.convergence(curves, runs),
-        "simplex": plots.simplex(walk(runs), runs),
-        "game": plots.game(np.array([[0, 0.2], [-0.2, 0]]), ["a β", "b"]),
+        "convergence": convergence(curves, runs),
+        "simplex": simplex(walk(runs), runs),
+        "game": preferences(np.array([[0, 0.2], [-0.2, 0]]), ["a β", "b"]),
     }
     return {path.name: path for name, figure in figures.items() for path in plots.save(figure, folder / name, FORMATS)}
 
@@ -646,7 +658,7 @@ def test_files_repeat_to_the_byte_in_another_process(tmp_path):
 
 def test_saving_twice_gives_the_same_bytes_in_any_order_of_formats(tmp_path):
     runs, curves = experiment(betas=(0.1, 0.2), actions=(10,), seeds=2, solvers=("nash-mp",))
-    figure = plots.convergence(curves, runs)
+    figure = convergence(curves, runs)
     first = plots.save(figure, tmp_path / "a.0.1", FORMATS)
     second = plots.save(figure, tmp_path / "b.0.1", FORMATS[::-1])
     assert [path.name for path in first] == ["a.0.1.png", "a.0.1.svg", "a.0.1.pdf"]
@@ -659,13 +671,9 @@ def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(tmp_
     runs, curves = rows(decay())
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(NashGamesError, match="cannot be written"):
-        plots.save(plots.convergence(curves, runs), tmp_path / "file" / "figure")
+        plots.save(convergence(curves, runs), tmp_path / "file" / "figure")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_public_names():
-    assert set(plots.__all__) == {
-        "DISTANCES", "bounds", "convergence", "curves_of", "equilibria", "figures", "game", "heat_map_queries",
-        "phases", "rates", "save", "shares", "simplex", "tails",
-    }  # fmt: skip
-    assert lines.DISTANCES is plots.DISTANCES
+    assert set(plots.__all__) == {"DISTANCES", "FIGURES", "Entry", "Rows", "figures", "save"}

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from nashgames import plots
 from nashgames.analysis import outcomes
 from nashgames.errors import NashGamesError
 from nashgames.plots import palette
+from nashgames.plots.convergence_comparisons import tails
+from nashgames.plots.share import shares
 
 COSTS = np.array([0, 100, 200, 300])
 INF, NAN = np.inf, np.nan
@@ -72,7 +73,7 @@ def caption_of(figure):
 
 def test_the_lines_are_the_quantiles_of_the_iterates_there():
     values = spread(200)
-    figure = draw(plots.tails(*reversed(sampled(values))))
+    figure = draw(tails(*reversed(sampled(values))))
     assert figure.axes[0].get_xlabel() == "comparisons"
     ordered = np.sort(values, axis=0)
     for line, rank in zip(lines_of(figure, "online-ipo"), (99, 179, 197), strict=True):
@@ -84,7 +85,7 @@ def test_the_lines_are_the_quantiles_of_the_iterates_there():
 
 def test_the_last_iterate_is_not_the_best_so_far():
     values = np.tile([1.0, 0.01, 0.5, 0.2], (20, 1))
-    for line in lines_of(plots.tails(*reversed(sampled(values))), "online-ipo"):
+    for line in lines_of(tails(*reversed(sampled(values))), "online-ipo"):
         assert line.get_ydata().tolist() == [1.0, 0.01, 0.5, 0.2]
 
 
@@ -93,7 +94,7 @@ def test_the_last_iterate_is_not_the_best_so_far():
 )
 def test_what_too_few_seeds_cannot_tell_is_not_claimed(seeds, names):
     values = spread(seeds)
-    figure = draw(plots.tails(*reversed(sampled(values))))
+    figure = draw(tails(*reversed(sampled(values))))
     assert labels_of(figure)[1:] == ([] if names is None else [names])
     lines = lines_of(figure, "online-ipo")
     assert len(lines) == (1 if names is None else len(names.split(",")))
@@ -102,7 +103,7 @@ def test_what_too_few_seeds_cannot_tell_is_not_claimed(seeds, names):
 
 
 def test_panels_claim_what_the_fewest_of_their_seeds_can_tell():
-    figure = plots.tails(*reversed(join(sampled(spread(100)), sampled(spread(12), solver="nash-prox"))))
+    figure = tails(*reversed(join(sampled(spread(100)), sampled(spread(12), solver="nash-prox"))))
     assert labels_of(figure)[-1] == "median, 90 %, maximum"
     assert caption_of(figure).startswith("last iterate over 12–100 seeds")
 
@@ -111,7 +112,7 @@ def test_a_quantile_of_diverged_seeds_ends_in_a_cross_and_they_are_counted():
     values = np.tile([0.4, 0.3, 0.2, 0.1], (100, 1))
     values[:20, 2:] = NAN
     runs, curves = sampled(values, diverged=range(20))
-    figure = draw(plots.tails(curves, runs))
+    figure = draw(tails(curves, runs))
     median, ninety, most = (line.get_ydata() for line in lines_of(figure, "online-ipo"))
     np.testing.assert_array_equal(median, [0.4, 0.3, 0.2, 0.1])
     for lost in (ninety, most):
@@ -122,13 +123,13 @@ def test_a_quantile_of_diverged_seeds_ends_in_a_cross_and_they_are_counted():
         "median, 90 %, 99 %",
         "from here on a diverged seed",
     ]
-    few = plots.tails(*reversed(sampled(values, diverged=range(20, 20))))
+    few = tails(*reversed(sampled(values, diverged=range(20, 20))))
     assert "diverged" not in " ".join(labels_of(few))
 
 
 def test_growth_without_end_does_not_take_the_room_of_what_converges():
     values = np.tile([0.4, 1e3, 1e100, 1e200], (100, 1))
-    figure = draw(plots.tails(*reversed(join(sampled(values), sampled(spread(100), solver="nash-prox")))))
+    figure = draw(tails(*reversed(join(sampled(values), sampled(spread(100), solver="nash-prox")))))
     assert figure.axes[0].get_ylim()[1] < 1e5
 
 
@@ -136,16 +137,16 @@ def test_four_solvers_keep_their_colours_and_the_tolerance_is_dotted():
     solvers = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
     parts = [sampled(spread(100, i), solver=s, beta=b) for i, s in enumerate(solvers) for b in (0.1, 0.01)]
     runs, curves = join(*parts)
-    figure = draw(plots.tails(curves, runs))
+    figure = draw(tails(curves, runs))
     assert [ax.get_title() for ax in figure.axes] == ["β = 0.1", "β = 0.01"]
     assert len({palette.colour(solver) for solver in solvers}) == 4
     for solver in solvers:
         assert len(lines_of(figure, solver, axes=1)) == 3
     dotted = [line for line in figure.axes[0].get_lines() if line.get_color() == palette.FAINT]
     assert [set(line.get_ydata()) for line in dotted] == [{0.05}]
-    far = plots.tails(curves, runs.assign(tolerance=1e-10))
+    far = tails(curves, runs.assign(tolerance=1e-10))
     assert "dotted" not in caption_of(far)
-    kl = plots.tails(curves, runs, distance="kl_to_equilibrium")
+    kl = tails(curves, runs, distance="kl_to_equilibrium")
     assert "dotted" not in caption_of(kl), "the tolerance is on the suboptimality"
 
 
@@ -153,7 +154,7 @@ def test_the_share_is_that_of_the_seeds_under_the_tolerance_with_its_interval():
     values = np.full((50, 4), 1.0)
     values[:10, 1] = values[:40, 2] = values[:25, 3] = 0.05
     values[48:, 3] = NAN
-    figure = draw(plots.shares(*reversed(sampled(values, diverged=(48, 49)))))
+    figure = draw(shares(*reversed(sampled(values, diverged=(48, 49)))))
     (line,) = lines_of(figure, "online-ipo")
     assert line.get_ydata().tolist() == [0, 0.2, 0.8, 0.5]
     corners = figure.axes[0].collections[0].get_paths()[0].vertices
@@ -167,7 +168,7 @@ def test_the_share_is_that_of_the_seeds_under_the_tolerance_with_its_interval():
 
 def test_a_diverged_seed_is_above_every_tolerance():
     values = np.array([[1, 0.01, 0.01, NAN], [1, 0.01, 0.01, 0.01]])
-    (line,) = lines_of(plots.shares(*reversed(sampled(values, diverged=(0,)))), "online-ipo")
+    (line,) = lines_of(shares(*reversed(sampled(values, diverged=(0,)))), "online-ipo")
     assert line.get_ydata().tolist() == [0, 1, 0.5, 0.5]
 
 
@@ -185,19 +186,19 @@ DEGENERATE = {
 def test_degenerate_seeds_are_drawn(name):
     values, diverged = DEGENERATE[name]
     runs, curves = sampled(values, diverged=diverged)
-    draw(plots.tails(curves, runs))
-    draw(plots.shares(curves, runs))
+    draw(tails(curves, runs))
+    draw(shares(curves, runs))
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda runs, curves: plots.tails(curves, runs, distance="kl"), "unknown distance 'kl'"),
-        (lambda runs, curves: plots.tails(curves, runs.iloc[:0]), "no runs"),
-        (lambda runs, curves: plots.shares(curves, runs.iloc[:0]), "no runs"),
-        (lambda runs, curves: plots.shares(curves, runs.assign(tolerance=[0.1] + [0.2] * 11)), "several tolerances"),
-        (lambda runs, curves: plots.tails(curves, runs.assign(feedback=["exact"] + ["duels"] * 11)), "draw one kind"),
-        (lambda runs, curves: plots.shares(curves, runs.assign(feedback="exact"), x="comparisons"), "consumes none"),
+        (lambda runs, curves: tails(curves, runs, distance="kl"), "unknown distance 'kl'"),
+        (lambda runs, curves: tails(curves, runs.iloc[:0]), "no runs"),
+        (lambda runs, curves: shares(curves, runs.iloc[:0]), "no runs"),
+        (lambda runs, curves: shares(curves, runs.assign(tolerance=[0.1] + [0.2] * 11)), "several tolerances"),
+        (lambda runs, curves: tails(curves, runs.assign(feedback=["exact"] + ["duels"] * 11)), "draw one kind"),
+        (lambda runs, curves: shares(curves, runs.assign(feedback="exact"), x="comparisons"), "consumes none"),
     ],
 )
 def test_wrong_input_is_a_sentence(call, words):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from nashgames.core.game import Game
 from nashgames.core.metrics import METRICS
+from nashgames.defaults import REFEREE
 from nashgames.engine.settings import Settings
 from nashgames.environment import environment
 from nashgames.exact import external
@@ -18,13 +19,10 @@ from nashgames.exact.certificate import Certificate, certify, divergence, normal
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.events import GameReady, Refereed
 from nashgames.experiments.experiment import content_hash
-from nashgames.experiments.plan import GameKey, Referee, Run
+from nashgames.experiments.plan import GameKey, Run
 from nashgames.experiments.rows import OPTIONAL_INTEGERS, keys_of, policies_of, table_of
 from nashgames.experiments.runner import Prepared, game_ready, prepare
 from nashgames.store import CERTIFICATE_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, Results
-
-REFEREE = Referee.name
-"""What stands for a solver in the rows of an exact equilibrium."""
 
 PLAYED = 1e-9
 """The probability above which an action counts as played; at β = 0 every action of the support does."""

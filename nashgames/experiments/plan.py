@@ -86,7 +86,7 @@ class Source:
 class Referee:
     """What stands in the place of a solver where a run is the exact equilibrium itself: nothing is played."""
 
-    name: ClassVar[str] = "referee"
+    name: ClassVar[str] = REFEREE
     queries_per_step: ClassVar[int] = 0
     """It reads A itself and asks no query."""
 

@@ -1,7 +1,6 @@
 """The estimates behind the figures: arrays in, arrays out; no data frame, no matplotlib."""
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,19 +115,29 @@ def proved_rate(beta: Floats) -> Floats:
     return np.asarray(np.log1p(2 * np.asarray(beta)) / 2, np.float64)
 
 
-def hodge_ratings(margins: NDArray[np.floating]) -> Floats:
+Block = tuple[slice, NDArray[np.floating]]
+"""Rows of the margins A `[n, n]`, a slice, and their entries over all columns; `Margins.blocks` gives all of them."""
+
+
+def hodge_ratings(blocks: Iterable[Block]) -> Floats:
     """r_i = mean_j A_ij `[n]`, the transitive part of the margins A `[n, n]`: A_ij = r_i − r_j + C_ij with ΣC = 0."""
-    return np.asarray(margins.mean(axis=1, dtype=np.float64))
+    return np.concatenate([block.mean(axis=1, dtype=np.float64) for _, block in blocks])
 
 
-def ordered_preferences(margins: NDArray[np.floating], ratings: Floats, cells: int) -> Floats:
+def ordered_preferences(blocks: Iterable[Block], ratings: Floats, cells: int) -> Floats:
     """P = A + ½ with the actions from the highest to the lowest rating, averaged over blocks to at most `cells` a side.
 
-    Never holds more than one block of rows beside A, whatever n is.
+    Holds one block of rows of A at a time, and the sums `[cells, n]` over the rows of a cell.
     """
     n = len(ratings)
     order = np.argsort(-np.asarray(ratings), kind="stable")
     edges = np.linspace(0, n, min(n, cells) + 1).astype(int)
     sizes = np.diff(edges)
-    rows = [margins[order[a:b]].mean(axis=0, dtype=np.float64)[order] for a, b in itertools.pairwise(edges)]
-    return 0.5 + np.stack([np.add.reduceat(row, edges[:-1]) / sizes for row in rows])
+    cell = np.empty(n, int)
+    cell[order] = np.repeat(np.arange(len(sizes)), sizes)
+    sums = np.zeros((len(sizes), n))
+    for rows, block in blocks:
+        for place, row in zip(cell[rows], block, strict=True):
+            sums[place] += row
+    means = (sums / sizes[:, None])[:, order]
+    return np.asarray(0.5 + np.add.reduceat(means, edges[:-1], axis=1) / sizes)

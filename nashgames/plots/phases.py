@@ -15,14 +15,27 @@ from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
 from nashgames.plots.palette import INK, THEOREM, Look, PaperFigure, looks, plain, styled
 from nashgames.plots.panels import Handle, fold, legend, say, several, some
+from nashgames.plots.rows import Rows
 
+# Inches of a figure of one row, and of them what legend and title take, which further rows do not.
 _SIZE = (5.4, 2.5)
 _MARGIN = 0.6
+# Letters that fit above one panel of this width at the size of titles.
 _TITLE = 44
+# More rows of panels are higher than a page.
 _ROWS = 4
+# More values of β would touch each other as tick labels.
 _TICKS = 6
 _PROBLEM = ("game", "reference", "n", "policy")
 _DERIVED: dict[str, Any] = {key: value for key, value in THEOREM.items() if key != "color"}
+
+
+def applies(rows: Rows) -> bool:
+    return not rows.sampled and rows.swept
+
+
+def draw(rows: Rows) -> Figure:
+    return phases(rows.curves, rows.runs, None if rows.limits_of is None else rows.limits_of(rows.runs))
 
 
 @styled

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from nashgames.core.game import Game
+from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.referee import equilibrium_path
-from nashgames.experiments.exact_path import PLAYED, REFEREE
+from nashgames.experiments.exact_path import PLAYED
 from nashgames.experiments.plan import ReferenceKey, Source, find_source, reference_key
 from nashgames.games.references import resolve_reference
 from nashgames.store import Results

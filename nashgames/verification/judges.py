@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from nashgames.core.game import Game
+from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
 from nashgames.exact import external
 from nashgames.exact.certificate import Certificate, certify
-from nashgames.experiments.exact_path import REFEREE
 from nashgames.verification.ledger import Judgement, Report, Row
 from nashgames.verification.numbers import Number, Rounding, averaged_steps, kl_to_reference, of_distances
 

@@ -12,19 +12,34 @@ from matplotlib.figure import Figure
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
 from nashgames.plots.palette import CATEGORIES, FAINT, INK, PaperFigure, plain, styled
-from nashgames.plots.panels import floats
-
-REFEREE = "referee"
-"""What stands for a solver in the rows of an exact equilibrium."""
+from nashgames.plots.panels import floats, say
+from nashgames.plots.rows import Rows
 
 _COLUMNS = ("beta", "action", "label", "probability")
+# Each line has a colour of its own.
 _LINES = len(CATEGORIES)
+# As high as a figure with a path of β.
 _BARS = 15
+# Letters of an action's name: a longer one would take half of the figure.
 _NAMED = 24
+# More dots than this on a line touch each other.
 _DOTS = 40
+# Height of a name as a part of the panel's.
 _SPACING = 0.045
+# Decades of the axis from which the place of β = 0 is reckoned, at least: beside two close β it would touch the last.
 _DECADES = 1.5
+# Height of the strip above the panel as a part of the panel's: three tick labels fit.
 _STRIP = 0.2
+
+
+def applies(rows: Rows) -> bool:
+    return rows.policies is not None and bool(rows.policies["run_id"].isin(rows.runs["run_id"]).any())
+
+
+def draw(rows: Rows) -> Figure:
+    assert rows.policies is not None
+    title = " · ".join(say(key, rows.runs[key].iloc[0]) for key in ("game", "reference", "n"))
+    return equilibria(rows.policies.merge(rows.runs[["run_id", "beta"]], on="run_id"), title=title)
 
 
 @styled

@@ -12,10 +12,25 @@ from nashgames.analysis import theorems
 from nashgames.analysis.theorems import Law, kl_bound, laws_of
 from nashgames.plots.palette import THEOREM, plain, styled
 from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, name_axes, prepare
+from nashgames.plots.rows import Rows
 
 _SHADES = "viridis_r"
+# The ends of the scale, too light for a thin line on white and too close to the black of the bound, are left out.
 _LIGHTEST, _DARKEST = 0.12, 0.95
+# Half a decade above the bound at the start, and below the least value: no line runs along the edge.
 _HEADROOM = 3.0
+# Points of the bound, a straight line on this axis but at its start: more than the pixels of a panel.
+_POINTS = 1000
+# More names of games than this make the caption longer than the panels are wide.
+_NAMED = 6
+
+
+def applies(rows: Rows) -> bool:
+    return any(theorems.law_of(row) is not None for row in rows.runs.to_dict("records"))
+
+
+def draw(rows: Rows) -> Figure:
+    return bounds(rows.curves, rows.runs)
 
 
 @styled
@@ -52,7 +67,7 @@ def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     ]
     handles.append(Line2D([], [], label=r"proved, from $1/(2\beta)$", **THEOREM))
     games = list(covered["game"].unique())
-    named = ", ".join(map(plain, games)) if len(games) <= 6 else f"{len(games)} games"
+    named = ", ".join(map(plain, games)) if len(games) <= _NAMED else f"{len(games)} games"
     legend(figure, None, handles, f"a line is a run on {named}" if len(games) > 1 else "")
     return figure
 
@@ -74,7 +89,7 @@ def _whole_steps(points: pd.DataFrame, law: Law) -> tuple[Any, Any]:
 def _grid(law: Law, last: float) -> tuple[Any, Any]:
     """Whole steps of the bound up to `last` queries, at most about a thousand, and their queries."""
     each = theorems.queries_of(law)
-    whole = np.unique(np.linspace(0, np.ceil(last / each), 1000).round().astype(np.int64))
+    whole = np.unique(np.linspace(0, np.ceil(last / each), _POINTS).round().astype(np.int64))
     return whole * law.stride, whole * each
 
 

@@ -1,4 +1,4 @@
-"""Pictures of one game: its preferences as a heat map, and the policies' way through the simplex of three actions."""
+"""The policies' way through the simplex of three actions."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,11 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from nashgames.errors import NashGamesError
-from nashgames.plots import estimates
 from nashgames.plots.estimates import Floats
-from nashgames.plots.palette import INK, Look, PaperFigure, looks, plain, styled
+from nashgames.plots.palette import INK, Look, looks, plain, styled
 from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, prepare
+from nashgames.plots.rows import Rows
 
-_LABELLED = 40
-_NUMBERED = 12
-_CELLS = 500
-_FULL = 1000
 _HEIGHT = np.sqrt(3) / 2
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, _HEIGHT]])
 _MARKED = {
@@ -41,57 +37,19 @@ _MARKS: Mapping[str, dict[str, Any]] = {
 }
 
 
-@styled
-def game(
-    margins: NDArray[np.floating],
-    labels: Sequence[str] | None = None,
-    ratings: Floats | None = None,
-    *,
-    title: str = "",
-    ax: Axes | None = None,
-) -> Figure:
-    """P = A + ½ of `margins` `[n, n]` as a heat map, actions ordered by falling Hodge rating (`ratings` `[n]`).
+def applies(rows: Rows) -> bool:
+    three = rows.compared["run_id"][rows.compared["n"] == len(_CORNERS)]
+    return not rows.sampled and rows.paths is not None and bool(rows.paths["run_id"].isin(three).any())
 
-    The colours are centred at ½ and reach to the largest margin. Up to 40 actions are named; above 1,000 the cells
-    are means over blocks of actions, and the axis says so. Raises NashGamesError where the shapes do not fit.
-    """
-    margins = np.asarray(margins)
-    n = len(margins)
-    if np.ndim(margins) != 2 or np.shape(margins) != (n, n) or n < 2:
-        raise NashGamesError(f"margins have shape {np.shape(margins)}; the heat map shows one game, [n, n] with n ≥ 2")
-    ratings = estimates.hodge_ratings(margins) if ratings is None else np.asarray(ratings)
-    for what, given in (("labels", labels), ("ratings", ratings)):
-        if given is not None and len(given) != n:
-            raise NashGamesError(f"there are {len(given)} {what} for {n} actions; give one for every action")
-    shown = estimates.ordered_preferences(margins, ratings, _CELLS if n > _FULL else n)
-    reach = float(np.abs(shown - 0.5).max()) or 0.5
-    if ax is None:
-        figure: Figure = PaperFigure(figsize=(4.2, 3.5), layout="constrained")
-        ax = figure.add_subplot()
-    else:
-        root = ax.get_figure(root=True)
-        assert root is not None
-        figure = root
-    image = ax.imshow(shown, cmap="RdBu_r", vmin=0.5 - reach, vmax=0.5 + reach, extent=(-0.5, n - 0.5, n - 0.5, -0.5))
-    ax.grid(False)
-    ax.set_title(plain(title, 60))
-    if n <= _LABELLED:
-        order = np.argsort(-ratings, kind="stable")
-        names = [plain(str(labels[i] if labels is not None else i), 18) for i in order]
-        ax.set_xticks(range(n), names, rotation=0 if n * max(map(len, names)) < 40 else 90)
-        ax.set_yticks(range(n), names)
-        ax.tick_params(length=0, labelsize=6.5 if n <= 20 else 5)
-        ax.set_ylabel("action, from the highest rating to the lowest")
-    else:
-        blocks = f", means over blocks of {n / len(shown):.3g} actions" if len(shown) < n else ""
-        ax.set_ylabel("rank by Hodge rating" + blocks)
-    if n <= _NUMBERED:
-        for (i, j), value in np.ndenumerate(shown):
-            strong = abs(value - 0.5) > 0.6 * reach
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color="white" if strong else INK)
-    bar = figure.colorbar(image, ax=ax, label="probability that the row is preferred to the column", pad=0.02)
-    bar.outline.set_visible(False)
-    return figure
+
+def unasked(rows: Rows) -> bool:
+    """Where no steps are swept: these ways begin beside the equilibrium."""
+    return not rows.swept
+
+
+def draw(rows: Rows) -> Figure:
+    assert rows.paths is not None
+    return simplex(rows.paths, rows.compared)
 
 
 @styled

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nashgames.analysis.outcomes import on_samples
-from nashgames.errors import unknown
 from nashgames.plots import estimates
+from nashgames.plots.distances import DISTANCES, check_distance, scale_cost
 from nashgames.plots.estimates import Band, Floats, Trace
 from nashgames.plots.palette import FAINT, THEOREM, Look, looks, plain, styled
 from nashgames.plots.panels import (
@@ -29,21 +28,26 @@ from nashgames.plots.panels import (
     prepare,
     traces_of,
 )
+from nashgames.plots.rows import Rows
 
-DISTANCES: Mapping[str, str] = {
-    "suboptimality": "suboptimality",
-    "duality_gap": "duality gap\n(twice the suboptimality)",
-    "exploitability": "exploitability\n(original game)",
-    "kl_to_equilibrium": "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$",
-    "span_to_equilibrium": "span to equilibrium\n" r"span$(\log\pi-\log\pi^{*})$",
-}
-"""Columns that `convergence` draws, and what their axis says."""
-
+# Deciles: with the twenty seeds of an ordinary experiment they are still values of single runs, not of the extremes.
 _LEVELS = (0.1, 0.9)
+# What diverges may rise this far above the largest first value: three decades show that it grows and leave the room to
+# what converges.
 _HEADROOM = 1e3
+# Markers of one entry from which they are stored as pixels: an SVG of single marks would be megabytes.
 _MANY = 200
+# A cross of the size of a dot is thin and is not seen: it is drawn at twice the size (points).
 _ENDS = (("converged", "o", 2.0), ("diverged", "x", 4.0))
 _REMARK: Mapping[str, Any] = {"color": FAINT, "fontsize": 6}
+
+
+def applies(rows: Rows) -> bool:
+    return not rows.sampled
+
+
+def draw(rows: Rows, distance: str = "suboptimality") -> Figure:
+    return convergence(rows.curves, rows.compared, distance=distance, remark=rows.remark)
 
 
 @styled
@@ -83,12 +87,6 @@ def convergence(
     name_axes(axes, x, DISTANCES[distance])
     legend(figure, ax, _handles(drawn, look, distance, high), _caption(drawn, remark))
     return figure
-
-
-def check_distance(distance: str) -> None:
-    """Raise NashGamesError, with the nearest one that is, where `distance` is none of `DISTANCES`."""
-    if distance not in DISTANCES:
-        raise unknown("distance", distance, DISTANCES)
 
 
 @dataclass(frozen=True)
@@ -196,19 +194,6 @@ def _limits(drawn: Sequence[_Curves]) -> tuple[float, float]:
     # Exact zeros have no logarithm: they are drawn on the lower edge, a decade under the least value that has one.
     low = positive.min() / (10 if (values == 0).any() else 2)
     return float(max(low, 1e-300)), float(high * 2)
-
-
-def scale_cost(ax: Axes, costs: Sequence[Floats]) -> None:
-    """A logarithmic axis with a place for 0 where the records span more than two decades, else a linear one."""
-    every = np.concatenate([np.zeros(1), *costs])
-    last, positive = float(every.max()), every[every > 0]
-    if len(positive) and last > 100 * positive.min():
-        first = 10.0 ** np.floor(np.log10(positive.min()))
-        ax.set_xscale("symlog", linthresh=first, linscale=0.4)
-        ax.xaxis.set_minor_locator(ticker.SymmetricalLogLocator(base=10, linthresh=first, subs=list(range(2, 10))))
-        ax.set_xlim(0, last * 1.3)
-    else:
-        ax.set_xlim(0, max(last * 1.03, 1.0))
 
 
 def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str, high: float) -> list[Handle]:

@@ -1,4 +1,4 @@
-"""How bad the last iterate is with high probability: quantiles over many seeds, and the share under the tolerance."""
+"""A distance of the last iterate against comparisons; with many seeds, how bad it is with high probability."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,37 +6,40 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nashgames.analysis.outcomes import interval, levels, quantiles
-from nashgames.errors import NashGamesError
+from nashgames.analysis.outcomes import levels, quantiles
 from nashgames.plots import estimates
+from nashgames.plots.convergence import convergence
+from nashgames.plots.distances import DISTANCES, check_distance, scale_cost
 from nashgames.plots.estimates import Floats, Trace
-from nashgames.plots.lines import DISTANCES, check_distance, scale_cost
-from nashgames.plots.palette import FAINT, Look, looks, plain, styled
-from nashgames.plots.panels import (
-    PROBLEM,
-    Facets,
-    Handle,
-    axes_of,
-    axis_of,
-    facets,
-    legend,
-    name_axes,
-    prepare,
-    several,
-    traces_of,
-)
+from nashgames.plots.palette import FAINT, Look, looks, styled
+from nashgames.plots.panels import PROBLEM, axes_of, axis_of, facets, legend, name_axes, prepare
+from nashgames.plots.rows import Rows
+from nashgames.plots.seeds import MANY_SEEDS, caption_of, groups_of, handles_of
 
-# From the median outwards: the rarer what a line bounds, the thinner it is.
+# From the median outwards: the rarer what a line bounds, the thinner it is (points).
 _WIDTHS = (1.3, 0.8, 0.45)
+# Opacities between these lines: the bands of four solvers above each other are still told apart.
 _SHADES = (0.16, 0.08)
 _TOLERANCE: Mapping[str, Any] = {"color": FAINT, "linewidth": 0.6, "linestyle": (0, (1, 2))}
+# A line on the edge of the panel would be cut in half.
 _ROOM = 1.6
+# What diverges may rise this far above the largest first median, as in `convergence`.
 _HEADROOM = 1e3
+# A tolerance two decades below all that is drawn would press the curves into the upper half of the panel.
+_FAR = 100
+
+
+def applies(rows: Rows) -> bool:
+    return rows.sampled
+
+
+def draw(rows: Rows, distance: str = "suboptimality") -> Figure:
+    drawn = tails if rows.runs["seed"].nunique() >= MANY_SEEDS else convergence
+    return drawn(rows.curves, rows.compared, distance=distance, remark=rows.remark)
 
 
 @styled
@@ -61,7 +64,7 @@ def tails(
     runs = prepare(runs)
     x = axis_of(runs, x)
     laid = facets(runs, [*PROBLEM, "beta"])
-    groups = _groups(curves, runs, laid, distance, x)
+    groups = groups_of(curves, runs, laid, distance, x)
     names = levels(min((len(traces) for group in groups for traces in group.values()), default=1))
     drawn = [{label: _lines(traces, list(names.values())) for label, traces in group.items()} for group in groups]
     figure, axes = axes_of(laid, ax)
@@ -78,7 +81,7 @@ def tails(
                 ended |= _draw(cell, group[label], own, low)
     name_axes(axes, x, DISTANCES[distance])
     statuses = [(label, trace.status) for group in groups for label, traces in group.items() for trace in traces]
-    handles = _handles(look, statuses)
+    handles = handles_of(look, statuses)
     if len(names) > 1:
         told = ", ".join(names)
         handles.append(tuple(Line2D([], [], color=FAINT, linewidth=_WIDTHS[i], label=told) for i in range(len(names))))
@@ -86,48 +89,7 @@ def tails(
         text = "from here on a diverged seed"
         handles.append(Line2D([], [], color=FAINT, linestyle="none", marker="x", markersize=4, label=text))
     dotted = [f"dotted: tolerance {tolerances[0]:g}"] if len(tolerances) == 1 and tolerances[0] > low else []
-    legend(figure, ax, handles, _caption(groups, "last iterate", [*dotted, remark]))
-    return figure
-
-
-@styled
-def shares(
-    curves: pd.DataFrame, runs: pd.DataFrame, *, x: str | None = None, remark: str = "", ax: Axes | None = None
-) -> Figure:
-    """The share of the seeds whose last iterate is at or below the tolerance, against comparisons or queries.
-
-    Bands are 95 % intervals of that share where it is above 0 (`outcomes.interval`); a diverged seed is above every
-    tolerance. Panels, `x` and `remark` are those of `convergence`. Raises NashGamesError for no runs, runs with several
-    tolerances, runs on exact feedback together with runs on samples, or several panels in `ax`.
-    """
-    runs = prepare(runs)
-    x = axis_of(runs, x)
-    if several(runs["tolerance"]):
-        raise NashGamesError("the runs have several tolerances; draw the share under one of them at a time")
-    tolerance = float(runs["tolerance"].iloc[0])
-    laid = facets(runs, [*PROBLEM, "beta"])
-    groups = _groups(curves, runs, laid, "suboptimality", x)
-    figure, axes = axes_of(laid, ax)
-    look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
-    for cell, group in zip(axes, groups, strict=True):
-        scale_cost(cell, [trace.cost for each in groups for traces in each.values() for trace in traces])
-        cell.set(ylim=(-0.02, 1.02))
-        cell.yaxis.set_major_locator(ticker.MultipleLocator(0.25))
-        cell.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=" %"))
-        for label, own in look.items():
-            if label not in group:
-                continue
-            cost, held = estimates.hold_all(group[label])
-            reached = (held <= tolerance).sum(axis=0)
-            low, high = interval(reached, len(held))
-            shown = np.where(np.isnan(held).any(axis=0), np.nan, reached / len(held))
-            # The intervals of solvers of which no seed is there would cover each other and all else.
-            some = shown > 0
-            cell.fill_between(cost, low, high, where=some, color=own.colour, alpha=0.18, linewidth=0, zorder=2)
-            cell.plot(cost, shown, color=own.colour, linestyle=own.dashes, zorder=2.5)
-    name_axes(axes, x, f"share of seeds with\nsuboptimality ≤ {tolerance:g}")
-    statuses = [(label, trace.status) for group in groups for label, traces in group.items() for trace in traces]
-    legend(figure, ax, _handles(look, statuses), _caption(groups, "last iterate, 95 % intervals", [remark]))
+    legend(figure, ax, handles, caption_of(groups, "last iterate", [*dotted, remark]))
     return figure
 
 
@@ -137,18 +99,6 @@ class _Lines:
 
     cost: Floats
     quantiles: Floats
-
-
-def _groups(
-    curves: pd.DataFrame, runs: pd.DataFrame, laid: Facets, distance: str, x: str
-) -> list[dict[str, list[Trace]]]:
-    """The traces of every label in every panel."""
-    traces = traces_of(curves, runs, distance, x)
-    found = []
-    for panel in laid.panels:
-        mine = panel.runs[panel.runs["run_id"].isin(list(traces))].groupby("label")["run_id"]
-        found.append({str(label): [traces[run] for run in group] for label, group in mine})
-    return found
 
 
 def _lines(traces: Sequence[Trace], wanted: Sequence[float]) -> _Lines:
@@ -191,24 +141,6 @@ def _limits(drawn: Sequence[Mapping[str, _Lines]], tolerances: Sequence[float]) 
     # What grows without end does not take the room of what converges.
     first = [lines.quantiles[0][:1] for group in drawn for lines in group.values()]
     high = min(high, _HEADROOM * float(np.max(np.concatenate(first), initial=low)))
-    near = [float(tolerance) for tolerance in tolerances if low / 100 < tolerance]
+    near = [float(tolerance) for tolerance in tolerances if low / _FAR < tolerance]
     # Exact zeros have no logarithm: they are drawn on the lower edge, a decade under the least value that has one.
     return max(min([low, *near]) / (10 if (values == 0).any() else _ROOM), 1e-300), _ROOM * max([high, *near])
-
-
-def _handles(look: Mapping[str, Look], statuses: Sequence[tuple[str, str]]) -> list[Handle]:
-    """An entry for every solver, with the count of the seeds that diverged."""
-    table = pd.DataFrame(statuses, columns=["label", "status"])
-    handles: list[Handle] = []
-    for label, own in look.items():
-        mine = table["status"][table["label"] == label]
-        lost = int((mine == "diverged").sum())
-        text = plain(label) + (f" ({lost:,} of {len(mine):,} diverged)" if lost else "")
-        handles.append(own.handle(text, marker=""))
-    return handles
-
-
-def _caption(groups: Sequence[Mapping[str, Sequence[Trace]]], what: str, remarks: Sequence[str]) -> str:
-    counts = [len(traces) for group in groups for traces in group.values()] or [0]
-    over = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,}–{max(counts):,}"
-    return "; ".join([f"{what} over {over} seeds", *filter(None, remarks)])

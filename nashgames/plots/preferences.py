@@ -1,0 +1,97 @@
+"""The preferences of one game as a heat map."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from nashgames.errors import NashGamesError
+from nashgames.plots import estimates
+from nashgames.plots.estimates import Floats
+from nashgames.plots.palette import INK, PaperFigure, plain, styled
+from nashgames.plots.panels import say, several
+from nashgames.plots.rows import Rows
+
+if TYPE_CHECKING:
+    from nashgames.core.margins import Margins
+
+# More names than this are smaller than can be read.
+_LABELLED = 40
+# With more actions a cell is narrower than a number of two decimals.
+_NUMBERED = 12
+# Cells a side of a large game, at two pixels each in a file of 220 dpi; up to _FULL actions each has its own.
+_CELLS = 500
+_FULL = 1000
+
+
+def applies(rows: Rows) -> bool:
+    return rows.game_of is not None and not several(rows.runs["game"]) and not several(rows.runs["n"])
+
+
+def draw(rows: Rows) -> Figure:
+    """The game of the first run."""
+    assert rows.game_of is not None
+    first = rows.runs.iloc[0]
+    game = rows.game_of(first)
+    title = " · ".join(say(key, first[key]) for key in ("game", "n", "seed"))
+    return preferences(game.margins.of_context(0), game.description.labels, title=title)
+
+
+@styled
+def preferences(
+    margins: "Margins | NDArray[np.floating]",
+    labels: Sequence[str] | None = None,
+    ratings: Floats | None = None,
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """P = A + ½ of `margins` `[n, n]` as a heat map, actions ordered by falling Hodge rating (`ratings` `[n]`).
+
+    Margins are read block by block: the picture of a large game needs little memory beside it. The colours are centred
+    at ½ and reach to the largest margin. Up to 40 actions are named; above 1,000 the cells are means over blocks of
+    actions, and the axis says so. Raises NashGamesError where the shapes do not fit.
+    """
+    n = margins.shape[0]
+    if margins.shape != (n, n) or n < 2:
+        raise NashGamesError(f"margins have shape {margins.shape}; the heat map shows one game, [n, n] with n ≥ 2")
+    ratings = estimates.hodge_ratings(_blocks(margins)) if ratings is None else np.asarray(ratings)
+    for what, given in (("labels", labels), ("ratings", ratings)):
+        if given is not None and len(given) != n:
+            raise NashGamesError(f"there are {len(given)} {what} for {n} actions; give one for every action")
+    shown = estimates.ordered_preferences(_blocks(margins), ratings, _CELLS if n > _FULL else n)
+    reach = float(np.abs(shown - 0.5).max()) or 0.5
+    if ax is None:
+        figure: Figure = PaperFigure(figsize=(4.2, 3.5), layout="constrained")
+        ax = figure.add_subplot()
+    else:
+        root = ax.get_figure(root=True)
+        assert root is not None
+        figure = root
+    image = ax.imshow(shown, cmap="RdBu_r", vmin=0.5 - reach, vmax=0.5 + reach, extent=(-0.5, n - 0.5, n - 0.5, -0.5))
+    ax.grid(False)
+    ax.set_title(plain(title, 60))
+    if n <= _LABELLED:
+        order = np.argsort(-ratings, kind="stable")
+        names = [plain(str(labels[i] if labels is not None else i), 18) for i in order]
+        ax.set_xticks(range(n), names, rotation=0 if n * max(map(len, names)) < 40 else 90)
+        ax.set_yticks(range(n), names)
+        ax.tick_params(length=0, labelsize=6.5 if n <= 20 else 5)
+        ax.set_ylabel("action, from the highest rating to the lowest")
+    else:
+        blocks = f", means over blocks of {n / len(shown):.3g} actions" if len(shown) < n else ""
+        ax.set_ylabel("rank by Hodge rating" + blocks)
+    if n <= _NUMBERED:
+        for (i, j), value in np.ndenumerate(shown):
+            strong = abs(value - 0.5) > 0.6 * reach
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color="white" if strong else INK)
+    bar = figure.colorbar(image, ax=ax, label="probability that the row is preferred to the column", pad=0.02)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _blocks(margins: "Margins | NDArray[np.floating]") -> Iterable[estimates.Block]:
+    return [(slice(0, len(margins)), margins)] if isinstance(margins, np.ndarray) else margins.blocks()

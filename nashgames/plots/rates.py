@@ -1,0 +1,111 @@
+"""The measured rate of every solver against β, beside the proved one."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nashgames.analysis.outcomes import quantiles
+from nashgames.analysis.stability import rounding_floor
+from nashgames.plots import estimates
+from nashgames.plots.estimates import Trace
+from nashgames.plots.palette import THEOREM, Look, looks, plain, styled
+from nashgames.plots.panels import (
+    PROBLEM,
+    Handle,
+    axes_of,
+    facets,
+    floats,
+    legend,
+    name_axes,
+    prepare,
+    several,
+    traces_of,
+)
+from nashgames.plots.rows import Rows
+
+# Fewer values of β show no law.
+_FEWEST = 3
+
+
+def applies(rows: Rows) -> bool:
+    return not rows.sampled and several(rows.compared["beta"])
+
+
+def unasked(rows: Rows) -> bool:
+    """Of three or more β; of swept steps the phase diagram shows the rates."""
+    return rows.compared["beta"].nunique() >= _FEWEST and not rows.swept
+
+
+def draw(rows: Rows) -> Figure:
+    return rates(rows.curves, rows.compared)
+
+
+@styled
+def rates(curves: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
+    """Fitted rate r against β, distance ≈ e^{−rN} after N queries, with the theorem's (1+2β)^{−1/2} per query drawn.
+
+    Both axes are logarithmic and show r = −log(contraction per query), the theorem's being ½ log(1+2β). The distance
+    is the KL to the equilibrium (the suboptimality where that was not measured), fitted over the tail of each curve
+    above the rounding floor (`estimates.contraction`). Points are medians over seeds, bars their 10–90 % quantiles.
+    A run that diverges or does not fall has rate 0; where that is the median, a cross stands on the lower edge.
+    Raises NashGamesError for no runs, or several panels in `ax`.
+    """
+    runs = prepare(runs)
+    distance = "kl_to_equilibrium"
+    traces = traces_of(curves, runs, distance)
+    if not any(np.isfinite(trace.values).any() for trace in traces.values()):
+        distance = "suboptimality"
+        traces = traces_of(curves, runs, distance)
+    fitted = [
+        _rate(traces.get(run), distance, beta, dtype)
+        for run, beta, dtype in zip(runs["run_id"], runs["beta"], runs["dtype"], strict=True)
+    ]
+    runs = runs.assign(rate=fitted)
+    laid = facets(runs, PROBLEM)
+    figure, axes = axes_of(laid, ax)
+    look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
+    betas = np.geomspace(runs["beta"].min(), runs["beta"].max(), 100)
+    proved = estimates.proved_rate(betas)
+    positive = np.concatenate([proved, runs["rate"][runs["rate"] > 0]])
+    low, high = positive.min() / 3, positive.max() * 2
+    for cell, panel in zip(axes, laid.panels, strict=True):
+        cell.set(xscale="log", yscale="log", xlim=(betas[0] / 1.5, betas[-1] * 1.5), ylim=(low, high))
+        cell.plot(betas, proved, zorder=1.5, **THEOREM)
+        for place, (label, own) in enumerate(look.items()):
+            # Bars of different solvers at one β would hide each other: they stand side by side.
+            aside = 1.03 ** (2 * place - len(look) + 1)
+            _draw_rates(cell, panel.runs[panel.runs["label"] == label], own, aside, low)
+    name_axes(axes, "β", r"fitted rate $r$, $e^{-r}$ per query")
+    handles: list[Handle] = []
+    for label, own in look.items():
+        mine = runs["rate"][runs["label"] == label]
+        counts = ((int((mine == 0).sum()), "without contraction"), (int(mine.isna().sum()), "too short to fit"))
+        notes = ", ".join(f"{count} of {len(mine)} {what}" for count, what in counts if count)
+        handles.append(own.handle(plain(label) + (f" ({notes})" if notes else "")))
+    handles.append(Line2D([], [], label=r"theorem, $(1+2\beta)^{-1/2}$ per query", **THEOREM))
+    legend(figure, ax, handles)
+    return figure
+
+
+def _draw_rates(ax: Axes, runs: pd.DataFrame, look: Look, aside: float, low: float) -> None:
+    groups = runs[runs["rate"].notna()].groupby("beta")["rate"]
+    if not len(groups):
+        return
+    x = floats(groups.first().index.to_series()) * aside
+    lower, median, upper = np.transpose([quantiles(floats(rates), (0.1, 0.5, 0.9)) for _, rates in groups])
+    ax.vlines(x, np.maximum(lower, low), np.maximum(upper, low), color=look.colour, linewidth=0.8)
+    shown = np.where(median > 0, median, np.nan)
+    ax.plot(x, shown, color=look.colour, linestyle=look.dashes, marker=look.marker, markersize=3)
+    flat = x[median == 0]
+    if len(flat):
+        ax.plot(flat, np.full(len(flat), low), "x", color=look.colour, markersize=4, clip_on=False)
+
+
+def _rate(trace: Trace | None, distance: str, beta: float, dtype: str) -> float:
+    if trace is None:
+        return float("nan")
+    if trace.status == "diverged":
+        return 0.0
+    return estimates.contraction(trace.cost, trace.values, rounding_floor(distance, beta, dtype))

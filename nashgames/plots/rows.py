@@ -1,0 +1,112 @@
+"""What figures are drawn from, and how it falls into the parts that are drawn one by one."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nashgames.analysis.outcomes import complete, on_samples, sweeps_steps, tuned
+from nashgames.defaults import REFEREE
+from nashgames.plots.panels import several
+
+if TYPE_CHECKING:
+    from nashgames.core.game import Game
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The tables of a results directory, those of them that are there; or those of the runs that one figure shows.
+
+    `limits_of` derives the limits of swept steps, as `analysis.derived_limits.limits_of`, and `game_of` makes the game
+    of a row of `runs` again; both compute, and are called by the figures that need them only. `verdict` is what the
+    experiment asks, which the figure of this name answers.
+    """
+
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    paths: pd.DataFrame | None = None
+    policies: pd.DataFrame | None = None
+    limits_of: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    game_of: "Callable[[pd.Series[Any]], Game] | None" = None
+    verdict: str | None = None
+
+    def of(self, runs: pd.DataFrame) -> "Rows":
+        """The same of some of the runs."""
+        return replace(self, runs=runs, curves=self.curves[self.curves["run_id"].isin(runs["run_id"])])
+
+    @cached_property
+    def sampled(self) -> bool:
+        """Whether a run learned from duels."""
+        return bool(on_samples(self.runs).any())
+
+    @cached_property
+    def swept(self) -> bool:
+        """Whether the steps of a solver are swept at several β, of which the phase diagram tells more."""
+        return several(self.runs["beta"]) and sweeps_steps(self.runs)
+
+    @cached_property
+    def _tuned(self) -> tuple[pd.DataFrame, int]:
+        return tuned(self.runs)
+
+    @property
+    def compared(self) -> pd.DataFrame:
+        """The runs as solvers are compared: of swept steps those of the best (`outcomes.tuned`)."""
+        return self._tuned[0]
+
+    @property
+    def remark(self) -> str:
+        """What is to be said of the steps of `compared`."""
+        steps = self._tuned[1]
+        if steps < 2:
+            return "numbers that a name leaves out are chosen for every panel" if steps else ""
+        return f"every solver with the best of its steps, of up to {steps} in a panel"
+
+
+def completed(rows: Rows) -> Rows:
+    """The rows with the columns that tables from before there was a choice do not have."""
+    return replace(rows, runs=complete(rows.runs))
+
+
+def together(rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """All runs of solvers in one figure."""
+    mine = _of_solvers(rows)
+    if len(mine):
+        yield "", rows.of(mine)
+
+
+def by_feedback(rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """A figure for the runs on exact feedback and one for those on samples, which are charged in different things."""
+    runs = _of_solvers(rows)
+    for _, mine in runs.groupby(on_samples(runs), sort=True):
+        yield "", rows.of(mine)
+
+
+def by_game(rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """`by_feedback` for every game; with several games the file names end in theirs."""
+    runs = _of_solvers(rows)
+    names = runs["game"].unique()
+    endings: dict[str, str] = {}
+    for name in names:
+        ending = f"-{slug(name)}" if len(names) > 1 else ""
+        endings[name] = ending + (f"-{len(endings) + 1}" if ending in endings.values() else "")
+    for (name, _), mine in runs.groupby(["game", on_samples(runs)], sort=False):
+        yield endings[str(name)], rows.of(mine)
+
+
+def by_path(rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """The exact equilibria of one game, reference, size and seed over β, a figure each, numbered from the second on."""
+    exact = rows.runs[rows.runs["solver"] == REFEREE]
+    for place, (_, mine) in enumerate(exact.groupby(["game", "reference", "n", "seed"], sort=False)):
+        yield f"-{place + 1}" if place else "", rows.of(mine)
+
+
+def slug(text: str) -> str:
+    """The text as part of a file name: `disc[strength=2]` → `disc-strength-2`."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.") or "game"
+
+
+def _of_solvers(rows: Rows) -> pd.DataFrame:
+    return rows.runs[rows.runs["solver"] != REFEREE]
