@@ -222,7 +222,14 @@ class Batch:
 
     def _advance(self, targets: np.ndarray) -> None:
         began, first = time.perf_counter(), self.step if self._recorded.points else 0
-        self._runs, point, self._log_policies = loop.advance(self._problem, self._runs, targets, stacked=self._stacked)
+        self._runs, point, self._log_policies = loop.advance(
+            self._problem,
+            self._runs,
+            targets,
+            stacked=self._stacked,
+            target=self.settings.target,
+            recording=self._recording,
+        )
         point = jax.tree.map(np.asarray, point)
         self._check_soundness(point)
         seconds = time.perf_counter() - began

@@ -5,13 +5,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from nashgames.analysis.theorems.identities import same_steps, update_identity
 from nashgames.analysis.theorems.laws import HALVES, Floats, Law, kl_bound, laws_of, queries_of
 
-INEQUALITIES = ("KL", "step", "half step", "span", "span step")
+INEQUALITIES = ("KL", "step", "half step", "span", "span step", "identity", "same steps")
 """KL, span: against π_0 = μ; step, span step: against the whole step recorded before; half step: against both.
 
 What is judged against the step before has sharp constants: the half step and the span are compared with what the
-measured D' leaves of D, of which little is lost in some games of the preset.
+measured D' leaves of D, of which little is lost in some games of the preset. The last two are equalities up to
+rounding: `update_identity` and `same_steps`.
 """
 
 LEVEL = 1e-8
@@ -32,22 +34,30 @@ class Verdict(NamedTuple):
     breaks: pd.DataFrame
 
 
-def verdict(runs: pd.DataFrame, curves: pd.DataFrame, policies: pd.DataFrame) -> Verdict:
+def verdict(
+    runs: pd.DataFrame, curves: pd.DataFrame, policies: pd.DataFrame, paths: pd.DataFrame | None = None
+) -> Verdict:
     """Judge every recorded iterate of the runs that a theorem covers, against the start and the whole step before.
 
-    Raises NashGamesError when no theorem covers any run.
+    With the `paths` of games of three actions the identity of every half step is judged too. Raises NashGamesError when
+    no theorem covers any run.
     """
     laws = laws_of(runs)
+    # |log π| is within 2/β of that of the last iterate at all others.
     largest = policies["log_probability"].abs().groupby(policies["run_id"]).max()
     points = {str(run): group.sort_values("step") for run, group in curves.groupby("run_id", sort=False)}
+    of_run = {} if paths is None else dict(tuple(paths.groupby("run_id", sort=False)))
     kept = runs[runs["run_id"].isin(laws)]
-    judged, steps = [], {}
+    judged, steps, roots = [], {}, {}
     for row in kept.to_dict("records"):
         run = row["run_id"]
-        rounding = _rounding(row, points[run], laws[run], float(largest[run]))
-        judged.append(_checks(row, points[run], laws[run], *rounding))
-        steps[run] = _step_factors(points[run], laws[run], rounding[0])
-    checks = pd.concat(judged, ignore_index=True)
+        law, most = laws[run], float(largest[run]) + 2 / laws[run].beta
+        roots[run], of_span = _rounding(row, points[run], law, most)
+        judged.append(_checks(row, points[run], law, roots[run], of_span))
+        if run in of_run and law.solver == HALVES and int(row["contexts"]) == 1:
+            judged.append(update_identity(row, of_run[run], law, most).assign(run_id=run))
+        steps[run] = _step_factors(points[run], law, roots[run])
+    checks = pd.concat([*judged, *same_steps(kept, points, laws, roots)], ignore_index=True)
     broken = checks[checks["value"] > checks["bound"]].merge(
         kept[["run_id", "label", "game", "n", "reference", "beta", "seed"]], on="run_id"
     )
@@ -55,10 +65,10 @@ def verdict(runs: pd.DataFrame, curves: pd.DataFrame, policies: pd.DataFrame) ->
 
 
 def _rounding(run: Any, points: pd.DataFrame, law: Law, largest: float) -> tuple[float, float]:
-    """`Law.rounding` of one run; |log π| is within 2/β of the `largest` of its last iterate at all others."""
+    """`Law.rounding` of one run, of which no |log π| is above `largest`."""
     # Where π* is not known, only suboptimalities are judged, which do not need it.
     residual = float(run["equilibrium_residual"]) if points["kl_to_equilibrium"].notna().any() else 0.0
-    return law.rounding(int(run["n"]), float(np.finfo(run["dtype"]).eps), largest + 2 / law.beta, residual)
+    return law.rounding(int(run["n"]), float(np.finfo(run["dtype"]).eps), largest, residual)
 
 
 def _checks(run: Any, points: pd.DataFrame, law: Law, root: float, of_span: float) -> pd.DataFrame:

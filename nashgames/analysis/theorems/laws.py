@@ -43,7 +43,7 @@ Floats = NDArray[np.float64]
 
 NASH_MP, HALVES, PROXIMAL_POINT, EGPO = "nash-mp", "halves[nash-mp]", "proximal-point", "egpo"
 SOLVERS = (NASH_MP, HALVES, PROXIMAL_POINT, EGPO)
-"""The solvers that a theorem covers; `egpo` of a table, with plain steps, is Nash-MP with η/(1+η) = aβ (theory §4.1)."""
+"""The solvers that a theorem covers; `egpo` of a table is Nash-MP with η/(1+η) = aβ in another form (theory §4.1)."""
 
 _DECIMAL = 1e-6
 """The largest proved step may have gone through decimal text or float32, and is admitted up to this share above."""
@@ -131,26 +131,38 @@ class Law:
     def _spread(self, f: Any, delta: Any) -> Any:
         return np.sqrt(2 * f * (1 - delta) / (self.beta * self.temperature))
 
-    def rounding(self, n: int, epsilon: float, largest: float, residual: float) -> tuple[float, float]:
-        """What rounding may add to √D (and to the root of every other bound, in its units) and to the span.
+    def update_error(self, n: int, epsilon: float, largest: float, residual: float) -> float:
+        """w, what rounding adds to an entry of (1+h) log π_new: (1+h)e + hrβ/τ.
 
         `epsilon` is that of the dtype, `largest` |log π|, `residual` that of π*. An update in floating point is an
         exact one plus an error of at most e = ε(4 max|log π| + (1 + h/τ)√n), n terms being summed with an error of
-        √n ε (Higham and Mary 2019); the residual r of π* acts as one more, hr β/τ. They enter the inequality of a step
-        as ⟨error, π − π*⟩ ≤ |error| √(2D): with w = (1+h)e + hrβ/τ it becomes √(1+h) √D' ≤ √D + a,
-        a = 2√2 √(1+h) e + w/√(2hβ/τ). What is left of all steps is a geometric sum; that of the span follows from the
-        same sum under Cauchy and Schwarz. With the terms C_j kept, c(√C_j − w/(c√2))² stands beside (1+h) D', and the
-        root of c Σ_j (1+h)^{j−i} C_j is that of R, for f D_a with its own rounding, plus less than once more. [derived]
+        √n ε (Higham and Mary 2019); the residual r of π*, rounded itself, acts as one more. [derived]
         """
-        h, share = self.step, self.beta / self.temperature
-        error = epsilon * (4 * largest + (1 + h / self.temperature) * n**0.5)
+        return (1 + self.step) * self._entry_error(n, epsilon, largest) + (
+            self.step * self.beta / self.temperature * (residual + epsilon * largest)
+        )
+
+    def rounding(self, n: int, epsilon: float, largest: float, residual: float) -> tuple[float, float]:
+        """What rounding may add to √D (and to the root of every other bound, in its units) and to the span.
+
+        The errors of `update_error` enter the inequality of a step as ⟨error, π − π*⟩ ≤ |error| √(2D): it becomes
+        √(1+h) √D' ≤ √D + a, a = 2√2 √(1+h) e + w/√(2hβ/τ). What is left of all steps is a geometric sum; that of the
+        span follows from the same sum under Cauchy and Schwarz. With the terms C_j kept, c(√C_j − w/(c√2))² stands
+        beside (1+h) D', and the root of c Σ_j (1+h)^{j−i} C_j is that of R, for f D_a with its own rounding, plus less
+        than once more. [derived]
+        """
+        h, c = self.step, self.step * self.beta / self.temperature
+        error, w = self._entry_error(n, epsilon, largest), self.update_error(n, epsilon, largest, residual)
         residual = residual + epsilon * largest
-        a = 2 * (2 * (1 + h)) ** 0.5 * error + ((1 + h) * error + h * share * residual) / (2 * h * share) ** 0.5
+        a = 2 * (2 * (1 + h)) ** 0.5 * error + w / (2 * c) ** 0.5
         rho, root_rho = self._outer() if self.is_outer else (0.0, 0.0)
         outer = 1 + 1 / (1 - root_rho) if self.is_outer else 1.0
         root = a * (2 + 1 / ((1 + h) ** 0.5 - 1)) * outer + 8**0.5 * self.beta * residual * self.eta**0.5
         of_span = (2 / (self.beta * self.temperature)) ** 0.5 * (2 + h**0.5 / 2) * root
         return root, (of_span + 2 * ((1 + h) * error / h + residual)) / (1 - rho)
+
+    def _entry_error(self, n: int, epsilon: float, largest: float) -> float:
+        return epsilon * (4 * largest + (1 + self.step / self.temperature) * n**0.5)
 
 
 def law_of(run: Any) -> Law | None:
@@ -177,8 +189,8 @@ def laws_of(runs: pd.DataFrame) -> dict[str, Law]:
     laws = {row["run_id"]: law for row in runs.to_dict("records") if (law := law_of(row)) is not None}
     if not laws:
         raise NashGamesError(
-            f"no run is covered by a theorem; play {NASH_MP} or {HALVES} with η ≤ 2β, {PROXIMAL_POINT} with any η, or {EGPO} "
-            f"of a table with aβ ≤ 2β/(1+2β) and plain steps, on exact feedback and from the reference"
+            f"no run is covered by a theorem; play {NASH_MP} or {HALVES} with η ≤ 2β, {PROXIMAL_POINT} with any η, or "
+            f"{EGPO} of a table with aβ ≤ 2β/(1+2β) and plain steps, on exact feedback and from the reference"
         )
     return laws
 
