@@ -174,7 +174,7 @@ def _judge(experiment: "Experiment", finished: "Finished", screen: "Progress") -
     from nashgames.cli import verdict
 
     screen.wait("judging every iterate")
-    judged = theorems.verdict(finished.runs, finished.curves, finished.policies)
+    judged = theorems.verdict(finished.runs, finished.curves, finished.policies, finished.paths)
     for sheet in verdict.sheets(judged):
         screen.line()
         screen.sheet(sheet)

@@ -26,7 +26,7 @@ def check(experiment: "Experiment") -> None:
     if not any(parse(text).name in accepted for text in solvers):
         raise NashGamesError(
             f"verdict is '{experiment.verdict}', but no theorem is about {', '.join(solvers)}; add nash-mp, "
-            f"halves[nash-mp] or proximal-point, or leave verdict out"
+            f"halves[nash-mp], proximal-point or egpo, or leave verdict out"
         )
     if "exact" not in experiment.every("feedback") or experiment.start != "reference":
         raise NashGamesError(

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from nashgames.analysis import outcomes
+from nashgames.solvers import SOLVERS
 
 INF, NAN = np.inf, np.nan
 
@@ -25,9 +26,15 @@ def frame(*rows):
     return runs
 
 
-def test_quantiles_are_values_that_occur():
+def test_quantiles_are_values_that_occur_and_the_median_is_the_ordinary_one():
     values = np.array([[4.0, 1.0], [1.0, 5.0], [3.0, 2.0], [2.0, INF]])
-    assert outcomes.quantiles(values, (0.1, 0.5, 0.9)).tolist() == [[1, 1], [2, 2], [4, INF]]
+    assert outcomes.quantiles(values, (0.1, 0.5, 0.9)).tolist() == [[1, 1], [2.5, 3.5], [4, INF]]
+
+
+def test_a_median_of_which_half_is_diverged_is_diverged():
+    assert outcomes.quantiles(np.array([1.0, INF, 2.0, INF]), (0.5,)).tolist() == [INF]
+    assert outcomes.quantiles(np.array([INF, INF]), (0.5, 0.9)).tolist() == [INF, INF]
+    assert outcomes.quantiles(np.array([1.0, INF, 2.0]), (0.5, 0.9)).tolist() == [2, INF]
 
 
 def test_the_quantiles_of_ten_values_do_not_suffer_from_rounding():
@@ -77,7 +84,7 @@ def test_a_cell_counts_all_its_seeds_and_a_diverged_one_is_the_worst():
     runs = frame(*(run(end, seed=i) for i, end in enumerate(ends)), run(1e-9, seed=9, status="diverged"))
     (cell,) = outcomes.cells(runs).to_dict("records")
     assert (cell["seeds"], cell["diverged"], cell["reached"], cell["share"]) == (10, 1, 4, 0.4)
-    assert (cell["median"], cell["q90"], cell["q99"]) == (0.02, 0.06, INF)
+    assert (cell["median"], cell["q90"], cell["q99"]) == (0.025, 0.06, INF)
     assert [cell["low"], cell["high"]] == pytest.approx([*map(float, outcomes.interval(4, 10))])
     assert cell["comparisons"] == 5000
 
@@ -99,23 +106,64 @@ def test_results_from_before_there_was_a_choice_are_exact_tabular_and_plain():
 
 
 @pytest.mark.parametrize(
-    ("label", "family"),
+    ("label", "expected"),
     [
         ("online-ipo[step=0.1]", "online-ipo"),
         ("nash-prox[eta=0.05,inner=40,step=4]", "nash-prox[eta=0.05,inner=40]"),
-        ("nash-mp[eta=0.1]", "nash-mp[eta=0.1]"),
-        ("average[online-ipo[step=0.1]]", "average[online-ipo[step=0.1]]"),
+        ("nash-mp[eta=0.1]", "nash-mp"),
+        ("proximal-point[eta=3,inner=7]", "proximal-point[inner=7]"),
+        ("adaptive-nash-mp[least=0.1]", "adaptive-nash-mp[least=0.1]"),
+        ("average[online-ipo[step=0.1]]", "average[online-ipo]"),
+        ("average[halves[nash-mp[eta=0.1]]]", "average[halves[nash-mp]]"),
+        ("mine[step=1]", "mine[step=1]"),
         ("mine]", "mine]"),
     ],
 )
-def test_a_solver_without_its_step(label, family):
-    assert outcomes.family(label) == family
+def test_a_solver_without_its_step(label, expected):
+    assert outcomes.label_without_step(label) == expected
 
 
-def swept(steps, **changes):
+STEPS = {
+    "nash-mp": "eta", "nash-prox": "step", "proximal-point": "eta", "approximate-nash-mp": "step",
+    "practical-nash-mp": "step", "online-ipo": "step", "uniform-ipo": "step", "egpo": "step", "nash-md-pg": "step",
+    "nash-ema-pg": "step", "mirror-descent": "step", "nash-md": "step",
+}  # fmt: skip
+
+
+def test_every_solver_declares_its_step_and_nothing_else_as_what_a_search_varies():
+    # These two choose their step themselves, above a least one.
+    own = {"adaptive-nash-mp": (), "secant-nash-mp": ()}
+    assert {name: outcomes.tuned_parameters(name) for name in SOLVERS} == {k: (v,) for k, v in STEPS.items()} | own
+    assert outcomes.tuned_parameters("average[halves[nash-mp[eta=1]]]") == ("eta",)
+
+
+def test_the_step_of_a_solver_of_others_is_what_the_rows_say_and_its_code_is_not_run(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("raise RuntimeError('imported')")
+
+    def without(*numbers):
+        labels = [f"{file}:Mine[{number}]" for number in numbers]
+        frame = pd.DataFrame({"label": labels})
+        return [label.removeprefix(f"{file}:") for label in outcomes.labels_without_step(frame)]
+
+    assert without("rate=1,inner=2", "rate=2,inner=2") == ["Mine[inner=2]"] * 2
+    assert without("rate=1,step=2", "rate=2,step=3") == ["Mine[rate=1]", "Mine[rate=2]"], "of two the step"
+    assert without("rate=1,inner=2", "rate=2,inner=3") == ["Mine[rate=1,inner=2]", "Mine[rate=2,inner=3]"]
+    assert without("rate=1") == ["Mine[rate=1]"]
+    assert outcomes.tuned_parameters(f"{file}:Mine[step=1]") == ()
+
+
+def test_a_step_is_read_from_the_numbers_of_its_row():
+    numbers = ['{"eta": 0.2}', '{"eta": 3, "inner": 7}', '{"least": 1}', '{"rate": 1}', '{"rate": 2}', "{}"]
+    labels = ["nash-mp", "average[proximal-point]", "adaptive-nash-mp", "mine[rate=1]", "mine[rate=2]", "mine]"]
+    steps = outcomes.steps_of(pd.DataFrame({"label": labels, "hyperparameters": numbers}))
+    np.testing.assert_array_equal(steps, [0.2, 3, NAN, 1, 2, NAN])
+
+
+def swept(steps, solver="online-ipo", name="step", **changes):
     """A run for every step and seed: `steps` maps a step to the ends of its seeds."""
     return [
-        run(end, seed=seed, label=f"online-ipo[step={step}]", status="diverged" if end == INF else "budget", **changes)
+        run(end, seed=seed, label=f"{solver}[{name}={step}]", status="diverged" if end == INF else "budget", **changes)
         for step, ends in steps.items()
         for seed, end in enumerate(ends)
     ]
@@ -141,6 +189,19 @@ def test_a_solver_with_one_step_in_every_cell_is_one_solver():
     assert (shown["label"].tolist(), steps) == (["nash-md-pg"] * 2, 1), "so with its other numbers"
     assert outcomes.tuned(frame(*rows, run(0.1, label="nash-md-pg", beta=0.1)))[1] == 0
     assert outcomes.tuned(frame(*swept({step: [1.0 / step] for step in range(1, 7)})))[1] == 6
+
+
+def test_a_sweep_of_eta_is_one_solver_with_its_best_step():
+    steps = {step: [1.0 / step] for step in range(1, 7)}
+    assert outcomes.sweeps_steps(frame(*swept(steps, "nash-mp", "eta")))
+    best, most = outcomes.tuned(frame(*swept(steps, "nash-mp", "eta"), *swept(steps)))
+    assert most == 6
+    assert set(zip(best["label"], best["selection"], strict=True)) == {
+        ("online-ipo", "online-ipo[step=6]"),
+        ("nash-mp", "nash-mp[eta=6]"),
+    }
+    # η of the outer loop is no step of Nash Prox: it stays a solver a value.
+    assert not outcomes.sweeps_steps(frame(*swept(steps, "nash-prox", "eta")))
 
 
 def test_the_best_step_is_that_of_most_seeds_then_queries_then_the_end():

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +15,7 @@ from nashgames.analysis.theorems import Law, kl_bound, law_of, verdict
 from nashgames.analysis.theorems.judge import _checks
 from nashgames.core import simplex
 from nashgames.games.references import resolve_reference
-from nashgames.solvers.halves import HalvesState
+from nashgames.solvers.protocol import PolicyState
 from tests.games import log_softmax, random_margins
 
 
@@ -133,6 +132,13 @@ def test_the_closed_form_of_many_outer_steps_is_that_of_one_after_another(eta, i
     assert Law("proximal-point", 0.1, eta, 10_000).factor == pytest.approx(1 / (1 + eta))
 
 
+def test_what_a_step_leaves_bounds_the_span_of_nash_mp_always_and_of_the_outer_loop_up_to_its_next_anchor():
+    steps = np.arange(9)
+    assert Law("nash-mp", 0.1, 0.2).is_sharp(steps).all()
+    assert Law("halves[nash-mp]", 0.1, 0.2).is_sharp(steps).all()
+    assert Law("proximal-point", 0.1, 1.0, 7).is_sharp(steps).tolist() == [True] * 8 + [False]
+
+
 def test_where_the_bounds_start_from(rng):
     for beta in (1.0, 0.1, 0.01):
         for _ in range(30):
@@ -200,49 +206,61 @@ def test_rounding_is_negligible_where_an_iterate_is_judged_and_judging_goes_far_
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Wrong:
-    """Nash-MP by halves with one mistake: a factor of q in the second half, of the temperature, or of the pull to μ."""
+    """Nash-MP with one mistake: a factor of q in both or in the second half, of the temperature, or of the pull to μ."""
 
     eta: Any = None
-    sign: Any = 1.0
+    advantage_by: Any = 1.0
+    second_by: Any = 1.0
     temperature: Any = 1.0
     pull: Any = 1.0
-    name: ClassVar[str] = "halves[nash-mp]"
-    queries_per_step: ClassVar[int] = 1
+    name: ClassVar[str] = "nash-mp"
+    queries_per_step: ClassVar[int] = 2
 
     def with_theory_defaults(self, beta):
         return dataclasses.replace(self, eta=2 * beta)
 
     def init(self, game, key):
-        advantage = game.advantage(game.log_reference)
-        return HalvesState(game.log_reference, advantage, game.log_reference, jnp.zeros((), jnp.int32))
+        return PolicyState(game.start, game.query(game.start, key))
+
+    def half(self, game, state, advantage):
+        q = self.advantage_by * advantage / (game.beta * self.temperature)
+        return simplex.normalise((state.log_policy + self.eta * (self.pull * game.log_reference + q)) / (1 + self.eta))
 
     def update(self, game, state, key):
-        half = state.steps % 2 == 0
-        q = jnp.where(half, 1.0, self.sign) * state.advantage / (game.beta * self.temperature)
-        eta = self.eta
-        log_policy = (state.log_whole + eta * (self.pull * game.log_reference + q)) / (1 + eta)
-        log_policy = simplex.normalise(log_policy)
-        log_whole = jnp.where(half, state.log_whole, log_policy)
-        return HalvesState(log_policy, game.advantage(log_policy), log_whole, state.steps + 1)
+        advantage = game.query(self.half(game, state, state.advantage), key)
+        log_policy = self.half(game, state, self.second_by * advantage)
+        return PolicyState(log_policy, game.query(log_policy, key))
 
     def log_policy(self, state):
         return state.log_policy
 
-    def advantage(self, game, state):
+    def advantage(self, state):
         return state.advantage
 
 
+# What a factor of 1 % or less does is a fixed point that is off by as much: seen where the bound falls below it.
+MISTAKES = [
+    {"second_by": -1.0},
+    {"second_by": 0.95},
+    {"advantage_by": 1.01},
+    {"temperature": 1.05},
+    {"temperature": 0.999},
+    {"pull": 0.95},
+]
+
+
 @pytest.mark.parametrize("beta", [0.5, 0.1, 0.01])
-@pytest.mark.parametrize(
-    "mistake", [{"sign": -1.0}, {"sign": 0.95}, {"temperature": 1.05}, {"temperature": 0.999}, {"pull": 0.95}]
-)
-def test_a_wrong_solver_is_caught(beta, mistake):
+def test_a_wrong_solver_is_caught(beta):
     game = ng.load("tournament", actions=20, seed=1)
     game = game.replace(log_reference=resolve_reference("random[scale=1]", game, 1))
     settings = {"beta": beta, "queries": 3000, "tolerance": 1e-20, "record_every": 1}
-    assert judged(ng.solve(game, Wrong(), **settings)).breaks.empty
-    breaks = judged(ng.solve(game, Wrong(**mistake), **settings)).breaks
-    assert {"KL", "step"} <= set(breaks["inequality"])
+    # The right one and all mistakes are lanes of one batch, that of one program.
+    result = ng.solve(game, [Wrong(), *(Wrong(**mistake) for mistake in MISTAKES)], **settings)
+    breaks = judged(result).breaks
+    right, *wrong = result.runs["run_id"]
+    assert right not in set(breaks["run_id"])
+    for run, mistake in zip(wrong, MISTAKES, strict=True):
+        assert {"KL", "step"} <= set(breaks["inequality"][breaks["run_id"] == run]), mistake
     assert (breaks["value"] > breaks["bound"]).all()
 
 
@@ -275,7 +293,11 @@ def test_one_altered_number_is_found_at_its_place(played, solver, column, step, 
     mine = found.breaks[found.breaks["inequality"] == inequality]
     assert set(mine["run_id"]) == set(curves["run_id"][here])
     assert mine["step"].iloc[0] == step
-    assert mine["value"].iloc[0] == pytest.approx(curves[column][here].iloc[0])
+    value = curves[column][here].iloc[0]
+    if inequality == "span step":
+        # What is judged is the change of the span beyond what the contraction alone would leave, 1/(1+η) at η = 0.2.
+        value = abs(value - curves[column][here[here].index[0] - 1] / 1.2)
+    assert mine["value"].iloc[0] == pytest.approx(value)
     row = found.rates[found.rates["label"] == solver].iloc[0]
     assert row["broken"] == len(found.breaks)
     assert row[inequality] > 1

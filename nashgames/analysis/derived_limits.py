@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nashgames.analysis.outcomes import VARIANTS, complete, family
+from nashgames.analysis.outcomes import VARIANTS, complete, labels_without_step, steps_of
 from nashgames.analysis.stability import prox_rate, prox_step_limit, stable_step_limit
 from nashgames.exact.referee import equilibrium_path
 from nashgames.experiments.plan import Source, find_source, reference_key
@@ -16,9 +16,17 @@ from nashgames.games.references import resolve_reference
 
 _PLAIN, _PROX = "online-ipo", "nash-prox"
 _LARGEST = {_PLAIN: 200, _PROX: 20}
+"""Actions up to which limits are derived. All eigenvalues of a dense matrix are needed, for Nash Prox of twice the size
+at each of some hundred steps: at these sizes a second or less a β."""
+
 _BETAS = 25
+"""β of a line between those that were played: closer than the eye tells apart in a figure."""
+
 _FEW_ACTIONS = 20
+"""Actions up to which a line of as many equilibria costs a second or less."""
+
 _ENOUGH = 8
+"""Played β that make a line of themselves."""
 
 
 def limits_of(runs: pd.DataFrame) -> pd.DataFrame:
@@ -26,14 +34,15 @@ def limits_of(runs: pd.DataFrame) -> pd.DataFrame:
 
     Columns game, reference, n, label (the solver without its step), beta, limit and rate; medians over the seeds. Known
     are `online-ipo` up to 200 actions and `nash-prox` up to 20, on exact feedback, for a table moved by plain steps, in
-    one context; of other runs there are no rows. Of small games at few β there are some between them, to make a line.
+    one context; of other runs, larger games among them, there are no rows. Of small games at few β there are some
+    between them, to make a line.
     The rate of nash-prox is that of the best of the swept steps: with an inner loop it has narrow peaks.
     """
     runs = complete(runs)
     known = (runs["n"] <= runs["solver"].map(_LARGEST).fillna(0)) & (runs["contexts"] == 1)
     for column, plain in VARIANTS.items():
         known &= runs[column] == plain
-    runs = runs[known].assign(label=[family(str(label)) for label in runs["label"][known]])
+    runs = runs.assign(step=steps_of(runs), label=labels_without_step(runs))[known]
     columns = ["game", "reference", "n", "label", "beta", "limit", "rate"]
     rows: list[tuple[Any, ...]] = []
     sources = {text: find_source(text) for text in runs["game"].unique()}
@@ -65,7 +74,8 @@ def _equilibria(
     for group in [[beta] for beta in betas] if source.takes_beta else [sorted(betas)]:
         game = source.make(None if source.default_actions is None else n, seed, group[0], "float64")
         game = game.replace(log_reference=resolve_reference(reference, game, seed))
-        margins = np.asarray(game.margins.to_dense(), np.float64)
+        # Dense, because all its eigenvalues are needed: `_LARGEST` keeps it small.
+        margins = game.margins.submatrix(np.arange(game.actions)).astype(np.float64)
         for found in equilibrium_path(game, group):
             if found.converged:
                 yield found.beta, margins, np.exp(found.log_policy)
@@ -83,7 +93,7 @@ class _Family:
     @classmethod
     def of(cls, label: str, runs: pd.DataFrame) -> "_Family":
         numbers = {beta: json.loads(text) for beta, text in zip(runs["beta"], runs["hyperparameters"], strict=True)}
-        steps = tuple(sorted({json.loads(text)["step"] for text in runs["hyperparameters"]}))
+        steps = tuple(sorted(set(runs["step"])))
         return cls(label, str(runs["solver"].iloc[0]), numbers, steps)
 
     def limit(self, margins: np.ndarray, policy: np.ndarray, beta: float) -> tuple[float, float] | None:

@@ -1,13 +1,16 @@
 """What the seeds of one cell of an experiment came to: quantiles of the last iterate, shares, and the best of steps."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from nashgames.errors import NashGamesError
-from nashgames.registry import parse, render
+from nashgames.registry import Selection, parameters_of, parse, render, wrapped
 
 Floats = NDArray[np.float64]
 
@@ -18,8 +21,13 @@ CELL = ("game", "n", "contexts", "reference", "feedback", "policy", "optimiser",
 """What runs have in common that only the solver and the seed tell apart."""
 
 LEVEL = 0.95
+"""The level of every interval, as in most of the field's figures."""
+
 _Z = 1.959963984540054
+"""Φ⁻¹((1 + LEVEL)/2)."""
+
 _STEPS = 5
+"""Chosen steps from which on they are a search, of which the best is shown: a few are variants to compare."""
 
 
 def complete(runs: pd.DataFrame) -> pd.DataFrame:
@@ -41,15 +49,15 @@ def levels(seeds: int) -> dict[str, float]:
 
 
 def quantiles(values: Floats, levels: Sequence[float]) -> Floats:
-    """The quantiles of `values` `[k, …]` over its first axis, `[levels, …]`: the least value that a share reaches.
+    """The quantiles of `values` `[k, …]` over its first axis, `[levels, …]`; level 0.5 is the ordinary median.
 
-    No interpolation: every result is a value of one of the runs, so that inf (diverged, not reached) orders like
-    any number. One NaN (not measured) makes the quantile NaN.
+    At every other level it is the least value that a share reaches: a result is a value of one of the runs, so that inf
+    (diverged, not reached) orders like any number. One NaN (not measured) makes the quantile NaN.
     """
-    ordered = np.sort(values, axis=0)
-    # The small slack keeps 0.7 · 10 = 7.000000000000001 from being rounded up to the eighth value.
-    ranks = [max(int(np.ceil(level * len(values) - 1e-9)) - 1, 0) for level in levels]
-    return np.where(np.isnan(values).any(axis=0), np.nan, ordered[ranks])
+    return np.stack([
+        np.median(values, axis=0) if level == 0.5 else np.quantile(values, level, axis=0, method="inverted_cdf")
+        for level in levels
+    ])  # fmt: skip
 
 
 def interval(count: NDArray[np.integer] | int, seeds: int) -> tuple[Floats, Floats]:
@@ -97,23 +105,93 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def family(label: str) -> str:
-    """A solver without its step: `nash-prox[eta=0.05,step=4]` → `nash-prox[eta=0.05]`."""
-    return _without(label, lambda key: key == "step")
+def tuned_parameters(solver: str) -> tuple[str, ...]:
+    """The numbers of a solver, selected by name, that a step search varies: those that it declares `tuned`.
+
+    Of what is written around another solver, those of the other. Only the solvers of this package are asked: none for
+    one that a file or another package brings, whose code no results directory runs.
+    """
+    return _declared(_innermost(parse(solver)).name) or ()
+
+
+def labels_without_step(runs: pd.DataFrame) -> list[str]:
+    """The `label` of every run without its step: `nash-mp[eta=0.1]` → `nash-mp`.
+
+    What the step is called is what our own solvers declare. Of others, whose code is not run for this, the rows tell:
+    it is the one number that varies between their labels, and of several the one called `step`.
+    """
+    labels = [str(label) for label in runs["label"]]
+    # A name alone has no step to leave out.
+    steps = _steps_by_label({label for label in labels if "[" in label})
+    return [label_without_step(label, steps[label]) if label in steps else label for label in labels]
+
+
+def label_without_step(label: str, steps: Collection[str] | None = None) -> str:
+    """A label without the numbers `steps`, those that our own solver declares unless they are given."""
+    selection = _selection(label)
+    if selection is None:
+        return label
+    return _without(selection, tuned_parameters(label) if steps is None else steps)
+
+
+def steps_of(runs: pd.DataFrame) -> Floats:
+    """The step that every run recorded among its `hyperparameters`; NaN where it has none, or none that is known."""
+    labels = [str(label) for label in runs["label"]]
+    steps = _steps_by_label(set(labels))
+    numbers = map(json.loads, runs["hyperparameters"])
+    return np.array([
+        next((own[key] for key in steps.get(label, ()) if own.get(key) is not None), np.nan)
+        for own, label in zip(numbers, labels, strict=True)
+    ], np.float64)  # fmt: skip
+
+
+def _steps_by_label(labels: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """What the step of a solver is called, by its labels; text that is no selection is left out."""
+    inner = {label: _innermost(found) for label in labels if (found := _selection(label)) is not None}
+    varying: dict[str, tuple[str, ...]] = {}
+    for name in {selection.name for selection in inner.values()}:
+        told = [selection.parameters for selection in inner.values() if selection.name == name]
+        several = [key for key in dict.fromkeys(chain(*told)) if len({numbers.get(key) for numbers in told}) > 1]
+        varying[name] = tuple(several if len(several) == 1 else [key for key in several if key == "step"])
+    declared = {name: own if (own := _declared(name)) is not None else varying[name] for name in varying}
+    return {label: declared[own.name] for label, own in inner.items()}
+
+
+@cache
+def _declared(name: str) -> tuple[str, ...] | None:
+    """The numbers that one of our solvers declares `tuned`; None for a solver of others."""
+    # Here, because solvers bring JAX, which tables and figures of names alone do not need.
+    from nashgames.solvers import SOLVERS
+
+    if name not in SOLVERS:
+        return None
+    return tuple(key for key, parameter in parameters_of(SOLVERS[name]).items() if parameter.tuned)
+
+
+def _selection(label: str) -> Selection | None:
+    """A label as a selection; None where it is any text of a user."""
+    try:
+        return parse(label)
+    except NashGamesError:
+        return None
+
+
+def _innermost(selection: Selection) -> Selection:
+    """What a solver is written around, the selection itself where it is around none."""
+    return _innermost(selection.positional[0]) if len(selection.positional) == 1 else selection
+
+
+def _without(selection: Selection, dropped: Collection[str] | None = None) -> Selection:
+    """The selection without the parameters `dropped`, or without all of them, also inside what is around it."""
+    if len(selection.positional) == 1:
+        return wrapped(selection.name, _without(selection.positional[0], dropped))
+    kept = {key: value for key, value in selection.parameters.items() if dropped is not None and key not in dropped}
+    return selection if len(kept) == len(selection.parameters) else render(selection.name, kept)
 
 
 def _bare(label: str) -> str:
-    return _without(label, lambda key: True)
-
-
-def _without(label: str, dropped: Callable[[str], bool]) -> str:
-    try:
-        parsed = parse(label)
-    except NashGamesError:
-        # A label may be any text of a user.
-        return label
-    kept = {key: value for key, value in parsed.parameters.items() if not dropped(key)}
-    return label if parsed.positional or len(kept) == len(parsed.parameters) else render(parsed.name, kept)
+    selection = _selection(label)
+    return label if selection is None else _without(selection)
 
 
 def sweeps_steps(runs: pd.DataFrame) -> bool:
@@ -132,8 +210,8 @@ def tuned(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     if sweeps_steps(runs):
         return best_steps(runs)
     changed = 0
-    for shorter in (family, _bare):
-        named = _steps(runs, shorter)
+    for bare in (False, True):
+        named = _steps(runs, bare=bare)
         in_cell = named.groupby([*CELL, "family"])["selection"].nunique().groupby("family").max()
         labels = named.groupby("family")["label"].nunique()
         apart = named["family"].isin(labels.index[(labels > 1) & (in_cell.reindex(labels.index) == 1)])
@@ -163,6 +241,6 @@ def best_steps(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return kept.assign(label=kept["family"]).drop(columns="family"), int(table.groupby(several).size().max())
 
 
-def _steps(runs: pd.DataFrame, shorter: Callable[[str], str] = family) -> pd.DataFrame:
-    """The runs with the `family` of their solver; a label without numbers says nothing of the others of its kind."""
-    return runs.assign(family=[shorter(str(label)) for label in runs["label"]])
+def _steps(runs: pd.DataFrame, *, bare: bool = False) -> pd.DataFrame:
+    """The runs with the `family` of their solver: its label without the step, or `bare` of all numbers."""
+    return runs.assign(family=[_bare(str(label)) for label in runs["label"]] if bare else labels_without_step(runs))

@@ -4,24 +4,32 @@ Near π*_β an update is δ ← M δ for the error δ of the logits. A rate is �
 fall like e^{−rate·N} after N queries, and distances quadratic in them (KL, suboptimality) twice as fast.
 """
 
-import json
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import brentq, minimize_scalar
 
-from nashgames.analysis.outcomes import CELL, complete, family, on_samples, quantiles
+from nashgames.analysis.outcomes import CELL, complete, labels_without_step, on_samples, quantiles, steps_of
 
 Floats = NDArray[np.float64]
 
-_GOLDEN = (np.sqrt(5) - 1) / 2
 _GRID = np.geomspace(1e-3, 1e3, 121)
-_REFINEMENTS = 60
-_TAKES_OFF = 10.0
+"""Steps of Nash Prox among which the first unstable one is sought, 12 % apart: theory's are between 0.01 and 10."""
+
+_EXACT = 1e-12
+"""Limits and best steps to this share: far below what a measurement tells, and above rounding in eigenvalues."""
+
 _ROUNDING = 1e-12
+"""An eigenvalue below this share of the largest is rounding: n ε for the games that are linearised."""
+
+_TAKES_OFF = 10.0
+"""A curve that ends above its start is fitted until it has grown by this, where the fit has something to fit."""
+
 _DEEP = 1e-8
+"""A curve that falls by more than these eight decades may end in rounding before its floor is reached."""
+
 _FELT = 1e2
+"""Of such a curve the last two decades are left out."""
 
 
 def stable_step_limit(margins: Floats, equilibrium: Floats, beta: float) -> tuple[float, float]:
@@ -39,7 +47,9 @@ def stable_step_limit(margins: Floats, equilibrium: Floats, beta: float) -> tupl
         """max |1 + aλ|² − 1, convex in a."""
         return float(np.max(step * (2 * real + step * square)))
 
-    return limit, -0.5 * float(np.log1p(excess(_least(excess, 0.0, limit))))
+    # A convex function with one valley in (0, limit); `xatol` is absolute.
+    best = minimize_scalar(excess, bounds=(0.0, limit), method="bounded", options={"xatol": _EXACT * limit})
+    return limit, -0.5 * float(np.log1p(best.fun))
 
 
 def prox_rate(
@@ -70,17 +80,13 @@ def prox_step_limit(
 ) -> float:
     """The inner step of Nash Prox up to which all are locally stable, where `prox_rate` first crosses zero."""
 
-    def stable(step: float) -> bool:
-        return prox_rate(margins, equilibrium, beta, step, eta=eta, inner=inner, kappa=kappa) > 0
+    def rate(step: float) -> float:
+        return prox_rate(margins, equilibrium, beta, step, eta=eta, inner=inner, kappa=kappa)
 
-    high = next((step for step in _GRID if not stable(step)), float("inf"))
-    if high in (_GRID[0], float("inf")):
-        return 0.0 if high == _GRID[0] else high
-    low = high * _GRID[0] / _GRID[1]
-    for _ in range(_REFINEMENTS):
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if stable(middle) else (low, middle)
-    return low
+    unstable = next((place for place, step in enumerate(_GRID) if not rate(step) > 0), None)
+    if unstable in (0, None):
+        return float("inf") if unstable is None else 0.0
+    return float(brentq(rate, _GRID[unstable - 1], _GRID[unstable], xtol=_EXACT * _GRID[unstable - 1], rtol=_EXACT))
 
 
 def measured(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -92,10 +98,7 @@ def measured(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
     runs = complete(runs)
     runs = runs[~on_samples(runs)]
-    runs = runs.assign(label=[family(str(label)) for label in runs["label"]])
-    runs = runs.assign(
-        step=[json.loads(text).get("step") for text in runs["hyperparameters"]], rate=_rates(curves, runs)
-    )
+    runs = runs.assign(step=steps_of(runs), rate=_rates(curves, runs), label=labels_without_step(runs))
     rows = []
     for _, group in runs.groupby([*CELL, "label"], sort=False):
         seeds = np.array([_of_steps(seed) for _, seed in group.groupby("seed")])
@@ -211,14 +214,3 @@ def _parts(eigenvalues: NDArray[np.inexact]) -> tuple[Floats, Floats]:
     square = np.abs(eigenvalues) ** 2
     felt = square > _ROUNDING**2 * np.max(square)
     return eigenvalues.real[felt], square[felt]
-
-
-def _least(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function with one valley is least, by golden sections."""
-    for _ in range(_REFINEMENTS):
-        width = _GOLDEN * (high - low)
-        if function(high - width) <= function(low + width):
-            high = low + width
-        else:
-            low = high - width
-    return (low + high) / 2

@@ -2,6 +2,7 @@
 
 from nashgames.analysis.theorems.judge import INEQUALITIES, LEVEL, Verdict, verdict
 from nashgames.analysis.theorems.laws import (
+    EGPO,
     HALVES,
     NASH_MP,
     PROXIMAL_POINT,
@@ -14,6 +15,7 @@ from nashgames.analysis.theorems.laws import (
 )
 
 __all__ = [
+    "EGPO",
     "HALVES",
     "INEQUALITIES",
     "LEVEL",

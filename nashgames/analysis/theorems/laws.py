@@ -1,23 +1,31 @@
 """What is proved of the distances of Nash-MP and of the proximal-point loop, with what rounding may add.
 
 Notation: h, τ are the step and the temperature of the Nash-MP steps taken (η, β for Nash-MP itself; 2τ and β(1+1/η)
-inside the proximal-point loop); D = KL(π*‖π), C = KL(π_{k+½}‖π*), x = log π − log π*. With h/τ ≤ 2√(1+h) a step of
-Nash-MP gives ηC + (1+η) D' ≤ D (theory §4.1, §4.7). Weighted and summed over m steps from an iterate a, φ = (1+η)^{−m}:
+inside the proximal-point loop); D = KL(π*‖π), C = KL(π_{k+½}‖π*), x = log π − log π*; a is an iterate from which steps
+are counted: any of Nash-MP, the target of the outer step in the proximal-point loop. α = 0, there h/(1+η); c = hβ/τ.
 
-    D_m ≤ φ D_a,   Σ_j (1+η)^j η C_j ≤ D_a.                                                                     (KL)
+**One step** is (1+h) x' = x + αx_a + (h/τ) A(π_{k+½} − π*) up to a constant. A is skew-symmetric: in the product with
+π_{k+½} − π* its term vanishes, and what is left is the identity, since h − α = c,
 
-**Half step.** SubOpt(π) ≤ (β + 1/(4β)) KL(π‖π*) and ηC ≤ D bound the suboptimality of π_{k+½} by D_k.
+    cC + (1+h) D' = D + α(D_a − KL(π_{k+½}‖π_a)) − [KL(π_{k+½}‖π_k) − (1+h) KL(π_{k+½}‖π_{k+1})].
 
-**Span.** The update says (1+η) x' = x + (η/β) A(π_{k+½} − π*) up to a constant. A difference of two rows of A lies in
-[−1, 1] and π_{k+½} − π* sums to 0, so that span(A(π_{k+½} − π*)) ≤ ‖π_{k+½} − π*‖₁ ≤ √(2C) (Pinsker). Unrolled over m
-steps, with Cauchy and Schwarz on Σ_j (1+η)^j √(2C_j) and the sum in (KL):
+With h/τ ≤ 2√(1+h) the bracket is ≥ 0 (theory §4.1, §4.7). Weighted and summed over i steps from a, δ = (1+h)^{−i},
+f = δ for Nash-MP and (1 + ηδ)/(1+η) in the proximal-point loop, however far that is from its own equilibrium:
 
-    span_m ≤ φ span_a + √(2φ(1−φ) D_a)/β.                                                                       (span)
+    R = f D_a − D_i ≥ c Σ_j (1+h)^{j−i} C_j ≥ 0.                                                                (KL)
 
-**Proximal point.** The same for i inner steps from π_k, with π* as comparator, whatever they have reached of their own
-equilibrium: δ = (1+h)^{−i}, f = (1 + ηδ)/(1+η), D ≤ f D_k and span ≤ f span_k + √(2f(1−δ) D_k/(βτ)), for every η > 0.
+**Half step.** SubOpt(π) ≤ (β + 1/(4β)) KL(π‖π*) and (KL) with i = 1 bound the suboptimality of π_{k+½} by what the
+step leaves, ηC ≤ D − (1+η) D', so also by D.
 
-From π_0 = μ: D_0 ≤ 1/(2β) and span_0 = span(Aπ*)/β ≤ 1/β. No inequality knows n. All of it [derived].
+**Span.** A difference of two rows of A lies in [−1, 1] and π_{k+½} − π* sums to 0, so that span(A(π_{k+½} − π*)) ≤
+‖π_{k+½} − π*‖₁ ≤ √(2C) (Pinsker). In x_i = f x_a + Σ_j (1+h)^{j−i} (h/τ) A(π_{j+½} − π*), Cauchy and Schwarz and (KL):
+
+    |span_i − f span_a| ≤ √(2(1−δ)R/(βτ)).                                                                      (span)
+
+From both sides: where rarely played actions make R small beside the span, this is nearly an equality.
+
+**Several outer steps** in a row give products of f, and span ≤ f span_a + v √D_a with a closed v. From π_0 = μ:
+D_0 ≤ 1/(2β) and span_0 = span(Aπ*)/β ≤ 1/β. No inequality knows n. All of it [derived].
 """
 
 import json
@@ -28,12 +36,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from nashgames.analysis.outcomes import VARIANTS
 from nashgames.errors import NashGamesError
 
 Floats = NDArray[np.float64]
 
-NASH_MP, HALVES, PROXIMAL_POINT = "nash-mp", "halves[nash-mp]", "proximal-point"
-SOLVERS = (NASH_MP, HALVES, PROXIMAL_POINT)
+NASH_MP, HALVES, PROXIMAL_POINT, EGPO = "nash-mp", "halves[nash-mp]", "proximal-point", "egpo"
+SOLVERS = (NASH_MP, HALVES, PROXIMAL_POINT, EGPO)
+"""The solvers that a theorem covers; `egpo` of a table is Nash-MP with η/(1+η) = aβ in another form (theory §4.1)."""
+
+_DECIMAL = 1e-6
+"""The largest proved step may have gone through decimal text or float32, and is admitted up to this share above."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +74,19 @@ class Law:
         return 2 * self.temperature if self.is_outer else self.eta
 
     @property
+    def start_kl(self) -> float:
+        """The bound on KL(π*‖μ)."""
+        return 1 / (2 * self.beta)
+
+    @property
+    def start_span(self) -> float:
+        """The bound on the span of log μ − log π*."""
+        return 1 / self.beta
+
+    @property
     def stride(self) -> int:
         """Recorded steps of a whole one: two halves, or the inner steps of an outer one."""
-        return {NASH_MP: 1, HALVES: 2, PROXIMAL_POINT: self.inner}[self.solver]
+        return {HALVES: 2, PROXIMAL_POINT: self.inner}.get(self.solver, 1)
 
     @property
     def factor(self) -> float:
@@ -71,12 +94,15 @@ class Law:
         return float(self.advance(self.stride)[0])
 
     def advance(self, steps: ArrayLike) -> tuple[Floats, Floats]:
-        """(f, v) after `steps` recorded steps from a whole one: D ≤ f D_a and span ≤ f span_a + v √D_a."""
+        """(f, v) after `steps` recorded steps from a whole one a: D ≤ f D_a and |span − f span_a| ≤ v √D_a.
+
+        Up to the next whole step D_a may be R/f, R = f D_a − D (module docstring), of Nash-MP after any steps.
+        """
         steps = np.asarray(steps)
         whole, part = np.divmod(steps, self.stride)
         if not self.is_outer:
             f = np.exp(-np.log1p(self.eta) * whole)
-            return f, np.sqrt(2 * f * (1 - f)) / self.beta
+            return f, self._spread(f, f)
         rho, root_rho = (np.asarray(value) for value in self._outer())
         delta = np.exp(-np.log1p(self.step) * part)
         f = (1 + self.eta * delta) / (1 + self.eta)
@@ -87,9 +113,16 @@ class Law:
         )
         return rho**whole * f, v
 
-    def half_step(self, kl: ArrayLike) -> Floats:
-        """The bound on the suboptimality of π_{k+½} by D_k: (β + 1/(4β)) D_k/η."""
-        return np.asarray(kl) * (self.beta + 1 / (4 * self.beta)) / self.eta
+    def is_sharp(self, steps: ArrayLike) -> NDArray[np.bool_]:
+        """Whether R = f D_a − D stands for f D_a in the bound on the span after `steps` from a whole one."""
+        return np.logical_or(not self.is_outer, np.asarray(steps) <= self.stride)
+
+    def half_step(self, left: ArrayLike) -> Floats:
+        """The bound on the suboptimality of π_{k+½}, (β + 1/(4β)) `left`/η, by what the step leaves, at most D.
+
+        That is D − (1+η) D', where D' is known.
+        """
+        return np.asarray(left) * (self.beta + 1 / (4 * self.beta)) / self.eta
 
     def _outer(self) -> tuple[float, float]:
         rho = (1 + self.eta * (1 + self.step) ** -float(self.inner)) / (1 + self.eta)
@@ -98,41 +131,57 @@ class Law:
     def _spread(self, f: Any, delta: Any) -> Any:
         return np.sqrt(2 * f * (1 - delta) / (self.beta * self.temperature))
 
-    def rounding(self, n: int, epsilon: float, largest: float, residual: float) -> tuple[float, float]:
-        """What rounding may add to √D (and to the root of every other bound, in its units) and to the span.
+    def update_error(self, n: int, epsilon: float, largest: float, residual: float) -> float:
+        """w, what rounding adds to an entry of (1+h) log π_new: (1+h)e + hrβ/τ.
 
         `epsilon` is that of the dtype, `largest` |log π|, `residual` that of π*. An update in floating point is an
         exact one plus an error of at most e = ε(4 max|log π| + (1 + h/τ)√n), n terms being summed with an error of
-        √n ε (Higham and Mary 2019); the residual r of π* acts as one more, hr β/τ. They enter the inequality of a step
-        as ⟨error, π − π*⟩ ≤ |error| √(2D): with w = (1+h)e + hrβ/τ it becomes √(1+h) √D' ≤ √D + a,
-        a = 2√2 √(1+h) e + w/√(2hβ/τ). What is left of all steps is a geometric sum; that of the span follows from the
-        same sum under Cauchy and Schwarz. [derived]
+        √n ε (Higham and Mary 2019); the residual r of π*, rounded itself, acts as one more. [derived]
         """
-        h, share = self.step, self.beta / self.temperature
-        error = epsilon * (4 * largest + (1 + h / self.temperature) * n**0.5)
+        return (1 + self.step) * self._entry_error(n, epsilon, largest) + (
+            self.step * self.beta / self.temperature * (residual + epsilon * largest)
+        )
+
+    def rounding(self, n: int, epsilon: float, largest: float, residual: float) -> tuple[float, float]:
+        """What rounding may add to √D (and to the root of every other bound, in its units) and to the span.
+
+        The errors of `update_error` enter the inequality of a step as ⟨error, π − π*⟩ ≤ |error| √(2D): it becomes
+        √(1+h) √D' ≤ √D + a, a = 2√2 √(1+h) e + w/√(2hβ/τ). What is left of all steps is a geometric sum; that of the
+        span follows from the same sum under Cauchy and Schwarz. With the terms C_j kept, c(√C_j − w/(c√2))² stands
+        beside (1+h) D', and the root of c Σ_j (1+h)^{j−i} C_j is that of R, for f D_a with its own rounding, plus less
+        than once more. [derived]
+        """
+        h, c = self.step, self.step * self.beta / self.temperature
+        error, w = self._entry_error(n, epsilon, largest), self.update_error(n, epsilon, largest, residual)
         residual = residual + epsilon * largest
-        a = 2 * (2 * (1 + h)) ** 0.5 * error + ((1 + h) * error + h * share * residual) / (2 * h * share) ** 0.5
+        a = 2 * (2 * (1 + h)) ** 0.5 * error + w / (2 * c) ** 0.5
         rho, root_rho = self._outer() if self.is_outer else (0.0, 0.0)
         outer = 1 + 1 / (1 - root_rho) if self.is_outer else 1.0
         root = a * (2 + 1 / ((1 + h) ** 0.5 - 1)) * outer + 8**0.5 * self.beta * residual * self.eta**0.5
         of_span = (2 / (self.beta * self.temperature)) ** 0.5 * (2 + h**0.5 / 2) * root
         return root, (of_span + 2 * ((1 + h) * error / h + residual)) / (1 - rho)
 
+    def _entry_error(self, n: int, epsilon: float, largest: float) -> float:
+        return epsilon * (4 * largest + (1 + self.step / self.temperature) * n**0.5)
+
 
 def law_of(run: Any) -> Law | None:
     """What is proved of a row of runs or curves; None where its solver or its η is in no theorem.
 
-    What is proved is proved of exact feedback and from π_0 = μ.
+    What is proved is proved of exact feedback, of a table moved by plain steps, and from π_0 = μ.
     """
-    numbers = json.loads(run["hyperparameters"])
-    if run.get("feedback", "exact") != "exact" or run.get("start", "reference") != "reference":
+    covered = {**VARIANTS, "start": "reference"}
+    if run["solver"] not in SOLVERS or any(run.get(key, value) != value for key, value in covered.items()):
         return None
-    if run["solver"] not in SOLVERS or not isinstance(numbers.get("eta"), int | float):
+    numbers, beta = json.loads(run["hyperparameters"]), float(run["beta"])
+    eta = numbers.get("eta")
+    if run["solver"] == EGPO:
+        share = numbers["step"] * beta
+        eta = share / (1 - share) if share < 1 else None
+    if not isinstance(eta, int | float):
         return None
-    law = Law(run["solver"], float(run["beta"]), float(numbers["eta"]), int(numbers.get("inner", 1)))
-    # The slack admits a largest step that went through decimal text or float32.
-    proved = law.step / law.temperature <= 2 * np.sqrt(1 + law.step) * (1 + 1e-6)
-    return law if proved else None
+    law = Law(run["solver"], beta, float(eta), int(numbers.get("inner", 1)))
+    return law if law.step / law.temperature <= 2 * np.sqrt(1 + law.step) * (1 + _DECIMAL) else None
 
 
 def laws_of(runs: pd.DataFrame) -> dict[str, Law]:
@@ -140,15 +189,15 @@ def laws_of(runs: pd.DataFrame) -> dict[str, Law]:
     laws = {row["run_id"]: law for row in runs.to_dict("records") if (law := law_of(row)) is not None}
     if not laws:
         raise NashGamesError(
-            f"no run is covered by a theorem; play {NASH_MP} or {HALVES} with η ≤ 2β, or {PROXIMAL_POINT} with any η, "
-            f"on exact feedback and from the reference"
+            f"no run is covered by a theorem; play {NASH_MP} or {HALVES} with η ≤ 2β, {PROXIMAL_POINT} with any η, or "
+            f"{EGPO} of a table with aβ ≤ 2β/(1+2β) and plain steps, on exact feedback and from the reference"
         )
     return laws
 
 
 def kl_bound(law: Law, steps: ArrayLike) -> Floats:
     """The bound on KL(π*‖π) after `steps` recorded steps from π_0 = μ."""
-    return law.advance(steps)[0] / (2 * law.beta)
+    return law.advance(steps)[0] * law.start_kl
 
 
 def queries_of(law: Law) -> int:
