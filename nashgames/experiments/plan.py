@@ -11,7 +11,7 @@ from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.precision import Precision
-from nashgames.defaults import PARTS, RUN
+from nashgames.defaults import PARTS, REFEREE, RUN
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError, unknown
 from nashgames.exact.referee import falling
