@@ -185,7 +185,7 @@ class Progress(Working):
             f"{advanced.batch}/{advanced.batches}",
             f"{advanced.label} · {words.plural(advanced.runs, 'run')}" if advanced.runs > 1 else advanced.label,
             f"{words.count(advanced.queries)} of {words.count(advanced.budget)} queries",
-            words.small(advanced.suboptimality),
+            words.small(advanced.distance),
             f"≤ {words.duration(advanced.seconds_left)}",
         )
         self._refresh()

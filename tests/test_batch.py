@@ -142,7 +142,7 @@ def test_a_batch_says_how_far_it_is():
     while not batch.finished:
         batch.advance()
         assert batch.seconds_left >= 0
-        seen.append((batch.step, batch.active, batch.suboptimality))
+        seen.append((batch.step, batch.active, batch.distance))
     steps, active, suboptimality = map(list, zip(*seen, strict=True))
     assert steps == sorted(set(steps)), "every chunk goes forward"
     assert active == sorted(active, reverse=True)

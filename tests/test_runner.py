@@ -75,7 +75,7 @@ def test_events_come_in_order_and_say_what_happens(whole):
         assert [one.queries for one in steps] == sorted({one.queries for one in steps})
         assert steps[-1].active == 0
         assert steps[-1].queries <= 90
-        assert all(np.isfinite(one.suboptimality) and one.seconds_left >= 0 for one in steps)
+        assert all(np.isfinite(one.distance) and one.seconds_left >= 0 for one in steps)
         (done,) = [one for one in of_kind(whole, BatchFinished) if one.batch == number]
         assert (done.batches, set(done.runs["solver"]), len(done.runs)) == (2, {name}, 3)
     assert (finished.reused, finished.failed, len(finished.runs)) == (0, 0, 6)

@@ -95,10 +95,14 @@ class Batch:
         """Assemble the runs and compile their program.
 
         `margins` are those of the games, stacked and on the device, where they serve several batches. Without a
-        `recording` every metric is kept, and of games of three actions the path, which can be drawn.
+        `recording` every metric is kept, and of games of three actions the path, which can be drawn; the metric by
+        which the runs stop is always kept.
         """
         self.settings = settings
-        self._recording = Recording(path=games[0].actions == 3) if recording is None else recording
+        self._stops_by = STOPPING_COLUMN[settings.target]
+        wanted = Recording(path=games[0].actions == 3) if recording is None else recording
+        missing = () if self._stops_by in wanted.metrics else (self._stops_by,)
+        self._recording = Recording((*wanted.metrics, *missing), wanted.path)
         self.lanes = lanes
         self._stacked = len(games) > 1
         self._shape = (len(games), len(lanes[0])) if self._stacked else (len(lanes[0]),)
@@ -186,9 +190,9 @@ class Batch:
         return int(np.max(self._last.step))
 
     @property
-    def suboptimality(self) -> float:
-        """The largest current suboptimality over the runs still going; over all when none is."""
-        values = self._last.metrics[self._recording.metrics[0]]
+    def distance(self) -> float:
+        """The largest current value of the metric by which runs stop, over those still going; over all when none is."""
+        values = self._last.metrics[self._stops_by]
         running = self._last.status == loop.RUNNING
         return float(np.max(values[running] if running.any() else values))
 
@@ -290,11 +294,11 @@ class Batch:
         metrics = {name: np.asarray(values[column][rows], float) for name, values in points.metrics.items()}
         # A run on samples is judged by its last iterate, which did not choose when to stop.
         if self._on_samples and self.settings.tolerance > 0 and status == "budget":
-            reached = metrics[STOPPING_COLUMN[self.settings.target]][-1]
+            reached = metrics[self._stops_by][-1]
             status = "converged" if reached <= self.settings.tolerance else "budget"
         path = np.asarray(points.log_policy[column])
         # A diverged run keeps its last finite point; only one that starts badly has none.
-        finite = np.isfinite(metrics["suboptimality"][-1])
+        finite = np.isfinite(metrics[self._stops_by][-1])
         return Curve(
             steps=steps,
             seconds=seconds[rows],

@@ -56,6 +56,10 @@ class Settings:
                 )
             return min(self.comparisons // comparisons, _MOST_STEPS)
         queries, cost = self.budget(beta), solver.queries_per_step
+        if cost < 1:
+            raise NashGamesError(
+                f"queries_per_step of the solver '{solver.name}' is {cost}; declare the queries of one step, at least 1"
+            )
         if queries < cost:
             raise NashGamesError(
                 f"queries is {queries}, but one step of {solver.name} costs {cost}; give at least that"

@@ -50,7 +50,8 @@ class Refereed:
 
 @dataclass(frozen=True)
 class Advanced:
-    """A chunk of a batch was computed; `suboptimality` is the largest over the `active` of its `runs`.
+    """A chunk of a batch was computed; `distance` is the largest value, over the `active` of its
+    `runs`, of the metric by which they stop.
 
     `seconds_left` is to the end of the budget, an upper bound: converged runs stop earlier.
     """
@@ -62,7 +63,7 @@ class Advanced:
     active: int
     queries: int
     budget: int
-    suboptimality: float
+    distance: float
     seconds_left: float
 
 

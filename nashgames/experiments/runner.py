@@ -217,7 +217,7 @@ class _Session:
         yield ready
         prepared: dict[str, Prepared] = {}
         for key, game in games.items():
-            of_game = [run for batch in batches for lanes in batch for run in lanes if run.game_key == key]
+            of_game = [run for runs in chunk for run in runs if run.game_key == key]
             yield from prepare(game, of_game, title, prepared, self._done)
         placed = _Games(games, self._settings)
         with ThreadPoolExecutor(_COMPILERS) as pool:
@@ -292,7 +292,7 @@ class _Session:
                 active=batch.active,
                 queries=batch.step * batch.solver.queries_per_step,
                 budget=batch.max_steps * batch.solver.queries_per_step,
-                suboptimality=batch.suboptimality,
+                distance=batch.distance,
                 seconds_left=batch.seconds_left,
             )
         unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
@@ -314,14 +314,16 @@ def prepare(
     """Add what every run of a game is played on, by run id, before it is told; one warm-started path a reference serves
     every β, from the largest to the smallest.
 
-    No equilibrium is looked for where all runs of a reference are in `done`.
+    The path has every β of the reference down to the smallest that a run outside `done` needs: a warm start from
+    another β would give other last digits, and what is left of a sweep those of an undisturbed one.
     """
     by_reference: dict[ReferenceKey, list[Run]] = {}
     for run in runs:
         by_reference.setdefault(run.reference_key, []).append(run)
     for of_reference in by_reference.values():
         log_reference = resolve_reference(of_reference[0].reference, game, of_reference[0].seed)
-        betas = sorted({run.beta for run in of_reference if run.run_id not in done}, reverse=True)
+        needed = [run.beta for run in of_reference if run.run_id not in done]
+        betas = {run.beta for run in of_reference if needed and run.beta >= min(needed)}
         prepared |= {run.run_id: Prepared(game, log_reference, None) for run in of_reference}
         for found in equilibrium_path(game.replace(log_reference=log_reference), betas):
             at_beta = [run for run in of_reference if run.beta == found.beta]

@@ -1,0 +1,165 @@
+"""Nobody is judged by his own word: what a solver reports wrongly ends in one sentence, never in a curve."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nashgames.core import simplex
+from nashgames.core.game import make_game
+from nashgames.engine.batch import Batch
+from nashgames.engine.settings import Settings
+from nashgames.errors import NashGamesError
+from nashgames.learning.feedback import FEEDBACKS
+from nashgames.solvers import MirrorDescent
+from nashgames.solvers.protocol import PolicyState
+from tests.games import ROCK_PAPER_SCISSORS, lane, log_softmax, measured, played
+
+GAME = make_game(ROCK_PAPER_SCISSORS, beta=0.1, log_reference=log_softmax(np.array([1.0, 0.0, -1.0])))
+# The records are far apart, so that a sentence about a step between them comes from the moment of stopping.
+FAR = Settings(queries=400, tolerance=1e-3, record_every=200)
+
+
+def liar(**members):
+    """A mirror descent whose other members are these."""
+    kind = type("Liar", (MirrorDescent,), {"__annotations__": {}, "name": "liar", **members})
+    return jax.tree_util.register_dataclass(dataclass(frozen=True)(kind))()
+
+
+def nothing_moves(self, game, state, key):
+    game.query(state.log_policy, key)
+    return state
+
+
+def asks_with_probabilities(self, game, state, key):
+    moved = simplex.normalise(state.log_policy + self.step * state.advantage)
+    return PolicyState(moved, game.query(jnp.exp(moved), key))
+
+
+def asks_twice(self, game, state, key):
+    return MirrorDescent.update(self, game, MirrorDescent.update(self, game, state, key), key)
+
+
+def asks_until_it_is_content(self, game, state, key):
+    return jax.lax.while_loop(
+        lambda state: jnp.max(state.advantage) > 0.01, lambda state: MirrorDescent.update(self, game, state, key), state
+    )
+
+
+def knows_for_nothing(self, game, state, key):
+    told = game.query(state.log_policy, key)
+    return PolicyState(state.log_policy, told + 0 * game.advantage(state.log_policy))
+
+
+def zeros(self, state):
+    return jnp.zeros_like(state.log_policy)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"update": nothing_moves, "advantage": zeros}, "the advantage of the solver 'liar' at step 0 is not Aπ"),
+        ({"log_policy": lambda self, state: jnp.exp(state.log_policy)}, "policy of the solver 'liar' at step 0 does"),
+        ({"update": asks_with_probabilities}, "the advantage of the solver 'liar' at step 1 is not Aπ"),
+        ({"advantage": lambda self, state: state.advantage + 1e-7}, "the advantage of the solver 'liar' at step 0"),
+        ({"advantage": lambda self, state: -state.advantage}, "the advantage of the solver 'liar' at step 0 is not"),
+        ({"update": asks_twice}, "one step of the solver 'liar' makes 2 queries, but queries_per_step is 1; declare 2"),
+        ({"queries_per_step": 3}, "one step of the solver 'liar' makes 1 query, but queries_per_step is 3; declare 1"),
+        ({"queries_per_step": 0}, "queries_per_step of the solver 'liar' is 0; declare the queries of one step"),
+        ({"update": asks_until_it_is_content}, "the queries of the solver 'liar' cannot be counted"),
+    ],
+)
+def test_what_is_not_so_is_told_with_the_solver_and_the_step(members, said):
+    with pytest.raises(NashGamesError) as told:
+        played([GAME], [[lane(GAME, liar(**members))]], Settings(queries=12, record_every=1))
+    assert said in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_on_duels_the_exact_advantage_is_knowledge_that_nobody_paid_for():
+    on_duels = lane(GAME, liar(update=knows_for_nothing))
+    on_duels = type(on_duels)(**vars(on_duels) | {"feedback": FEEDBACKS.make("duels[batch=4]")})
+    with pytest.raises(NashGamesError, match="'liar' reads the exact advantage once although it learns from duels"):
+        Batch([GAME], [[on_duels]], Settings(queries=12))
+
+
+class Diary(NamedTuple):
+    """A policy and its advantage, and what the lie needs: the step, log μ and β."""
+
+    honest: PolicyState
+    step: Any
+    log_reference: Any
+    beta: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Once:
+    """Mirror descent that claims at step `when` alone to be at its best response: q = β (log π − log μ)."""
+
+    when: int
+    step: float = 0.1
+
+    name = "once"
+    queries_per_step = 1
+
+    def with_theory_defaults(self, beta):
+        return self
+
+    def init(self, game, key):
+        first = MirrorDescent(self.step).init(game, key)
+        return Diary(first, jnp.zeros((), jnp.int32), game.log_reference, game.beta)
+
+    def update(self, game, state, key):
+        honest = MirrorDescent(self.step).update(game, state.honest, key)
+        return Diary(honest, state.step + 1, game.log_reference, game.beta)
+
+    def log_policy(self, state):
+        return state.honest.log_policy
+
+    def advantage(self, state):
+        best = state.beta * (state.honest.log_policy - state.log_reference)
+        return jnp.where(state.step == self.when, best, state.honest.advantage)
+
+
+NEVER = 10**9
+
+
+def test_a_lie_at_the_moment_of_stopping_is_told_whoever_is_in_the_batch():
+    with pytest.raises(NashGamesError, match="the advantage of the solver 'once' at step 7 is not Aπ"):
+        played([GAME], [[lane(GAME, Once(NEVER)), lane(GAME, Once(7))]], FAR)
+
+
+def test_the_honest_run_stops_where_the_tolerance_is_truly_reached():
+    """And not at the claim: the same solver, without its lie."""
+    curve = played([GAME], [[lane(GAME, Once(NEVER))]], FAR).curves()[0][0]
+    assert (curve.status, FAR.tolerance > curve.metrics["suboptimality"][-1] > 0) == ("converged", True)
+    truth = measured(GAME, curve.log_policy, lane(GAME, "nash-mp").log_equilibrium)
+    assert truth["suboptimality"] == pytest.approx(curve.metrics["suboptimality"][-1], rel=1e-9)
+    assert curve.steps[-1] > 7
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Early(Once):
+    """Claims to be at its best response as soon as that is within what rounding may do to an advantage."""
+
+    name = "early"
+
+    def advantage(self, state):
+        own = state.honest.advantage
+        best = state.beta * (state.honest.log_policy - state.log_reference)
+        best = best + jnp.mean(own - best)
+        return jnp.where(jnp.max(jnp.abs(best - own)) < 1e-8, best, own)
+
+
+def test_a_claim_that_rounding_would_excuse_makes_the_engine_look_and_decides_nothing():
+    settings = Settings(queries=400, tolerance=1e-22, record_every=1)
+    curve = played([GAME], [[lane(GAME.replace(beta=0.5), Early(NEVER, step=1.0))]], settings).curves()[0][0]
+    claimed = curve.metrics["suboptimality"] < 1e-17
+    assert curve.status == "converged"
+    assert curve.metrics["suboptimality"][-1] <= settings.tolerance
+    assert claimed.sum() > 1, "it was claimed before it was so"
