@@ -22,9 +22,9 @@ class LogLinear(Listed):
     log π*_β − log μ = Aπ*/β + const, an equilibrium is in the class when Aπ* is in the span of Φ and 1.
     """
 
-    features: Annotated[
-        str, Choice("what it sees of an action: auto, own, spectral, random or identity", KINDS)
-    ] = field(default="auto", metadata={"static": True})
+    features: Annotated[str, Choice("what it sees of an action: auto, own, spectral, random or identity", KINDS)] = (
+        field(default="auto", metadata={"static": True})
+    )
     dimension: Annotated[
         int | None, Number("number of features; default: all of the game's own, 10 of other kinds", least=1)
     ] = field(default=None, metadata={"static": True})
