@@ -18,8 +18,10 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 from nashgames.core.game import make_game
+from nashgames.core.margins import ENTRIES
 from nashgames.core.precision import Precision
 from nashgames.games.tables import load
+from nashgames.learning.feedback import Duels
 from nashgames.solvers import SOLVERS, make_solver
 from nashgames.solvers import adaptive_nash_mp as adaptive_nash_mp_module
 from nashgames.solvers import secant_nash_mp as secant_nash_mp_module
@@ -595,13 +597,12 @@ def test_omwu_rests_at_an_equilibrium_of_the_original_game():
     np.testing.assert_allclose(found, np.tile(np.exp(start), (7, 1)), atol=1e-14)
 
 
-def products(jaxpr, n):
-    """How often a program multiplies by an `[…, n, n]` matrix; inside a scan once for every turn."""
+def reads(jaxpr, is_read):
+    """How often a program makes an operation of a kind; inside a scan once for every turn."""
     total = 0
     for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            total += any(operand.aval.shape[-2:] == (n, n) for operand in equation.invars)
-        inside = sum(products(inner, n) for inner in jaxprs_in_params(equation.params))
+        total += is_read(equation)
+        inside = sum(reads(inner, is_read) for inner in jaxprs_in_params(equation.params))
         assert not (inside and equation.primitive.name in ("while", "cond")), "a query whose count is not fixed"
         total += inside * equation.params.get("length", 1)
     return total
@@ -610,15 +611,30 @@ def products(jaxpr, n):
 @pytest.mark.parametrize("contexts", [1, 2])
 @pytest.mark.parametrize("name", FORMS | WRAPPED)
 def test_an_update_makes_the_queries_that_it_declares(name, contexts):
+    """As products with A on exact feedback, and on duels, where nothing else is known of A, as look-ups of entries."""
     # No other matrix of a solver has this size.
     n, rng = 13, np.random.default_rng(0)
+
+    def is_product(equation):
+        return equation.primitive.name == "dot_general" and any(
+            operand.aval.shape[-2:] == (n, n) for operand in equation.invars
+        )
+
+    def is_lookup(equation):
+        return equation.params.get("name") == ENTRIES
+
     margins = np.stack([random_margins(rng, n) for _ in range(contexts)])
     with Precision().scope():
         game = make_game(margins if contexts > 1 else margins[0], beta=0.1)
         solver, game = arrays((make_solver(name).with_theory_defaults(0.1), game))
-        state = solver.init(game, jax.random.key(0))
-        program = jax.make_jaxpr(lambda game, state: solver.update(game, state, jax.random.key(1)))(game, state)
-    assert products(program.jaxpr, n) == solver.queries_per_step
+        made = []
+        for each in (game, game.replace(feedback=Duels(batch=3))):
+            state = jax.eval_shape(solver.init, each, jax.random.key(0))
+            program = jax.make_jaxpr(solver.update)(each, state, jax.random.key(1)).jaxpr
+            made.append((reads(program, is_product), reads(program, is_lookup)))
+        begun = jax.make_jaxpr(solver.init)(each, jax.random.key(0)).jaxpr
+    assert made == [(solver.queries_per_step, 0), (0, solver.queries_per_step)]
+    assert reads(begun, is_product) == 0
 
 
 @pytest.mark.parametrize("name", FORMS | WRAPPED)

@@ -112,8 +112,8 @@ def compose(solver: Solver, *, policy: str = PARTS["policy"], optimiser: str = P
     for key, part, plain in (("policy", parts.policy, PLAIN.policy), ("optimiser", parts.optimiser, PLAIN.optimiser)):
         if part != plain:
             raise NashGamesError(
-                f"{key} is '{part.name}', but {inner.name} updates the policy in closed form and has no {key} to "
-                f"choose; leave {key} out, or use a policy gradient: {', '.join(GRADIENTS)}"
+                f"{key} is '{part.name}', but {inner.name} updates the policy in closed form; use {plain.name}, or a "
+                f"policy gradient: {', '.join(GRADIENTS)}"
             )
     return solver
 

@@ -55,7 +55,8 @@ class ProximalPoint:
 
     def init(self, game: Game, key: jax.Array) -> ProximalPointState:
         start = game.start
-        return ProximalPointState(start, game.advantage(start), start, jnp.zeros((), jnp.int32))
+        advantage = game.query(start, jax.random.fold_in(key, 0))
+        return ProximalPointState(start, advantage, start, jnp.zeros((), jnp.int32))
 
     def update(self, game: Game, state: ProximalPointState, key: jax.Array) -> ProximalPointState:
         temperature = game.beta * (1 + 1 / self.eta)
