@@ -1,8 +1,8 @@
-"""The referee against other people's programs, and how exact its equilibria are.
+"""The referee against external solvers, other people's programs, and how exact its equilibria are.
 
 Regularised equilibria against Gambit's logit QRE, equilibria of the original game against HiGHS and MPAX, the path of
 `castles` against HiGHS at β = 0 (`--castles`, minutes), accuracy over every family and shipped game, and what actions
-cost that nobody plays. Needs `pip install nashgames[referees]`.
+cost that nobody plays. Needs `pip install nashgames[external]`.
 """
 
 import statistics
@@ -103,11 +103,11 @@ def at_beta_zero(repeats: int, actions: int = 1000) -> None:
     def ours() -> None:
         found["ours"] = np.exp(equilibrium(game, beta=0).log_policy)
 
-    def theirs(peer: str) -> None:
-        found[peer] = _asked(peer, game, 0)
+    def theirs(solver: str) -> None:
+        found[solver] = _asked(solver, game, 0)
 
     highs = ["highs[method=ds]", "highs[method=ipm]"]
-    sides = {"ours": ours, **{peer: partial(theirs, peer) for peer in [*highs, compiled, *mpax]}}
+    sides = {"ours": ours, **{solver: partial(theirs, solver) for solver in [*highs, compiled, *mpax]}}
     theirs(compiled)  # imports MPAX and fills JAX's caches, uncounted
     seconds = alternate(sides, repeats, warm=False)
     taken = {side: statistics.median(values) for side, values in seconds.items()}
@@ -121,8 +121,8 @@ def at_beta_zero(repeats: int, actions: int = 1000) -> None:
     table(("", "seconds", "less compilation", "over ours", "exploitability"), rows)
     faster = min(highs, key=taken.__getitem__)
     verdict(f"{faster}, the faster, over ours", taken[faster] / taken["ours"], 5, at_least=True)
-    for peer in mpax:
-        verdict(f"{peer} without compilation over ours", solving[peer] / solving["ours"], 1, at_least=True)
+    for solver in mpax:
+        verdict(f"{solver} without compilation over ours", solving[solver] / solving["ours"], 1, at_least=True)
     verdict("exploitability of ours", exploitability["ours"], 1e-10)
 
 
@@ -232,8 +232,8 @@ def _dense(game: Game) -> np.ndarray:
     return np.asarray(game.margins.to_dense(), np.float64)
 
 
-def _asked(peer: str, game: Game, beta: float) -> np.ndarray:
-    return external.solve(peer, _dense(game), np.asarray(game.log_reference), beta)
+def _asked(solver: str, game: Game, beta: float) -> np.ndarray:
+    return external.solve(solver, _dense(game), np.asarray(game.log_reference), beta)
 
 
 def _solve(game: Game, beta: float) -> None:

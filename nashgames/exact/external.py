@@ -1,4 +1,4 @@
-"""Other people's programs as referees: what they find for a game that `referee` and the solvers found by other means.
+"""External solvers: what other people's programs find for a game that our referee and solvers solve by other means.
 
 `gambit` traces logit quantal response equilibria and answers for β > 0; `highs` and `mpax` solve a linear program and
 answer for β = 0. What these packages say to warnings and loggers stays here.
@@ -11,25 +11,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from nashgames.core.game import Game
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games.memory import check_memory
-from nashgames.registry import Parameter, bind, parameters_of, parse
+from nashgames.registry import Choice, Number, Parameter, bind, parameters_of, parse
 
+# Relative distance of two λ: their points are exact to 1e-16, so the slope between them is known to 1e-11, and the
+# branch bends by no more than the square of it.
 _APART = 1e-5
+# A λ further from the one asked for than this is another point of the branch: its own error is 1e-9.
 _OFF_TARGET = 1e-6
+# MPAX's code of the termination status OPTIMAL.
 _OPTIMAL = 2
 # A as one array, its blocks while they are joined, and the constraints that a program makes of it.
 _ARRAYS = 3
 
 
 @dataclass(frozen=True)
-class Peer:
-    """A program of others: `find(margins, log_reference, beta, **parameters)` is a policy, not yet normalised.
+class ExternalSolver:
+    """A program of other people: `find(margins, log_reference, beta, **parameters)` is a policy, not yet normalised.
 
     `regularised` says whether it answers for β > 0 or for β = 0; `most_actions` is the largest n that it is asked for.
     """
@@ -45,46 +49,72 @@ class Peer:
         return parameters_of(self.find)
 
 
-def solve(peer: str, margins: np.ndarray, log_reference: np.ndarray, beta: float) -> np.ndarray:
-    """An equilibrium π `[n]`, float64 and normalised, of the game A `[n, n]` with log μ `[n]` at β, as `peer` finds it.
+def solve(name: str, margins: np.ndarray, log_reference: np.ndarray, beta: float) -> np.ndarray:
+    """An equilibrium π `[n]`, float64 and normalised, of the game A `[n, n]` with log μ `[n]` at β, as it finds it.
 
-    `peer` names one of PEERS with its parameters: `gambit`, `highs[method=ds]`, `mpax[tolerance=1e-6]`. At β > 0 the
-    equilibrium is π*_β (theory §1); at β = 0 it is whichever equilibrium of the original game the program meets.
+    `name` selects one of EXTERNAL_SOLVERS: `gambit`, `highs[method=ds]`, `mpax[tolerance=1e-6]`.
+    At β > 0 the equilibrium is π*_β (theory §1); at β = 0 it is whichever one of the original game the program meets.
 
-    Raises NashGamesError for an unknown peer or parameter, a package that is not installed, a β or an n that is not for
-    this peer, and a search that did not arrive.
+    Raises NashGamesError for an unknown solver or parameter, a package that is not installed, a β or an n that is not
+    for this solver, and a search that did not arrive.
     """
-    selection = parse(peer)
-    if selection.name not in PEERS:
-        raise unknown("referee", selection.name, PEERS)
-    found = PEERS[selection.name]
-    values = bind("referee", selection, found.parameters)
     margins, log_reference = np.asarray(margins, np.float64), np.asarray(log_reference, np.float64)
     n = margins.shape[-1]
+    found, values = _able(name, n, beta)
     if margins.shape != (n, n) or log_reference.shape != (n,):
         raise NashGamesError(
-            f"the referee '{found.name}' was given margins {list(margins.shape)} and a reference "
+            f"the external solver '{found.name}' was given margins {list(margins.shape)} and a reference "
             f"{list(log_reference.shape)}; accepted: [n, n] and [n], one context at a time"
-        )
-    if not 0 <= beta < np.inf:
-        raise NashGamesError(f"beta is {beta:g}; accepted: a finite number of at least 0")
-    if found.regularised != (beta > 0):
-        takes, others = ("above 0", "0") if found.regularised else ("0", "above 0")
-        able = [other.name for other in PEERS.values() if other.regularised != found.regularised]
-        raise NashGamesError(
-            f"beta is {beta:g}, but the referee '{found.name}' answers for beta {takes} only; "
-            f"for beta {others} use {' or '.join(able)}"
-        )
-    if found.most_actions is not None and n > found.most_actions:
-        raise NashGamesError(
-            f"the game has {n:,} actions, but the referee '{found.name}' is asked for at most {found.most_actions}; "
-            "give it a smaller game"
         )
     with _undisturbed():
         policy = np.maximum(found.find(margins, log_reference, beta, **values), 0.0)
     if not np.isfinite(policy).all() or policy.sum() == 0:
-        raise NashGamesError(f"the referee '{found.name}' found no policy for this game; use another referee")
+        raise NashGamesError(
+            f"the external solver '{found.name}' found no policy for this game; use another external solver"
+        )
     return policy / policy.sum()
+
+
+def solve_game(name: str, game: Game, beta: float) -> np.ndarray:
+    """log π of an equilibrium of `game` at β, `[n]`, `[m, n]` over contexts, as `solve` finds it; −inf where π_i is 0.
+
+    The reference is the game's. Raises NashGamesError as `solve` does, and where the arrays of such a program do not
+    fit into memory.
+    """
+    n = game.actions
+    _able(name, n, beta)
+    check_memory(_ARRAYS * n * n * np.dtype(np.float64).itemsize, f"an external solver of {n:,} actions")
+    log_references = np.asarray(game.log_reference, np.float64).reshape(game.contexts, n)
+    found = []
+    for x, log_reference in enumerate(log_references):
+        blocks = [rows.astype(np.float64) for _, rows in game.margins.of_context(x).blocks()]
+        found.append(solve(name, np.concatenate(blocks), log_reference, beta))
+    with np.errstate(divide="ignore"):
+        return np.log(np.stack(found)).reshape(np.shape(game.log_reference))
+
+
+def _able(name: str, n: int, beta: float) -> tuple[ExternalSolver, dict[str, Any]]:
+    """The external solver with its parameters, where it exists and answers for games of n actions at β."""
+    selection = parse(name)
+    if selection.name not in EXTERNAL_SOLVERS:
+        raise unknown("external solver", selection.name, EXTERNAL_SOLVERS)
+    found = EXTERNAL_SOLVERS[selection.name]
+    values = bind("external solver", selection, found.parameters)
+    if not 0 <= beta < np.inf:
+        raise NashGamesError(f"beta is {beta:g}; accepted: a finite number of at least 0")
+    if found.regularised != (beta > 0):
+        takes, others = ("above 0", "0") if found.regularised else ("0", "above 0")
+        able = [other.name for other in EXTERNAL_SOLVERS.values() if other.regularised != found.regularised]
+        raise NashGamesError(
+            f"beta is {beta:g}, but the external solver '{found.name}' answers for beta {takes} only; "
+            f"for beta {others} use {' or '.join(able)}"
+        )
+    if found.most_actions is not None and n > found.most_actions:
+        raise NashGamesError(
+            f"the game has {n:,} actions, but the external solver '{found.name}' is asked for at most "
+            f"{found.most_actions}; give it a smaller game"
+        )
+    return found, values
 
 
 def _gambit(margins: np.ndarray, log_reference: np.ndarray, beta: float) -> np.ndarray:
@@ -111,11 +141,9 @@ def _highs(
     log_reference: np.ndarray,
     beta: float,
     *,
-    method: Annotated[str, "ds, the dual simplex, or ipm, interior point with crossover"] = "ds",
+    method: Annotated[str, Choice("ds, the dual simplex, or ipm, interior point with crossover", ("ds", "ipm"))] = "ds",
 ) -> np.ndarray:
     """A vertex of the equilibria: min v with Aπ ≤ v, Σπ = 1, π ≥ 0; the value is 0, and the reference plays no part."""
-    if method not in ("ds", "ipm"):
-        raise NashGamesError(f"highs[method] is '{method}'; accepted: ds, ipm")
     optimize = _package("highs", "scipy.optimize")
     n = len(margins)
     found = optimize.linprog(
@@ -129,7 +157,7 @@ def _highs(
     )
     if found.status != 0:
         raise NashGamesError(
-            f"highs did not finish ({found.message.strip()}); try highs[method=ipm] or another referee"
+            f"highs did not finish ({found.message.strip()}); try highs[method=ipm] or another external solver"
         )
     return found.x[:n]
 
@@ -139,16 +167,14 @@ def _mpax(
     log_reference: np.ndarray,
     beta: float,
     *,
-    tolerance: Annotated[float, "residuals and gap, relative and absolute, at which it stops"] = 1e-8,
-    iterations: Annotated[int, "iterations after which it gives up"] = 500_000,
+    tolerance: Annotated[
+        float, Number("residuals and gap, relative and absolute, at which it stops", above=0, below=1)
+    ] = 1e-8,
+    iterations: Annotated[int, Number("iterations after which it gives up", least=1)] = 500_000,
 ) -> np.ndarray:
     """An equilibrium by r2HPDHG in float64, for the linear program of `highs`."""
-    if not 0 < tolerance < 1:
-        raise NashGamesError(f"mpax[tolerance] is {tolerance:g}; accepted: a number above 0 and below 1")
-    if iterations < 1:
-        raise NashGamesError(f"mpax[iterations] is {iterations}; accepted: an integer of at least 1")
     mpax = _package("mpax", "mpax")
-    import jax  # the other peers need none
+    import jax  # the other external solvers need none
 
     from nashgames.core.precision import Precision
 
@@ -176,19 +202,20 @@ def _mpax(
         return np.asarray(found.primal_solution)[:n]
 
 
-PEERS: dict[str, Peer] = {
-    "gambit": Peer("gambit", _gambit, regularised=True, most_actions=200),
-    "highs": Peer("highs", _highs, regularised=False),
-    "mpax": Peer("mpax", _mpax, regularised=False),
+EXTERNAL_SOLVERS: dict[str, ExternalSolver] = {
+    "gambit": ExternalSolver("gambit", _gambit, regularised=True, most_actions=200),
+    "highs": ExternalSolver("highs", _highs, regularised=False),
+    "mpax": ExternalSolver("mpax", _mpax, regularised=False),
 }
 
 
-def _package(peer: str, name: str) -> ModuleType:
+def _package(solver: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise NashGamesError(
-            f"the referee '{peer}' cannot be imported here ({error}); install it with pip install 'nashgames[referees]'"
+            f"the external solver '{solver}' cannot be imported here ({error}); "
+            "install it with pip install 'nashgames[external]'"
         ) from None
 
 
@@ -204,20 +231,3 @@ def _undisturbed() -> Iterator[None]:
         finally:
             root.handlers[:] = handlers
             root.setLevel(level)
-
-
-def solve_game(name: str, game: Game, beta: float) -> np.ndarray:
-    """log π of an equilibrium of `game` at β, `[n]`, `[m, n]` over contexts, as `solve` finds it; −inf where π_i is 0.
-
-    The reference is the game's. Raises NashGamesError as `solve` does, and where the arrays of such a program do not
-    fit into memory.
-    """
-    n = game.actions
-    check_memory(_ARRAYS * n * n * np.dtype(np.float64).itemsize, f"an external solver of {n:,} actions")
-    log_references = np.asarray(game.log_reference, np.float64).reshape(game.contexts, n)
-    found = []
-    for x, log_reference in enumerate(log_references):
-        blocks = [rows.astype(np.float64) for _, rows in game.margins.of_context(x).blocks()]
-        found.append(solve(name, np.concatenate(blocks), log_reference, beta))
-    with np.errstate(divide="ignore"):
-        return np.log(np.stack(found)).reshape(np.shape(game.log_reference))

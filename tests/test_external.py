@@ -1,4 +1,4 @@
-"""The referee against other people's programs, and those programs behind one door."""
+"""The referee against external solvers, other people's programs, and those behind one door."""
 
 import importlib.util
 import logging
@@ -11,7 +11,7 @@ from scipy.optimize import linprog, minimize
 
 from nashgames.core.game import Game, make_game
 from nashgames.errors import NashGamesError
-from nashgames.exact.external import PEERS, solve
+from nashgames.exact.external import EXTERNAL_SOLVERS, solve
 from nashgames.exact.referee import equilibrium, equilibrium_path
 from nashgames.games import families, tables
 from nashgames.games.references import resolve_reference
@@ -34,15 +34,15 @@ FENCE = np.array([[0, 0, -0.4], [0, 0, 0.1], [0.4, -0.1, 0]])
 
 def needs(package: str) -> pytest.MarkDecorator:
     missing = importlib.util.find_spec(package) is None
-    return pytest.mark.skipif(missing, reason=f"{package} is not installed: pip install 'nashgames[referees]'")
+    return pytest.mark.skipif(missing, reason=f"{package} is not installed: pip install 'nashgames[external]'")
 
 
 def dense(game: Game) -> np.ndarray:
     return np.asarray(game.margins.to_dense(), np.float64)
 
 
-def asked(peer: str, game: Game, beta: float) -> np.ndarray:
-    return solve(peer, dense(game), np.asarray(game.log_reference), beta)
+def asked(solver: str, game: Game, beta: float) -> np.ndarray:
+    return solve(solver, dense(game), np.asarray(game.log_reference), beta)
 
 
 def kl(policy: np.ndarray, log_reference: np.ndarray) -> float:
@@ -204,39 +204,43 @@ def test_gambit_says_nothing_to_the_terminal_and_takes_float32(capfd, recwarn):
 
 
 @pytest.mark.parametrize(
-    ("peer", "beta", "sentence"),
+    ("solver", "beta", "sentence"),
     [
-        ("gambbit", 0.1, r"unknown referee 'gambbit'; did you mean 'gambit'\?"),
+        ("gambbit", 0.1, r"unknown external solver 'gambbit'; did you mean 'gambit'\?"),
         (
             "gambit",
             0.0,
-            "beta is 0, but the referee 'gambit' answers for beta above 0 only; for beta 0 use highs or mpax",
+            "beta is 0, but the external solver 'gambit' answers for beta above 0 only; for beta 0 use highs or mpax",
         ),
-        ("highs", 0.1, "beta is 0.1, but the referee 'highs' answers for beta 0 only; for beta above 0 use gambit"),
+        (
+            "highs",
+            0.1,
+            "beta is 0.1, but the external solver 'highs' answers for beta 0 only; for beta above 0 use gambit",
+        ),
         ("mpax", 0.1, "'mpax' answers for beta 0 only"),
         ("gambit", -1.0, "beta is -1; accepted: a finite number of at least 0"),
         ("highs", np.nan, "beta is nan; accepted"),
         ("highs[method=simplex]", 0.0, r"highs\[method\] is 'simplex'; accepted: ds, ipm"),
         ("highs[metod=ds]", 0.0, "did you mean 'method'"),
         ("mpax[tolerance=0]", 0.0, r"mpax\[tolerance\] is 0; accepted: a number above 0 and below 1"),
-        ("mpax[iterations=0]", 0.0, r"mpax\[iterations\] is 0; accepted: an integer of at least 1"),
+        ("mpax[iterations=0]", 0.0, r"mpax\[iterations\] is 0; accepted: an integer from 1 to 2,147,483,647"),
     ],
 )
-def test_what_is_not_for_a_peer_is_a_sentence(peer, beta, sentence):
+def test_what_is_not_for_an_external_solver_is_a_sentence(solver, beta, sentence):
     with pytest.raises(NashGamesError, match=sentence):
-        solve(peer, ROCK_PAPER_SCISSORS, np.log(np.full(3, 1 / 3)), beta)
+        solve(solver, ROCK_PAPER_SCISSORS, np.log(np.full(3, 1 / 3)), beta)
 
 
 def test_a_game_too_large_or_with_contexts_is_a_sentence():
-    n = PEERS["gambit"].most_actions + 1
-    with pytest.raises(NashGamesError, match="201 actions, but the referee 'gambit' is asked for at most 200"):
+    n = EXTERNAL_SOLVERS["gambit"].most_actions + 1
+    with pytest.raises(NashGamesError, match="201 actions, but the external solver 'gambit' is asked for at most 200"):
         solve("gambit", np.zeros((n, n)), np.full(n, -np.log(n)), 0.1)
     with pytest.raises(NashGamesError, match="one context at a time"):
         solve("highs", np.zeros((2, 3, 3)), np.zeros((2, 3)), 0)
 
 
-@pytest.mark.parametrize(("peer", "package", "beta"), [("gambit", "pygambit", 0.1), ("mpax", "mpax", 0.0)])
-def test_a_package_that_is_not_installed_is_a_sentence(monkeypatch, peer, package, beta):
+@pytest.mark.parametrize(("solver", "package", "beta"), [("gambit", "pygambit", 0.1), ("mpax", "mpax", 0.0)])
+def test_a_package_that_is_not_installed_is_a_sentence(monkeypatch, solver, package, beta):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(NashGamesError, match=rf"'{peer}' cannot be imported.*pip install 'nashgames\[referees\]'"):
-        solve(peer, ROCK_PAPER_SCISSORS, np.log(np.full(3, 1 / 3)), beta)
+    with pytest.raises(NashGamesError, match=rf"'{solver}' cannot be imported.*pip install 'nashgames\[external\]'"):
+        solve(solver, ROCK_PAPER_SCISSORS, np.log(np.full(3, 1 / 3)), beta)
