@@ -45,10 +45,10 @@ def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None
             backend.start(experiment.device)
             from nashgames.engine.settings import Settings
             from nashgames.experiments.exact_path import frames
-            from nashgames.experiments.plan import check_memory, plan_equilibria
+            from nashgames.experiments.plan import check_games, plan_equilibria
 
             runs = plan_equilibria(experiment, betas)
-            check_memory(runs, Settings())
+            check_games(runs, Settings())
             found = _find(runs, directory, arguments, experiment, screen)
             rows = frames(runs, found)
             _show(runs, found, rows, screen)

@@ -161,7 +161,8 @@ def verify(
     """Compute every number of a results directory again from its policies; exit code 1 where one differs."""
     from nashgames.cli.verify import verify
 
-    verify(directory, check_with, code, json=json, quiet=quiet)
+    with o.in_flags({"code": code}):
+        verify(directory, check_with, code, json=json, quiet=quiet)
 
 
 @app.command()

@@ -188,7 +188,7 @@ def in_flags(given: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except NashGamesError as error:
-        keys = [key for key in (*_SEVERAL, *_ONE) if given.get(key) is not None]
+        keys = [key for key in (*_SEVERAL, *_ONE, "code") if given.get(key) is not None]
         # The game of `run` is an argument and has no option to be named by.
         if isinstance(given.get("game"), str):
             keys.remove("game")

@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 _LISTED = 10
 
 
-def verify(directory: Path, peers: list[str] | None, *, json: bool, quiet: bool) -> None:
+def verify(directory: Path, check_with: list[str] | None, code: list[str] | None, *, json: bool, quiet: bool) -> None:
     """Verify a results directory and show how well it agrees; exit code 1 where it does not, 130 on Ctrl-C."""
     from nashgames.cli import backend
     from nashgames.cli.display import Working
 
-    asked = [] if peers is None else options.listed("with", peers)
+    solvers = [] if check_with is None else options.listed("check_with", check_with)
+    files = [] if code is None else list(code)
     with Working(quiet=quiet, data=json) as screen:
         try:
             screen.wait("starting")
             backend.start("cpu")
-            report = _verify(directory, asked, screen)
+            report = _verify(directory, solvers, files, screen)
             screen.clear()
         except KeyboardInterrupt:
             screen.clear()
@@ -42,10 +43,10 @@ def verify(directory: Path, peers: list[str] | None, *, json: bool, quiet: bool)
         raise typer.Exit(FAILED)
 
 
-def _verify(directory: Path, peers: list[str], screen: "Working") -> "Report":
+def _verify(directory: Path, check_with: list[str], code: list[str], screen: "Working") -> "Report":
     from nashgames.verification import Report, verify
 
-    for event in verify(directory, peers):
+    for event in verify(directory, check_with, code=code):
         if isinstance(event, Report):
             return event
         screen.wait(f"{words.count(event.done)} of {words.plural(event.runs, 'run')} verified: {event.title}")
@@ -70,9 +71,9 @@ def _show(report: "Report", screen: "Working") -> None:
             style="dim",
         )
     lines = []
-    for judgement in report.judgements:
-        lines.append((judgement.peer, f"judged {words.count(judgement.judged)} of {runs}"))
-        lines += [("", f"not {words.count(count)}: {reason}") for reason, count in judgement.reasons.items()]
+    for checked in report.external:
+        lines.append((checked.solver, f"checked {words.count(checked.runs)} of {runs}"))
+        lines += [("", f"not {words.count(count)}: {reason}") for reason, count in checked.reasons.items()]
     if lines:
         screen.line()
         screen.pairs(lines)
@@ -124,7 +125,7 @@ def _data(report: "Report") -> dict[str, Any]:
         "columns": entries(report.columns.values()),
         "mismatches": entries(report.mismatches),
         "unverified": entries(report.unverified.values()),
-        "judgements": [
-            {"peer": one.peer, "judged": one.judged, "reasons": dict(one.reasons)} for one in report.judgements
+        "external": [
+            {"solver": one.solver, "checked": one.runs, "reasons": dict(one.reasons)} for one in report.external
         ],
     }

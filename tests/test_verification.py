@@ -14,12 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from nashgames import plugins
+from nashgames.core.game import make_game
+from nashgames.core.margins import DenseMargins
 from nashgames.errors import NashGamesError
 from nashgames.exact import external
 from nashgames.exact.referee import Equilibrium, equilibrium
 from nashgames.experiments import exact_path, runner
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import find_source
+from nashgames.experiments.plan import find_source, plan_equilibria
 from nashgames.store import METRICS, Results
 from nashgames.verification import Report, Verifying, verify
 from nashgames.verification.numbers import Rounding
@@ -28,6 +31,15 @@ from tests.games import log_softmax, softmax
 ROOT = Path(__file__).resolve().parents[1]
 (_SCRIPT,) = entry_points(group="console_scripts", name="nashgames")
 APP = _SCRIPT.load()
+USERS_GAME = """
+import numpy as np
+import nashgames as ng
+
+
+def Cycle(strength: float = 1.0) -> ng.Game:
+    a = 0.25 * strength * np.array([[0, 1, -1], [-1, 0, 1], [1, -1, 0]])
+    return ng.make_game(a)
+"""
 TABLES = ("runs", "curves", "policies", "paths", "certificates")
 SHORT = {"queries": 300, "records": 4}
 
@@ -56,14 +68,14 @@ def played(tmp_path_factory):
 def exact(tmp_path_factory):
     """A directory of exact equilibria, the original game's among them."""
     directory = tmp_path_factory.mktemp("exact") / "results"
-    source = find_source("random-logits")
-    for _ in exact_path.trace(exact_path.Question(source, 12, 3, "tilted[span=2]", None, (1.0, 0.01, 0.0)), directory):
+    asked = Experiment(game="random-logits", actions=12, seed=3, reference="tilted[span=2]")
+    for _ in exact_path.trace(plan_equilibria(asked, (1.0, 0.01, 0.0)), directory):
         pass
     return directory
 
 
-def report_of(directory, *judges) -> Report:
-    *_, report = verify(directory, judges)
+def report_of(directory, *external, **options) -> Report:
+    *_, report = verify(directory, external, **options)
     return report
 
 
@@ -279,15 +291,53 @@ def test_a_run_whose_file_is_gone_is_named_and_the_others_are_verified(played, t
         assert (report.ok, report.verified, report.mismatches) == (False, report.runs - 1, [])
         table.write_text(kept.replace("0.9", "0.8").replace("0.1", "0.2"))
         changed = report_of(copy)
-        assert {found.run_id for found in changed.mismatches} == {run_id}
+        assert (list(changed.unverified), changed.mismatches) == ([run_id], [])
+        assert "has changed since it was played" in changed.unverified[run_id].reason
+        # Rows of before do not say what the file was: there the numbers tell.
+        unsaid = altered(copy, tmp_path, lambda frames: set_in(frames, "runs", run_id, "game_fingerprint", None))
+        assert {found.run_id for found in report_of(unsaid).mismatches} == {run_id}
     finally:
         table.write_text(kept)
     assert report_of(copy).ok
 
 
+def test_the_file_of_a_user_s_game_runs_only_where_it_is_named(tmp_path):
+    text = "from pathlib import Path; Path(__file__ + '.ran').touch()\n" + USERS_GAME
+    here, there, directory = tmp_path / "mine.py", tmp_path / "elsewhere" / "mine.py", tmp_path / "results"
+    here.write_text(text)
+    asked = {"game": f"{here}:Cycle[strength=0.5]", "solver": "nash-mp", "beta": 0.3}
+    for _ in runner.execute(Experiment.from_dict(SHORT | asked), directory):
+        pass
+    ran = Path(f"{here}.ran")
+    ran.unlink()
+    # As another process would find it: nothing of the file is in memory.
+    plugins._module.cache_clear()
+    (unnamed,) = report_of(directory).unverified.values()
+    assert f"give it with --code {here}" in unnamed.reason and not ran.exists()
+    other = tmp_path / "other.py"
+    other.write_text(text)
+    assert report_of(directory, code=[other]).unverified and not Path(f"{other}.ran").exists()
+    there.parent.mkdir()
+    here.rename(there)
+    report = report_of(directory, code=[there])
+    assert (report.ok, report.verified, Path(f"{there}.ran").exists(), ran.exists()) == (True, 1, True, False)
+    there.write_text(text.replace("0.25", "0.2"))
+    (changed,) = report_of(directory, code=[there]).unverified.values()
+    assert "has changed since it was played" in changed.reason
+    assert call(directory, "--code", there, "-q").exit_code == 1
+    there.write_text(text)
+    assert call(directory, "--code", there, "-q").exit_code == 0
+
+
+def test_nothing_asks_for_all_margins_at_once(exact, monkeypatch):
+    monkeypatch.setattr(DenseMargins, "to_dense", lambda _: pytest.fail("all of A at once"))
+    report = report_of(exact, "highs")
+    assert report.ok and report.external[0].runs == 1
+
+
 def test_margins_and_equilibria_are_made_once_for_the_runs_that_share_them(played, monkeypatch):
     made, found = [], []
-    make, path = type(find_source("disc")).make, exact_path.equilibrium_path
+    make, path = type(find_source("disc")).make, runner.equilibrium_path
     monkeypatch.setattr("nashgames.experiments.plan.Source.make", lambda *a: made.append(a[1:]) or make(*a))
     monkeypatch.setattr("nashgames.verification.equilibrium_path", lambda *a: found.append(a[1]) or path(*a))
     events = list(verify(played))
@@ -356,13 +406,13 @@ def test_an_equilibrium_without_its_certificate_is_found(exact, tmp_path):
     assert [found.column for found in report_of(altered(exact, tmp_path, drop)).mismatches] == ["certificates"]
 
 
-def test_highs_judges_the_original_game_and_says_what_it_cannot_judge(exact, tmp_path):
+def test_highs_checks_the_original_game_and_says_what_it_cannot_check(exact, tmp_path):
     report = report_of(exact, "highs", "highs[method=ipm]")
     assert report.ok, report.mismatches
-    for judgement in report.judgements:
-        assert judgement.judged == 1
-        assert judgement.reasons.total() == 2
-        assert all("answers for beta 0 only" in reason for reason in judgement.reasons)
+    for checked in report.external:
+        assert checked.runs == 1
+        assert checked.reasons.total() == 2
+        assert all("answers for beta 0 only" in reason for reason in checked.reasons)
     assert report.columns["exploitability (highs)"].checked == 1
 
     def worse(frames):
@@ -373,24 +423,20 @@ def test_highs_judges_the_original_game_and_says_what_it_cannot_judge(exact, tmp
     assert {"exploitability (highs)", "kl_to_reference (highs)"} <= found
 
 
-def as_peer(change):
-    """A peer whose answer is the referee's, changed."""
+def as_external(change):
+    """An external solver whose answer is the referee's, changed."""
 
-    def solve(peer, margins, log_reference, beta):
-        game = exact_path.Question(find_source("random-logits"), 3, 0, "own", None, ()).source.make(
-            3, 0, 1.0, "float64"
-        )
-        game = game.replace(margins=type(game.margins)(np.asarray(margins, float)), log_reference=log_reference)
-        return change(np.exp(equilibrium(game, beta).log_policy))
+    def solve(name, margins, log_reference, beta):
+        return change(np.exp(equilibrium(make_game(margins, log_reference=log_reference), beta).log_policy))
 
     return solve
 
 
-def test_a_peer_that_agrees_judges_every_run_also_over_contexts(played, tmp_path, monkeypatch):
-    monkeypatch.setattr(external, "solve", as_peer(lambda policy: policy))
+def test_an_external_solver_that_agrees_checks_every_run_also_over_contexts(played, tmp_path, monkeypatch):
+    monkeypatch.setattr(external, "solve", as_external(lambda policy: policy))
     report = report_of(played, "gambit")
     assert report.ok, report.mismatches
-    assert report.judgements[0].judged == report.runs
+    assert report.external[0].runs == report.runs
     assert report.columns["kl_to_equilibrium (gambit)"].checked == report.runs
     run_id = run_of(played, beta=0.3)
     change = lambda frames: in_both(frames, run_id, "kl_to_equilibrium", lambda value: value * 1.001)  # noqa: E731
@@ -398,29 +444,31 @@ def test_a_peer_that_agrees_judges_every_run_also_over_contexts(played, tmp_path
     assert [mismatch.column for mismatch in found] == ["kl_to_equilibrium", "kl_to_equilibrium (gambit)"]
 
 
-def test_a_peer_that_is_wrong_does_not_judge(played, exact, monkeypatch):
-    monkeypatch.setattr(external, "solve", as_peer(lambda policy: 0.9 * policy + 0.1 / len(policy)))
-    for directory in (played, exact):
-        report = report_of(directory, "gambit")
+def test_an_external_solver_that_is_wrong_checks_nothing(played, exact, monkeypatch):
+    monkeypatch.setattr(external, "solve", as_external(lambda policy: 0.9 * policy + 0.1 / len(policy)))
+    for directory, name in ((played, "gambit"), (exact, "gambit"), (exact, "mpax")):
+        report = report_of(directory, name)
         assert report.ok
-        assert report.judgements[0].judged == 0
-        assert report.judgements[0].reasons.total() == report.runs
-        assert all("its own" in reason and "more than" in reason for reason in report.judgements[0].reasons)
+        (checked,) = report.external
+        assert checked.runs == 0
+        assert checked.reasons.total() == report.runs
+        asked = [reason for reason in checked.reasons if "only; for beta" not in reason]
+        assert asked and all("its own" in reason and "more than" in reason for reason in asked)
 
 
 @pytest.mark.skipif(find_spec("pygambit") is None, reason="pygambit is not installed (nashgames[external])")
 def test_gambit_agrees(played, exact):
-    for directory, judged in ((played, 15), (exact, 2)):
+    for directory, count in ((played, 15), (exact, 2)):
         report = report_of(directory, "gambit")
         assert report.ok, report.mismatches
-        assert report.judgements[0].judged == judged
+        assert report.external[0].runs == count
 
 
-@pytest.mark.parametrize(("peer", "package"), [("gambit", "pygambit"), ("mpax", "mpax")])
-def test_a_peer_that_is_not_installed_is_one_sentence_before_anything_is_computed(played, monkeypatch, peer, package):
+@pytest.mark.parametrize(("name", "package"), [("gambit", "pygambit"), ("mpax", "mpax")])
+def test_an_external_solver_that_is_not_installed_is_one_sentence_before_anything(played, monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(NashGamesError, match=r"pip install '?nashgames\[external\]"):
-        next(iter(verify(played, [peer])))
+        next(iter(verify(played, [name])))
 
 
 def test_a_directory_without_runs_is_refused(tmp_path):
@@ -517,13 +565,13 @@ def test_a_run_whose_file_is_gone_fails_the_command_by_name(played, tmp_path):
     assert f"on {gone} at β = 0.3) cannot be verified: there is no file '{gone}'" in result.stderr
 
 
-def test_the_command_says_what_peers_judged(exact):
-    result = call(exact, "--with", "highs", "--json")
+def test_the_command_says_what_external_solvers_checked(exact):
+    result = call(exact, "--check-with", "highs", "--json")
     assert result.exit_code == 0
-    (judgement,) = json.loads(result.stdout)["judgements"]
-    assert (judgement["peer"], judgement["judged"], sum(judgement["reasons"].values())) == ("highs", 1, 2)
-    shown = [" ".join(line.split()) for line in call(exact, "--with", "highs").stdout.splitlines()]
-    assert "highs judged 1 of 3 runs" in shown
+    (checked,) = json.loads(result.stdout)["external"]
+    assert (checked["solver"], checked["checked"], sum(checked["reasons"].values())) == ("highs", 1, 2)
+    shown = [" ".join(line.split()) for line in call(exact, "--check-with", "highs").stdout.splitlines()]
+    assert "highs checked 1 of 3 runs" in shown
     assert any(
         line.startswith("not 1: beta is 0.01, but the external solver 'highs' answers for beta 0 only")
         for line in shown
@@ -533,10 +581,12 @@ def test_the_command_says_what_peers_judged(exact):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--with", "gambt"], "unknown external solver 'gambt'; did you mean 'gambit'?"),
-        (["--with", ""], "--with is empty; accepted: gambit, highs, mpax"),
-        (["--with", "highs[method=x]"], "highs[method] is 'x'; accepted: ds, ipm"),
-        (["--wiht", "highs"], "unknown option of 'nashgames verify' '--wiht'; did you mean '--with'?"),
+        (["--check-with", "gambt"], "unknown external solver 'gambt'; did you mean 'gambit'?"),
+        (["--check-with", ""], "--check-with is empty; accepted: gambit, highs, mpax"),
+        (["--check-with", "highs[method=x]"], "highs[method] is 'x'; accepted: ds, ipm"),
+        (["--chek-with", "highs"], "unknown option of 'nashgames verify' '--chek-with'; did you mean '--check-with'?"),
+        (["--code", "gone.py"], "--code is 'gone.py'; accepted: a Python file that is there"),
+        (["--code", ""], "--code is ''; accepted: a Python file that is there"),
     ],
 )
 def test_mistakes_are_one_sentence(exact, arguments, sentence):
@@ -547,7 +597,7 @@ def test_mistakes_are_one_sentence(exact, arguments, sentence):
 
 
 def test_ctrl_c_is_said(played, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **options):
         raise KeyboardInterrupt
         yield
 

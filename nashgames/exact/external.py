@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -58,18 +58,48 @@ def solve(name: str, margins: np.ndarray, log_reference: np.ndarray, beta: float
     Raises NashGamesError for an unknown solver or parameter, a package that is not installed, a β or an n that is not
     for this solver, and a search that did not arrive.
     """
-    selection = parse(name)
-    if selection.name not in EXTERNAL_SOLVERS:
-        raise unknown("external solver", selection.name, EXTERNAL_SOLVERS)
-    found = EXTERNAL_SOLVERS[selection.name]
-    values = bind("external solver", selection, found.parameters)
     margins, log_reference = np.asarray(margins, np.float64), np.asarray(log_reference, np.float64)
     n = margins.shape[-1]
+    found, values = _able(name, n, beta)
     if margins.shape != (n, n) or log_reference.shape != (n,):
         raise NashGamesError(
             f"the external solver '{found.name}' was given margins {list(margins.shape)} and a reference "
             f"{list(log_reference.shape)}; accepted: [n, n] and [n], one context at a time"
         )
+    with _undisturbed():
+        policy = np.maximum(found.find(margins, log_reference, beta, **values), 0.0)
+    if not np.isfinite(policy).all() or policy.sum() == 0:
+        raise NashGamesError(
+            f"the external solver '{found.name}' found no policy for this game; use another external solver"
+        )
+    return policy / policy.sum()
+
+
+def solve_game(name: str, game: Game, beta: float) -> np.ndarray:
+    """log π of an equilibrium of `game` at β, `[n]`, `[m, n]` over contexts, as `solve` finds it; −inf where π_i is 0.
+
+    The reference is the game's. Raises NashGamesError as `solve` does, and where the arrays of such a program do not
+    fit into memory.
+    """
+    n = game.actions
+    _able(name, n, beta)
+    check_memory(_ARRAYS * n * n * np.dtype(np.float64).itemsize, f"an external solver of {n:,} actions")
+    log_references = np.asarray(game.log_reference, np.float64).reshape(game.contexts, n)
+    found = []
+    for x, log_reference in enumerate(log_references):
+        blocks = [rows.astype(np.float64) for _, rows in game.margins.of_context(x).blocks()]
+        found.append(solve(name, np.concatenate(blocks), log_reference, beta))
+    with np.errstate(divide="ignore"):
+        return np.log(np.stack(found)).reshape(np.shape(game.log_reference))
+
+
+def _able(name: str, n: int, beta: float) -> tuple[ExternalSolver, dict[str, Any]]:
+    """The external solver with its parameters, where it exists and answers for games of n actions at β."""
+    selection = parse(name)
+    if selection.name not in EXTERNAL_SOLVERS:
+        raise unknown("external solver", selection.name, EXTERNAL_SOLVERS)
+    found = EXTERNAL_SOLVERS[selection.name]
+    values = bind("external solver", selection, found.parameters)
     if not 0 <= beta < np.inf:
         raise NashGamesError(f"beta is {beta:g}; accepted: a finite number of at least 0")
     if found.regularised != (beta > 0):
@@ -84,13 +114,7 @@ def solve(name: str, margins: np.ndarray, log_reference: np.ndarray, beta: float
             f"the game has {n:,} actions, but the external solver '{found.name}' is asked for at most "
             f"{found.most_actions}; give it a smaller game"
         )
-    with _undisturbed():
-        policy = np.maximum(found.find(margins, log_reference, beta, **values), 0.0)
-    if not np.isfinite(policy).all() or policy.sum() == 0:
-        raise NashGamesError(
-            f"the external solver '{found.name}' found no policy for this game; use another external solver"
-        )
-    return policy / policy.sum()
+    return found, values
 
 
 def _gambit(margins: np.ndarray, log_reference: np.ndarray, beta: float) -> np.ndarray:
@@ -207,20 +231,3 @@ def _undisturbed() -> Iterator[None]:
         finally:
             root.handlers[:] = handlers
             root.setLevel(level)
-
-
-def solve_game(name: str, game: Game, beta: float) -> np.ndarray:
-    """log π of an equilibrium of `game` at β, `[n]`, `[m, n]` over contexts, as `solve` finds it; −inf where π_i is 0.
-
-    The reference is the game's. Raises NashGamesError as `solve` does, and where the arrays of such a program do not
-    fit into memory.
-    """
-    n = game.actions
-    check_memory(_ARRAYS * n * n * np.dtype(np.float64).itemsize, f"an external solver of {n:,} actions")
-    log_references = np.asarray(game.log_reference, np.float64).reshape(game.contexts, n)
-    found = []
-    for x, log_reference in enumerate(log_references):
-        blocks = [rows.astype(np.float64) for _, rows in game.margins.of_context(x).blocks()]
-        found.append(solve(name, np.concatenate(blocks), log_reference, beta))
-    with np.errstate(divide="ignore"):
-        return np.log(np.stack(found)).reshape(np.shape(game.log_reference))

@@ -16,7 +16,7 @@ from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError, unknown
 from nashgames.exact.referee import falling
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
-from nashgames.games import families, tables, users
+from nashgames.games import families, memory, tables, users
 from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
 from nashgames.games.tables.files import fingerprint, locate
 from nashgames.learning.feedback import FEEDBACKS
@@ -39,6 +39,11 @@ from nashgames.store import SCHEMA
 _STACK_BYTES = 128_000_000
 _MOST_LANES = 4096
 """Runs of a batch, at most: their points wait in memory until it is done."""
+MOST_BATCHES = 3
+"""Batches of a chunk that are alive at once: one runs while two compile."""
+_POLICIES_OF_A_LANE = 12
+"""Arrays of the size of a policy that a run holds: μ, π*, π_0, the last iterate, and a state of up to four of them,
+which a chunk of steps reads and writes anew."""
 
 
 def _at_the_reference() -> None:
@@ -326,11 +331,39 @@ def _check_reference(game: str, source: Source, asked: str, reference: Selection
         raise NashGamesError(f"reference is '{asked}', but {game} brings its own; leave reference out, or use own")
 
 
-def check_memory(runs: Iterable[Run], settings: Settings) -> None:
+def check_games(runs: Iterable[Run], settings: Settings) -> None:
     """Raise NashGamesError, before anything is computed, unless the games of every run fit into memory one by one."""
     for source, actions in dict.fromkeys((run.source, run.actions) for run in runs):
         if actions is not None:
             families.check_fits(actions, source.contexts, settings.precision.numpy)
+
+
+def check_memory(runs: Sequence[Run], settings: Settings, done: Container[str] = ()) -> None:
+    """Raise NashGamesError, before anything is computed, unless all that is in memory at once fits there.
+
+    That is one game, and of every chunk of games the games, the stack of them that its batches share, and the batches
+    that are alive at once. Runs in `done` are not played. The size of a table is not known before it is read.
+    """
+    check_games((run for run in runs if run.run_id not in done), settings)
+    itemsize = settings.precision.numpy.itemsize
+    for chunk in game_chunks(runs, itemsize):
+        (source, actions, _, _), batches = chunk[0][0].game_key, batches_of(chunk, done)
+        if actions is None or not batches:
+            continue
+        policy = source.contexts * actions * itemsize
+        margins = len(chunk) * policy * actions
+        # Several games are copied into one stack, which all batches read; a single one is played as it is.
+        stacked = margins if len(chunk) > 1 else 0
+        lanes = max(sum(map(len, batch)) for batch in batches)
+        alive = min(len(batches), MOST_BATCHES)
+        # What a device keeps is not in the memory of its host.
+        of_batches = alive * lanes * _POLICIES_OF_A_LANE * policy if settings.precision.device == "cpu" else 0
+        memory.check_memory(
+            margins + stacked + of_batches,
+            f"playing {len(chunk):,} {'game' if len(chunk) == 1 else 'games'} of {actions:,} actions together "
+            f"({memory.size_text(margins)} of margins, {memory.size_text(stacked)} of them stacked, "
+            f"{alive} of {len(batches)} batches of up to {lanes:,} runs at once)",
+        )
 
 
 def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:

@@ -5,10 +5,12 @@ experiment into a results directory.
 """
 
 import itertools
+from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import jax
@@ -24,6 +26,7 @@ from nashgames.exact.referee import Equilibrium, equilibrium_path
 from nashgames.experiments.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiments.experiment import Experiment, content_hash
 from nashgames.experiments.plan import (
+    MOST_BATCHES,
     GameKey,
     ReferenceKey,
     Run,
@@ -44,8 +47,8 @@ from nashgames.store import Results
 RESULTS = Path("results") / "runs"
 _FAILURES = (jax.errors.JaxRuntimeError, MemoryError, NashGamesError)
 """What a batch may fail by while the others go on: too little memory, or a solver that reports what is not so."""
-# One program compiles while another runs.
-_COMPILERS = 2
+# While one batch runs, those that are alive beside it compile.
+_COMPILERS = MOST_BATCHES - 1
 
 
 def default_directory(experiment: Experiment) -> Path:
@@ -75,7 +78,7 @@ def execute(
     ids = [run.run_id for run in runs]
     with Results.open(directory) as results:
         done: set[str] = set() if force else results.finished & set(ids)
-        check_memory((run for run in runs if run.run_id not in done), settings)
+        check_memory(runs, settings, done)
         yield Planned(directory, len(runs), len(done), count_batches(runs, settings, done))
         yield from map(Noted, notes)
         results.begin(experiment.to_dict(), ids, environment(arguments) | settings.precision.description())
@@ -158,6 +161,8 @@ class _Games:
         self._settings = settings
         self._features: dict[tuple[GameKey, tuple[str, int | None]], np.ndarray | None] = {}
         self._margins: dict[tuple[GameKey, ...], Any] = {}
+        # Batches that compile beside each other ask at the same moment.
+        self._lock = Lock()
 
     def of(self, run: Run) -> Game:
         """The game that a run plays."""
@@ -165,18 +170,20 @@ class _Games:
         if run.features is None:
             return game
         key = (run.game_key, run.features)
-        if key not in self._features:
-            self._features[key] = resolve_features(*run.features, game, seed=run.game_key[2])
+        with self._lock:
+            if key not in self._features:
+                self._features[key] = resolve_features(*run.features, game, seed=run.game_key[2])
         return game.replace(features=self._features[key])
 
     def margins(self, runs: Sequence[Run]) -> Any:
         """The margins of the games of these runs, one each, as those of a batch; placed once."""
         keys = tuple(run.game_key for run in runs)
-        if keys not in self._margins:
-            games = [self._games[key] for key in keys]
-            with self._settings.precision.scope():
-                self._margins[keys] = placed_margins(games, self._settings.precision)
-        return self._margins[keys]
+        with self._lock:
+            if keys not in self._margins:
+                games = [self._games[key] for key in keys]
+                with self._settings.precision.scope():
+                    self._margins[keys] = placed_margins(games, self._settings.precision)
+            return self._margins[keys]
 
 
 def _start(run: Run, found: Equilibrium) -> np.ndarray | None:
@@ -221,13 +228,17 @@ class _Session:
             yield from prepare(game, of_game, title, prepared, self._done)
         placed = _Games(games, self._settings)
         with ThreadPoolExecutor(_COMPILERS) as pool:
-            compiled = [pool.submit(self._prepare, lanes, placed, prepared) for lanes in batches]
+            waiting = iter(batches)
+            alive: deque[Future[Batch]] = deque()
             try:
-                for lanes, batch in zip(batches, compiled, strict=True):
-                    yield from self._play_batch(batch, lanes, placed, title, prepared)
+                for lanes in batches:
+                    for following in itertools.islice(waiting, MOST_BATCHES - len(alive)):
+                        alive.append(pool.submit(self._prepare, following, placed, prepared))
+                    # The batch that is played is kept here alone, and goes when the next one is due.
+                    yield from self._play_batch(alive.popleft(), lanes, placed, title, prepared)
             finally:
                 # Whoever stops here does not wait for programs that nobody will run.
-                for batch in compiled:
+                for batch in alive:
                     batch.cancel()
 
     def _prepare(self, runs: list[list[Run]], games: _Games, prepared: Mapping[str, Prepared]) -> Batch:

@@ -1,10 +1,11 @@
 """A results directory computed again: from the saved policies alone, against the rows beside them.
 
 Margins are made and equilibria found once for all runs that share them. What is compared, and what rounding allows, is
-in `numbers`; whether the tables agree with each other, in `stored`; what other people's programs say, in `judges`.
+in `numbers`; whether the tables agree with each other, in `stored`; what external solvers say, in `external`.
+Code of a user's file runs only where its user names that file here: nothing in a results directory is ever imported.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.referee import equilibrium_path
 from nashgames.experiments.exact_path import PLAYED
-from nashgames.experiments.plan import ReferenceKey, Source, find_source, reference_key
+from nashgames.experiments.plan import ReferenceKey, Source, reference_key
 from nashgames.games.references import resolve_reference
 from nashgames.store import Results
 from nashgames.verification import stored
-from nashgames.verification.judges import Judge
-from nashgames.verification.ledger import Column, Judgement, Mismatch, Report, Row, Unverified
+from nashgames.verification.code import named_files, source_of
+from nashgames.verification.external import ExternalCheck
+from nashgames.verification.ledger import Checked, Column, Mismatch, Report, Row, Unverified
 from nashgames.verification.numbers import (
     Number,
     Rounding,
@@ -33,7 +35,7 @@ from nashgames.verification.numbers import (
     of_policy,
 )
 
-__all__ = ["Column", "Judgement", "Mismatch", "Report", "Unverified", "Verifying", "verify"]
+__all__ = ["Checked", "Column", "Mismatch", "Report", "Unverified", "Verifying", "verify"]
 
 _KNOWN = 1e-12
 
@@ -55,43 +57,50 @@ class _Star:
     residual: float
 
 
-def verify(directory: str | Path, peers: Sequence[str] = ()) -> Iterator[Verifying | Report]:
+def verify(
+    directory: str | Path, check_with: Sequence[str] = (), *, code: Sequence[str | Path] = ()
+) -> Iterator[Verifying | Report]:
     """Compute every number of the runs in `directory` again; the last thing yielded is the `Report`.
 
-    `peers` name programs of other people that judge the runs they can. Raises NashGamesError for a directory without
-    finished runs and for a peer that does not exist or is not installed.
+    `check_with` names external solvers that check the runs they can; `code` are the Python files that make games of the
+    directory. Raises NashGamesError for a directory without finished runs, for an external solver that does not exist
+    or is not installed, and for a file that is not there.
     """
-    asked = [Judge(peer) for peer in dict.fromkeys(peers)]
+    files = named_files(code)
+    checks = [ExternalCheck(solver) for solver in dict.fromkeys(check_with)]
     results = Results.read(directory)
     rows = stored.records(results.runs)
     if not rows:
         raise NashGamesError(f"'{directory}' has no finished run to verify; start its command again")
-    report = Report(results.directory, runs=len(rows), judgements=[judge.judgement for judge in asked])
+    report = Report(results.directory, runs=len(rows), external=[check.checked for check in checks])
     stored.check_curves(results, rows, report)
-    verification = _Verification(results, report, asked)
+    verification = _Verification(results, report, checks)
     done = 0
-    for source, of_game in _grouped(rows, report):
+    for source, of_game in _grouped(rows, files, report):
         yield Verifying(done, len(rows), f"{source.text} · {of_game[0]['n']:,} actions")
         verification.of_game(source, of_game)
         done += len(of_game)
-    for judge in asked:
-        judge.finish(len(rows))
+    for check in checks:
+        check.finish(len(rows))
     yield report
 
 
-def _grouped(rows: Iterable[Row], report: Report) -> list[tuple[Source, list[Row]]]:
+def _grouped(rows: Iterable[Row], files: Mapping[str, Path], report: Report) -> list[tuple[Source, list[Row]]]:
     """The rows by the margins they play; a row whose game cannot be named is given up."""
     sources: dict[str, Source | NashGamesError] = {}
     groups: dict[tuple[Any, ...], tuple[Source, list[Row]]] = {}
     for row in rows:
         if row["game"] not in sources:
             try:
-                sources[row["game"]] = find_source(row["game"])
+                sources[row["game"]] = source_of(row["game"], files)
             except NashGamesError as error:
                 sources[row["game"]] = error
         source = sources[row["game"]]
         if isinstance(source, NashGamesError):
             report.give_up(row, str(source))
+            continue
+        if changed := stored.change_of_file(row, source):
+            report.give_up(row, changed)
             continue
         depends = (row["seed"] if source.takes_seed else 0, row["beta"] if source.takes_beta else 0.0)
         groups.setdefault((source, row["n"], row["dtype"], *depends), (source, []))[1].append(row)
@@ -101,9 +110,9 @@ def _grouped(rows: Iterable[Row], report: Report) -> list[tuple[Source, list[Row
 class _Verification:
     """One directory's rows, game by game."""
 
-    def __init__(self, results: Results, report: Report, asked: Sequence[Judge]) -> None:
+    def __init__(self, results: Results, report: Report, checks: Sequence[ExternalCheck]) -> None:
         self._report = report
-        self._judges = asked
+        self._checks = checks
         self._policies = stored.by_run(results.policies)
         self._certificates = {row["run_id"]: row for row in stored.records(results.certificates)}
 
@@ -143,8 +152,8 @@ class _Verification:
             at_beta = rounded.replace(beta=float(dtype.type(beta)))
             found = [(row, self._of_row(row, at_beta, stars.get(beta))) for row in of_beta]
             with_policy = [(row, log_policy) for row, log_policy in found if log_policy is not None]
-            for judge in self._judges if with_policy else ():
-                judge.judge(game.replace(beta=beta), with_policy, self._report)
+            for check in self._checks if with_policy else ():
+                check.check(game.replace(beta=beta), with_policy, self._report)
 
     def _stars(self, game: Game, betas: set[float]) -> dict[float, _Star]:
         """The equilibria that are known, by β: the one the game was built around where it holds, else the referee's."""

@@ -1,4 +1,4 @@
-"""What a verification finds: numbers that agree, numbers that do not, and runs that could not be judged."""
+"""What a verification finds: numbers that agree, numbers that do not, and runs that could not be verified."""
 
 import math
 from collections import Counter
@@ -49,11 +49,11 @@ class Column:
 
 
 @dataclass
-class Judgement:
-    """What a peer said: runs it `judged`, and why it could not judge how many others."""
+class Checked:
+    """How many `runs` were checked with an external `solver`, and why how many others were not."""
 
-    peer: str
-    judged: int = 0
+    solver: str
+    runs: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
 
@@ -66,7 +66,7 @@ class Report:
     columns: dict[str, Column] = field(default_factory=dict)
     mismatches: list[Mismatch] = field(default_factory=list)
     unverified: dict[str, Unverified] = field(default_factory=dict)
-    judgements: list[Judgement] = field(default_factory=list)
+    external: list[Checked] = field(default_factory=list)
     without_distances: int = 0
 
     @property

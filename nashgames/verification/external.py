@@ -1,6 +1,6 @@
-"""Other people's programs as judges of saved policies, through `peers`.
+"""Saved policies checked with external solvers.
 
-A peer's equilibrium p̂ is itself certified first: KL(p̂‖π*) ≤ κ, its `kl_bound`. Then for every policy π
+An external solver's equilibrium p̂ is itself certified first: KL(p̂‖π*) ≤ κ, its `kl_bound`. Then for every policy π
 
     |KL(p̂‖π) − KL(π*‖π)| ≤ κ + ½ √(2κ) span(log π − log π*),
 
@@ -17,54 +17,56 @@ from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
 from nashgames.exact import external
 from nashgames.exact.certificate import Certificate, certify
-from nashgames.verification.ledger import Judgement, Report, Row
+from nashgames.verification.ledger import Checked, Report, Row
 from nashgames.verification.numbers import Number, Rounding, averaged_steps, kl_to_reference, of_distances
 
 _KL = 1e-12
 _EXPLOITABLE = 1e-6
-"""How exact a peer's own equilibrium has to be for it to judge, at β > 0 (κ) and at β = 0."""
+"""How exact an external equilibrium has to be for a check, at β > 0 (κ) and at β = 0.
+
+Gambit arrives at κ = 1e-15 and below, linear programs at their tolerance of 1e-7: ten times that is no equilibrium.
+"""
 
 _VALUE, _VERTEX = 1e-9, 1e-10
 _NEAREST = 1e-6
 
 
-class Judge:
-    """One peer, and what it said so far."""
+class ExternalCheck:
+    """One external solver, and what was checked with it so far."""
 
-    def __init__(self, peer: str) -> None:
-        self.judgement = Judgement(peer)
-        # The smallest game shows, before anything else is computed, whether the peer is there.
-        known = external.EXTERNAL_SOLVERS.get(peer.partition("[")[0].strip())
-        external.solve(peer, np.zeros((2, 2)), np.log([0.5, 0.5]), 1.0 if known is None or known.regularised else 0.0)
+    def __init__(self, solver: str) -> None:
+        self.checked = Checked(solver)
+        # The smallest game shows, before anything else is computed, whether the solver is there.
+        known = external.EXTERNAL_SOLVERS.get(solver.partition("[")[0].strip())
+        external.solve(solver, np.zeros((2, 2)), np.log([0.5, 0.5]), 1.0 if known is None or known.regularised else 0.0)
 
-    def judge(self, game: Game, runs: Sequence[tuple[Row, np.ndarray]], report: Report) -> None:
-        """Compare the saved policies of runs that play this game at its β with the peer's equilibrium of it."""
+    def check(self, game: Game, runs: Sequence[tuple[Row, np.ndarray]], report: Report) -> None:
+        """Compare the saved policies of runs that play this game at its β with the solver's equilibrium of it."""
         try:
-            with np.errstate(divide="ignore"):
-                log_found = np.log(self._solve(game))
+            log_found = external.solve_game(self.checked.solver, game, float(game.beta))
         except NashGamesError as error:
-            self.judgement.reasons[str(error)] += len(runs)
+            self.checked.reasons[str(error)] += len(runs)
             return
         found = certify(game, log_found)
         for row, log_policy in runs:
             reason = _incapable(found, row)
             if reason is not None:
-                self.judgement.reasons[reason] += 1
+                self.checked.reasons[reason] += 1
                 continue
-            self.judgement.judged += 1
+            self.checked.runs += 1
             compare = self._value if found.beta == 0 else self._distance
             compare(row, game, log_policy, log_found, found, report)
 
     def finish(self, runs: int) -> None:
-        """Count the runs of the directory that did not get as far as this judge."""
-        rest = runs - self.judgement.judged - self.judgement.reasons.total()
+        """Count the runs of the directory that did not get as far as this check."""
+        rest = runs - self.checked.runs - self.checked.reasons.total()
         if rest:
-            self.judgement.reasons["the run could not be verified itself"] = rest
+            self.checked.reasons["the run could not be verified itself"] = rest
 
     def _distance(
         self, row: Row, game: Game, log_policy: np.ndarray, log_found: np.ndarray, found: Certificate, report: Report
     ) -> None:
-        """The row's KL(π*‖π), or for an exact equilibrium its own distance to the peer's, which is 0."""
+        """The row's KL(π*‖π), or for an exact equilibrium its own distance to the external one, which is 0."""
         rounding = Rounding(row["dtype"], game.actions, averaged_steps(row))
         residual = row["equilibrium_residual"] or 0.0
         known = of_distances(game, log_policy, log_found, residual, rounding)["kl_to_equilibrium"]
@@ -75,34 +77,24 @@ class Judge:
             allowed, stored = 4 * (np.sqrt(bound) + np.sqrt(own)) ** 2, 0.0
         else:
             allowed = bound + 0.5 * np.sqrt(2 * bound) * (row["span_to_equilibrium"] or 0.0)
-        column = f"kl_to_equilibrium ({self.judgement.peer})"
+        column = f"kl_to_equilibrium ({self.checked.solver})"
         report.number(row, column, stored, Number(known.value, known.allowed + float(allowed)))
 
     def _value(
         self, row: Row, game: Game, log_policy: np.ndarray, log_found: np.ndarray, found: Certificate, report: Report
     ) -> None:
-        """The row's exploitability is no larger than the peer's, and at a vertex its KL(π‖μ) is no larger either."""
-        peer, stored = self.judgement.peer, row["exploitability"]
+        """The row's exploitability is no larger than the external one, nor is its KL(π‖μ) where that is a vertex."""
+        solver, stored = self.checked.solver, row["exploitability"]
         known = Number(found.exploitability, found.exploitability + _VALUE)
-        report.number(row, f"exploitability ({peer})", stored, known)
+        report.number(row, f"exploitability ({solver})", stored, known)
         if found.exploitability <= _VERTEX and row["kl_to_reference"] is not None:
             theirs = kl_to_reference(game, log_found)
             nearest = Number(min(theirs, row["kl_to_reference"]), _NEAREST)
-            report.number(row, f"kl_to_reference ({peer})", row["kl_to_reference"], nearest)
-
-    def _solve(self, game: Game) -> np.ndarray:
-        margins = np.asarray(game.margins.to_dense())
-        contexts = margins.reshape(-1, *margins.shape[-2:])
-        log_references = np.asarray(game.log_reference, np.float64).reshape(len(contexts), -1)
-        beta = float(game.beta)
-        found = [
-            external.solve(self.judgement.peer, a, mu, beta) for a, mu in zip(contexts, log_references, strict=True)
-        ]
-        return np.stack(found).reshape(margins.shape[:-1])
+            report.number(row, f"kl_to_reference ({solver})", row["kl_to_reference"], nearest)
 
 
 def _incapable(found: Certificate, row: Row) -> str | None:
-    """Why this answer of the peer cannot judge the row; None where it can."""
+    """Why this external equilibrium says nothing of the row; None where it can."""
     off, most = (found.kl_bound, _KL) if found.beta > 0 else (found.exploitability, _EXPLOITABLE)
     if not off <= most:
         what = "KL from the equilibrium" if found.beta > 0 else "exploitability"
