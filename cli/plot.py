@@ -113,13 +113,14 @@ def draw(
     return written
 
 
-def _limits_of(runs: "pd.DataFrame") -> "pd.DataFrame":
+def _limits_of(runs: "pd.DataFrame") -> "pd.DataFrame | None":
     """The derived limits of the swept steps; their games are made again for them, but for those of Python files."""
     from nashgames.analysis.derived_limits import limits_of
     from nashgames.plugins import is_file_name
 
     # A file runs where its user names it, and not because a results directory does.
-    return limits_of(runs[[not is_file_name(game) for game in runs["game"]]])
+    ours = runs[[not is_file_name(game) for game in runs["game"]]]
+    return limits_of(ours) if len(ours) else None
 
 
 def _game_of(run: "pd.Series[Any]") -> "Game":

@@ -157,7 +157,12 @@ def figures(
 
 def applicable(rows: Rows) -> list[str]:
     """The figures that can be drawn of these rows."""
-    return [name for name, entry in FIGURES.items() if any(entry.applies(part) for _, part in entry.split(rows))]
+    rows = completed(rows)
+    return [name for name in FIGURES if _applies(name, rows)]
+
+
+def _applies(name: str, rows: Rows) -> bool:
+    return any(FIGURES[name].applies(part) for _, part in FIGURES[name].split(rows))
 
 
 def _forms(name: str, part: Rows, ending: str, distance: str | None, *, brief: bool) -> Iterator[tuple[str, Figure]]:
@@ -175,14 +180,13 @@ def _check(name: str, rows: Rows, distance: str | None) -> None:
     """Raise NashGamesError unless the figure of this name exists, applies, and can show the distance."""
     if name not in FIGURES:
         raise unknown("figure", name, FIGURES)
-    there = applicable(rows)
-    if name not in there:
+    if not _applies(name, rows):
         raise NashGamesError(
             f"the figure '{name}' needs {FIGURES[name].needs}, which are not here; "
-            f"figures that apply: {', '.join(there) or 'none'}"
+            f"figures that apply: {', '.join(applicable(rows)) or 'none'}"
         )
     if distance is not None and not FIGURES[name].distances:
-        showing = [other for other in there if FIGURES[other].distances]
+        showing = [other for other in applicable(rows) if FIGURES[other].distances]
         raise NashGamesError(
             f"the figure '{name}' shows no distance, and the distance is {distance}; leave it out, or draw one of: "
             f"{', '.join(showing) or 'none'}"

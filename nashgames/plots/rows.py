@@ -29,7 +29,7 @@ class Rows:
     curves: pd.DataFrame
     paths: pd.DataFrame | None = None
     policies: pd.DataFrame | None = None
-    limits_of: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    limits_of: Callable[[pd.DataFrame], pd.DataFrame | None] | None = None
     game_of: "Callable[[pd.Series[Any]], Game] | None" = None
     verdict: str | None = None
 

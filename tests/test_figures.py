@@ -1,0 +1,216 @@
+"""The registry of figures: every entry draws what it applies to and says no elsewhere, by name and to the byte."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from nashgames import plots
+from nashgames.cli import plot
+from nashgames.cli.main import app
+from nashgames.core.game import make_game
+from nashgames.core.margins import DenseMargins
+from nashgames.defaults import REFEREE
+from nashgames.errors import NashGamesError
+from nashgames.plots import FIGURES, Rows, applicable, distances, figures
+from tests import sweeps
+from tests.games import random_game
+from tests.test_plots import decay, draw, experiment, join, rows, sampled, walk
+
+FOLDER = Path(plots.__file__).parent
+
+
+def three_actions():
+    runs, curves = experiment(betas=(0.1,), actions=(3,), seeds=1, solvers=("nash-mp", "online-ipo"))
+    return Rows(runs, curves, walk(runs))
+
+
+def duels():
+    return Rows(*join(*[sampled(decay(0.01 * (1 + seed)), seed=seed) for seed in range(12)]))
+
+
+def swept_steps():
+    parts = [sweeps.played(sweeps.STEPS[::2], beta=beta) for beta in (0.1, 0.02)]
+    runs, curves = join(*parts)
+    # The stand-in rows have no column that no figure of steps reads.
+    extra = {"span_to_equilibrium": np.nan, "comparisons": 0}
+    ends = curves.drop_duplicates("run_id", keep="last").set_index("run_id")["suboptimality"]
+    runs = runs.assign(tolerance=0.0, queries_to_tolerance=None, suboptimality=runs["run_id"].map(ends), **extra)
+    return Rows(runs, curves.assign(status="budget", **extra))
+
+
+def exact_path():
+    runs, curves = join(*[rows([(0, 0.0)], solver=REFEREE, beta=beta, n=3) for beta in (1.0, 0.1)])
+    policies = [
+        {"run_id": run, "context": 0, "action": action, "label": str(action), "probability": (action + 1) / 6}
+        for run in runs["run_id"]
+        for action in range(3)
+    ]
+    return Rows(runs, curves, policies=pd.DataFrame(policies))
+
+
+def grid():
+    runs, curves = experiment(seeds=1, solvers=("nash-mp",))
+    return Rows(runs, curves)
+
+
+def made_again():
+    runs, curves = rows(decay(), n=4, solver="online-ipo")
+    return Rows(runs, curves, game_of=lambda run: random_game(np.random.default_rng(0), int(run["n"]), run["beta"]))
+
+
+# What can be drawn of each kind of results, beside where `figures` draws more or less of it unasked.
+KINDS = {
+    three_actions: {"convergence", "simplex", "theorems"},
+    duels: {"convergence-comparisons", "share"},
+    swept_steps: {"convergence", "phases", "rates"},
+    exact_path: {"equilibria"},
+    grid: {"convergence", "queries", "rates", "theorems"},
+    made_again: {"convergence", "preferences"},
+}
+EXAMPLES = {name: next(kind for kind, there in KINDS.items() if name in there) for name in FIGURES}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_applies_to_each_kind_of_results(kind):
+    made = kind()
+    assert set(applicable(made)) == KINDS[kind]
+    for name in KINDS[kind]:
+        drawn = figures(made, [name], brief=True)
+        assert list(drawn) == [name]
+        draw(drawn[name])
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_that_does_not_apply_says_why_and_what_does(name):
+    refused = [kind for kind, there in KINDS.items() if name not in there]
+    for kind in refused:
+        with pytest.raises(NashGamesError) as error:
+            figures(kind(), [name])
+        applying = ", ".join(other for other in FIGURES if other in KINDS[kind])
+        assert str(error.value) == (
+            f"the figure '{name}' needs {FIGURES[name].needs}, which are not here; figures that apply: {applying}"
+        )
+    assert refused
+
+
+def test_what_is_drawn_unasked_is_a_part_of_what_applies():
+    assert set(figures(grid(), brief=True)) == {"convergence", "queries", "rates"}
+    assert set(figures(duels(), brief=True)) == {"convergence-comparisons", "share"}
+    assert set(figures(swept_steps())) == {"convergence", "convergence-kl", "phases"}
+    assert set(figures(exact_path())) == {"equilibria"}
+    assert set(figures(made_again(), brief=True)) == {"convergence"}
+    # What an experiment asks is answered by the figure of that name alone.
+    asked = grid()
+    asked = Rows(asked.runs, asked.curves, verdict="theorems")
+    assert set(figures(asked)) == {"theorems"}
+    assert set(figures(asked, ["rates"])) == {"rates"}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_files_of_every_figure_repeat_to_the_byte(name, tmp_path):
+    first, second = (
+        plots.save(figures(EXAMPLES[name](), [name], brief=True)[name], tmp_path / time) for time in ("once", "twice")
+    )
+    assert [path.suffix for path in first] == [".png", ".svg"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_every_file_that_draws_a_figure_is_listed():
+    """A figure is one file, named as its entry, with `applies` and `draw`."""
+    drawing = set()
+    for path in FOLDER.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        if path.name != "__init__.py" and defined & {"applies", "draw"}:
+            assert {"applies", "draw"} <= defined, path.name
+            drawing.add(path.stem)
+        # A figure is returned or saved; a window would stop a script.
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        assert "show" not in names and "matplotlib.pyplot" not in modules
+    assert drawing == {name.replace("-", "_") for name in FIGURES}
+    for entry in FIGURES.values():
+        assert "\n" not in entry.help and len(entry.help) <= 100 and not entry.help.endswith(".")
+
+
+def test_distances_are_asked_for_by_name():
+    both = Rows(*join(rows(decay()), sampled(decay(), game="disc"), sampled(decay(), game="melo")))
+    assert set(figures(both, distance="exploitability")) == {
+        "convergence-exploitability",
+        "convergence-comparisons-exploitability",
+    }
+    assert set(figures(both, ["convergence"], distance="duality_gap")) == {"convergence-duality_gap"}
+    with pytest.raises(NashGamesError) as error:
+        figures(grid(), ["rates"], distance="exploitability")
+    assert "'rates' shows no distance" in str(error.value) and "one of: convergence" in str(error.value)
+    with pytest.raises(NashGamesError, match="did you mean 'exploitability'"):
+        figures(grid(), distance="exploitabilty")
+    with pytest.raises(NashGamesError, match="unknown figure 'rate'; did you mean 'rates'"):
+        figures(grid(), ["rate"])
+
+
+def test_a_new_metric_is_drawn_without_a_change_of_the_figures():
+    code = """
+from nashgames.core import metrics
+metrics.METRICS = {**metrics.METRICS, "speed": metrics.METRICS["suboptimality"]._replace(axis="axis of the new one")}
+import test_plots
+from nashgames import plots
+runs, curves = test_plots.rows(test_plots.decay())
+[(name, figure)] = plots.figures(plots.Rows(runs, curves.assign(speed=1.0)), distance="speed").items()
+print(name, "|", figure.axes[0].get_ylabel())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+    )
+    assert done.stdout == "convergence-speed | axis of the new one\n"
+    assert set(distances.UNASKED) <= set(plots.DISTANCES)
+
+
+def test_the_heat_map_never_needs_all_of_a_game(monkeypatch, tmp_path):
+    game = make_game(np.tril(np.full((30, 30), -0.1), -1) + np.triu(np.full((30, 30), 0.1), 1))
+    monkeypatch.setattr(DenseMargins, "to_dense", lambda self: pytest.fail("the whole game was asked for"))
+    height = DenseMargins.blocks
+    monkeypatch.setattr(DenseMargins, "blocks", lambda self: height(self, 7))
+    files = plot.draw_game(game, None, tmp_path)
+    assert [path.suffix for path in files] == [".png", ".svg"]
+    assert figures(made_again(), ["preferences"])["preferences"].axes[0].get_title() == "random-logits · n = 4 · seed 0"
+
+
+def test_a_file_that_a_directory_names_is_not_run():
+    run, _ = rows(decay(), n=4, game="nowhere.py:Game")
+    assert plot._limits_of(run) is None
+    with pytest.raises(NashGamesError, match=r"nowhere\.py"):
+        plot._game_of(run.iloc[0])
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A directory of runs of two β."""
+    directory = tmp_path_factory.mktemp("played") / "runs"
+    options = ["-n", "4", "--beta", "1,0.1", "-s", "nash-mp", "--queries", "40", "--records", "8", "--no-plot"]
+    done = CliRunner().invoke(app, ["sweep", "-g", "random-logits", *options, "--out", str(directory)])
+    assert done.exit_code == 0, done.output
+    return directory
+
+
+def test_the_command_draws_figures_by_name(played, tmp_path):
+    told = ["plot", str(played), "--out", str(tmp_path), "--format", "svg", "--json"]
+    answer = CliRunner().invoke(app, [*told, "--figure", "rates", "--figure", "preferences,theorems"])
+    drawn = ["rates.svg", "theorems.svg", "preferences.svg"]
+    assert answer.exit_code == 0, answer.output
+    assert sorted(Path(path).name for path in json.loads(answer.stdout)["figures"]) == sorted(drawn)
+    unasked = json.loads(CliRunner().invoke(app, told).stdout)["figures"]
+    assert {Path(path).stem for path in unasked} == {"convergence", "convergence-kl", "convergence-span"}
+    refused = CliRunner().invoke(app, [*told, "--figure", "share"])
+    assert refused.exit_code == 2
+    assert "the figure 'share' needs runs on duels with several seeds and one tolerance" in refused.output
