@@ -105,7 +105,9 @@ def _regrets(matrix: Matrix, support: np.ndarray, policy: np.ndarray) -> tuple[f
         exploitability = max(exploitability, float(np.max(np.ldexp(gains, exponents))))
         plays = np.isin(rows, support)
         off = np.where(plays, np.abs(gains), np.maximum(gains, 0)) / np.where(own > 0, own, 1.0)
-        with np.errstate(over="ignore", divide="ignore"):
-            finer = np.where(plays | (among == 0), 1.0, np.maximum(np.ldexp(own, exponents) / among, 1.0))
+        finer = np.ones(len(rows))
+        if among > 0:
+            with np.errstate(over="ignore"):
+                finer = np.where(plays, 1.0, np.maximum(np.ldexp(own, exponents) / among, 1.0))
         regret = max(regret, float(np.max(off[off > 0] * finer[off > 0], initial=0.0)))
     return exploitability, regret

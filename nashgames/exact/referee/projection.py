@@ -31,7 +31,7 @@ _BROKEN = 1e-11
 
 
 class Projection(NamedTuple):
-    """log π `[k]` of the closest equilibrium, and by how many nats any of them may be off: inf where it is not known."""
+    """log π `[k]` of the closest equilibrium, and by how many nats they may be off, inf where not known."""
 
     log_policy: np.ndarray
     error: float
@@ -40,7 +40,7 @@ class Projection(NamedTuple):
 class Balance(NamedTuple):
     """Gᵀπ = 0 solved for its pivots: G is the identity on `pivots` `[r]` and `rows` `[k − r, r]` on `others`.
 
-    `spread` `[k − r]` is the rounding of a row of `rows`, as nats of its action per nat of the pivots.
+    `spread` `[k − r]` is the rounding of a row of `rows`: nats of its action per nat of the pivots.
     """
 
     pivots: np.ndarray
@@ -58,10 +58,8 @@ class Balance(NamedTuple):
             self.rows != 0, np.exp(np.minimum(log_weight[self.others, None] - log_weight[self.pivots], 600.0)), 0.0
         )
         coupled = self.rows * ratio
-        if tilt is None:
-            wanted = 1 + coupled.sum(axis=0)
-        else:
-            wanted = tilt[self.pivots] + coupled.T @ tilt[self.others]
+        moved = np.ones(len(log_weight)) if tilt is None else tilt
+        wanted = moved[self.pivots] + coupled.T @ moved[self.others]
         matrix = coupled.T @ self.rows
         matrix[np.diag_indices(len(matrix))] += 1
         found = np.linalg.solve(matrix, -wanted)
@@ -186,7 +184,8 @@ class _Path:
 
     def _at(self, s: float, step: float, logs: np.ndarray, held: list[int]) -> tuple[np.ndarray, list[int]] | None:
         """log π and the held fences at s, from those at s − step; None where Newton's method does not get there."""
-        held, moved = list(held), step * self._tilt
+        held = list(held)
+        moved: np.ndarray | None = step * self._tilt
         for _ in range(2 * len(self._fences) + 2):
             columns = self._columns(held)
             found = self._solve(columns, logs, moved)
