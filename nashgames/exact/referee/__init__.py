@@ -12,6 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 from nashgames.core.game import Game
 from nashgames.errors import NashGamesError
+from nashgames.exact.closest import nats_from_closest
 from nashgames.exact.referee.limit import limit
 from nashgames.exact.referee.newton import tolerance
 from nashgames.exact.referee.regularised import regularised
@@ -30,9 +31,10 @@ class Equilibrium(NamedTuple):
 
     `log_policy` `[n]`, `[m, n]` over contexts, float64; −inf outside the support at β = 0. `residual` is
     max_i |log π − log BR_β(π)|_i, at β = 0 the exploitability max_i (Aπ)_i. `solves` linear systems were solved since
-    the path began, all contexts together. At β = 0, `regret` is the largest |(Aπ)_i| of an action that plays, or (Aπ)_i
-    of another, relative to the margins among those who play, and `error` is how many nats log π may differ from the
-    equilibrium closest to the reference, inf where that is not known. All but `solves` are the largest over contexts.
+    the path began, all contexts together; the other numbers are the largest over contexts. At β = 0, `regret` is the
+    largest |(Aπ)_i| of an action that plays, or (Aπ)_i of another, relative to the margins among those who play, and
+    `error` is how many nats log π may differ from the equilibrium closest to the reference, by the referee's own
+    account and by its certificate; inf where that is not known.
     """
 
     beta: float
@@ -74,12 +76,12 @@ def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium
     for solutions in zip(*paths, strict=True):
         log_policy = np.stack([s.log_policy for s in solutions]).reshape(np.shape(game.log_reference))
         yield Equilibrium(
-            solutions[0].beta,
-            log_policy,
-            max(s.residual for s in solutions),
-            sum(s.solves for s in solutions),
-            max(s.regret for s in solutions),
-            max(s.error for s in solutions),
+            beta=solutions[0].beta,
+            log_policy=log_policy,
+            residual=max(s.residual for s in solutions),
+            solves=sum(s.solves for s in solutions),
+            regret=max(s.regret for s in solutions),
+            error=max(_nats(game, log_policy, solutions[0].beta), *(s.error for s in solutions)),
         )
 
 
@@ -98,6 +100,12 @@ def falling(betas: Iterable[float]) -> list[float]:
 @cache
 def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+def _nats(game: Game, log_policy: np.ndarray, beta: float) -> float:
+    """What the certificate of the closest equilibrium says where there is one."""
+    with _libraries().limit(limits=1, user_api="blas"):
+        return nats_from_closest(game, log_policy) if beta == 0 else 0.0
 
 
 def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]) -> Iterator[Equilibrium]:
