@@ -205,9 +205,13 @@ def test_a_large_game_is_solved_on_its_live_actions_alike(family, beta, monkeypa
     monkeypatch.setattr(active, "_WHOLE", 50)
     monkeypatch.setattr(active, "_FIRST", 10)
     parts = equilibrium(game, beta)
-    assert parts.converged
-    # The disc's margins are of rank two to rounding: at β = 0 whole faces are equilibria to the last digit.
-    if not (family == "disc" and beta == 0):
+    if family == "disc" and beta == 0:
+        # The disc's singular values fall without a gap to rounding and below: which policies are equilibria is not
+        # decided by float64.
+        assert parts.residual <= 1e-10
+        assert not parts.converged
+    else:
+        assert parts.converged
         np.testing.assert_allclose(np.exp(parts.log_policy), np.exp(whole.log_policy), atol=1e-10)
 
 

@@ -12,12 +12,17 @@ from threadpoolctl import ThreadpoolController
 
 from nashgames.core.game import Game
 from nashgames.errors import NashGamesError
+from nashgames.exact.closest import nats_from_closest
 from nashgames.exact.referee.limit import limit
 from nashgames.exact.referee.newton import tolerance
 from nashgames.exact.referee.regularised import regularised
 from nashgames.exact.referee.system import Matrix
 
-_EXPLOITABLE = 1e-10
+# At β = 0: regret relative to the margins among those who play, where a sum over n actions rounds at n·1e-16.
+_REGRET = 1e-10
+# Nats by which a log-probability at β = 0 may be off.
+_NATS = 1e-8
+# Below it q/β has no digits: q is exact to 1e-17.
 _SMALLEST_BETA = 1e-12
 
 
@@ -25,20 +30,26 @@ class Equilibrium(NamedTuple):
     """π*_β with what is known of its quality.
 
     `log_policy` `[n]`, `[m, n]` over contexts, float64; −inf outside the support at β = 0. `residual` is
-    max_i |log π − log BR_β(π)|_i, at β = 0 the exploitability max_i (Aπ)_i; the largest over contexts. `solves` linear
-    systems were solved since the path began, all contexts together.
+    max_i |log π − log BR_β(π)|_i, at β = 0 the exploitability max_i (Aπ)_i. `solves` linear systems were solved since
+    the path began, all contexts together; the other numbers are the largest over contexts. At β = 0, `regret` is the
+    largest |(Aπ)_i| of an action that plays, or (Aπ)_i of another, relative to the margins among those who play, and
+    `error` is how many nats log π may differ from the equilibrium closest to the reference, by the referee's own
+    account and by its certificate; inf where that is not known.
     """
 
     beta: float
     log_policy: np.ndarray
     residual: float
     solves: int
+    regret: float = 0.0
+    error: float = 0.0
 
     @property
     def converged(self) -> bool:
-        """Whether the residual is at the rounding of q(π)/β in float64."""
-        accepted = tolerance(self.beta, self.log_policy.shape[-1]) if self.beta else _EXPLOITABLE
-        return bool(self.residual <= accepted)
+        """Whether the residual is at the rounding of q(π)/β in float64; at β = 0, regret and error at theirs."""
+        if self.beta == 0:
+            return self.residual <= _REGRET and self.regret <= _REGRET and self.error <= _NATS
+        return bool(self.residual <= tolerance(self.beta, self.log_policy.shape[-1]))
 
 
 def equilibrium(game: Game, beta: float | None = None) -> Equilibrium:
@@ -65,7 +76,12 @@ def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium
     for solutions in zip(*paths, strict=True):
         log_policy = np.stack([s.log_policy for s in solutions]).reshape(np.shape(game.log_reference))
         yield Equilibrium(
-            solutions[0].beta, log_policy, max(s.residual for s in solutions), sum(s.solves for s in solutions)
+            beta=solutions[0].beta,
+            log_policy=log_policy,
+            residual=max(s.residual for s in solutions),
+            solves=sum(s.solves for s in solutions),
+            regret=max(s.regret for s in solutions),
+            error=max(_nats(game, log_policy, solutions[0].beta), *(s.error for s in solutions)),
         )
 
 
@@ -86,6 +102,12 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _nats(game: Game, log_policy: np.ndarray, beta: float) -> float:
+    """What the certificate of the closest equilibrium says where there is one."""
+    with _libraries().limit(limits=1, user_api="blas"):
+        return nats_from_closest(game, log_policy) if beta == 0 else 0.0
+
+
 def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]) -> Iterator[Equilibrium]:
     """One context's equilibria."""
     log_policy, solves = None, 0
@@ -93,10 +115,10 @@ def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]
         matrix = Matrix(margins)
         # Threads of BLAS gain little on these sizes, and wait for each other where other work runs beside.
         with _libraries().limit(limits=1, user_api="blas"):
-            log_policy, residual = (
+            found = (
                 regularised(matrix, log_reference, beta, log_policy)
                 if beta
                 else limit(matrix, log_reference, log_policy)
             )
-        solves += matrix.solves
-        yield Equilibrium(beta, log_policy, residual, solves)
+        (log_policy, residual, *known), solves = found, solves + matrix.solves
+        yield Equilibrium(beta, log_policy, residual, solves, *known)

@@ -1,25 +1,46 @@
 """The limit β → 0: of all equilibria of the original game the one closest to the reference."""
 
+from typing import NamedTuple
+
 import numpy as np
-import scipy.linalg
 
 from nashgames.exact.referee.active import Actions
+from nashgames.exact.referee.interior import Interior, interior_point
 from nashgames.exact.referee.newton import best_response, normalise
+from nashgames.exact.referee.projection import closest_equilibrium
 from nashgames.exact.referee.system import Matrix
 
-_MAX_STEPS = 100
-_RANK = 1e-13
-_SMALL = 1e-16
-_SHORT_OF = 0.9
-_UNSEEN = 1e-18
+# What the interior-point method leaves of Σ π z, in units of the largest margin: below, π and z of an action that is
+# played and of one that is not are 1e-10 of each other.
 _EXACT = 1e-20
+# An action is played where π > z; the method ends with one of them far below the other, or with both small.
 _PLAYED_AT = 1e-4
+# A margin, in units of the largest, by which an action loses for sure: the method's equations are exact to 1e-12.
 _LOSING = 1e-9
+# Games among the actions that do not lose are solved anew in their own units when their margins are this much smaller.
+_SMALLER = 0.25
+# Without an equilibrium before, the first actions are the answers to the reference at this β, in largest margins.
 _SHARP = 1e-3
+# Rows that are judged at a time: 2²² margins, 32 MB.
+_BLOCK = 2**22
 
 
-def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) -> tuple[np.ndarray, float]:
-    """log π `[n]` of the equilibrium closest to the reference, −inf outside its support, and its exploitability.
+class Limit(NamedTuple):
+    """log π `[n]`, −inf outside its support, and what is known of it.
+
+    `exploitability` is max_i (Aπ)_i; `regret` the largest |(Aπ)_i| of a played action and (Aπ)_i of another, relative
+    to the margins among those who play (see `_regrets`); `error` is how many nats log π may be off, as the equilibrium
+    closest to the reference.
+    """
+
+    log_policy: np.ndarray
+    exploitability: float
+    regret: float
+    error: float
+
+
+def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) -> Limit:
+    """The equilibrium of the original game closest to the reference.
 
     The interior-point method ends inside the face of all equilibria, where just the actions that some equilibrium plays
     have π > z (strict complementarity). An action that loses to an equilibrium is played by none, which is why a large
@@ -29,72 +50,64 @@ def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) 
         before, _ = best_response(matrix, log_reference, _SHARP * matrix.largest, normalise(log_reference))
     actions = Actions(before)
     while True:
-        found = actions.solve(actions.part(matrix), log_reference, 0.0, _EXACT * matrix.largest)
+        part = actions.part(matrix)
+        found = actions.solve(part.in_units(), log_reference, 0.0, _EXACT)
         policy = actions.whole_policy(found.policy)
         advantage = np.where(actions.outside, matrix @ policy, -np.inf)
         lacking = int(np.count_nonzero(advantage > -_LOSING * matrix.largest))
         if not lacking:
             break
         actions.add(np.argsort(-advantage)[:lacking])
-    support = actions.chosen[found.policy > _PLAYED_AT * found.slack]
+    support, inside = _played(matrix, part.largest, actions.chosen, found)
     others = np.setdiff1d(np.arange(len(matrix)), support)
-    log_policy = np.full(len(matrix), -np.inf)
-    log_policy[support] = closest_equilibrium(
+    closest = closest_equilibrium(
         matrix.block(support).astype(np.float64, copy=False),
         matrix.margins[np.ix_(others, support)].astype(np.float64, copy=False),
         log_reference[support],
-        policy[support] / policy[support].sum(),
+        inside / inside.sum(),
     )
-    return log_policy, max(0.0, float(np.max(matrix @ np.exp(log_policy))))
+    log_policy = np.full(len(matrix), -np.inf)
+    log_policy[support] = closest.log_policy
+    return Limit(log_policy, *_regrets(matrix, support, np.exp(closest.log_policy)), closest.error)
 
 
-def closest_equilibrium(
-    margins: np.ndarray, fences: np.ndarray, log_reference: np.ndarray, policy: np.ndarray
-) -> np.ndarray:
-    """log π `[k]` of the equilibrium least in KL(π‖μ), over the actions that some equilibrium plays.
+def _played(matrix: Matrix, largest: float, chosen: np.ndarray, found: Interior) -> tuple[np.ndarray, np.ndarray]:
+    """The actions that some equilibrium plays and their π inside the face.
 
-    `margins` A `[k, k]` are between these actions, `fences` `[r, k]` those of the others against them; `policy` is an
-    equilibrium that plays all of the former and beats all of the latter.
-
-    The equilibria are the positive π with Aπ = 0 to which no fence has a positive margin. With a basis Q of A's range
-    (skew: its row space), the step dπ of Newton's method that keeps Qᵀπ and Σπ has dπ/π = Qλ + c − log(π/μ), where λ
-    and c are the weighted least-squares fit of log(π/μ). A fence that is run into is a column more, held at margin 0
-    until its multiplier has the wrong sign (active set). At the end the fit is exact, also where π underflows.
+    Where only small margins are between those that do not lose, the method could not see them beside the large ones:
+    the game among these actions is solved in units of its own, as often as there are scales.
     """
-    basis, triangle, _ = scipy.linalg.qr(margins, pivoting=True)
-    rank = int(np.count_nonzero(np.abs(np.diag(triangle)) > _RANK * len(margins) * (margins.max() or 1.0)))
-    if rank >= len(margins) - 1:
-        return normalise(np.log(policy))
-    span = np.column_stack([basis[:, :rank], np.ones(len(policy))])
-    held: list[int] = []
-    for _ in range(_MAX_STEPS):
-        tilt = np.log(policy) - log_reference
-        fit, multipliers = _fitted(span, fences[held], policy, tilt)
-        change = fit - tilt
-        if np.max(np.abs(policy * change)) < _SMALL:
-            if not held or multipliers.max() < _SMALL:
-                break
-            held.pop(int(np.argmax(multipliers)))
-            continue
-        # Short of the boundary, but for probabilities that no sum can see.
-        length = min(1.0, _SHORT_OF / float(np.max(-change, where=policy > _UNSEEN, initial=_SHORT_OF)))
-        room, rate = -(fences @ policy), fences @ (policy * change)
-        rate[held] = 0
-        reach = np.where(rate > 0, np.maximum(room, 0) / np.where(rate > 0, rate, 1), np.inf)
-        if len(fences) and reach.min() < length:
-            length = float(reach.min())
-            held.append(int(np.argmin(reach)))
-        policy = policy * np.maximum(1 + length * change, 1 - _SHORT_OF)
-    fit, _ = _fitted(span, fences[held], policy, np.log(policy) - log_reference)
-    fitted = normalise(log_reference + fit)
-    lost = float(np.max(np.abs(margins @ np.exp(fitted)))) - float(np.max(np.abs(margins @ policy)))
-    return fitted if lost < _SMALL else normalise(np.log(policy))
+    while True:
+        played = found.policy > _PLAYED_AT * found.slack
+        tied = played | (found.slack <= _LOSING)
+        part = Matrix(matrix.block(chosen[tied]).astype(np.float64), parent=matrix)
+        if tied.all() or not 0 < part.margins.max() < _SMALLER * largest:
+            return chosen[played], found.policy[played]
+        chosen, largest = chosen[tied], part.largest
+        found = interior_point(part.in_units(), np.zeros(len(part)), 0.0, _EXACT)
 
 
-def _fitted(span: np.ndarray, held: np.ndarray, policy: np.ndarray, tilt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The fit of `tilt` by columns of `span` and rows of `held`, weighted by π, and the factors of the latter."""
-    columns, root = np.column_stack([span, held.T]), np.sqrt(policy)
-    factors = scipy.linalg.lstsq(
-        root[:, None] * columns, root * tilt, check_finite=False, overwrite_a=True, lapack_driver="gelsy"
-    )[0]
-    return columns @ factors, factors[span.shape[1] :]
+def _regrets(matrix: Matrix, support: np.ndarray, policy: np.ndarray) -> tuple[float, float]:
+    """The exploitability, and the largest relative regret.
+
+    That of a played action is |(Aπ)_i| over its largest margin against those who play, since it wins and loses nothing;
+    that of another is (Aπ)_i over its own such margin or the largest among those who play, whichever is smaller.
+    """
+    among = float(matrix.block(support).max())
+    exploitability, regret = 0.0, 0.0
+    height = max(1, _BLOCK // len(support))
+    for start in range(0, len(matrix), height):
+        rows = np.arange(start, min(start + height, len(matrix)))
+        margins = matrix.margins[np.ix_(rows, support)].astype(np.float64, copy=False)
+        # A row is multiplied in units of a power of two of its own, so that no product underflows.
+        own, exponents = np.frexp(np.max(np.abs(margins), axis=1))
+        gains = np.ldexp(margins, -exponents[:, None]) @ policy
+        exploitability = max(exploitability, float(np.max(np.ldexp(gains, exponents))))
+        plays = np.isin(rows, support)
+        off = np.where(plays, np.abs(gains), np.maximum(gains, 0)) / np.where(own > 0, own, 1.0)
+        finer = np.ones(len(rows))
+        if among > 0:
+            with np.errstate(over="ignore"):
+                finer = np.where(plays, 1.0, np.maximum(np.ldexp(own, exponents) / among, 1.0))
+        regret = max(regret, float(np.max(off[off > 0] * finer[off > 0], initial=0.0)))
+    return exploitability, regret
