@@ -25,12 +25,11 @@ from nashgames.solvers import (
     compose,
     features_of,
     hyperparameters,
-    is_plain,
     make_solver,
-    numbers_given,
     parts_of,
     random_init,
     selection_of,
+    step_source,
 )
 from nashgames.solvers.protocol import Solver
 from nashgames.store import SCHEMA
@@ -477,7 +476,6 @@ def _run(
     start: Selection,
     settings: Settings,
 ) -> Run:
-    given = numbers_given(player.solver)
     run = Run(
         run_id="",
         source=source,
@@ -489,7 +487,7 @@ def _run(
         feedback=player.feedback,
         start=start,
         label=label,
-        step_source="given" if given else "theory" if is_plain(player.solver) else "default",
+        step_source=step_source(player.solver),
         target=settings.target,
         parts=player.parts,
     )

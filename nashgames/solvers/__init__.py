@@ -145,13 +145,19 @@ def hyperparameters(solver: Solver) -> dict[str, Any]:
     return {key: value for key, value in vars(_unwrapped(solver)).items() if key != "learner"}
 
 
-def numbers_given(solver: Solver) -> bool:
-    """Whether some number of the solver was chosen, and not left to theory."""
-    inner = _unwrapped(solver)
+def step_source(asked: Solver) -> str:
+    """Where the numbers of a solver come from, as it was asked for: `given`, `theory`, or a `default`.
+
+    Given are those that differ from the default of their field; theory fills in those left at None, and vouches for
+    them where a table is moved by plain steps.
+    """
+    inner: Any = _unwrapped(asked)
     declared = parameters_of(type(inner))
-    return any(
-        value is not None for key, value in hyperparameters(inner).items() if not _is_word(declared.get(key), value)
-    )
+    defaults = {field.name: field.default for field in dataclasses.fields(inner)}
+    numbers = {key: value for key, value in hyperparameters(inner).items() if not _is_word(declared.get(key), value)}
+    if any(value is not None and value != defaults[key] for key, value in numbers.items()):
+        return "given"
+    return "theory" if is_plain(asked) and all(value is None for value in numbers.values()) else "default"
 
 
 def selection_of(solver: Solver) -> Selection:
