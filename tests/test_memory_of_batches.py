@@ -41,7 +41,7 @@ def test_every_batch_of_a_chunk_reads_one_stack_and_few_batches_are_alive(tmp_pa
 
     class Pool(ThreadPoolExecutor):
         def submit(self, *arguments):
-            ahead.append(arguments)
+            ahead.append(len(ahead))
             return super().submit(*arguments)
 
     monkeypatch.setattr(runner, "Batch", made)
