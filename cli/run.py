@@ -65,9 +65,9 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
             backend.start(experiment.device)
             finished = _run(experiment, directory, arguments, screen, force=given["force"], plot=not given["no_plot"])
             _show(finished, screen)
-            judged = _judge(experiment, finished, screen)
+            outcome = _verdict(experiment, finished, screen)
             figures = [] if given["no_plot"] else _draw(finished, screen, brief=not sweep)
-            _close(experiment, finished, figures, judged, screen, sweep=sweep)
+            _close(experiment, finished, figures, outcome, screen, sweep=sweep)
         except KeyboardInterrupt:
             screen.clear()
             streams.complain(_stopped(screen))
@@ -77,10 +77,10 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
             f"{finished.failed} of {len(finished.runs) + finished.failed} runs failed; the others are kept"
         )
         raise typer.Exit(FAILED)
-    if judged is not None and len(judged.breaks):
+    if outcome is not None and len(outcome.breaks):
         from nashgames.cli import verdict
 
-        streams.complain(str(verdict.sentence(judged)))
+        streams.complain(str(verdict.sentence(outcome)))
         raise typer.Exit(FAILED)
 
 
@@ -166,20 +166,20 @@ def _show(finished: "Finished", screen: "Progress") -> None:
         screen.sheet(sheet)
 
 
-def _judge(experiment: "Experiment", finished: "Finished", screen: "Progress") -> "Verdict | None":
+def _verdict(experiment: "Experiment", finished: "Finished", screen: "Progress") -> "Verdict | None":
     """The verdict that the experiment asks for, shown beneath the runs."""
     if experiment.verdict is None or not len(finished.runs):
         return None
     from nashgames.analysis import theorems
     from nashgames.cli import verdict
 
-    screen.wait("judging every iterate")
-    judged = theorems.verdict(finished.runs, finished.curves, finished.policies, finished.paths)
-    for sheet in verdict.sheets(judged):
+    screen.wait("checking every iterate")
+    outcome = theorems.verdict(finished.runs, finished.curves, finished.policies, finished.paths)
+    for sheet in verdict.sheets(outcome):
         screen.line()
         screen.sheet(sheet)
     screen.clear()
-    return judged
+    return outcome
 
 
 def _draw(finished: "Finished", screen: "Progress", *, brief: bool) -> list[Path]:
@@ -195,7 +195,7 @@ def _close(
     experiment: "Experiment",
     finished: "Finished",
     figures: list[Path],
-    judged: "Verdict | None",
+    outcome: "Verdict | None",
     screen: "Progress",
     *,
     sweep: bool,
@@ -211,10 +211,10 @@ def _close(
             data["cells"] = cells
         if steps := summary.measured_steps(finished.runs, finished.curves):
             data["steps"] = steps
-        if judged is not None:
+        if outcome is not None:
             from nashgames.cli import verdict
 
-            data["verdict"] = verdict.payload(judged)
+            data["verdict"] = verdict.payload(outcome)
         streams.emit(json.dumps(data, allow_nan=False))
         return
     if screen.quiet:

@@ -41,7 +41,7 @@ def sheets(verdict: "Verdict") -> list[Sheet]:
 
 
 def payload(verdict: "Verdict") -> dict[str, Any]:
-    """The verdict for a program: plain JSON values, null where nothing was judged."""
+    """The verdict for a program: plain JSON values, null where nothing was checked."""
     tables = verdict._asdict()
     found: dict[str, Any] = {name: [_plain(row) for row in _records(table)] for name, table in tables.items()}
     return {"holds": not found["breaks"], **found}
@@ -111,7 +111,7 @@ def _sizes(sizes: "pd.DataFrame") -> Sheet:
 def _outcome(row: Mapping[str, Any]) -> str:
     if row["broken"]:
         return f"{words.count(row['broken'])} broken"
-    return "holds" if row["iterates"] else "not judged"
+    return "holds" if row["iterates"] else "not checked"
 
 
 def _share(value: float) -> str:

@@ -3,6 +3,7 @@
 import gc
 import re
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import psutil
@@ -31,18 +32,26 @@ def stacks() -> set[int]:
 
 
 def test_every_batch_of_a_chunk_reads_one_stack_and_few_batches_are_alive(tmp_path, monkeypatch):
-    seen, alive, batches = [], [], weakref.WeakSet()
+    seen, alive, ahead, batches = [], [], [], weakref.WeakSet()
 
     def made(*arguments, **named):
         batch = Batch(*arguments, **named)
         batches.add(batch)
         return batch
 
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *arguments):
+            ahead.append(len(ahead))
+            return super().submit(*arguments)
+
     monkeypatch.setattr(runner, "Batch", made)
+    monkeypatch.setattr(runner, "ThreadPoolExecutor", Pool)
     for event in runner.execute(several(), tmp_path / "out"):
         if isinstance(event, Advanced):
             seen.append(stacks())
             alive.append(len(batches))
+            # Whatever is asked for by now may be compiled before this batch has ended.
+            assert len(ahead) <= event.batch - 1 + plan.MOST_BATCHES
     assert len(seen) >= len(SOLVERS)
     assert all(len(places) == 1 for places in seen), "one copy of the stack"
     assert len(set.union(*seen)) == 1, "the same one from the first batch to the last"
