@@ -342,9 +342,15 @@ def _players(
                 f"start is '{start}', but the policy {cell.policy} starts at the reference; use the policy tabular"
             )
         parts = {"feedback": FEEDBACKS.text(feedback), **parts_of(asked)}
-        name = parse(cell.solver).name
-        made[key] = _Player(asked, feedback, parts, plugins.fingerprint(name) if plugins.is_file_name(name) else None)
+        made[key] = _Player(asked, feedback, parts, _code_of(parse(cell.solver)))
     return made
+
+
+def _code_of(selection: Selection) -> str | None:
+    """The hash of the file that brings a solver, also one inside a wrapper; None for one of ours."""
+    if plugins.is_file_name(selection.name):
+        return plugins.fingerprint(selection.name)
+    return next(filter(None, map(_code_of, selection.positional)), None)
 
 
 def _with_parts(solver: Solver, cell: Cell) -> Solver:
