@@ -317,7 +317,7 @@ class _Player:
     solver: Solver
     feedback: Feedback
     parts: Mapping[str, str]
-    code: str | None
+    code: str
 
     @property
     def is_random(self) -> bool:
@@ -342,15 +342,14 @@ def _players(
                 f"start is '{start}', but the policy {cell.policy} starts at the reference; use the policy tabular"
             )
         parts = {"feedback": FEEDBACKS.text(feedback), **parts_of(asked)}
-        made[key] = _Player(asked, feedback, parts, _code_of(parse(cell.solver)))
+        made[key] = _Player(asked, feedback, parts, "".join(map(_code_of, map(parse, key))))
     return made
 
 
-def _code_of(selection: Selection) -> str | None:
-    """The hash of the file that brings a solver, also one inside a wrapper; None for one of ours."""
-    if plugins.is_file_name(selection.name):
-        return plugins.fingerprint(selection.name)
-    return next(filter(None, map(_code_of, selection.positional)), None)
+def _code_of(selection: Selection) -> str:
+    """The hashes of the files that bring what a selection names, also inside a wrapper; empty for ours."""
+    own = plugins.fingerprint(selection.name) if plugins.is_file_name(selection.name) else ""
+    return own + "".join(map(_code_of, selection.positional))
 
 
 def _with_parts(solver: Solver, cell: Cell) -> Solver:
