@@ -70,8 +70,8 @@ def knowing_a_default() -> set[str]:
 
 
 def _names_of_entries(node: ast.AST) -> list[ast.AST]:
-    """Where a word is no default: `name: ClassVar[str] = "sgd"`, a key of `Registry("optimiser", {"sgd": …})`, or what a
-    row calls the source of a step."""
+    """Where a word is no default: `name: ClassVar[str] = "sgd"`, keys of `Registry("optimiser", {"sgd": …})`, and what
+    a row calls the source of a step."""
     if isinstance(node, ast.keyword) and node.arg == "step_source":
         return [node.value]
     if isinstance(node, ast.Dict):
