@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nashgames.cli import words
 from nashgames.cli.summary import Sheet, plain
+from nashgames.defaults import RUN
 from nashgames.errors import NashGamesError
 from nashgames.registry import parse
 
@@ -28,7 +29,7 @@ def check(experiment: "Experiment") -> None:
             f"verdict is '{experiment.verdict}', but no theorem is about {', '.join(solvers)}; add nash-mp, "
             f"halves[nash-mp], proximal-point or egpo, or leave verdict out"
         )
-    if "exact" not in experiment.every("feedback") or experiment.start != "reference":
+    if RUN["feedback"] not in experiment.every("feedback") or experiment.start != RUN["start"]:
         raise NashGamesError(
             f"verdict is '{experiment.verdict}', but theorems are about exact feedback and runs from the reference; "
             f"leave feedback and start out, or verdict"

@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from nashgames import plugins
@@ -21,6 +21,8 @@ from nashgames.errors import NashGamesError, choices, unknown
 _RANGE = re.compile(r"=\s*([^=,:\[\]]+):([^=,:\[\]]+):([^=,:\[\]]+)")
 # A range is a grid of runs: more values than this are a slip of the pen.
 _MOST_VALUES = 1000
+# A grid of ranges has more texts than anybody types; what is read again and again is among the last of them.
+_KEPT_TEXTS = 4096
 # Integers of a compiled program have 32 bits.
 _LARGEST_INTEGER = 2**31 - 1
 
@@ -39,7 +41,9 @@ class Selection(str):
         cls, text: str, name: str, parameters: Mapping[str, str], positional: Sequence["Selection"] = ()
     ) -> "Selection":
         made = super().__new__(cls, text)
-        made.name, made.parameters, made.positional = name, dict(parameters), tuple(positional)
+        made.name, made.positional = name, tuple(positional)
+        # One selection serves everybody who reads its text.
+        made.parameters = types.MappingProxyType(dict(parameters))
         return made
 
 
@@ -176,8 +180,11 @@ def parse(text: str) -> Selection:
 
     Raises NashGamesError for unbalanced brackets, text behind the closing one, or a repeated parameter.
     """
-    if isinstance(text, Selection):
-        return text
+    return text if isinstance(text, Selection) else _read(text)
+
+
+@lru_cache(maxsize=_KEPT_TEXTS)
+def _read(text: str) -> Selection:
     name, bracket, rest = text.strip().partition("[")
     if not bracket:
         return Selection(text, name, {})

@@ -14,6 +14,7 @@ from nashgames.core.precision import Precision
 from nashgames.engine import batch as batches
 from nashgames.engine import loop
 from nashgames.engine.batch import Batch
+from nashgames.engine.loop import Recording
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.solvers import MirrorDescent, NashMD, NashMP, OnlineIPO, UniformIPO, make_solver
@@ -463,6 +464,39 @@ def test_paths_are_kept_for_three_actions_only(rng):
     expected = measured(game, curve.log_policy, lane(game, "mirror-descent").log_equilibrium)
     for name in METRICS:
         assert curve.metrics[name][-1] == pytest.approx(expected[name], rel=1e-6, abs=1e-14), name
+
+
+def test_a_run_on_the_original_game_stops_by_its_exploitability():
+    game = cyclic(beta=0.01)
+    every = curves([game], [[lane(game, "nash-mp")]], Settings(queries=300, tolerance=0, record_every=1))[0][0]
+    settings = Settings(queries=300, tolerance=0.2, target="original", records=4)
+    batch = played([game], [[lane(game, "nash-mp")]], settings)
+    curve = batch.curves()[0][0]
+    reached = np.flatnonzero(every.metrics["exploitability"] <= 0.2)[0]
+    assert (curve.status, curve.steps[-1]) == ("converged", reached)
+    assert every.metrics["suboptimality"][reached] != pytest.approx(every.metrics["exploitability"][reached], rel=0.1)
+    assert batch.distance == curve.metrics["exploitability"][-1]
+    np.testing.assert_array_equal(curve.log_policy, every.path[reached])
+
+
+def test_what_is_recorded_is_what_was_asked_for(rng):
+    game = make_game(random_margins(rng, 5), beta=0.5)
+    settings = Settings(queries=20, tolerance=1e-3, record_every=5)
+    usual = played([game], [[lane(game, "nash-mp")]], settings).curves()[0][0]
+    assert usual.path is None
+    for recording, names in (
+        (Recording(path=True), {*METRICS}),
+        (Recording(("entropy",), path=True), {"entropy", "suboptimality"}),
+    ):
+        batch = Batch([game], [[lane(game, "nash-mp")]], settings, recording=recording)
+        while not batch.finished:
+            batch.advance()
+        curve = batch.curves()[0][0]
+        assert curve.metrics.keys() == names, "and the metric that runs stop by"
+        assert curve.path.shape == (len(curve.steps), 5)
+        np.testing.assert_array_equal(curve.path[-1], usual.log_policy)
+        np.testing.assert_array_equal(curve.metrics["entropy"], usual.metrics["entropy"])
+        np.testing.assert_allclose(-(np.exp(curve.path) * curve.path).sum(axis=1), curve.metrics["entropy"])
 
 
 # -- solvers of users --------------------------------------------------------------------------------------------------

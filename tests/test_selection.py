@@ -1,5 +1,6 @@
 import string
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pytest
@@ -7,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nashgames.errors import NashGamesError, unknown
-from nashgames.registry import Parameter, Selection, bind, convert, parameters_of, parse, render, split
+from nashgames.registry import (
+    Choice,
+    Number,
+    Parameter,
+    Registry,
+    Selection,
+    bind,
+    convert,
+    parameters_of,
+    parse,
+    render,
+    split,
+)
 
 NAMES = st.text(string.ascii_lowercase + string.digits + "-_", min_size=1, max_size=12)
 KEYS = st.text(string.ascii_lowercase + "_", min_size=1, max_size=8)
@@ -170,3 +183,84 @@ def test_an_unknown_name_gets_the_nearest_one_and_the_list():
     assert str(unknown("solver", "zzz", ["nash-mp"])) == "unknown solver 'zzz'. Accepted: nash-mp"
     assert str(unknown("parameter", "x", [])) == "unknown parameter 'x'. Accepted: none"
     assert isinstance(unknown("a", "b", []), ValueError)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part with a parameter of every kind."""
+
+    step: Annotated[float | None, Number("the step", symbol="η", above=0, tuned=True)] = None
+    share: Annotated[float, Number("a share", above=0, most=1)] = 1.0
+    inner: Annotated[int, Number("steps", least=1)] = 20
+    width: Annotated[int, Number("units", least=1, most=1000)] = 64
+    mode: Annotated[str, Choice("which", ("own", "target"))] = "own"
+
+    name: ClassVar[str] = "part"
+
+    def check(self) -> None:
+        if self.mode == "target" and self.inner == 1:
+            raise NashGamesError("part[mode=target] needs inner of at least 2; give more")
+
+
+PARTS = Registry("part", {"part": Part})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("part[step=0]", "part[step] is 0; accepted: a finite number above 0"),
+        ("part[step=nan]", "part[step] is nan; accepted: a finite number above 0"),
+        ("part[step=inf]", "part[step] is inf; accepted: a finite number above 0"),
+        ("part[share=1.5]", "part[share] is 1.5; accepted: a number above 0 and at most 1"),
+        ("part[inner=0]", "part[inner] is 0; accepted: an integer from 1 to 2,147,483,647"),
+        ("part[inner=2147483648]", "part[inner] is 2147483648; accepted: an integer from 1 to 2,147,483,647"),
+        ("part[width=1001]", "part[width] is 1001; accepted: an integer from 1 to 1,000"),
+        ("part[mode=both]", "part[mode] is 'both'"),
+        ("part[mode=target,inner=1]", "part[mode=target] needs inner of at least 2; give more"),
+        ("prat", "unknown part 'prat'; did you mean 'part'? Accepted: part"),
+        ("part[sahre=1]", "unknown parameter of part 'part' 'sahre'; did you mean 'share'?"),
+        ("mine.py:Part", "unknown part 'mine.py:Part'"),
+    ],
+)
+def test_a_part_that_is_not_accepted_is_told_in_a_sentence(text, said):
+    with pytest.raises(NashGamesError) as told:
+        PARTS.make(text)
+    assert str(told.value).startswith(said)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["part[inner=2147483647]", "part[width=1000]", "part[share=1]", "part[mode=target]"])
+def test_the_ends_of_an_interval_are_accepted(text):
+    PARTS.make(text)
+
+
+def test_an_object_is_checked_like_its_text():
+    PARTS.check(Part())
+    for wrong, said in ((Part(step=-1.0), "is -1; accepted"), (Part(mode="target", inner=1), "needs inner")):
+        with pytest.raises(NashGamesError, match=said):
+            PARTS.check(wrong)
+
+
+@given(st.floats(1e-300, 1e300), st.floats(1e-9, 1), st.integers(1, 2**31 - 1), st.sampled_from(["own", "target"]))
+@settings(max_examples=50, deadline=None)
+def test_the_text_of_an_object_makes_it_again(step, share, inner, mode):
+    made = Part(step, share, inner + (inner == 1), 64, mode)
+    text = PARTS.text(made)
+    assert PARTS.make(text) == PARTS.make(str(text)) == made
+    assert PARTS.text(Part()) == "part", "what is left at its default is not said"
+
+
+def test_a_number_says_its_symbol_and_whether_it_is_tuned():
+    declared = PARTS.parameters(Part)
+    assert list(declared) == ["step", "share", "inner", "width", "mode"]
+    assert {key: one.symbol for key, one in declared.items() if one.symbol} == {"step": "η"}
+    assert [key for key, one in declared.items() if one.tuned] == ["step"]
+    assert [one.kind for one in declared.values()] == [float, float, int, int, str]
+    assert declared["mode"].words == ("own", "target")
+
+
+def test_a_selection_is_its_text_and_is_not_parsed_again():
+    found = parse("average[nash-mp[eta=0.2]]")
+    assert parse(found) is found
+    assert (found, hash(found)) == ("average[nash-mp[eta=0.2]]", hash("average[nash-mp[eta=0.2]]"))
+    assert parse(found.positional[0]).parameters == {"eta": "0.2"}

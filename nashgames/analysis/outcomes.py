@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nashgames.defaults import PARTS
 from nashgames.errors import NashGamesError
 from nashgames.registry import Selection, parameters_of, parse, render, wrapped
 
 Floats = NDArray[np.float64]
 
-VARIANTS: Mapping[str, str] = {"feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
+VARIANTS: Mapping[str, str] = PARTS
 """The columns that say how a run learned, and what stands in them for results from before there was a choice."""
 
 CELL = ("game", "n", "contexts", "reference", "feedback", "policy", "optimiser", "beta", "dtype", "device")

@@ -430,7 +430,7 @@ class _Player:
     solver: Solver
     feedback: Feedback
     parts: Mapping[str, str]
-    code: str | None
+    code: str
 
     @property
     def is_random(self) -> bool:
@@ -455,9 +455,14 @@ def _players(
                 f"start is '{start}', but the policy {cell.policy} starts at the reference; use the policy tabular"
             )
         parts = {"feedback": FEEDBACKS.text(feedback), **parts_of(asked)}
-        name = parse(cell.solver).name
-        made[key] = _Player(asked, feedback, parts, plugins.fingerprint(name) if plugins.is_file_name(name) else None)
+        made[key] = _Player(asked, feedback, parts, "".join(map(_code_of, map(parse, key))))
     return made
+
+
+def _code_of(selection: Selection) -> str:
+    """The hashes of the files that bring what a selection names, also inside a wrapper; empty for ours."""
+    own = plugins.fingerprint(selection.name) if plugins.is_file_name(selection.name) else ""
+    return own + "".join(map(_code_of, selection.positional))
 
 
 def _with_parts(solver: Solver, cell: Cell) -> Solver:

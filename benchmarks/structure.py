@@ -1,0 +1,102 @@
+"""How much a reader has to follow: functions that one run enters, places that know a default, parses of one text.
+
+`python benchmarks/structure.py` prints the three counts, with `--list` the functions by module. A function counts once,
+whatever thread calls it; lambdas and comprehensions belong to the function that they stand in.
+"""
+
+import ast
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import threading
+from collections import Counter
+from inspect import CO_OPTIMIZED
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = (ROOT / "nashgames", ROOT / "cli")
+RUN = ("run", "disc[strength=2]", "-n", "5", "-s", "nash-mp", "--queries", "100", "--no-plot")
+DEFAULTS = ("exact", "tabular", "sgd")
+
+
+def one_run() -> tuple[Counter[str], Counter[str]]:
+    """The functions that a run of one solver enters, by module, and how often every text is parsed.
+
+    To be called in a process that has not imported nashgames: what runs at import counts.
+    """
+    entered: set[CodeType] = set()
+    parsed: Counter[str] = Counter()
+
+    def look(frame: FrameType, event: str, argument: Any) -> None:
+        code = frame.f_code
+        if event != "call" or not code.co_filename.startswith(tuple(map(str, FOLDERS))):
+            return
+        entered.add(code)
+        if code.co_name == "_read" and code.co_filename.endswith("registry.py"):
+            parsed[frame.f_locals["text"]] += 1
+
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        os.chdir(folder)
+        threading.setprofile(look)
+        sys.setprofile(look)
+        try:
+            from nashgames.cli.main import app
+
+            app(RUN)
+        except SystemExit as end:
+            assert not end.code, f"the run ended with code {end.code}"
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+            os.chdir(before)
+    functions = [code for code in entered if code.co_flags & CO_OPTIMIZED and not code.co_name.startswith("<")]
+    return Counter(str(Path(code.co_filename).relative_to(ROOT)) for code in functions), parsed
+
+
+def knowing_a_default() -> set[str]:
+    """The files that spell out what is played where nobody says otherwise, beside the names of entries themselves."""
+    found = set()
+    for path in (path for folder in FOLDERS for path in folder.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        named = {id(node) for top in ast.walk(tree) for node in _names_of_entries(top)}
+        if any(isinstance(n, ast.Constant) and n.value in DEFAULTS and id(n) not in named for n in ast.walk(tree)):
+            found.add(str(path.relative_to(ROOT)))
+    return found
+
+
+def _names_of_entries(node: ast.AST) -> list[ast.AST]:
+    """Where a word is no default: `name: ClassVar[str] = "sgd"`, keys of `Registry("optimiser", {"sgd": …})`, and what
+    a row calls the source of a step."""
+    if isinstance(node, ast.keyword) and node.arg == "step_source":
+        return [node.value]
+    if isinstance(node, ast.Dict):
+        said = [
+            (key, value) for key, value in zip(node.keys, node.values, strict=True) if isinstance(key, ast.Constant)
+        ]
+        return [value for key, value in said if key.value == "step_source"]
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "name":
+        return [node.value] if node.value else []
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Registry":
+        return [key for each in node.args if isinstance(each, ast.Dict) for key in each.keys if key]
+    return []
+
+
+def main() -> None:
+    """Print the counts."""
+    functions, parsed = one_run()
+    text, most = max(parsed.items(), key=lambda item: item[1])
+    if "--list" in sys.argv:
+        for module, count in functions.most_common():
+            print(f"{count:4d}  {module}")
+    print(f"functions entered by one run: {functions.total()} in {len(functions)} modules")
+    print(f"places that know a default: {len(places := knowing_a_default())} ({', '.join(sorted(places))})")
+    print(f"parses of one text: at most {most} ({text!r})")
+
+
+if __name__ == "__main__":
+    main()

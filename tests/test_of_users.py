@@ -1,0 +1,166 @@
+"""Solvers and games that a user brings by `file.py:Name` are played, stored and resumed like ours."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nashgames.errors import NashGamesError
+from nashgames.experiments import runner
+from nashgames.experiments.events import Finished, Planned
+from nashgames.experiments.experiment import Experiment
+from nashgames.experiments.plan import find_source, plan, settings_of
+from nashgames.store import Results
+
+MINE = '''
+"""A solver and two games."""
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import nashgames as ng
+from nashgames.core import simplex
+
+with Path(__file__).with_name("imports.txt").open("a") as imports:
+    imports.write("x")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Mine:
+    """Self-play."""
+
+    step: float = 0.1
+
+    name = "mine"
+    queries_per_step = 1
+
+    def with_theory_defaults(self, beta):
+        return self
+
+    def init(self, game, key):
+        return game.start
+
+    def update(self, game, state, key):
+        pull = game.beta * (game.log_reference - state)
+        return simplex.normalise(state + self.step * (game.query(state, key) + pull))
+
+    def log_policy(self, state):
+        return state
+
+    def advantage(self, state):
+        return None
+
+
+def ladder(actions: int = 3, strength: float = 0.5):
+    """The lower number wins."""
+    up = np.triu(np.ones((actions, actions)), 1)
+    return ng.make_game(strength * (up - up.T))
+
+
+def number():
+    return 3
+
+
+def broken():
+    raise RuntimeError("no data")
+'''
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """mine.py in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MINE)
+    return tmp_path / "mine.py"
+
+
+def asked(**values):
+    usual = {"game": "mine.py:ladder[strength=0.4]", "solver": ["mine.py:Mine[step=0.2]", "nash-mp"], "beta": 0.3,
+        "queries": 40, "records": 4, "tolerance": 0}  # fmt: skip
+    return Experiment(**(usual | values))
+
+
+def runs_of(**values):
+    experiment = asked(**values)
+    return plan(experiment, settings_of(experiment))[0]
+
+
+def test_rows_describe_them_and_a_second_play_finds_them(mine):
+    *_, finished = runner.execute(asked(), mine.with_name("out"))
+    row = finished.runs.set_index("solver").loc["mine"]
+    assert (row["game"], row["n"]) == ("mine.py:ladder[strength=0.4]", 3)
+    assert (row["selection"], row["label"], row["step_source"]) == ("mine.py:Mine[step=0.2]", "mine", "given")
+    assert json.loads(row["hyperparameters"]) == {"step": 0.2}
+    assert row["game_fingerprint"]
+    # Its last policy by hand, from its definition: no reference but μ uniform, forty steps.
+    margins = 0.4 * np.array([[0, 1, 1], [-1, 0, 1], [-1, -1, 0]])
+    logits = np.full(3, -np.log(3))
+    for _ in range(40):
+        logits = logits + 0.2 * (margins @ np.exp(logits) - 0.3 * (logits + np.log(3)))
+        logits -= np.log(np.exp(logits).sum())
+    stored = finished.policies[finished.policies["run_id"] == row["run_id"]]
+    np.testing.assert_allclose(stored["log_probability"], logits, atol=1e-13)
+    planned, again = runner.execute(asked(), mine.with_name("out"))
+    assert isinstance(planned, Planned)
+    assert isinstance(again, Finished)
+    assert (planned.reused, planned.batches) == (2, 0)
+
+
+def test_a_file_runs_once_and_changed_code_is_another_run(mine):
+    solvers = ["mine.py:Mine", "average[mine.py:Mine]"]
+    before = runs_of(solver=solvers, game="circulant")
+    assert mine.with_name("imports.txt").read_text() == "x"
+    mine.write_text(MINE.replace("Self-play.", "Self-play, again."))
+    after = runs_of(solver=solvers, game="circulant")
+    assert {run.run_id for run in before}.isdisjoint(run.run_id for run in after)
+    ours = [runs_of(game="circulant", solver="nash-mp")[0].run_id for _ in range(2)]
+    mine.write_text(MINE)
+    assert runs_of(game="circulant", solver="nash-mp")[0].run_id == ours[0] == ours[1]
+    assert [run.run_id for run in runs_of(solver=solvers, game="circulant")] == [run.run_id for run in before]
+    games = [runs_of(solver="nash-mp")[0].run_id]
+    mine.write_text(MINE + "\n")
+    assert runs_of(solver="nash-mp")[0].run_id not in games
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"solver": "mine.py:Mien"}, "unknown solver of 'mine.py' 'Mien'; did you mean 'Mine'?"),
+        ({"solver": "none.py:Mine"}, "there is no file 'none.py'; give the path of a Python file"),
+        ({"solver": "mine.py:Mine[stpe=1]"}, "unknown parameter of solver 'mine.py:Mine' 'stpe'; did you mean 'step'"),
+        ({"solver": "mine.py:Mine[step=big]"}, "mine.py:Mine[step] is 'big'; accepted: a number"),
+        ({"solver": "bad.py:Mine"}, "'bad.py' does not run: ZeroDivisionError at line 2"),
+        ({"solver": "worse.py:Mine"}, "'worse.py' does not run: SyntaxError at line 1"),
+        ({"game": "mine.py:laddr"}, "unknown game of 'mine.py' 'laddr'; did you mean 'ladder'?"),
+        ({"game": "mine.py:ladder[strenght=1]"}, "unknown parameter of game 'mine.py:ladder' 'strenght'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_before_anything_is_played(mine, values, said):
+    mine.with_name("bad.py").write_text("x = 1\ny = x / 0\n")
+    mine.with_name("worse.py").write_text("def f(:\n")
+    with pytest.raises(NashGamesError) as told:
+        runs_of(**values)
+    assert said in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("number", "the game 'mine.py:number' returns int; return a Game"), ("broken", "fails: RuntimeError: no data")],
+)
+def test_a_game_that_is_none_is_told(mine, name, said):
+    with pytest.raises(NashGamesError, match=said):
+        list(runner.execute(asked(game=f"mine.py:{name}"), mine.with_name("out")))
+
+
+def test_nothing_in_a_results_directory_is_imported(mine):
+    list(runner.execute(asked(solver="mine.py:Mine"), mine.with_name("out")))
+    mine.write_text("raise SystemExit('this file must not run')\n")
+    results = Results.read(mine.with_name("out"))
+    assert list(results.runs["game"]) == ["mine.py:ladder[strength=0.4]"]
+    with pytest.raises(NashGamesError, match=r"runs only where its user names it; give it with --code mine\.py"):
+        find_source(results.runs["game"][0], code=False)
+    assert mine.with_name("imports.txt").read_text() == "x"
