@@ -322,6 +322,25 @@ def test_where_every_trial_fails_it_is_nash_mp_at_five_quarters_of_its_queries(
     assert any(np.array_equal(state.log_policy, getattr(taken[9], reported)) for state in found)
 
 
+@pytest.mark.parametrize(
+    ("passed", "ratio", "eta", "least", "wanted"),
+    [
+        # κ = 0.35 (1+1)/1² = 0.7, so that η² = 1+η.
+        (True, 0.35, 1.0, 0.1, (1 + np.sqrt(5)) / 2),
+        (True, 1e-9, 1.0, 0.1, 8.0),
+        (True, 0.94, 1.0, 0.1, (1 + np.sqrt(1 + 4 * 0.94 * 2 / 0.7)) / (2 * 0.94 * 2 / 0.7)),
+        (True, 1e9, 1.0, 0.1, 0.5),
+        (False, 1.0, 1.0, 0.1, 0.5),
+        (False, 1e9, 1.0, 0.1, 0.1),
+        (True, 1e-9, 9e3, 0.1, 1e4),
+    ],
+)
+def test_the_next_trial_follows_the_law_between_half_and_eight_times_the_last(passed, ratio, eta, least, wanted):
+    with Precision().scope():
+        found = adaptive_nash_mp.next_eta(jnp.asarray(passed), jnp.asarray(ratio), jnp.asarray(eta), least)
+    assert float(found) == pytest.approx(wanted, rel=1e-12)
+
+
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
 def test_the_suboptimality_that_is_reported_is_that_of_the_definition(rng, solver):
     game = random_game(rng, 6, 0.2)

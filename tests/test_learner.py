@@ -10,7 +10,7 @@ from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
 from nashgames.learning.features import resolve_features
 from nashgames.learning.feedback import FEEDBACKS
-from nashgames.learning.policy_gradient import Iterate, Objective, PolicyGradient, uniform_pairs
+from nashgames.learning.policy_gradient import Iterate, Objective, PolicyGradient, stable_step, uniform_pairs
 from nashgames.solvers import GRADIENTS, compose, features_of, make_solver
 from tests.games import arrays, log_softmax, random_game, random_margins
 
@@ -315,6 +315,22 @@ def test_averaged_parameters_are_what_is_reported(rng):
         np.testing.assert_allclose(state.log_policy, log_softmax(theta), atol=1e-14)
         # No query was made of the average.
         assert solver.advantage(state) is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "optimiser", "step"),
+    [
+        ("tabular", "sgd", stable_step(0.1)),
+        ("log-linear", "sgd[momentum=0.5]", stable_step(0.1) / 10),
+        ("mlp", "sgd", stable_step(0.1) / 50),
+        ("tabular", "adam", 0.01),
+        ("mlp", "adam", 0.01),
+    ],
+)
+def test_the_default_step_is_theorys_for_a_table_and_scaled_for_other_parts(policy, optimiser, step):
+    solver = compose(make_solver("online-ipo"), policy=policy, optimiser=optimiser)
+    assert solver.with_theory_defaults(0.1).step == pytest.approx(step, rel=1e-15)
+    assert compose(make_solver("online-ipo[step=3]"), policy=policy).with_theory_defaults(0.1).step == 3
 
 
 def test_the_default_parts_are_plain():

@@ -76,6 +76,13 @@ def test_a_schedule_scales_the_step(schedule, share):
     np.testing.assert_allclose(path(f"sgd[schedule={schedule},horizon=4]", GRADIENTS), wanted, atol=1e-13)
 
 
+def test_a_schedule_falls_over_a_thousand_steps_unless_asked():
+    np.testing.assert_array_equal(
+        path("sgd[schedule=linear]", GRADIENTS), path("sgd[schedule=linear,horizon=1000]", GRADIENTS)
+    )
+    assert np.any(path("sgd[schedule=linear]", GRADIENTS) != path("sgd[schedule=linear,horizon=999]", GRADIENTS))
+
+
 def test_every_schedule_is_named():
     assert set(SCHEDULES) == {"constant", "inverse", "exponential", "linear", "cosine"}
 

@@ -362,6 +362,14 @@ def test_the_draw_is_uniform_within_one_over_the_root_of_the_inputs(double):
             assert abs(values.mean()) < 0.15 * bound
 
 
+def test_the_learned_input_of_a_network_that_sees_nothing_has_variance_one(double):
+    policy, game = a_game("mlp[features=none,width=2000]", 1)
+    inputs = np.asarray(jax.jit(lambda game, key: policy.init(game, key).inputs)(game, jax.random.key(0)))
+    assert np.abs(inputs).max() <= np.sqrt(3)
+    # Of the variance of 2,000 uniform numbers, five standard errors.
+    assert np.var(inputs) == pytest.approx(1, abs=5 * np.sqrt(0.8 / 2000))
+
+
 def test_the_draw_uses_no_key_of_a_step(double):
     """A network drawn from its run's key itself would repeat random bits of the first steps."""
     policy, game = a_game("mlp", 1)

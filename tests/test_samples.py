@@ -84,7 +84,10 @@ def test_chunks_equal_the_whole_bit_for_bit(name):
         np.testing.assert_array_equal(whole.metrics[name][shared], values)
 
 
-def test_two_steps_and_two_queries_of_a_step_draw_other_duels():
+@pytest.mark.parametrize(
+    ("text", "queries"), [("nash-mp[eta=1e-12]", 7), ("proximal-point[eta=1e-12]", 7), ("egpo[step=1e-12]", 6)]
+)
+def test_two_steps_and_two_queries_of_a_step_draw_other_duels(text, queries):
     """With the probabilities as labels and a policy that stays, only the draws tell two estimates apart."""
     seen = []
 
@@ -95,14 +98,14 @@ def test_two_steps_and_two_queries_of_a_step_draw_other_duels():
             return tally
 
     with Precision().scope():
-        solver, game = arrays((make_solver("nash-mp[eta=1e-12]"), GAME))
+        solver, game = arrays((make_solver(text).with_theory_defaults(0.1), GAME))
         game = game.replace(feedback=Watched(batch=40))
         state = solver.init(game, jax.random.key(0))
         for t in range(3):
             state = solver.update(game, state, jax.random.key(t + 1))
         jax.block_until_ready(state)
-    assert len(seen) == 7
-    assert len(np.unique(np.round(seen, 12), axis=0)) == 7
+    assert len(seen) == queries
+    assert len(np.unique(np.round(seen, 12), axis=0)) == queries
 
 
 @pytest.mark.parametrize("contexts", [1, 2])

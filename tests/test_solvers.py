@@ -14,6 +14,7 @@ from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
+from nashgames.games.families import generate
 from nashgames.learning.policy_gradient import stable_step
 from nashgames.solvers import (
     SOLVERS,
@@ -114,6 +115,23 @@ def test_nash_mp_obeys_every_inequality_of_its_theorem(seed, n, beta, share, dty
     assert np.all(np.sqrt(from_star) <= np.sqrt((1 + eta) ** -np.arange(61.0) / (2 * beta)) + noise)
     bound = (beta + 1 / (4 * beta)) / (2 * beta * eta) * (1 + eta) ** -(steps * 1.0)
     assert np.all(np.sqrt(at_halves) <= np.sqrt(bound) + noise)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 8.0])
+def test_a_step_of_nash_mp_is_an_identity_before_a_term_is_dropped(rng, share):
+    """Theory §4.1 (4), for η below and far beyond 2β, where the bracket may have either sign."""
+    beta = 0.1
+    game, eta = random_game(rng, 10, beta), 2 * beta * share
+    star = equilibrium(game).log_policy
+    with Precision().scope():
+        path = np.asarray(_path(*arrays((Halves(NashMP(eta)), game))))[:13]
+    before, halves, after = path[:-1:2], path[1::2], path[2::2]
+    bracket = kl(halves, before) - (1 + eta) * kl(halves, after)
+    left = eta * kl(halves, star) + (1 + eta) * kl(star, after)
+    np.testing.assert_allclose(left, kl(star, before) - bracket, rtol=1e-6, atol=1e-12)
+    assert np.all(bracket > 0) or share > 1
+    # With a term left out the sides differ visibly.
+    assert np.abs(bracket[0]) > 1e-3 * left[0]
 
 
 INNER = 20_000
@@ -222,6 +240,29 @@ def steps_to(text):
         game = make_game(ROCK_PAPER_SCISSORS, beta=0.005, log_reference=TILTED)
         step, value = _to_a_millionth(*begun(text, game))
     return int(step), float(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "beta", "cycles"),
+    [
+        ("nash-ema-pg", 0.2, False),
+        ("nash-ema-pg", 0.1, True),
+        ("practical-nash-mp", 0.05, False),
+        ("practical-nash-mp", 0.01, True),
+        ("practical-nash-mp[opponent=policy]", 0.01, False),
+        ("nash-prox[eta=0.004,inner=5]", 0.001, True),
+        ("nash-prox[eta=0.004,inner=40]", 0.001, False),
+    ],
+)
+def test_defaults_cycle_where_the_docstrings_say_so(text, beta, cycles):
+    """Rock-paper-scissors, and for Nash Prox the circulant game of nine actions; both with uniform μ (theory §4)."""
+    n = 9 if "prox" in text else 3
+    game = generate("circulant", actions=n, beta=beta)
+    game = game.replace(beta=beta, log_start=log_softmax(np.random.default_rng(0).normal(size=n)))
+    with Precision().scope():
+        step, value = _to_a_millionth(*begun(text, game))
+    assert (int(step) == 60_000) == cycles
+    assert (float(value) > 0.01) == cycles
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ class Duels:
     label: Annotated[
         str, Choice("what a duel tells: binary (who won) or probability (P itself)", ("binary", "probability"))
     ] = field(default="binary", metadata=_STATIC)
-    # None, which is no leaf, leaves the judge's arithmetic out of the program.
+    # None, which is no leaf, leaves the judge's arithmetic out of the program. A label flipped half the time tells
+    # nothing.
     noise: Annotated[float | None, Number("probability that a label is flipped; default 0", least=0, below=0.5)] = None
     temperature: Annotated[
         float | None, Number("T of the judge: odds to the power 1/T; default 1", symbol="T", above=0)

@@ -125,7 +125,7 @@ PLAIN = PolicyGradient()
 
 
 def stable_step(temperature: float) -> float:
-    """A step of softmax self-play policy gradient that is locally stable in every game: 2τ/(¼ + τ²).
+    """A step of softmax self-play policy gradient, locally stable in every game while its anchor stays: 2τ/(¼ + τ²).
 
     At the equilibrium the update is I + aF^½(M − τ)F^½ in F^½-coordinates, with M = F^½AF^½ skew, ‖F‖ ≤ ½ and
     ‖M‖ ≤ max|A| ≤ ½: the squared logit error falls by at least a(2τ − a(¼ + τ²)/2)·δᵀFδ, which this step maximises

@@ -20,11 +20,16 @@ LOAN = 8.0
 """Queries that may be lost before any is earned."""
 
 ADMISSIBLE = 0.95
+"""The ratio up to which a step is taken: below the 1 of theory by more than two rounded divergences can be wrong."""
+
+# The law of small steps is not exact: a trial that aims at 0.95 itself would often fail, which costs a query.
 _AIM = 0.7
-_SHRINK = 0.5
-_GROW = 8.0
+# After one trial the law is believed from half to eight times its step; a rejected one is at least halved, so that few
+# trials lead from the first to the least step.
+_SHRINK, _GROW = 0.5, 8.0
 # The theorem gains nothing visible beyond: a step leaves a share of 1/(1+η).
 _MOST = 1e4
+# What trying may cost in the worst game: a quarter more queries than the least step, which is never tried in vain.
 _SLACK = 1.25
 
 

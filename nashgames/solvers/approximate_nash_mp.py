@@ -53,6 +53,7 @@ class ApproximateNashMP:
 
     def with_theory_defaults(self, beta: float) -> Self:
         eta = 2 * beta if self.eta is None else self.eta
+        # 20 inner steps are our choice: the paper leaves them open.
         # At an optimum the Hessian in logits is −τF(π), and F(π) has no eigenvalue above ½ [derived].
         stable = 2 / (beta * (1 + 1 / eta))
         step = self.learner.default_step(stable) if self.step is None else self.step

@@ -37,6 +37,7 @@ class NashMDPG:
 
     def with_theory_defaults(self, beta: float) -> Self:
         step = self.learner.default_step(stable_step(beta)) if self.step is None else self.step
+        # λ = 0.125 is our choice: small, so that the fixed point is near π*_β.
         return dataclasses.replace(self, mixture=0.125 if self.mixture is None else self.mixture, step=step)
 
     def init(self, game: Game, key: jax.Array) -> Iterate:

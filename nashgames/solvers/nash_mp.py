@@ -20,7 +20,10 @@ class NashMP:
     log π_{k+½} = [log π_k + η log μ + (η/β) q(π_k)]   / (1+η) − log Z
     log π_{k+1} = [log π_k + η log μ + (η/β) q(π_{k+½})] / (1+η) − log Z
 
-    With η ≤ 2β the last iterate obeys KL(π*‖π_K) ≤ (1+η)^{−K}/(2β) from π_0 = μ, N = 2K queries, whatever n.
+    One step is an identity, for every η and with any vector in the place of q(π_k):
+    η KL(π_{k+½}‖π*) + (1+η) KL(π*‖π_{k+1}) = KL(π*‖π_k) − [KL(π_{k+½}‖π_k) − (1+η) KL(π_{k+½}‖π_{k+1})].
+    For η ≤ 2β the bracket is at least 0 in every game, and dropping it leaves for the last iterate
+    KL(π*‖π_K) ≤ (1+η)^{−K}/(2β) from π_0 = μ, N = 2K queries, whatever n.
     In tabular form this is EGPO (Zhou et al. 2025) with η_EGPO β = η/(1+η), and the predictive update of Cen, Wei and
     Chi (2021). Source: arXiv 2505.19731 v1; constants derived (theory §4.1).
     """

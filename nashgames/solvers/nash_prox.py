@@ -42,6 +42,8 @@ class NashProx:
 
     κ = 1 with `inner` steps is the proximal-point loop; `inner` = 1 with κ < 1 is the practical moving-average target.
     One query a gradient step. An exact outer step contracts, KL(π*‖π_{k+1}) ≤ KL(π*‖π_k)/(1+η), for every η > 0.
+    With the default step the inner loop is locally stable in every game for a fixed anchor. The whole loop is not, as
+    the anchor moves: on `circulant` with n = 9, uniform μ and β = 0.001, η = 4β with `inner` = 5 cycles.
     A reconstruction: arXiv 2505.19731 v2 fixes the structure, not the inner loop (theory §4.5).
     """
 
@@ -57,7 +59,8 @@ class NashProx:
         Number("κ, how far the target moves to the policy each time; default 1", symbol="κ", above=0, most=1),
     ] = None
     step: Annotated[
-        float | None, Number("a, the inner gradient step; default 2τ/(¼+τ²), stable in every game", above=0, tuned=True)
+        float | None,
+        Number("a, the inner gradient step; default 2τ/(¼+τ²), stable for a fixed anchor", above=0, tuned=True),
     ] = None
     learner: PolicyGradient = PLAIN
 
@@ -67,6 +70,7 @@ class NashProx:
     def with_theory_defaults(self, beta: float) -> Self:
         eta = 2 * beta if self.eta is None else self.eta
         kappa = 1.0 if self.kappa is None else self.kappa
+        # 20 is our choice; a target that is a moving average follows every step.
         inner = (20 if kappa == 1 else 1) if self.inner is None else self.inner
         stable = stable_step(beta * (1 + 1 / eta))
         step = self.learner.default_step(stable) if self.step is None else self.step

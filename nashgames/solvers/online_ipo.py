@@ -20,8 +20,8 @@ class OnlineIPO:
     table θ ← θ + a F(π)[Aπ − β log(π/μ)], F(π) = diag π − ππᵀ. On duels y ~ π_θ against y' ~ π_θ, baseline ½.
 
     One query a step. Its stable step shrinks like β and its best factor per step is 1 − O(β²); the default
-    a = 2β/(¼ + β²) is locally stable in every game. `uniform-ipo` is the reading with uniform pairs.
-    Source: arXiv 2505.19731 v1; dynamics derived (theory §4.4).
+    a = 2β/(¼ + β²) is locally stable in every game at its equilibrium. `uniform-ipo` is the reading with uniform pairs.
+    Source: arXiv 2505.19731 v2 and 2403.08635 (the equivalence); dynamics derived (theory §4.4).
     """
 
     step: Annotated[

@@ -13,6 +13,7 @@ import numpy as np
 from nashgames.core import simplex
 from nashgames.core.simplex import Scalar
 
+# Each costs a linear system. Whatever error they leave, the step is a proximal one, and the test of steps judges it.
 _NEWTON = 3
 
 
