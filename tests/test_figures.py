@@ -18,7 +18,7 @@ from nashgames.core.game import make_game
 from nashgames.core.margins import DenseMargins
 from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
-from nashgames.plots import FIGURES, Rows, applicable, distances, figures
+from nashgames.plots import FIGURES, Rows, applicable, distances, figures, palette
 from tests import sweeps
 from tests.games import random_game
 from tests.test_plots import decay, draw, experiment, join, rows, sampled, walk
@@ -41,7 +41,8 @@ def swept_steps():
     # The stand-in rows have no column that no figure of steps reads.
     extra = {"span_to_equilibrium": np.nan, "comparisons": 0}
     ends = curves.drop_duplicates("run_id", keep="last").set_index("run_id")["suboptimality"]
-    runs = runs.assign(tolerance=0.0, queries_to_tolerance=None, suboptimality=runs["run_id"].map(ends), **extra)
+    ended = {"tolerance": 0.0, "queries": 2000, "queries_to_tolerance": None}
+    runs = runs.assign(suboptimality=runs["run_id"].map(ends), **ended, **extra)
     return Rows(runs, curves.assign(status="budget", **extra))
 
 
@@ -57,7 +58,7 @@ def exact_path():
 
 def grid():
     runs, curves = experiment(seeds=1, solvers=("nash-mp",))
-    return Rows(runs, curves)
+    return Rows(runs.assign(tolerance=1e-10), curves)
 
 
 def made_again():
@@ -69,9 +70,9 @@ def made_again():
 KINDS = {
     three_actions: {"convergence", "simplex", "theorems"},
     duels: {"convergence-comparisons", "share"},
-    swept_steps: {"convergence", "phases", "rates"},
+    swept_steps: {"convergence", "phases", "rates", "scaling"},
     exact_path: {"equilibria"},
-    grid: {"convergence", "queries", "rates", "theorems"},
+    grid: {"convergence", "queries", "rates", "scaling", "theorems"},
     made_again: {"convergence", "preferences"},
 }
 EXAMPLES = {name: next(kind for kind, there in KINDS.items() if name in there) for name in FIGURES}
@@ -188,6 +189,32 @@ def test_a_file_that_a_directory_names_is_not_run():
     assert plot._limits_of(run) is None
     with pytest.raises(NashGamesError, match=r"nowhere\.py"):
         plot._game_of(run.iloc[0])
+
+
+def test_the_scaling_is_that_of_the_median_and_of_the_theorem():
+    parts = []
+    for n, needed in ((10, (20, 30, 90)), (100, (200, None, None))):
+        for seed, queries in enumerate(needed):
+            status = "converged" if queries else "budget"
+            curve = [(0, 0.3), (queries or 700, 0.01)]
+            parts += [rows(curve, n=n, seed=seed, status=status, solver=name) for name in ("nash-mp", "online-ipo")]
+    runs, curves = join(*parts)
+    runs = runs.assign(tolerance=1e-3, hyperparameters=[json.dumps({"eta": 0.2})] * len(runs))
+    figure = draw(figures(Rows(runs, curves), ["scaling"])["scaling"])
+    lines = figure.axes[0].get_lines()
+    shown = next(line for line in lines if line.get_color() == palette.colour("nash-mp") and line.get_marker() == "o")
+    assert shown.get_ydata()[0] == 30 and np.isnan(shown.get_ydata()[1]), "two of three did not arrive"
+    (spent,) = [
+        line for line in lines if line.get_markerfacecolor() == "white" and line.get_color() == shown.get_color()
+    ]
+    assert spent.get_ydata().tolist() == [700]
+    (proved,) = [line for line in lines if line.get_color() == palette.INK]
+    assert proved.get_xdata().tolist() == [10, 100]
+    # (β + 1/(4β))/(4β²)·(1+2β)^{−K} is the tolerance at N = 2K + 1.
+    whole = (proved.get_ydata() - 1) / 2
+    assert (0.1 + 1 / 0.4) / 0.04 * 1.2**-whole == pytest.approx(1e-3)
+    one = figures(Rows(runs[runs["n"] == 10].assign(beta=[0.1, 0.2] * 3, seed=[0, 0, 1, 1, 2, 2]), curves), ["scaling"])
+    assert one["scaling"].axes[0].get_xlabel() == "β"
 
 
 # --- the command -------------------------------------------------------------------------------------------------

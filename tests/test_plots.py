@@ -118,6 +118,9 @@ def lines_of(ax, colour):
 
 
 def test_every_solver_of_the_project_has_a_colour_and_a_marker_of_its_own():
+    """In the palette of Okabe and Ito, which is safe for colour-blind readers, as far as its seven colours go."""
+    okabe_and_ito = {"#000000", "#0072B2", "#009E73", "#56B4E9", "#CC79A7", "#D55E00", "#E69F00"}
+    assert okabe_and_ito <= set(palette.COLOURS.values())
     assert set(palette.COLOURS) == set(palette.MARKERS) >= set(SOLVERS)
     assert len(set(palette.COLOURS.values())) == len(set(palette.MARKERS.values())) == len(palette.COLOURS)
     # The hashed colour of another solver is none of these.
@@ -262,7 +265,7 @@ def test_runs_on_samples_are_drawn_over_comparisons_and_never_beside_exact_feedb
     assert by_queries.axes[0].get_lines()[0].get_xdata().tolist() == [0, 2]
     both = join((runs, curves), rows(decay()))
     for x in (None, "queries", "comparisons"):
-        with pytest.raises(NashGamesError, match="not charged in the same thing"):
+        with pytest.raises(NashGamesError, match="draw them separately"):
             convergence(*reversed(both), x=x)
     with pytest.raises(NashGamesError, match="exact feedback consumes none"):
         convergence(*reversed(rows(decay())), x="comparisons")

@@ -15,6 +15,7 @@ from nashgames.plots import (
     preferences,
     queries,
     rates,
+    scaling,
     share,
     simplex,
     theorems,
@@ -99,6 +100,13 @@ FIGURES: Mapping[str, Entry] = {
         rates.applies,
         rates.draw,
         rates.unasked,
+    ),
+    "scaling": Entry(
+        "queries to the tolerance against n, or against β, and the theorem's for Nash-MP",
+        "runs on exact feedback with several n or several β",
+        scaling.applies,
+        scaling.draw,
+        _never,
     ),
     "simplex": Entry(
         "the ways of the policies through the simplex of three actions",

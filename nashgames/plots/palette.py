@@ -17,6 +17,7 @@ from nashgames import registry
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError, unknown
 
+# A figure of a column's width (3.3 inches) has 730 pixels: sharp in a paper, and a file of some 100 kB.
 _DPI = 220
 
 # DejaVu Sans ships with matplotlib, so the same rows give the same bytes on every machine; text in an SVG is drawn
@@ -67,6 +68,7 @@ INK = "#404040"
 FAINT = "#808080"
 THEOREM: Mapping[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (6, 2))}
 
+# Told apart by colour-blind readers: those of Okabe and Ito (2008) first, then mostly those of Tol's muted scheme.
 COLOURS: Mapping[str, str] = {
     "nash-mp": "#0072B2",
     "nash-prox": "#009E73",

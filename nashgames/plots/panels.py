@@ -31,6 +31,7 @@ _CELL = [*PROBLEM, "optimiser", "beta", "seed", "dtype", "device"]
 _LETTERS = 17
 """Letters of a title to the inch."""
 
+# Rows of a legend for which a figure has room, and inches of each further one at its size of type.
 _ROWS = 2
 _ROW = 0.145
 
@@ -63,7 +64,7 @@ def axis_of(runs: pd.DataFrame, x: str | None = None) -> str:
     sampled = on_samples(runs)
     if several(sampled):
         raise NashGamesError(
-            "the runs are on exact feedback and on samples, which are not charged in the same thing; draw one kind"
+            "runs on exact feedback are counted in queries and runs on samples in comparisons; draw them separately"
         )
     if x == "comparisons" and not sampled.any():
         raise NashGamesError("x is comparisons, but exact feedback consumes none; use queries")

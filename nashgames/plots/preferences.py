@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LABELLED = 40
 # With more actions a cell is narrower than a number of two decimals.
 _NUMBERED = 12
-# Cells a side of a large game, at two pixels each in a file of 220 dpi; up to _FULL actions each has its own.
+# Cells a side of a large game: no fewer pixels show them in a file of 220 dpi. Up to _FULL actions each has its own.
 _CELLS = 500
 _FULL = 1000
 
