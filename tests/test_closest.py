@@ -1,4 +1,4 @@
-"""At β = 0: the equilibrium closest to the reference against hundreds of digits, its certificate, and games of any scale."""
+"""At β = 0: the equilibrium closest to the reference against 250 digits, its certificate, and games of any scale."""
 
 import decimal
 import itertools
@@ -27,8 +27,8 @@ FENCE = np.array([[0, 0, -0.4], [0, 0, 0.1], [0.4, -0.1, 0]])
 def closest_in_digits(equations, fences, log_reference):
     """log π of the least KL(π‖μ) with equations·π = 0, fences·π ≤ 0 and π > 0, and the fences that it runs into.
 
-    Newton's method minimises log Σ μ exp(rowsᵀλ) in 250 digits for every choice of fences held at 0 and takes the one whose multipliers and whose
-    slacks have the right sign. Nothing is eliminated, weighted or cut off.
+    Newton's method minimises log Σ μ exp(rowsᵀλ) in 250 digits for every choice of fences held at 0; taken is the one
+    whose multipliers and slacks have the right sign. Nothing is eliminated, weighted or cut off.
     """
     with decimal.localcontext(DIGITS):
         log_mu = [Decimal(float(x)) for x in log_reference]
