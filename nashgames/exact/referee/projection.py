@@ -62,7 +62,10 @@ class Balance(NamedTuple):
         wanted = moved[self.pivots] + coupled.T @ moved[self.others]
         matrix = coupled.T @ self.rows
         matrix[np.diag_indices(len(matrix))] += 1
-        found = np.linalg.solve(matrix, -wanted)
+        try:
+            found = np.linalg.solve(matrix, -wanted)
+        except np.linalg.LinAlgError:  # terms that differ by more than 1e16 and ought to cancel
+            found = np.full(len(wanted), np.nan)
         change = np.zeros(len(log_weight)) if tilt is None else tilt.copy()
         change[self.pivots] += found
         change[self.others] += self.rows @ found
