@@ -12,7 +12,7 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.closest import nats_from_closest
 from nashgames.exact.referee import Equilibrium, equilibrium
 from nashgames.exact.referee.limit import _regrets
-from nashgames.exact.referee.projection import closest_equilibrium
+from nashgames.exact.referee.projection import balance, closest_equilibrium
 from nashgames.exact.referee.system import Matrix
 from nashgames.games import families
 from nashgames.games.references import resolve_reference
@@ -153,6 +153,32 @@ def test_a_direction_of_light_actions_is_balanced_among_them():
     expected = log_reference[2:] - level + factor * np.array([1, -2])
     np.testing.assert_allclose(found.log_policy[2:], expected, atol=1e-11)
     assert expected[0] < -300
+
+
+def test_heavy_actions_on_a_line_leave_the_other_direction_to_light_ones():
+    """What the heavy have of that direction is rounding, 1e-16 of 1, where the light weigh e^−120."""
+    points = np.array([[3, 1], [-3, -1], [6, 2], [-1, 3], [2, -6], [1, 7]], float)
+    margins = (points[:, :1] * points[:, 1] - points[:, 1:] * points[:, 0]) / 128
+    log_reference = log_softmax(np.array([0, -2, -1, -120, -130, -300.0]))
+    expected, _ = closest_in_digits(points.T, [], log_reference)
+    found = equilibrium(make_game(margins, log_reference=log_reference), 0)
+    np.testing.assert_allclose(found.log_policy, expected, atol=1e-11)
+    assert found.converged
+
+
+def test_pivots_are_the_heaviest_actions_that_determine_the_equations(rng):
+    """With actions e^−40 apart: the first of the order that depend on none before; the others are solved for exactly."""
+    columns = np.linalg.qr(rng.normal(size=(8, 3)))[0]
+    columns[2] = 2 * columns[0] - columns[1]
+    columns = np.linalg.qr(columns)[0]
+    order = np.array([0, 1, 2, 7, 5, 3, 4, 6])
+    log_weight = np.empty(8)
+    log_weight[order] = -40.0 * np.arange(8)
+    found = balance(columns, log_weight)
+    assert list(found.pivots) == [0, 1, 7]
+    np.testing.assert_allclose(found.rows @ columns[found.pivots], columns[found.others], atol=1e-13)
+    # The third action is determined by the first two, and has no part in what the fourth solves.
+    assert found.rows[list(found.others).index(2), 2] == 0
 
 
 def test_the_certificate_sees_what_was_taken_for_converged():
