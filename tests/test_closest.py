@@ -167,7 +167,7 @@ def test_heavy_actions_on_a_line_leave_the_other_direction_to_light_ones():
 
 
 def test_pivots_are_the_heaviest_actions_that_determine_the_equations(rng):
-    """With actions e^−40 apart: the first of the order that depend on none before; the others are solved for exactly."""
+    """With actions e^−40 apart: the first of the order that depend on none before; the others follow from them."""
     columns = np.linalg.qr(rng.normal(size=(8, 3)))[0]
     columns[2] = 2 * columns[0] - columns[1]
     columns = np.linalg.qr(columns)[0]

@@ -22,6 +22,7 @@ _ZERO = 1e-12
 _NEWTON_STEPS = 12
 # Nats that a first correction may ask for: beyond, log-probabilities are not where their exponentials are linear.
 _TRUSTED = 1.0
+# Nats of a correction after which the next would be at rounding, with log-probabilities of up to 1e4.
 _SETTLED = 1e-11
 # Step of the reference at which the path is given up: 1e4 nats pass a bend a nat wide at 1e-4.
 _SHORTEST = 1e-9
