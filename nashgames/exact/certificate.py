@@ -93,7 +93,9 @@ def normalised(what: str, log_probabilities: Any, shape: tuple[int, ...]) -> np.
         totals = np.sum(np.exp(rows), axis=-1)
     far = totals[~(np.abs(totals - 1) <= _NORMALISED)]
     if len(far):
-        raise NashGamesError(f"the sum of exp({what}) is {float(far[0]):.6g}; accepted: 1, take log Σ exp off first")
+        raise NashGamesError(
+            f"the sum of exp({what}) is {float(far[0]):.6g}; accepted: 1, normalise it: subtract logsumexp"
+        )
     return rows - np.log(totals)[:, None]
 
 

@@ -22,6 +22,7 @@ _ZERO = 1e-12
 _NEWTON_STEPS = 12
 # Nats that a first correction may ask for: beyond, log-probabilities are not where their exponentials are linear.
 _TRUSTED = 1.0
+# Nats of a correction after which the next would be at rounding, with log-probabilities of up to 1e4.
 _SETTLED = 1e-11
 # Step of the reference at which the path is given up: 1e4 nats pass a bend a nat wide at 1e-4.
 _SHORTEST = 1e-9
@@ -62,7 +63,10 @@ class Balance(NamedTuple):
         wanted = moved[self.pivots] + coupled.T @ moved[self.others]
         matrix = coupled.T @ self.rows
         matrix[np.diag_indices(len(matrix))] += 1
-        found = np.linalg.solve(matrix, -wanted)
+        try:
+            found = np.linalg.solve(matrix, -wanted)
+        except np.linalg.LinAlgError:  # terms that differ by more than 1e16 and ought to cancel
+            found = np.full(len(wanted), np.nan)
         change = np.zeros(len(log_weight)) if tilt is None else tilt.copy()
         change[self.pivots] += found
         change[self.others] += self.rows @ found
