@@ -86,6 +86,20 @@ def test_on_duels_the_exact_advantage_is_knowledge_that_nobody_paid_for():
         Batch([GAME], [[on_duels]], Settings(queries=12))
 
 
+def test_a_solver_that_begins_elsewhere_than_the_run_says_so():
+    def at_the_reference(self, game, key):
+        return PolicyState(game.log_reference, game.query(game.log_reference, key))
+
+    start = log_softmax(np.array([0.0, 0.5, 0.2]))
+    stubborn, willing = (
+        type(one)(**vars(one) | {"log_start": start})
+        for one in (lane(GAME, liar(init=at_the_reference)), lane(GAME, liar()))
+    )
+    played([GAME], [[willing]], Settings(queries=12))
+    with pytest.raises(NashGamesError, match="'liar' does not begin at the start that the run asks for"):
+        played([GAME], [[stubborn]], Settings(queries=12))
+
+
 class Diary(NamedTuple):
     """A policy and its advantage, and what the lie needs: the step, log μ and β."""
 

@@ -259,6 +259,11 @@ class Batch:
                 f"the policy {where} does not sum to 1; log_policy must return normalised log-probabilities, as "
                 f"simplex.normalise makes them"
             )
+        if point.fault[tuple(first)] == loop.NOT_AT_START:
+            raise NashGamesError(
+                f"the solver '{self.solver.name}' does not begin at the start that the run asks for; its init must "
+                f"begin at game.start, or leave --start out"
+            )
         raise NashGamesError(
             f"the advantage {where} is not Aπ of the policy that it reports; advantage must return the game's own "
             f"query of that policy, or None"

@@ -27,8 +27,8 @@ RUNNING, CONVERGED, BUDGET, DIVERGED, UNTRUE = range(5)
 UNSTARTED = -1
 STATUS_NAMES = ("running", "converged", "budget", "diverged", "untrue")
 
-SOUND, NOT_NORMALISED, NOT_ADVANTAGE = range(3)
-"""What is wrong with what a solver reports: nothing, its policy, its advantage."""
+SOUND, NOT_NORMALISED, NOT_ADVANTAGE, NOT_AT_START = range(4)
+"""What is wrong with what a solver reports: nothing, its policy, its advantage, where it begins."""
 
 
 class Problem(NamedTuple):
@@ -310,18 +310,27 @@ def _measure(
     own = problem.game.advantage(log_policy)
     measured = metrics.measure(Seen(problem.game, log_policy, own, problem.log_equilibrium), recording.metrics)
     path = log_policy if recording.path else log_policy[..., :0]
-    return Point(step, status, _fault(log_policy, claimed, own), measured, path)
+    fault = _fault(log_policy, claimed, own)
+    if problem.game.log_start is not None:
+        begins = jnp.all(jnp.abs(log_policy - problem.game.start) <= _allowed(log_policy) * (1 + jnp.abs(log_policy)))
+        fault = jnp.where((step == 0) & (fault == SOUND) & ~begins, NOT_AT_START, fault)
+    return Point(step, status, fault, measured, path)
 
 
 def _fault(log_policy: jax.Array, claimed: jax.Array | None, own: jax.Array) -> jax.Array:
-    """What is wrong with a reported policy or advantage; what is not a number is for others to say.
-
-    The root of the rounding unit is far above what rounding does to a sum of ten million numbers or to a mean of a
-    million iterates, and far below an error that matters.
-    """
-    allowed = float(np.sqrt(np.finfo(log_policy.dtype).eps))
+    """What is wrong with a reported policy or advantage; what is not a number is for others to say."""
+    allowed = _allowed(log_policy)
     total = jnp.log(jnp.sum(jnp.exp(log_policy), axis=-1))
     fault = jnp.full((), SOUND, jnp.int32)
     if claimed is not None:
         fault = jnp.where(jnp.any(jnp.abs(claimed - own) > allowed), NOT_ADVANTAGE, fault)
     return jnp.where(jnp.any(jnp.abs(total) > 10 * allowed), NOT_NORMALISED, fault).astype(jnp.int32)
+
+
+def _allowed(log_policy: jax.Array) -> float:
+    """How far two ways to one number may differ: the root of the rounding unit.
+
+    Far above what rounding does to a sum of ten million numbers or to a mean of a million iterates, and far below an
+    error that matters.
+    """
+    return float(np.sqrt(np.finfo(log_policy.dtype).eps))
