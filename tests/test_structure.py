@@ -9,8 +9,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 MOST_FUNCTIONS = 425
-"""Functions that one run enters: a little above today's count, which is far from the 250 that are aimed at. It is lowered
-with the count."""
+"""Functions that one run enters: a little above today's count, which is far from the 250 that are aimed at."""
 
 
 @pytest.fixture(scope="module")
