@@ -19,8 +19,9 @@ _PLAYED_AT = 1e-4
 _LOSING = 1e-9
 # The probability above which an action plays although the method cannot say whether it does.
 _VISIBLE = 1e-6
-# Games among the actions that do not lose are solved anew in their own units when their margins are this much smaller.
-_SMALLER = 0.25
+# Games among the actions that do not lose are solved anew in their own units when their margins are this much smaller:
+# before, the method's equations are exact to 1e-9 of them.
+_SMALLER = 1e-3
 # Without an equilibrium before, the first actions are the answers to the reference at this β, in largest margins.
 _SHARP = 1e-3
 # Rows that are judged at a time: 2²² margins, 32 MB.
@@ -78,16 +79,17 @@ def _played(matrix: Matrix, largest: float, chosen: np.ndarray, found: Interior)
 
     Where only small margins are between those that do not lose, the method could not see them beside the large ones:
     the game among these actions is solved in units of its own, as often as there are scales. Where an action loses by a
-    small margin too, those that visibly play are tried alone: if all others lose to them, these are played by none.
+    small margin too, those that visibly play are tried alone. What all others lose to is an equilibrium of the whole
+    game, and none plays the others.
     """
     while True:
         played = found.policy > _PLAYED_AT * found.slack
-        for inside, sure in ((played | (found.slack <= _LOSING), True), (found.policy > _VISIBLE, False)):
+        for inside in (played | (found.slack <= _LOSING), found.policy > _VISIBLE):
             part = Matrix(matrix.block(chosen[inside]).astype(np.float64), parent=matrix)
             if inside.all() or not 0 < part.margins.max() < _SMALLER * largest:
                 continue
             alone = interior_point(part.in_units(), np.zeros(len(part)), 0.0, _EXACT)
-            if sure or _all_lose(matrix.margins[np.ix_(chosen[~inside], chosen[inside])], alone.policy):
+            if _all_lose(matrix.margins[np.ix_(chosen[~inside], chosen[inside])], alone.policy):
                 chosen, largest, found = chosen[inside], part.largest, alone
                 break
         else:
@@ -95,9 +97,9 @@ def _played(matrix: Matrix, largest: float, chosen: np.ndarray, found: Interior)
 
 
 def _all_lose(margins: np.ndarray, policy: np.ndarray) -> bool:
-    """Whether every row loses to a policy, by more than the rounding of its margins."""
+    """Whether every row loses to a policy, by more than the rounding of its terms."""
     margins = np.ldexp(margins.astype(np.float64), -np.frexp(np.max(np.abs(margins), axis=1))[1][:, None])
-    return bool(np.all(margins @ policy < -_LOSING))
+    return bool(np.all(margins @ policy < -_LOSING * (np.abs(margins) @ policy)))
 
 
 def _regrets(matrix: Matrix, support: np.ndarray, policy: np.ndarray) -> tuple[float, float]:

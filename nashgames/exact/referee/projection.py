@@ -198,7 +198,9 @@ class _Path:
             logs, moved = found, None
             factors = self._factors(held, logs - self._start - s * self._tilt)
             if held and factors.min() < 0:
-                held.pop(int(np.argmin(factors)))
+                # π leaves this fence: what it pulled is let go.
+                place = int(np.argmin(factors))
+                logs = logs + factors[place] * self._fences[held.pop(place)]
                 continue
             broken = self._broken(balance(columns, logs), logs, held)
             if broken is None:
