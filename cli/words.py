@@ -159,7 +159,7 @@ def header(
     return " · ".join(
         [
             games[0] if len(games) == 1 else plural(len(games), "game"),
-            *([f"{series(sizes)} actions"] if sizes else []),
+            *([f"{series(sorted(sizes))} actions"] if sizes else []),
             f"β {series(experiment.every('beta') if betas is None else betas)}",
             *_references(references, len(games)),
             *_parts(experiment),

@@ -11,9 +11,12 @@ import pandas as pd
 import pytest
 
 import nashgames as ng
-from nashgames.analysis.theorems import Law, kl_bound, law_of, verdict
+from nashgames.analysis.theorems import INEQUALITIES, Law, kl_bound, law_of, verdict
+from nashgames.analysis.theorems.identities import update_identity
 from nashgames.analysis.theorems.judge import _checks
 from nashgames.core import simplex
+from nashgames.experiments import runner
+from nashgames.experiments.experiment import Experiment, load_preset
 from nashgames.games.references import resolve_reference
 from nashgames.solvers.protocol import PolicyState
 from tests.games import log_softmax, random_margins
@@ -156,7 +159,7 @@ OTHERS = ["halves[nash-mp]", "nash-mp[eta=0.001]", "proximal-point[eta=0.1]", "p
 
 
 def judged(result):
-    return verdict(result.runs, result.curves, result.policies)
+    return verdict(result.runs, result.curves, result.policies, result.paths)
 
 
 @pytest.mark.parametrize(
@@ -206,11 +209,12 @@ def test_rounding_is_negligible_where_an_iterate_is_judged_and_judging_goes_far_
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Wrong:
-    """Nash-MP with one mistake: a factor of q in both or in the second half, of the temperature, or of the pull to μ."""
+    """Nash-MP with one mistake: a factor of q in both or in the second half, of η, of the temperature, or of log μ."""
 
     eta: Any = None
     advantage_by: Any = 1.0
     second_by: Any = 1.0
+    eta_by: Any = 1.0
     temperature: Any = 1.0
     pull: Any = 1.0
     name: ClassVar[str] = "nash-mp"
@@ -224,7 +228,8 @@ class Wrong:
 
     def half(self, game, state, advantage):
         q = self.advantage_by * advantage / (game.beta * self.temperature)
-        return simplex.normalise((state.log_policy + self.eta * (self.pull * game.log_reference + q)) / (1 + self.eta))
+        eta = self.eta_by * self.eta
+        return simplex.normalise((state.log_policy + eta * (self.pull * game.log_reference + q)) / (1 + eta))
 
     def update(self, game, state, key):
         advantage = game.query(self.half(game, state, state.advantage), key)
@@ -262,6 +267,85 @@ def test_a_wrong_solver_is_caught(beta):
     for run, mistake in zip(wrong, MISTAKES, strict=True):
         assert {"KL", "step"} <= set(breaks["inequality"][breaks["run_id"] == run]), mistake
     assert (breaks["value"] > breaks["bound"]).all()
+
+
+def test_a_wrong_step_that_converges_is_seen_beside_the_other_forms_of_the_algorithm():
+    game = ng.load("random-logits", actions=12, seed=3)
+    settings = {"beta": 0.1, "tolerance": 1e-10, "record_every": 1}
+    # A step of 1.05 η keeps every inequality: its contraction is larger than what is proved of η.
+    forms = ["halves[nash-mp]", "egpo"]
+    assert judged(ng.solve(game, Wrong(eta_by=1.05), **settings)).breaks.empty
+    assert judged(ng.solve(game, [Wrong(), *forms], **settings)).breaks.empty
+    breaks = judged(ng.solve(game, [*forms, Wrong(eta_by=1 + 1e-6)], **settings)).breaks
+    assert set(breaks["inequality"]) == {"same steps"}
+    assert set(breaks["label"]) == {"nash-mp"}
+
+
+def path_of(game, wholes, halves):
+    """The rows of `store.PATH_COLUMNS` that the identity reads, of Nash-MP by halves."""
+    iterates = [pi for pair in zip(wholes, [*halves, None], strict=True) for pi in pair if pi is not None]
+    return pd.concat(
+        pd.DataFrame({"step": step, "action": np.arange(game.n), "probability": np.exp(pi)}).assign(
+            equilibrium_probability=np.exp(game.star)
+        )
+        for step, pi in enumerate(iterates)
+    )
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.1, 0.01])
+def test_the_identity_of_a_step_holds_to_rounding_in_every_game_and_sees_a_step_wrong_by_1e_9(rng, beta):
+    for _ in range(20):
+        game = Planted(rng, beta)
+        law = Law("halves[nash-mp]", beta, float(rng.choice([2 * beta, 0.3 * beta])))
+        run = {"n": game.n, "dtype": "float64", "equilibrium_residual": 0.0}
+        largest = float(np.abs([game.mu, game.star]).max()) + 2 / beta
+        right, wrong = (path_of(game, *game.nash_mp(law.eta * by, 12)) for by in (1.0, 1 + 1e-9))
+        found = update_identity(run, right, law, largest)
+        assert list(found["step"]) == list(range(1, 25))
+        assert (found["value"] <= found["bound"]).all()
+        found = update_identity(run, wrong, law, largest)
+        assert (found["value"] > found["bound"]).any()
+
+
+def test_the_identity_is_judged_where_the_neighbours_are_recorded_only(rng):
+    game = Planted(rng, 0.1)
+    law, run = Law("halves[nash-mp]", 0.1, 0.2), {"n": game.n, "dtype": "float64", "equilibrium_residual": 0.0}
+    path = path_of(game, *game.nash_mp(0.2, 5))
+    kept = path[path["step"].isin([0, 2, 3, 4, 7, 8, 9])]
+    assert list(update_identity(run, kept, law, 30.0)["step"]) == [3, 4, 9]
+    assert update_identity(run, path.assign(equilibrium_probability=np.nan), law, 30.0).empty
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory):
+    """The grids of the preset that are there for the power of the verdict: its games of at most 100 actions."""
+    preset = load_preset("theorems").to_dict()
+    first, *others = [grid for grid in preset.pop("also") if grid["actions"] != [10_000]]
+    experiment = Experiment.from_dict(
+        {**preset, **first, "also": [{"beta": preset["beta"], **grid} for grid in others]}
+    )
+    *_, finished = runner.execute(experiment, tmp_path_factory.mktemp("tight") / "results")
+    return {name: getattr(finished, name) for name in ("runs", "curves", "policies", "paths")}
+
+
+def test_the_games_of_the_preset_keep_to_every_inequality(tight):
+    found = verdict(**tight)
+    assert found.breaks.empty
+    assert found.rates[list(INEQUALITIES)].max().between(1e-4, 1).all(), "every inequality was judged"
+
+
+@pytest.mark.parametrize(
+    ("constant", "inequality"),
+    [("half_step", "half step"), ("_spread", "span step"), ("start_kl", "KL"), ("start_span", "span")],
+)
+def test_a_constant_that_is_wrong_by_three_fifths_breaks_a_game_of_the_preset(tight, monkeypatch, constant, inequality):
+    right = getattr(Law, constant)
+    if isinstance(right, property):
+        wrong = property(lambda law: 0.6 * right.fget(law))
+    else:
+        wrong = lambda law, *values: 0.6 * right(law, *values)  # noqa: E731
+    monkeypatch.setattr(Law, constant, wrong)
+    assert set(verdict(**tight).breaks["inequality"]) == {inequality}
 
 
 @pytest.fixture(scope="module")
@@ -345,12 +429,23 @@ def test_the_rates_and_sizes_are_what_the_rows_say(played):
         ("nash-mp", {"eta": None}, 0.1, False),
         ("proximal-point", {"eta": 1e3, "inner": 1}, 0.1, True),
         ("average[nash-mp]", {"eta": 0.2}, 0.1, False),
+        ("egpo", {"step": 2 / 1.2}, 0.1, True),
+        ("egpo", {"step": 2 / 1.2 * 1.2}, 0.1, False),
+        ("egpo", {"step": 10.0}, 0.1, False),
         ("mirror-descent", {"step": 0.2}, 0.1, False),
     ],
 )
 def test_only_runs_with_a_theorem_are_judged(solver, numbers, beta, covered):
     run = {"solver": solver, "hyperparameters": json.dumps(numbers), "beta": beta}
     assert (law_of(run) is not None) == covered
+    assert law_of(run | {"feedback": "duels"}) is None
+    assert law_of(run | {"policy": "mlp"}) is None
+
+
+def test_egpo_of_a_table_is_judged_as_the_nash_mp_that_it_is():
+    law = law_of({"solver": "egpo", "hyperparameters": json.dumps({"step": 2 / 1.2}), "beta": 0.1})
+    assert law.eta == pytest.approx(0.2)
+    assert law.factor == pytest.approx(1 / 1.2)
 
 
 def test_runs_without_a_theorem_are_refused_in_a_sentence():

@@ -11,7 +11,11 @@ from nashgames.experiments.experiment import Experiment, load_preset
 from nashgames.store import Results
 from tests.test_cli import call, complaint, data, in_an_empty_folder  # noqa: F401
 
-SMALL = ["sweep", "theorems", "-n", "4,8", "-g", "melo", "--beta", "0.5", "--out", "here"]
+# With all of these given there is one grid.
+SMALL = [
+    *("sweep", "theorems", "-n", "4,8", "-g", "melo", "--beta", "0.5", "--reference", "uniform"),
+    *("--solver", "halves[nash-mp],proximal-point", "--out", "here"),
+]
 
 
 def test_the_preset_in_small_prints_its_verdict_and_draws_bound_and_curve():
@@ -74,8 +78,8 @@ def test_the_users_own_file_may_ask_for_a_verdict_and_is_told_where_no_theorem_a
     assert len(answer["runs"]) == 2
     Path("mine.toml").write_text(text + 'solver = ["online-ipo", "mirror-descent"]\n')
     assert complaint(call("sweep", "mine.toml")) == (
-        "verdict is 'theorems', but no theorem is about online-ipo, mirror-descent; add nash-mp, halves[nash-mp] or "
-        "proximal-point, or leave verdict out"
+        "verdict is 'theorems', but no theorem is about online-ipo, mirror-descent; add nash-mp, halves[nash-mp], "
+        "proximal-point or egpo, or leave verdict out"
     )
     with pytest.raises(NashGamesError, match=r"unknown verdict 'theorem'; did you mean 'theorems'\?"):
         Experiment(verdict="theorem")
@@ -101,7 +105,7 @@ def test_grids_survive_toml_and_mistakes_in_them_are_named(tmp_path):
     assert Experiment.from_dict(preset.to_dict()) == preset
     (tmp_path / "again.toml").write_text(preset.to_toml())
     assert Experiment.from_toml(tmp_path / "again.toml") == preset
-    assert {cell.actions for cell in preset.cells()} == {10, 100, 1000, 10_000}
+    assert {cell.actions for cell in preset.cells()} == {3, 10, 100, 1000, 10_000}
     for wrong, sentence in [
         ({"gaem": "disc"}, "unknown key of also 'gaem'; did you mean 'game'"),
         ({"queries": 5}, "unknown key of also 'queries'"),
@@ -121,5 +125,6 @@ def test_an_option_counts_for_every_grid():
     one = sweep_experiment("theorems", {"actions": ["10"]})
     assert one.every("actions") == (10,)
     assert one.also[0] == {"game": ("melo",), "solver": ("halves[nash-mp]",)}
-    none = sweep_experiment("theorems", {"actions": ["10"], "game": ["disc"], "solver": ["nash-mp"], "beta": ["0.1"]})
+    every = {"actions": ["10"], "game": ["disc"], "reference": ["uniform"], "solver": ["nash-mp"], "beta": ["0.1"]}
+    none = sweep_experiment("theorems", every)
     assert none.also == ()
