@@ -1,5 +1,6 @@
 """Rows for results directories, what a directory says of them, and a disk that fails where it is told to."""
 
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +14,11 @@ POINTS, ACTIONS = 4, 3
 
 def rows(run_id, value=0.25):
     """A run with all its rows, `value` in each table so that rows of two versions of it cannot be mixed unseen."""
+    return {name: frame.copy() for name, frame in _rows(run_id, value).items()}
+
+
+@functools.cache
+def _rows(run_id, value):
     key = {"run_id": run_id, "game": "disc[strength=2]", "game_family": "disc", "game_parameters": '{"strength": 2.0}'}
     key |= {"n": ACTIONS, "contexts": 1, "seed": 0, "reference": "uniform", "solver": "nash-mp"}
     key |= {"hyperparameters": '{"eta": 0.1}', "feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
@@ -23,7 +29,13 @@ def rows(run_id, value=0.25):
         for step in range(POINTS)
     ]
     points[-1]["status"] = "converged"
-    run = {"selection": "nash-mp[eta=0.1]", "label": "nash-mp", "step_source": "theory", "game_fingerprint": None, "tolerance": 1e-10}
+    run = {
+        "selection": "nash-mp[eta=0.1]",
+        "label": "nash-mp",
+        "step_source": "theory",
+        "game_fingerprint": None,
+        "tolerance": 1e-10,
+    }
     run |= {"budget": 100, "queries_to_tolerance": 6, "diverged_step": None, "compile_seconds": 0.1}
     run |= {"solve_seconds": 0.2, "batch_size": 1, "equilibrium_residual": 1e-16, "equilibrium_solves": 7}
     policy = [
@@ -83,7 +95,12 @@ class Died(BaseException):
 
 
 class Disk:
-    """Counts what reaches the disk and fails at one event: a file opened, half written, synced, renamed or removed."""
+    """Counts what reaches the disk and fails once: with a file half written, before a rename, with a folder half gone.
+
+    Between two of these events nothing on the disk changes: they are all the states that a stop can leave.
+    """
+
+    CHANGES = ("write", "replace", "rename", "remove")
 
     def __init__(self, patch, fail_at=0, error=None):
         self.events, self.written, self.fail_at, self.error, self.dead = [], {}, fail_at, error, False
@@ -128,7 +145,7 @@ class Disk:
 
         def rmtree(path, **options):
             if not self.dead and Path(path).exists():
-                os.unlink(min(Path(path).iterdir()))
+                unlinks(min(Path(path).iterdir()))
                 self.event(f"remove {Path(path).name}")
                 removes(path, **options)
 
@@ -145,6 +162,10 @@ class Disk:
 
     def event(self, name):
         self.events.append(name)
-        if len(self.events) == self.fail_at:
+        if name.startswith(self.CHANGES) and self.changes == self.fail_at:
             self.dead = isinstance(self.error, Died)
             raise self.error
+
+    @property
+    def changes(self):
+        return sum(event.startswith(self.CHANGES) for event in self.events)

@@ -201,7 +201,9 @@ def test_importing_the_package_imports_nothing_heavy_and_figures_and_files_need_
     )
     assert not {"jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "typer", "rich"} & set(light)
     assert "jax" not in files
-    assert not [name for name in files if package(name) in ("solvers", "engine", "core", "learning")]
+    # The names of what is measured are read without JAX.
+    known = {"nashgames.core", "nashgames.core.metrics"}
+    assert not [name for name in set(files) - known if package(name) in ("solvers", "engine", "core", "learning")]
 
 
 def test_importing_everything_starts_no_backend_and_changes_no_setting_of_jax():

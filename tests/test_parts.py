@@ -10,7 +10,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
@@ -46,9 +45,9 @@ def test_a_batch_costs_what_is_in_it(directory, monkeypatch):
     for number in range(30):
         with monkeypatch.context() as patch:
             disk = Disk(patch)
-            for module in (results, parts):
-                patch.setattr(module, "from_parquet", None), patch.setattr(module, "read_bytes", None)
-            patch.setattr("nashgames.store.manifest.read_bytes", None)
+            # No table and no part is read.
+            patch.setattr("nashgames.store.results.from_parquet", None)
+            patch.setattr("nashgames.store.parts.from_parquet", None)
             adding.add(**rows(f"run-{number:03d}"))
         costs.append((sum(disk.written.values()), [event.split()[0] for event in disk.events]))
     assert costs[0][1] == ["open", "write", "fsync", "replace", "fsync"] * 2
@@ -190,32 +189,34 @@ def say(directory):
     """What a directory says of its runs: the value of each and its label."""
     if not (directory / "manifest.json").exists():
         return {}
-    return {run_id: (value, labels(directory)[run_id][0]) for run_id, value in look(directory).items()}
+    back = Results.read(directory)
+    called = back.runs.set_index("run_id")["label"]
+    return {run_id: (value, called[run_id]) for run_id, value in contents(back).items()}
 
 
-BEFORE = {"aaa": (0.25, "nash-mp"), "bbb": (0.25, "nash-mp")}
-AFTER = {"aaa": (0.25, "anew"), "bbb": (0.75, "nash-mp"), "ccc": (0.75, "nash-mp")}
-ORDER = ["aaa", "bbb", "ccc"]
+BEFORE = {"aaa": (0.25, "nash-mp"), "bbb": (0.5, "nash-mp")}
+STAGES = [
+    BEFORE,
+    BEFORE | {"aaa": (0.25, "anew")},
+    BEFORE | {"aaa": (0.25, "anew"), "bbb": (0.75, "nash-mp")},
+    BEFORE | {"aaa": (0.25, "anew"), "bbb": (0.75, "nash-mp"), "ccc": (0.75, "nash-mp")},
+]
+FIRST = [{}, {"bbb": (0.75, "nash-mp")}, {"bbb": (0.75, "nash-mp"), "ccc": (0.75, "nash-mp")}]
 
 
-@pytest.mark.parametrize("error", [Died(), FULL], ids=["killed", "full"])
-@pytest.mark.parametrize("before", ["nothing", "tables", "parts"])
-def test_wherever_a_write_stops_nothing_is_lost_and_nothing_doubled(tmp_path, before, error):
-    """Every event on the disk fails once: what is said then is what was, or what comes next, and never goes back."""
-    if before != "nothing":
-        fill(tmp_path / "template", "aaa", "bbb", folded=before == "tables")
-    was = {} if before == "nothing" else BEFORE
-    final = {run_id: said for run_id, said in AFTER.items() if run_id in was or run_id != "aaa"}
-    # What is said grows in this order, whatever stops: a label, a run played again, a run more.
-    stages = [was]
-    for run_id in ORDER:
-        if run_id in final and stages[-1].get(run_id) != final[run_id]:
-            stages.append({**stages[-1], run_id: final[run_id]})
+@pytest.mark.parametrize(
+    ("stages", "error"), [(FIRST, Died()), (STAGES, Died()), (STAGES, FULL)], ids=["new-killed", "killed", "full"]
+)
+def test_wherever_a_write_stops_nothing_is_lost_and_nothing_doubled(tmp_path, stages, error):
+    """Everything that changes the disk fails once: what is said then is what was said before, or what comes next."""
+    if stages[0]:
+        fill(tmp_path / "template", "aaa", "bbb")
+        fill(tmp_path / "template", "bbb", value=0.5, folded=False)
     reached, fail_at, done = 0, 0, False
     while not done:
         fail_at += 1
         directory = tmp_path / str(fail_at)
-        if before != "nothing":
+        if stages[0]:
             shutil.copytree(tmp_path / "template", directory)
         with pytest.MonkeyPatch.context() as patch:
             disk = Disk(patch, fail_at, error)
@@ -228,28 +229,31 @@ def test_wherever_a_write_stops_nothing_is_lost_and_nothing_doubled(tmp_path, be
             except BaseException as stopped:
                 assert stopped is error
         said = say(directory)
-        assert said in stages
-        assert stages.index(said) >= reached
+        assert reached <= stages.index(said) <= reached + 1
         reached = stages.index(said)
         # The same command again takes it to the end, and clears up.
         story(directory)
-        assert say(directory) == final
+        assert say(directory) == stages[-1]
         manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
         assert (manifest["experiment"], manifest["finished"] is None) == ({"seed": 1}, False)
-        assert {path.name for path in directory.iterdir()} == {
-            ".lock", "manifest.json", *(f"{name}.parquet" for name in SCHEMAS)}  # fmt: skip
-    assert said == final
-    assert fail_at == len(disk.events) + 1, "each of these events failed once"
-    kinds = [event.split()[0] for event in disk.events]
-    assert kinds.count("replace") == 1 + len(stages) - 1 + len(SCHEMAS) + 1
-    assert kinds[-11:-5] == ["replace", "fsync", "rename", "fsync", "remove", "open"] or kinds.count("rename") == 1
+        whole = {".lock", "manifest.json", *(f"{name}.parquet" for name in SCHEMAS)}
+        assert {path.name for path in directory.iterdir()} == whole
+    assert said == stages[-1]
+    assert fail_at == disk.changes + 1, "each of these changes failed once"
+    # The manifest, the parts, the tables, the parts in one go, and the manifest again.
+    names = [event.split()[1] for event in disk.events if event.startswith(("replace", "rename", "remove"))]
+    added = [name for name in names if name.endswith(".zip")]
+    tables = [f"{name}.parquet" for name in SCHEMAS]
+    dropped = [".parts-folded"] * 2
+    assert names == ["manifest.json", *added, *tables, *dropped, "manifest.json"]
+    assert len(added) == len(stages) - 1
 
 
 def test_a_disk_that_is_full_is_tried_again_with_the_same_rows(directory, monkeypatch):
     fill(directory, "aaa")
     adding = Results.open(directory)
     with monkeypatch.context() as patch:
-        Disk(patch, 2, FULL)
+        Disk(patch, 1, FULL)
         with pytest.raises(NashGamesError, match="no space left on device"):
             adding.add(**rows("bbb"))
     assert look(directory) == {"aaa": 0.25}
@@ -497,75 +501,3 @@ def test_figures_and_the_end_of_the_same_experiment_are_both_kept(directory):
     drawing.flush()
     manifest = Results.read(directory).manifest
     assert (manifest["figures"], manifest["finished"]) == (["convergence.png"], "2025-01-01T00:00:00+00:00")
-
-
-# -- files that games are made from ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def wins(tmp_path):
-    path = tmp_path / "wins.CSV"
-    path.write_text("0.5,0.75\n0.25,0.5\n")
-    return path
-
-
-def test_the_file_of_a_game_is_kept_under_its_content(directory, wins):
-    from nashgames.games.tables.files import fingerprint
-
-    name, data = fingerprint(wins), wins.read_bytes()
-    adding = Results.open(directory)
-    adding.keep_game(name, wins)
-    assert not directory.exists()
-    adding.add(**rows("aaa"))
-    assert [path.name for path in (directory / "games").iterdir()] == [f"{name}.csv"]
-    wins.unlink()
-    moved = directory.rename(directory.with_name("moved"))
-    kept = Results.read(moved).game_file(name)
-    assert kept == moved / "games" / f"{name}.csv"
-    assert kept.read_bytes() == data
-    # An experiment that has nothing to play keeps it too, once.
-    before = kept.stat().st_ino
-    again = Results.open(moved)
-    again.keep_game(name, wins)
-    again.flush()
-    assert kept.stat().st_ino == before
-
-
-@pytest.mark.parametrize("reason", ["gone", "changed", "too large"])
-def test_a_file_that_is_another_by_now_is_not_kept(directory, wins, reason, monkeypatch):
-    from nashgames.games.tables.files import fingerprint
-
-    name = fingerprint(wins)
-    adding = Results.open(directory)
-    adding.keep_game(name, wins)
-    if reason == "gone":
-        wins.unlink()
-    elif reason == "changed":
-        wins.write_text("0.5,0.25\n0.75,0.5\n")
-    else:
-        monkeypatch.setattr("nashgames.store.kept.LARGEST", wins.stat().st_size - 1)
-    adding.add(**rows("aaa"))
-    assert adding.game_file(name) is None
-    assert not (directory / "games").exists()
-    assert look(directory) == {"aaa": 0.25}
-
-
-@pytest.mark.parametrize("name", [None, "", "../manifest", "*", "0" * 16, "g" * 16])
-def test_a_name_from_a_table_is_no_path(directory, name):
-    fill(directory, "aaa")
-    (directory / "games").mkdir()
-    (directory / "games" / "fedcba9876543210.csv").write_text("")
-    assert Results.read(directory).game_file(name) is None
-
-
-def test_a_kept_file_with_other_bytes_is_told(directory, wins):
-    from nashgames.games.tables.files import fingerprint
-
-    name = fingerprint(wins)
-    adding = Results.open(directory)
-    adding.keep_game(name, wins)
-    adding.flush()
-    (directory / "games" / f"{name}.csv").write_text("0.5,0.25\n0.75,0.5\n")
-    with pytest.raises(NashGamesError, match=rf"{name}\.csv' is damaged, its bytes are not those it is named after"):
-        adding.game_file(name)
-    assert pd.notna(name)

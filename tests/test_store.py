@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import shutil
 import struct
 import subprocess
 import sys
@@ -251,15 +250,16 @@ def test_a_refusing_file_system_is_told(directory, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", refuse)
+        patch.setattr(os, "open", refuse)  # the lock
         with pytest.raises(
             NashGamesError, match=r"cannot write '.*disc-1a2b': permission denied; free space or give another"
         ):
             Results.open(directory)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        reads = Path.read_bytes
+        patch.setattr(Path, "read_bytes", lambda path: refuse() if path.suffix == ".parquet" else reads(path))
         with pytest.raises(
-            NashGamesError, match=r"cannot read '.*runs.parquet': permission denied; check its permissions"
+            NashGamesError, match=r"cannot read '.*curves.parquet': permission denied; check its permissions"
         ):
             Results.open(directory)
     assert look(directory) == {"aaa": 0.25}
@@ -380,7 +380,7 @@ def test_a_subset_that_pandas_wrote_is_that_subset(directory):
     fill(directory, "aaa", "bbb", "ccc")
     path = directory / "runs.parquet"
     runs = pd.read_parquet(path)
-    runs[runs["run_id"] != "bbb"].to_parquet(path)
+    runs[runs["run_id"] != "bbb"].to_parquet(path, index=True)
     assert "__index_level_0__" in pq.read_schema(path).names
     assert look(directory) == {"aaa": 0.25, "ccc": 0.25}
     fill(directory, "ddd")
@@ -426,8 +426,6 @@ def test_a_column_of_another_type_with_the_same_values_is_read(directory, name, 
         (column_as("n", lambda column: pa.array([np.inf])), "n holds double that is no int64"),
         (column_as("n", lambda column: pa.array([2**63], pa.uint64())), "n holds uint64 that is no int64"),
         (column_as("n", lambda column: pa.array([np.nan])), "n has 1 missing values"),
-        (column_as("n", lambda column: pa.array([1.0]).dictionary_encode()),
-         "n holds dictionary<values=double, indices=int32, ordered=0> that is no int64"),
         (column_as("beta", lambda column: pa.array([2**53 + 1])), "beta holds int64 that is no double"),
         (column_as("beta", lambda column: pa.array([True])), "beta holds bool that is no double"),
         (column_as("status", lambda column: pa.nulls(1)), "status has 1 missing values"),
@@ -517,9 +515,10 @@ print(list(runs.columns)[-3:], "jax" in sys.modules)
 @pytest.mark.parametrize("name", ["default", "castles", "cure"])
 def test_the_results_of_the_repository_are_read(name):
     results = Results.read(RESULTS / name)
-    assert results.finished == set(results.manifest["run_ids"])
-    assert len(results.runs) == results.manifest["counts"]["runs"]
-    assert len(results.curves) == results.manifest["counts"]["points"]
+    ids = results.manifest["run_ids"]
+    assert set(ids) <= results.finished
+    assert results.runs["run_id"].isin(ids).sum() == results.manifest["counts"]["runs"]
+    assert results.curves["run_id"].isin(ids).sum() == results.manifest["counts"]["points"]
     assert set(results.runs["target"]) == {"regularised"}
     assert list(results.policies.columns) == list(POLICY_COLUMNS)
     assert (RESULTS / name / "paths.parquet").exists() == bool(len(results.paths))

@@ -314,6 +314,8 @@ def _write(results: Results, question: Question, answers: dict[float, Answer], a
     ordered = [answers[beta] for beta in question.betas if beta in answers]
     description = Settings().precision.description()
     results.begin(asked, [question.run_id(beta) for beta in question.betas], environment(arguments) | description)
+    if question.source.file is not None and question.source.fingerprint is not None:
+        results.keep_game(question.source.fingerprint, question.source.file)
     results.add(**frames(question, ordered))
     results.manifest["counts"] = {"runs": len(ordered), "reused": 0, "points": len(ordered)}
     if len(ordered) == len(question.betas):

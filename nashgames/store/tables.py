@@ -104,8 +104,10 @@ def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | p
 
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray | None:
-    """The same values in another type of their kind, None for another kind; an Arrow exception where one would change."""
-    found = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    """The same values in another type of their kind; None for another kind, ArrowException where one would change."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    found = column.type
     numbers = pa.types.is_integer(found) or pa.types.is_floating(found)
     if pa.types.is_integer(wanted) and pa.types.is_floating(found):
         # What pandas makes of whole numbers, some of them missing.
