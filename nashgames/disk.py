@@ -1,14 +1,15 @@
-"""Files that appear whole or not at all, and one writer a directory (standard library only)."""
+"""Files that appear whole or not at all, and names that say what they hold (standard library only)."""
 
 import errno
+import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import BinaryIO
 
-from nashgames.errors import NashGamesError
 
-LOCK = ".lock"
+def digest(data: bytes) -> str:
+    """The first 16 hex digits of the SHA-256 of some bytes: 64 bits tell any files of a person apart."""
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def temporary(path: Path) -> Path:
@@ -27,12 +28,13 @@ def replace(path: Path, data: bytes) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    if sys.platform != "win32":
-        _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
-    """Bring the names of a directory's files to disk: only so does the order of replacements survive a power cut."""
+def sync_directory(directory: Path) -> None:
+    """Bring the names of a directory's files to disk: only so does the order of renames survive a power cut."""
+    if sys.platform == "win32":
+        return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -42,30 +44,3 @@ def _sync_directory(directory: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def lock(directory: Path) -> BinaryIO:
-    """The open lock file of `directory`; the system frees the lock when the file is closed or the process ends.
-
-    The file itself stays: removing it would let two processes hold locks on two files of one name.
-    """
-    file = (directory / LOCK).open("a+b")
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        file.close()
-        raise NashGamesError(
-            f"another nashgames command is writing '{directory}'; wait for it or give another directory"
-        ) from None
-    except OSError:
-        file.close()
-        raise
-    return file

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import shutil
 import struct
 import subprocess
 import sys
@@ -17,107 +16,11 @@ import pytest
 
 from nashgames import store
 from nashgames.errors import NashGamesError
-from nashgames.store import (
-    CERTIFICATE_COLUMNS,
-    CURVE_COLUMNS,
-    METRICS,
-    POLICY_COLUMNS,
-    RUN_COLUMNS,
-    RUN_KEYS,
-    SCHEMAS,
-    Results,
-)
+from nashgames.store import CURVE_COLUMNS, METRICS, POLICY_COLUMNS, RUN_COLUMNS, RUN_KEYS, SCHEMAS, Results
+from nashgames.store.tables import from_parquet, overlay, table_of
+from tests.stored import ACTIONS, POINTS, contents, fill, look, rows
 
-POINTS, ACTIONS = 4, 3
-
-
-def rows(run_id, value=0.25):
-    """A run with all its rows, `value` in each table so that rows of two versions of it cannot be mixed unseen."""
-    key = {"run_id": run_id, "game": "disc[strength=2]", "game_family": "disc", "game_parameters": '{"strength": 2.0}'}
-    key |= {"n": ACTIONS, "contexts": 1, "seed": 0, "reference": "uniform", "solver": "nash-mp"}
-    key |= {"hyperparameters": '{"eta": 0.1}', "feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
-    key |= {"start": "reference", "target": "regularised", "beta": 0.05, "dtype": "float64", "device": "cpu"}
-    points = [
-        {"step": step, "queries": 2 * step, "comparisons": 0, "seconds": 0.5 * step, "status": "running"}
-        | dict.fromkeys(METRICS, value)
-        for step in range(POINTS)
-    ]
-    points[-1]["status"] = "converged"
-    run = {
-        "selection": "nash-mp[eta=0.1]",
-        "label": "nash-mp",
-        "step_source": "theory",
-        "game_fingerprint": None,
-        "tolerance": 1e-10,
-    }
-    run |= {"budget": 100, "queries_to_tolerance": 6, "diverged_step": None, "compile_seconds": 0.1}
-    run |= {"solve_seconds": 0.2, "batch_size": 1, "equilibrium_residual": 1e-16, "equilibrium_solves": 7}
-    policy = [
-        {"run_id": run_id, "context": 0, "action": i, "label": str(i), "probability": value, "log_probability": -1.0}
-        for i in range(ACTIONS)
-    ]
-    return {
-        "runs": pd.DataFrame([key | run | points[-1]]),
-        "curves": pd.DataFrame([key | point for point in points]),
-        "policies": pd.DataFrame(policy),
-        "paths": pd.DataFrame(policy)
-        .drop(columns="log_probability")
-        .assign(step=0, reference_probability=0.5, equilibrium_probability=None),
-        "certificates": pd.DataFrame([dict.fromkeys(CERTIFICATE_COLUMNS, value) | {"run_id": run_id, "support": 2}]),
-    }
-
-
-def test_tables_from_before_runs_had_parts_are_read(tmp_path):
-    """Their runs had exact feedback, a table and plain steps: nothing finished is lost."""
-    fill(tmp_path, "a" * 12)
-    for name in ("runs", "curves"):
-        table = pq.read_table(tmp_path / f"{name}.parquet")
-        pq.write_table(table.drop_columns(["feedback", "policy", "optimiser", "start"]), tmp_path / f"{name}.parquet")
-    results = Results.read(tmp_path)
-    for frame in (results.runs, results.curves):
-        assert frame[["feedback", "policy", "optimiser", "start"]].drop_duplicates().to_numpy().tolist() == [
-            ["exact", "tabular", "sgd", "reference"]
-        ]
-    with Results.open(tmp_path) as opened:
-        opened.add(**rows("b" * 12))
-        opened.flush()
-    assert Results.read(tmp_path).finished == {"a" * 12, "b" * 12}
-
-
-def fill(directory, *run_ids, value=0.25):
-    with Results.open(directory) as results:
-        results.begin({"seed": 0}, run_ids, {"cores": 2})
-        for run_id in run_ids:
-            results.add(**rows(run_id, value))
-        results.flush()
-    return directory
-
-
-def look(directory):
-    with Results.open(directory) as results:
-        return contents(results)
-
-
-def contents(results):
-    """What counts, each run with the one value its rows carry in every table; fails where rows are missing or mixed."""
-    found = {}
-    frames = {name: getattr(results, name) for name in SCHEMAS}
-    for run_id in results.finished:
-        mine = {name: frame[frame["run_id"] == run_id] for name, frame in frames.items()}
-        assert {name: len(frame) for name, frame in mine.items()} == {
-            "runs": 1,
-            "curves": POINTS,
-            "policies": ACTIONS,
-            "paths": ACTIONS,
-            "certificates": 1,
-        }
-        values = {*mine["runs"]["entropy"], *mine["curves"]["entropy"], *mine["policies"]["probability"]}
-        values |= {*mine["paths"]["probability"], *mine["certificates"]["bias"]}
-        assert len(values) == 1
-        found[run_id] = values.pop()
-    for frame in frames.values():
-        assert set(frame["run_id"]) == set(found)
-    return found
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @pytest.fixture(autouse=True)
@@ -133,13 +36,13 @@ def directory(tmp_path):
 def test_rows_and_manifest_come_back(directory):
     results = Results.open(directory)
     results.begin({"beta": [0.05]}, ["aaa", "bbb"], {"command": "nashgames run ↦"})
-    results.manifest["counts"] = {"runs": 2, "reused": 0, "points": 8}
+    assert not directory.exists(), "nothing is written before there is something"
     results.add(**rows("aaa"))
+    assert contents(Results.read(directory)) == {"aaa": 0.25}, "what is added is there"
+    results.manifest["counts"] = {"runs": 2, "reused": 0, "points": 8}
     results.add(**rows("bbb", 0.5))
-    assert not directory.exists(), "nothing is written before the first flush"
     assert results.finished == {"aaa", "bbb"}
     results.flush()
-    results.close()
     back = Results.read(directory)
     assert contents(back) == {"aaa": 0.25, "bbb": 0.5}
     assert tuple(back.runs.columns) == RUN_COLUMNS
@@ -164,7 +67,6 @@ def test_floats_come_back_bit_for_bit_and_missing_values_as_missing(directory):
     frames["policies"]["log_probability"] = [-np.inf, -1e308, np.nan]
     with Results.open(directory) as results:
         results.add(**frames)
-        results.flush()
     back = Results.read(directory)
     found = back.runs.loc[0, list(METRICS)].tolist()
     assert [struct.pack("d", value) for value in found] == [struct.pack("d", value) for value in exact]
@@ -199,14 +101,12 @@ def test_tables_that_only_some_runs_have_rows_in_are_optional(directory, table, 
     del frames[table]
     with Results.open(directory) as results:
         results.add(**frames)
-        results.flush()
     assert not (directory / f"{table}.parquet").exists()
     assert getattr(Results.read(directory), table).empty
     fill(directory, "aaa", "bbb")
     assert len(getattr(Results.read(directory), table)) == 2 * a_run
     with Results.open(directory) as results:
         results.add(**frames)
-        results.flush()
     assert set(getattr(Results.read(directory), table)["run_id"]) == {"bbb"}
 
 
@@ -224,33 +124,6 @@ def test_an_experiment_before_joins_the_history(directory):
         {"cores": 4},
     )
     assert (manifest["finished"], manifest["figures"], manifest["counts"]) == (None, [], {})
-
-
-def test_flush_touches_only_what_is_new(directory):
-    def stamps():
-        return {path.name: path.stat().st_ino for path in directory.glob("*.*")}
-
-    with Results.open(directory) as results:
-        results.add(**rows("aaa"))
-        results.flush()
-        before = stamps()
-        results.flush()
-        assert stamps() == before
-        results.manifest["finished"] = "2025-01-01T00:00:00+00:00"
-        results.flush()
-        assert {name for name, stamp in stamps().items() if before[name] != stamp} == {"manifest.json"}
-
-
-def test_what_was_done_again_is_forgotten_once_written(directory, monkeypatch):
-    fill(directory, "aaa")
-    with Results.open(directory) as results:
-        results.add(**rows("aaa", 0.75))
-        results.flush()
-        results.add(**rows("bbb"))
-        disk = Disk(monkeypatch, 0, None)
-        results.flush()
-    assert disk.events.count("replace runs.parquet") == 1
-    assert contents(Results.read(directory)) == {"aaa": 0.75, "bbb": 0.25}
 
 
 def test_the_same_rows_make_the_same_bytes(tmp_path):
@@ -290,133 +163,6 @@ def test_rows_that_do_not_fit_change_nothing(directory, table, change, sentence)
         assert contents(results) == {"aaa": 0.25}
 
 
-class Died(BaseException):
-    """The process is gone: nothing runs after this, not even what cleans up."""
-
-
-class Disk:
-    """Counts what reaches the disk and fails at one event: a file opened, half written, synced or replaced."""
-
-    def __init__(self, patch, fail_at, error):
-        self.events, self.fail_at, self.error, self.dead = [], fail_at, error, False
-        opens, syncs, replaces, unlinks = Path.open, os.fsync, os.replace, Path.unlink
-
-        def open_(path, mode="r", *arguments, **options):
-            if mode != "wb":
-                return opens(path, mode, *arguments, **options)
-            self.event(f"open {path.name}")
-            file = opens(path, mode, *arguments, **options)
-            write = file.write
-
-            class Half:
-                def __enter__(half):
-                    return half
-
-                def __exit__(half, *error):
-                    file.close()
-
-                def write(half, data):
-                    write(memoryview(data)[: len(data) // 2])
-                    self.event(f"write {path.name}")
-                    write(memoryview(data)[len(data) // 2 :])
-
-                flush, fileno = file.flush, file.fileno
-
-            return Half()
-
-        def fsync(descriptor):
-            self.event("fsync")
-            syncs(descriptor)
-
-        def replace(source, target, **options):
-            self.event(f"replace {Path(target).name}")
-            replaces(source, target, **options)
-
-        def unlink(path, **options):
-            if not self.dead:
-                unlinks(path, **options)
-
-        patch.setattr(Path, "open", open_)
-        patch.setattr(Path, "unlink", unlink)
-        patch.setattr(os, "fsync", fsync)
-        patch.setattr(os, "replace", replace)
-
-    def event(self, name):
-        self.events.append(name)
-        if len(self.events) == self.fail_at:
-            self.dead = isinstance(self.error, Died)
-            raise self.error
-
-
-FULL = OSError(28, "No space left on device")
-
-
-@pytest.mark.parametrize(
-    ("before", "error"),
-    [([], Died()), (["aaa", "bbb"], Died()), (["aaa", "bbb"], FULL)],
-    ids=["new-killed", "again-killed", "again-full"],
-)
-def test_wherever_a_write_stops_the_directory_stays_readable(tmp_path, before, error):
-    if before:
-        fill(tmp_path / "template", *before)
-    before = dict.fromkeys(before, 0.25)
-    after = before | {"bbb": 0.75, "ccc": 0.75}
-    new = {name: pd.concat([frame, rows("ccc", 0.75)[name]]) for name, frame in rows("bbb", 0.75).items()}
-    fail_at, done = 0, False
-    while not done:
-        fail_at += 1
-        directory = tmp_path / str(fail_at)
-        if before:
-            shutil.copytree(tmp_path / "template", directory)
-        results = Results.open(directory)
-        results.begin({"seed": 1}, ["bbb", "ccc"], {})
-        results.add(**new)
-        with pytest.MonkeyPatch.context() as patch:
-            disk = Disk(patch, fail_at, error)
-            try:
-                results.flush()
-                done = True
-            except NashGamesError as sentence:
-                assert isinstance(error, OSError)
-                assert str(sentence).startswith(f"cannot write '{directory}': no space left on device; ")
-            except BaseException as stopped:
-                assert stopped is error
-        if disk.dead:
-            results.close()
-            results = Results.open(directory)
-            _check_between(before, contents(results), after)
-            results.add(**new)
-        elif not done:
-            found = contents(Results.read(directory)) if (directory / "manifest.json").exists() else {}
-            _check_between(before, found, after)
-        assert list(directory.glob(".*.tmp")) == []
-        results.flush()
-        results.close()
-        assert contents(Results.read(directory)) == after
-    order = [event.split()[1] for event in disk.events if event.startswith("replace")]
-    tables = ["curves.parquet", "policies.parquet", "paths.parquet", "certificates.parquet", "runs.parquet"]
-    first = ["runs.parquet"] if before else ["manifest.json"]
-    assert order == [*first, *tables, "manifest.json"]
-    assert [event.split()[0] for event in disk.events] == ["open", "write", "fsync", "replace", "fsync"] * 7
-    assert fail_at == len(disk.events) + 1, "each of these events failed once"
-
-
-def _check_between(before, found, after):
-    """Every run is as it was, as it will be, or absent and to be done again; one that was not touched is there."""
-    assert all(value in (before.get(run_id), after[run_id]) for run_id, value in found.items())
-    assert all(run_id in found for run_id in before if before[run_id] == after[run_id])
-
-
-def test_what_a_killed_process_left_is_ignored_by_readers_and_removed_by_writers(directory):
-    fill(directory, "aaa")
-    stale = directory / ".curves.parquet.tmp"
-    stale.write_bytes(b"half")
-    assert contents(Results.read(directory)) == {"aaa": 0.25}
-    assert stale.exists()
-    Results.open(directory).close()
-    assert not stale.exists()
-
-
 @pytest.mark.parametrize("table", ["curves", "policies", "runs"])
 def test_runs_whose_rows_are_gone_do_not_count(directory, table):
     fill(directory, "aaa")
@@ -427,62 +173,11 @@ def test_runs_whose_rows_are_gone_do_not_count(directory, table):
     assert back.curves.empty
 
 
-def test_one_directory_has_one_writer(directory):
-    fill(directory, "aaa")
-    with Results.open(directory):
-        with pytest.raises(
-            NashGamesError, match=r"another nashgames command is writing '.*disc-1a2b'; wait for it or give"
-        ):
-            Results.open(directory)
-        assert contents(Results.read(directory)) == {"aaa": 0.25}
-    Results.open(directory).close()
-
-
-def test_two_writers_that_found_no_directory_do_not_mix(directory):
-    first, second = Results.open(directory), Results.open(directory)
-    first.add(**rows("aaa"))
-    second.add(**rows("bbb"))
-    first.flush()
-    with pytest.raises(NashGamesError, match=r"another nashgames command is writing"):
-        second.flush()
-    first.close()
-    with pytest.raises(
-        NashGamesError, match=r"another command wrote '.*' meanwhile; run this one again to reuse its runs"
-    ):
-        second.flush()
-    assert look(directory) == {"aaa": 0.25}
-
-
-def test_a_closed_writer_goes_on_where_nobody_wrote_since(directory):
-    results = Results.open(directory)
-    results.add(**rows("aaa"))
-    results.flush()
-    results.close()
-    results.add(**rows("bbb"))
-    results.flush()
-    results.close()
-    assert contents(Results.read(directory)) == {"aaa": 0.25, "bbb": 0.25}
-
-
-def test_the_lock_ends_with_its_process(directory):
-    fill(directory, "aaa")
-    code = "import sys; from nashgames import store; r = store.Results.open(sys.argv[1]); print('open'); input()"
-    with subprocess.Popen(
-        [sys.executable, "-u", "-c", code, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout.readline() == "open\n"
-        with pytest.raises(NashGamesError, match=r"another nashgames command is writing"):
-            Results.open(directory)
-        other.kill()
-        other.wait()
-        assert (directory / ".lock").exists()
-        Results.open(directory).close()
-
-
 def test_a_reader_changes_nothing(directory):
     fill(directory, "aaa")
     reader = Results.read(directory)
-    for change in (reader.flush, lambda: reader.add(**rows("bbb")), lambda: reader.begin({}, [], {})):
+    changes = (reader.flush, reader.compact, lambda: reader.keep_game("0" * 16, directory))
+    for change in (*changes, lambda: reader.add(**rows("bbb")), lambda: reader.begin({}, [], {})):
         with pytest.raises(NashGamesError, match=r"was opened to read; open it with Results.open to change it"):
             change()
 
@@ -509,11 +204,11 @@ def test_a_directory_of_other_files_is_refused_and_left_alone(tmp_path):
 
 def test_other_files_that_come_between_opening_and_writing_are_respected(directory):
     results = Results.open(directory)
-    results.add(**rows("aaa"))
     directory.mkdir(parents=True)
     (directory / "thesis.tex").write_text("")
-    with pytest.raises(NashGamesError, match=r"such as 'thesis.tex'"):
-        results.flush()
+    for write in (results.flush, lambda: results.add(**rows("aaa"))):
+        with pytest.raises(NashGamesError, match=r"such as 'thesis.tex'"):
+            write()
     assert [path.name for path in directory.iterdir()] == ["thesis.tex"]
 
 
@@ -541,7 +236,7 @@ def test_a_directory_without_permission_is_told(directory):
 
 
 def test_a_parent_that_cannot_be_written_is_told_before_computing(directory, monkeypatch):
-    monkeypatch.setattr(store.os, "access", lambda path, mode: False)
+    monkeypatch.setattr("nashgames.store.files.os.access", lambda path, mode: False)
     with pytest.raises(
         NashGamesError, match=r"disc-1a2b' cannot be made, '.*' cannot be written; give another directory"
     ):
@@ -555,15 +250,16 @@ def test_a_refusing_file_system_is_told(directory, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", refuse)
+        patch.setattr(os, "open", refuse)  # the lock
         with pytest.raises(
             NashGamesError, match=r"cannot write '.*disc-1a2b': permission denied; free space or give another"
         ):
             Results.open(directory)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        reads = Path.read_bytes
+        patch.setattr(Path, "read_bytes", lambda path: refuse() if path.suffix == ".parquet" else reads(path))
         with pytest.raises(
-            NashGamesError, match=r"cannot read '.*runs.parquet': permission denied; check its permissions"
+            NashGamesError, match=r"cannot read '.*curves.parquet': permission denied; check its permissions"
         ):
             Results.open(directory)
     assert look(directory) == {"aaa": 0.25}
@@ -653,29 +349,203 @@ def test_text_that_is_no_text_is_told(directory):
         Results.read(directory)
 
 
+# -- tables that others wrote ------------------------------------------------------------------------------------------
+
+
+def rewrite(path, change):
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def column_as(name, change):
+    """The table with a column changed and all others as they are."""
+    return lambda table: table.set_column(table.column_names.index(name), name, change(table[name]))
+
+
+@pytest.mark.parametrize("table", list(SCHEMAS))
+def test_a_table_that_pandas_wrote_again_is_the_same_table(directory, table):
+    fill(directory, "aaa", "bbb")
+    before = {name: getattr(Results.read(directory), name) for name in SCHEMAS}
+    path = directory / f"{table}.parquet"
+    pd.read_parquet(path).to_parquet(path)
+    assert pq.read_schema(path) != SCHEMAS[table], "pandas has types of its own"
+    back = Results.read(directory)
+    for name in SCHEMAS:
+        pd.testing.assert_frame_equal(getattr(back, name), before[name], check_exact=True)
+    fill(directory, "ccc")
+    assert look(directory) == dict.fromkeys(("aaa", "bbb", "ccc"), 0.25)
+
+
+def test_a_subset_that_pandas_wrote_is_that_subset(directory):
+    """Its index is saved as a column, which is none of ours and none of theirs."""
+    fill(directory, "aaa", "bbb", "ccc")
+    path = directory / "runs.parquet"
+    runs = pd.read_parquet(path)
+    runs[runs["run_id"] != "bbb"].to_parquet(path, index=True)
+    assert "__index_level_0__" in pq.read_schema(path).names
+    assert look(directory) == {"aaa": 0.25, "ccc": 0.25}
+    fill(directory, "ddd")
+    assert "__index_level_0__" not in pq.read_schema(path).names
+
+
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("name", "change"),
     [
-        (lambda table: table.drop_columns(["beta"]), "it differs in beta; give another directory"),
-        (lambda table: table.append_column("loss", table["beta"]), "it differs in loss; give another directory"),
-        (lambda table: table.append_column("beta", table["beta"]), "it differs in beta; give another directory"),
-        (
-            lambda table: table.set_column(table.column_names.index("beta"), "beta", table["beta"].cast(pa.float32())),
-            "it differs in beta (float or null instead of double); give another directory",
-        ),
-        (
-            lambda table: pa.table(table.to_pydict()),
-            "it differs in run_id (string or null instead of string), game (string or null instead of string), ",
-        ),
+        ("game", lambda column: column.cast(pa.large_string())),
+        ("game", lambda column: column.cast(pa.string_view())),
+        ("game", lambda column: column.dictionary_encode()),
+        ("n", lambda column: column.cast(pa.int8())),
+        ("n", lambda column: column.cast(pa.float64())),
+        ("entropy", lambda column: column.cast(pa.float32())),
+        ("tolerance", lambda column: pa.array([0] * len(column))),
+        ("queries_to_tolerance", lambda column: pa.array([np.nan, 6.0])),
+        ("queries_to_tolerance", lambda column: pa.array([None, 6.0])),
+        ("diverged_step", lambda column: pa.nulls(len(column))),
     ],
 )
-def test_a_table_with_other_columns_or_types_is_told(directory, change, sentence):
+def test_a_column_of_another_type_with_the_same_values_is_read(directory, name, change):
+    """The first run has no `queries_to_tolerance`, no run has `diverged_step`, and a quarter is a float32."""
+    fill(directory, "aaa", "bbb")
+    path = directory / "runs.parquet"
+    rewrite(path, column_as("queries_to_tolerance", lambda column: pa.array([None, 6], pa.int64())))
+    rewrite(path, column_as("tolerance", lambda column: pa.array([0.0, 0.0])))
+    before = Results.read(directory).runs
+    rewrite(path, column_as(name, change))
+    assert pq.read_schema(path).field(name).type != SCHEMAS["runs"].field(name).type
+    pd.testing.assert_frame_equal(Results.read(directory).runs, before, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda table: table.drop_columns(["beta"]), "beta is missing"),
+        (lambda table: table.append_column("beta", table["beta"]), "beta is there twice"),
+        (column_as("beta", lambda column: column.cast(pa.string())), "beta holds string that is no double"),
+        (column_as("game", lambda column: pa.array([1])), "game holds int64 that is no string"),
+        (column_as("game", lambda column: pa.array([b"x"])), "game holds binary that is no string"),
+        (column_as("n", lambda column: pa.array([1.5])), "n holds double that is no int64"),
+        (column_as("n", lambda column: pa.array([np.inf])), "n holds double that is no int64"),
+        (column_as("n", lambda column: pa.array([2**63], pa.uint64())), "n holds uint64 that is no int64"),
+        (column_as("n", lambda column: pa.array([np.nan])), "n has 1 missing values"),
+        (column_as("beta", lambda column: pa.array([2**53 + 1])), "beta holds int64 that is no double"),
+        (column_as("beta", lambda column: pa.array([True])), "beta holds bool that is no double"),
+        (column_as("status", lambda column: pa.nulls(1)), "status has 1 missing values"),
+    ],
+)  # fmt: skip
+def test_a_column_that_holds_something_else_is_named_in_a_short_sentence(directory, change, what):
     fill(directory, "aaa")
-    pq.write_table(change(pq.read_table(directory / "runs.parquet")), directory / "runs.parquet")
+    path = directory / "runs.parquet"
+    rewrite(path, change)
     with pytest.raises(NashGamesError) as caught:
         Results.read(directory)
-    assert str(caught.value).startswith(f"'{directory / 'runs.parquet'}' is not a table of this version of nashgames")
-    assert sentence in str(caught.value)
+    expected = f"'{path}' is not a table of this version of nashgames: its column {what}; give another directory"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("later", ["of the same kind", "of another kind"])
+def test_columns_of_others_are_no_obstacle_and_stay_where_they_are_of_one_kind(directory, later):
+    fill(directory, "aaa")
+    path = directory / "runs.parquet"
+    rewrite(path, lambda table: table.append_column("reverse_kl", pa.array([0.5])))
+    assert tuple(Results.read(directory).runs.columns) == RUN_COLUMNS
+    fill(directory, "bbb")
+    assert pq.read_table(path)["reverse_kl"].to_pylist() == [0.5, None]
+    if later == "of another kind":
+        rewrite(path, lambda table: table.append_column("run", table["run_id"]))
+        part = fill(directory.with_name("other"), "ccc")
+        rewrite(part / "runs.parquet", lambda table: table.append_column("run", pa.array([7])))
+        tables = [{"runs": from_parquet("runs", d, (d / "runs.parquet").read_bytes())} for d in (directory, part)]
+        joined = overlay([{**layer, **rest(layer)} for layer in tables])["runs"]
+        assert joined.column_names == list(RUN_COLUMNS)
+        assert joined["run_id"].to_pylist() == ["aaa", "bbb", "ccc"]
+
+
+def rest(layer):
+    """Curves and policies of the runs of a layer, so that these count."""
+    ids = layer["runs"]["run_id"].to_pylist()
+    frames = [rows(run_id) for run_id in ids]
+    return {name: table_of(name, pd.concat([f[name] for f in frames])) for name in ("curves", "policies")}
+
+
+def test_tables_from_before_there_was_a_choice_are_read(directory):
+    """Their runs had exact feedback, a table and plain steps: nothing finished is lost."""
+    fill(directory, "aaa")
+    new = ["feedback", "policy", "optimiser", "start", "target"]
+    rewrite(directory / "curves.parquet", lambda table: table.drop_columns(new))
+    rewrite(directory / "runs.parquet", lambda table: table.drop_columns([*new, "game_fingerprint"]))
+    results = Results.read(directory)
+    for frame in (results.runs, results.curves):
+        assert {tuple(row) for row in frame[new].to_numpy()} == {
+            ("exact", "tabular", "sgd", "reference", "regularised")
+        }
+    assert results.runs["game_fingerprint"].isna().all()
+    fill(directory, "bbb")
+    assert look(directory) == {"aaa": 0.25, "bbb": 0.25}
+
+
+@pytest.mark.parametrize("metric", list(METRICS))
+def test_tables_from_before_a_metric_was_measured_are_read_with_nulls(directory, metric):
+    fill(directory, "aaa")
+    for name in ("runs", "curves"):
+        rewrite(directory / f"{name}.parquet", lambda table: table.drop_columns([metric]))
+    results = Results.read(directory)
+    for frame in (results.runs, results.curves):
+        assert frame[metric].isna().all()
+        assert str(frame[metric].dtype) == "float64"
+        assert frame[[other for other in METRICS if other != metric]].notna().all(axis=None)
+
+
+def test_what_is_measured_has_one_home(tmp_path):
+    """A metric more is a column more, and every directory of before still loads."""
+    fill(tmp_path / "d", "aaa")
+    code = """
+import sys
+from nashgames.core import metrics
+metrics.METRICS = {**metrics.METRICS, "reverse_kl": metrics.METRICS["entropy"]}
+from nashgames import store
+runs, curves = store.Results.read(sys.argv[1]).runs, store.Results.read(sys.argv[1]).curves
+assert runs["reverse_kl"].isna().all() and curves["reverse_kl"].isna().all()
+print(list(runs.columns)[-3:], "jax" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "d")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "['entropy', 'reverse_kl', 'status'] False\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["default", "castles", "cure"])
+def test_the_results_of_the_repository_are_read(name):
+    results = Results.read(RESULTS / name)
+    ids = results.manifest["run_ids"]
+    assert set(ids) <= results.finished
+    assert results.runs["run_id"].isin(ids).sum() == results.manifest["counts"]["runs"]
+    assert results.curves["run_id"].isin(ids).sum() == results.manifest["counts"]["points"]
+    assert set(results.runs["target"]) == {"regularised"}
+    assert list(results.policies.columns) == list(POLICY_COLUMNS)
+    assert (RESULTS / name / "paths.parquet").exists() == bool(len(results.paths))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("name", ["runs.parquet", "manifest.json"])
+def test_a_pipe_is_no_table_and_keeps_nobody_waiting(directory, name):
+    fill(directory, "aaa")
+    (directory / name).unlink()
+    os.mkfifo(directory / name)
+    with pytest.raises(NashGamesError, match=rf"{name}' is not a regular file; give another directory"):
+        Results.read(directory)
+
+
+def test_bytes_of_ours_stay_with_this_thread(directory, monkeypatch):
+    """A thread of Arrow that lets Python's bytes go while the interpreter ends aborts the process (exit 134)."""
+    fill(directory, "aaa")
+    reads, found = pq.ParquetFile.read, []
+
+    def read(file, *arguments, **options):
+        found.append(options)
+        return reads(file, *arguments, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read", read)
+    Results.read(directory)
+    assert found == [{"use_threads": False}] * len(SCHEMAS)
 
 
 def test_another_order_of_columns_is_read(directory):

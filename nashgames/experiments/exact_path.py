@@ -230,6 +230,9 @@ def _write(
     kept = [run for run in runs if run.beta in found]
     description = Settings().precision.description()
     results.begin(asked, [run.run_id for run in runs], environment(arguments) | description)
+    source = runs[0].source
+    if source.file is not None and source.fingerprint is not None:
+        results.keep_game(source.fingerprint, source.file)
     results.add(**frames(kept, [found[run.beta] for run in kept]))
     results.manifest["counts"] = {"runs": len(kept), "reused": 0, "points": len(kept)}
     if len(kept) == len(runs):

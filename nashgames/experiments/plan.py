@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import jax
@@ -63,7 +64,7 @@ class Source:
     """Where a game comes from: its canonical text, and on which of a run's numbers it depends.
 
     `default_actions` is n where none is asked for, None where the game decides; `fingerprint` is of a file's bytes, of
-    the code that a file brings, or of a game that is `given` itself.
+    the code that a file brings, or of a game that is `given` itself. `file` is where the data of a table is read.
     """
 
     text: Selection
@@ -73,6 +74,7 @@ class Source:
     takes_beta: bool = False
     fingerprint: str | None = None
     given: Game | None = field(default=None, compare=False)
+    file: Path | None = field(default=None, compare=False)
 
     def make(self, actions: int | None, seed: int, beta: float, dtype: str) -> Game:
         """The game itself, of the default size where `actions` is None."""
@@ -83,7 +85,7 @@ class Source:
             return families.generate(self.text, actions=actions, seed=seed, beta=beta, dtype=dtype)
         if users.knows(self.text.name):
             return users.make(self.text, actions=actions, seed=seed, beta=beta)
-        return tables.load(self.text, dtype=dtype)
+        return tables.load(self.text, dtype=dtype, file=self.file)
 
 
 @dataclass(frozen=True)
@@ -221,10 +223,40 @@ def find_source(text: str, *, code: bool = True) -> Source:
             )
         return Source(**vars(users.find(parse(text))))
     if tables.is_path(text):
-        path = tables.path_selection(text)
-        given = bind("table", path, tables.PARAMETERS)
-        return Source(render(path.name, given), fingerprint=fingerprint(locate(path.name)))
+        file = locate(tables.path_selection(text).name)
+        return _table(text, file, fingerprint(file))
     raise unknown("game", name, [*families.FAMILIES, *tables.TABLES, "a path ending in .csv, .parquet or .npy"])
+
+
+def find_again(text: str, told: str | None, kept: Path | None, *, code: bool = False) -> Source:
+    """The source of a game that stored rows name, with the `game_fingerprint` they were `told`.
+
+    A table is read from the copy `kept` with the results (`Results.game_file`) where there is one. Where there is none,
+    NashGamesError is raised also for a table that has changed since.
+    """
+    if kept is not None:
+        return _table(text, kept, told)
+    source = find_source(text, code=code)
+    if source.file is not None and (changed := changed_since(text, told)):
+        raise NashGamesError(f"{changed}, and no copy was kept; bring the old file back or play the runs again")
+    return source
+
+
+def changed_since(text: str, told: str | None) -> str | None:
+    """What to say where the file of a game is not the one that stored rows were `told` the fingerprint of.
+
+    None where it is the same, is not there, or nothing was told.
+    """
+    try:
+        now = fingerprint(locate(name := tables.path_selection(text).name))
+    except NashGamesError:
+        return None
+    return f"'{name}' has changed since (fingerprint {told} → {now})" if told not in (None, now) else None
+
+
+def _table(text: str, file: Path, told: str | None) -> Source:
+    path = tables.path_selection(text)
+    return Source(render(path.name, bind("table", path, tables.PARAMETERS)), fingerprint=told, file=file)
 
 
 def plan(

@@ -82,6 +82,9 @@ def execute(
         yield Planned(directory, len(runs), len(done), count_batches(runs, settings, done))
         yield from map(Noted, notes)
         results.begin(experiment.to_dict(), ids, environment(arguments) | settings.precision.description())
+        for source in {run.source for run in runs}:
+            if source.file is not None and source.fingerprint is not None:
+                results.keep_game(source.fingerprint, source.file)
         results.relabel({run.run_id: {"label": str(run.label), "step_source": run.step_source} for run in runs})
         failed = 0
         try:
@@ -100,6 +103,7 @@ def execute(
 
 
 def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) -> Finished:
+    results.compact()
     frames = {name: getattr(results, name) for name in ("runs", "curves", "policies", "paths")}
     order = {run_id: position for position, run_id in enumerate(ids)}
     mine = {name: frame[frame["run_id"].isin(order)].reset_index(drop=True) for name, frame in frames.items()}

@@ -39,12 +39,12 @@ def path_selection(text: str) -> Selection:
     return Selection(text, name, given.parameters, given.positional)
 
 
-def load(selection: str | os.PathLike[str], *, dtype: Any = np.float64) -> Game:
+def load(selection: str | os.PathLike[str], *, dtype: Any = np.float64, file: Path | None = None) -> Game:
     """The game that a shipped name or a path selects, with a uniform reference and margins A of `dtype`, `[n, n]`.
 
     A is exactly skew-symmetric. The description carries the labels, the parameters that were given, the first 16 hex
-    digits of the SHA-256 of the file, and notes on what was done to the data.
-    Raises NashGamesError for an unknown name or parameter and for a file that holds no preference game.
+    digits of the SHA-256 of the file, and notes on what was done to the data. `file` is a copy to read in place of the
+    path. Raises NashGamesError for an unknown name or parameter and for a file that holds no preference game.
     """
     text = os.fspath(selection)
     chosen = parse(text) if text.partition("[")[0].strip() in TABLES else path_selection(text)
@@ -54,7 +54,7 @@ def load(selection: str | os.PathLike[str], *, dtype: Any = np.float64) -> Game:
         found = table.build(dtype=dtype, **given)
     elif is_path(text):
         given = bind("table", chosen, PARAMETERS)
-        found = read(chosen.name, locate(chosen.name), given, dtype)
+        found = read(chosen.name, file or locate(chosen.name), given, dtype)
     else:
         raise unknown("table", chosen.name, [*TABLES, f"a path ending in {', '.join(SUFFIXES)}"])
     described = Description(chosen.name, given, labels=found.labels, fingerprint=found.fingerprint, notes=found.notes)

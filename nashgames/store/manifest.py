@@ -1,0 +1,84 @@
+"""The manifest: what was asked last and before, on what machine, and what came of it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nashgames.errors import NashGamesError
+from nashgames.store.files import MANIFEST, damaged, read_bytes
+
+SCHEMA = 1
+
+# fmt: off
+_KINDS = {
+    "experiment": dict, "run_ids": list, "environment": dict, "history": list, "counts": dict, "figures": list,
+}
+# fmt: on
+_ASKED = ("experiment", "environment", "run_ids")
+
+Manifest = dict[str, Any]
+
+
+def new() -> Manifest:
+    """The manifest of a directory in which nothing was asked."""
+    return {"schema": SCHEMA} | {key: kind() for key, kind in _KINDS.items()} | {"finished": None}
+
+
+def text_of(manifest: Mapping[str, Any]) -> str:
+    """The manifest as it is written."""
+    return json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def text_in(directory: Path) -> str | None:
+    """The manifest as it is on disk, None where there is none."""
+    try:
+        return read_bytes(directory / MANIFEST).decode()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        raise damaged(directory / MANIFEST, "JSON") from None
+
+
+def parse(directory: Path, text: str) -> Manifest:
+    """The manifest of `directory` from its text; NashGamesError for one of another program or a newer version."""
+    path = directory / MANIFEST
+    try:
+        manifest: Manifest = json.loads(text)
+    except (ValueError, RecursionError):
+        raise damaged(path, "JSON") from None
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise NashGamesError(
+            f"'{path}' has schema {schema}, newer than {SCHEMA}, the newest known here; "
+            f"upgrade nashgames or give another directory"
+        )
+    if schema != SCHEMA or not all(isinstance(manifest.get(key), kind) for key, kind in _KINDS.items()):
+        raise NashGamesError(f"'{path}' is not a manifest of nashgames; give another directory")
+    return manifest
+
+
+def begun(
+    before: Manifest, experiment: Mapping[str, Any], run_ids: Iterable[str], environment: Mapping[str, Any]
+) -> Manifest:
+    """The manifest of a new experiment; the one before joins the history."""
+    current = {"experiment": dict(experiment), "run_ids": list(run_ids), "environment": dict(environment)}
+    return new() | current | {"history": _history(before)}
+
+
+def _history(manifest: Manifest) -> list[Any]:
+    asked = {key: manifest[key] for key in _ASKED}
+    return [*manifest["history"], asked] if asked["experiment"] else manifest["history"]
+
+
+def merged(seen: Manifest, mine: Manifest, theirs: Manifest, *, began: bool) -> Manifest:
+    """What to write where another process wrote `theirs` after `seen` was read and became `mine`.
+
+    An experiment that `began` here comes after theirs. Else what changed here is said of the experiment that it was
+    said of; where theirs is another, theirs stands, and ours is in its history.
+    """
+    if began:
+        return mine | {"history": _history(theirs)}
+    if any(theirs[key] != mine[key] for key in _ASKED):
+        return theirs
+    return theirs | {key: value for key, value in mine.items() if value != seen.get(key)}

@@ -1,0 +1,307 @@
+"""One results directory: rows in, frames out, and who may write when."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from nashgames.disk import replace, temporary
+from nashgames.errors import NashGamesError
+from nashgames.store import kept, manifest, parts
+from nashgames.store.files import MANIFEST, cannot_write, check_ours, nearest, read_bytes
+from nashgames.store.schema import LABEL_COLUMNS, LABELS, SCHEMAS, SOMETIMES
+from nashgames.store.tables import Layer, frame_of, from_parquet, overlay, run_ids, table_of, to_parquet
+
+LOCK = ".lock"
+_PATIENCE = 600
+"""Seconds to wait for another process: adding takes it milliseconds, folding gigabytes of parts some minutes."""
+_TRIES = 20
+"""Readings to begin again because the tables were folded meanwhile, which a command does once, at its end."""
+
+
+class Results:
+    """A results directory: runs, curves, policies, paths and certificates as DataFrames, and the manifest as a dict.
+
+    A run counts when runs, curves and policies all have it. Unmeasured numbers are NaN, missing integers `pd.NA`; every
+    other value comes back as it was given, bit for bit. `open` to add rows, in as many processes as there are; `read`
+    to look. Leaving a `with` block folds the parts into the tables.
+    """
+
+    def __init__(self, directory: Path, *, writable: bool) -> None:
+        self.directory = directory
+        self.manifest: manifest.Manifest = manifest.new()
+        self._writable = writable
+        self._seen: str | None = None
+        self._began = False
+        self._games: dict[str, Path] = {}
+        self._finished: set[str] = set()
+        self._snapshot: dict[str, pa.Table] | None = None
+
+    @classmethod
+    def open(cls, directory: str | Path) -> Self:
+        """The results in `directory` to add to; a directory that does not exist is made when something is written.
+
+        Raises NashGamesError when it is a file, cannot be written, holds files that are not results, or holds a
+        manifest, table or part that cannot be read.
+        """
+        results = cls(Path(directory), writable=True)
+        if check_ours(results.directory):
+            with results._locked():
+                results._sweep()
+            results._load_manifest()
+            results._finished = run_ids({"runs": results._tables["runs"]})
+        return results
+
+    @classmethod
+    def read(cls, directory: str | Path) -> Self:
+        """The results in `directory` to look at, as they are now, without a lock.
+
+        Raises NashGamesError, with the nearest directory that has results, when there are none.
+        """
+        results = cls(Path(directory), writable=False)
+        if manifest.text_in(results.directory) is None:
+            raise NashGamesError(f"'{directory}' holds no results; {nearest(results.directory)}")
+        results._load_manifest()
+        results._finished = run_ids({"runs": results._tables["runs"]})
+        return results
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self._writable:
+            return
+        # The parts hold everything: what ended the block is what is told.
+        with contextlib.suppress(NashGamesError) if error else contextlib.nullcontext():
+            self.compact()
+
+    @property
+    def finished(self) -> set[str]:
+        """The ids of the runs that counted when the directory was opened, and of those added since."""
+        return set(self._finished)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """A row a run, `RUN_COLUMNS`."""
+        return frame_of("runs", self._tables["runs"])
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """A row a measured point, `CURVE_COLUMNS`."""
+        return frame_of("curves", self._tables["curves"])
+
+    @property
+    def policies(self) -> pd.DataFrame:
+        """A row an action of the last iterate, `POLICY_COLUMNS`."""
+        return frame_of("policies", self._tables["policies"])
+
+    @property
+    def paths(self) -> pd.DataFrame:
+        """A row an action of a recorded iterate, for games of three actions, `PATH_COLUMNS`; often empty."""
+        return frame_of("paths", self._tables["paths"])
+
+    @property
+    def certificates(self) -> pd.DataFrame:
+        """A row an exact equilibrium, `CERTIFICATE_COLUMNS`; often empty."""
+        return frame_of("certificates", self._tables["certificates"])
+
+    def begin(self, experiment: Mapping[str, Any], run_ids: Iterable[str], environment: Mapping[str, Any]) -> None:
+        """Start an experiment in this directory; the one before joins the manifest's history.
+
+        It reaches the disk with the first rows, or by `flush`.
+        """
+        self._check_writable()
+        self.manifest = manifest.begun(self.manifest, experiment, run_ids, environment)
+        self._began = True
+
+    def add(
+        self,
+        runs: pd.DataFrame,
+        curves: pd.DataFrame,
+        policies: pd.DataFrame,
+        paths: pd.DataFrame | None = None,
+        certificates: pd.DataFrame | None = None,
+    ) -> None:
+        """Write finished runs with all their rows as one part; they replace rows of the same `run_id`.
+
+        They are on disk when this returns. Raises NashGamesError, changing nothing, for missing or unknown columns, a
+        value of another type, a run without curve or policy rows, rows of a run that is not in `runs`, a run given
+        twice, or a directory that cannot be written: adding the same rows again doubles nothing.
+        """
+        self._check_writable()
+        given = {"runs": runs, "curves": curves, "policies": policies, "paths": paths, "certificates": certificates}
+        new = {name: table_of(name, frame) for name, frame in given.items() if frame is not None}
+        ids = {name: run_ids({name: table}) for name, table in new.items()}
+        if new["runs"].num_rows != len(ids["runs"]):
+            raise NashGamesError("a run is added twice at once; give each run_id one row in runs")
+        beyond = set().union(*(ids.get(name, set()) for name in SOMETIMES))
+        if not ids["runs"] == ids["curves"] == ids["policies"] >= beyond:
+            raise NashGamesError("runs, curves and policies are of different runs; give every run all its rows")
+        if ids["runs"]:
+            self._append(new)
+            self._finished |= ids["runs"]
+
+    def relabel(self, labels: Mapping[str, Mapping[str, str]]) -> None:
+        """Give runs that are there other labels: two of them may have shared one in an earlier experiment.
+
+        `labels` has `label` and `step_source` by run id; what changes is written as a part of its own.
+        """
+        rows = self._tables["runs"].select(LABEL_COLUMNS).to_pylist()
+        said = [row | labels.get(row["run_id"], {}) for row in rows]
+        if new := [now for now, before in zip(said, rows, strict=True) if now != before]:
+            self._append({LABELS: table_of(LABELS, pd.DataFrame(new))})
+
+    def keep_game(self, fingerprint: str, source: Path) -> None:
+        """Keep a copy of the file that a game is made from, so that the directory can be moved and shared.
+
+        It is copied when something is next written; files larger than `LARGEST_GAME` bytes are known by their hash.
+        """
+        self._check_writable()
+        self._games[fingerprint] = source
+
+    def game_file(self, fingerprint: str | None) -> Path | None:
+        """The kept copy of the file with this `game_fingerprint`, None where there is none.
+
+        Raises NashGamesError for a copy that is not what was kept.
+        """
+        return kept.game_file(self.directory, fingerprint)
+
+    def flush(self) -> None:
+        """Write the manifest where it has changed.
+
+        Raises NashGamesError when the directory cannot be written; it can be tried again.
+        """
+        self._check_writable()
+        if self._began or manifest.text_of(self.manifest) != self._seen:
+            with self._writing():
+                self._write_manifest()
+
+    def compact(self) -> None:
+        """Fold the parts into the tables `runs.parquet`, `curves.parquet`, …; nothing happens where there are none.
+
+        Every table is replaced on its own and the parts go last, all at once. Parts laid over a table that holds them
+        already change nothing: wherever this stops, the directory says the same.
+        """
+        self._check_writable()
+        if not parts.names(self.directory):
+            return
+        with self._writing():
+            # Read after the lock was taken: nothing is added between here and the end of the parts.
+            self._snapshot = self._read_tables()
+            for name, table in self._snapshot.items():
+                if name not in SOMETIMES or table.num_rows or self._path(name).exists():
+                    replace(self._path(name), to_parquet(table))
+            parts.drop(self.directory)
+
+    def _append(self, tables: Layer) -> None:
+        data = parts.pack(tables)
+        with self._writing():
+            parts.append(self.directory, data)
+        self._snapshot = None
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the lock of the directory, which is made where it is not there.
+
+        The manifest marks it as ours before anything else is in it.
+        """
+        try:
+            if not check_ours(self.directory):
+                self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.directory, error) from error
+        with self._locked():
+            if self._began or self._seen is None:
+                self._write_manifest()
+            for fingerprint, source in self._games.items():
+                kept.keep(self.directory, fingerprint, source)
+            self._games.clear()
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock, which the system frees when the process ends; what cannot be written is said in a sentence."""
+        try:
+            with FileLock(self.directory / LOCK, timeout=_PATIENCE):
+                yield
+        except Timeout:
+            raise NashGamesError(
+                f"another nashgames command is writing '{self.directory}'; wait for it or give another directory"
+            ) from None
+        except OSError as error:
+            raise cannot_write(self.directory, error) from error
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half written."""
+        for name in (MANIFEST, *(f"{table}.parquet" for table in SCHEMAS)):
+            temporary(self.directory / name).unlink(missing_ok=True)
+        parts.sweep(self.directory)
+
+    def _write_manifest(self) -> None:
+        """Write the manifest, together with what other processes wrote since it was read."""
+        text = manifest.text_in(self.directory)
+        if text is not None and text != self._seen:
+            seen = manifest.new() if self._seen is None else manifest.parse(self.directory, self._seen)
+            theirs = manifest.parse(self.directory, text)
+            self.manifest = manifest.merged(seen, self.manifest, theirs, began=self._began)
+        if (new := manifest.text_of(self.manifest)) != text:
+            replace(self.directory / MANIFEST, new.encode())
+        self._seen, self._began = new, False
+
+    def _load_manifest(self) -> None:
+        self._seen = manifest.text_in(self.directory)
+        if self._seen is not None:
+            self.manifest = manifest.parse(self.directory, self._seen)
+
+    @property
+    def _tables(self) -> dict[str, pa.Table]:
+        """The tables as they were when they were first looked at after the last change made here."""
+        if self._snapshot is None:
+            self._snapshot = self._read_tables()
+        return self._snapshot
+
+    def _read_tables(self) -> dict[str, pa.Table]:
+        """All rows as of one moment, although nothing keeps others from writing."""
+        for _ in range(_TRIES):
+            before = self._stamps()
+            try:
+                layers = [self._base(), *(parts.read(self.directory, name) for name in parts.names(self.directory))]
+            except FileNotFoundError:
+                continue
+            # Parts only ever appear, or go when all tables have been replaced: these are whole if no table was.
+            if self._stamps() == before:
+                return overlay(layers)
+        raise NashGamesError(f"'{self.directory}' is written all the time; wait for the commands that write it")
+
+    def _base(self) -> Layer:
+        """The tables without the parts that have come since."""
+        layer = {}
+        for name in SCHEMAS:
+            with contextlib.suppress(FileNotFoundError):
+                layer[name] = from_parquet(name, self._path(name), read_bytes(self._path(name)))
+        return layer
+
+    def _stamps(self) -> list[tuple[int, int] | None]:
+        """What changes when a table is replaced."""
+        stamps: list[tuple[int, int] | None] = []
+        for name in SCHEMAS:
+            try:
+                status = self._path(name).stat()
+                stamps.append((status.st_ino, status.st_mtime_ns))
+            except FileNotFoundError:
+                stamps.append(None)
+        return stamps
+
+    def _path(self, name: str) -> Path:
+        return self.directory / f"{name}.parquet"
+
+    def _check_writable(self) -> None:
+        if not self._writable:
+            raise NashGamesError(f"'{self.directory}' was opened to read; open it with Results.open to change it")

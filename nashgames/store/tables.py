@@ -1,0 +1,185 @@
+"""Frames ⇄ Arrow ⇄ Parquet: columns of the right type or a sentence, and many layers of rows as one table."""
+
+import collections
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from nashgames.errors import NashGamesError
+from nashgames.store.files import damaged
+from nashgames.store.schema import ADDED, LABEL_COLUMNS, LABELS, OPTIONAL_INTEGERS, PART_SCHEMAS, SCHEMAS
+
+Layer = Mapping[str, pa.Table]
+"""Rows that were written together, by table."""
+
+_PANDAS_INDEX = "__index_level_"
+"""How pandas names an index that it saves as a column."""
+
+
+def table_of(name: str, frame: pd.DataFrame) -> pa.Table:
+    """A frame as rows of the table `name`; NaN becomes null.
+
+    Raises NashGamesError for missing or unknown columns, a value of another type, and a missing one.
+    """
+    schema = PART_SCHEMAS[name]
+    if differing := _differing(frame.columns, schema):
+        raise NashGamesError(f"{name} differs in {', '.join(differing)}; accepted: {', '.join(schema.names)}")
+    columns = []
+    for field in schema:
+        try:
+            column = pa.array(frame[field.name], type=field.type, from_pandas=True)
+        except (pa.ArrowException, OverflowError) as error:
+            raise NashGamesError(f"the column {name}.{field.name} is not of type {field.type}: {error}") from error
+        if column.null_count and not field.nullable:
+            raise NashGamesError(
+                f"the column {name}.{field.name} has {column.null_count} missing values; give them all"
+            )
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def frame_of(name: str, table: pa.Table) -> pd.DataFrame:
+    """The columns of the table `name` as a frame; a missing integer is `pd.NA`."""
+    table = table.select(SCHEMAS[name].names)
+    frame: pd.DataFrame = table.to_pandas()
+    for column in OPTIONAL_INTEGERS.intersection(table.column_names):
+        frame[column] = pd.array(table[column].to_pylist(), dtype="Int64")
+    return frame
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """A table as the bytes of a Parquet file: the same rows, the same bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.combine_chunks(), sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
+
+
+def from_parquet(name: str, path: Path, data: bytes) -> pa.Table:
+    """The table `name` from the bytes of `path`, in our types; columns that are not ours follow ours.
+
+    Raises NashGamesError for bytes that are no sound Parquet file, and for a column that holds something else.
+    """
+    try:
+        # On this thread alone: one of Arrow's own may still hold these bytes, which are Python's, when the interpreter
+        # ends, and letting them go then aborts the process.
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        table = file.read(use_threads=False)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError):
+        raise damaged(path, "Parquet") from None
+    schema = PART_SCHEMAS[name]
+    counts = collections.Counter(table.column_names)
+    others = [column for column, count in counts.items() if _is_other(column, schema) and count == 1]
+    ours = pa.Table.from_arrays([_column(path, table, field) for field in schema], schema=schema)
+    for column in others:
+        ours = ours.append_column(column, table[column])
+    return ours
+
+
+def _is_other(column: str, schema: pa.Schema) -> bool:
+    return column not in schema.names and not column.startswith(_PANDAS_INDEX)
+
+
+def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    """A column in the type of `field`, cast where that keeps every value."""
+    places = table.schema.get_all_field_indices(field.name)
+    if not places and field.name in ADDED:
+        return pa.array([ADDED[field.name]] * table.num_rows, field.type)
+    if len(places) != 1:
+        raise _not_ours(path, field, "is there twice" if places else "is missing")
+    column = table.column(places[0])
+    try:
+        cast = _cast(column, field.type)
+    except pa.ArrowException:
+        cast = None
+    if cast is None:
+        raise _not_ours(path, field, f"holds {column.type} that is no {field.type}")
+    if cast.null_count and not field.nullable:
+        raise _not_ours(path, field, f"has {cast.null_count} missing values")
+    return cast
+
+
+def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray | None:
+    """The same values in another type of their kind; None for another kind, ArrowException where one would change."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    found = column.type
+    numbers = pa.types.is_integer(found) or pa.types.is_floating(found)
+    if pa.types.is_integer(wanted) and pa.types.is_floating(found):
+        # What pandas makes of whole numbers, some of them missing.
+        column = pc.if_else(pc.is_nan(column), None, column)
+    texts = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
+    fits = pa.types.is_null(found) or (texts if pa.types.is_string(wanted) else numbers)
+    return column.cast(wanted) if fits else None
+
+
+def _not_ours(path: Path, field: pa.Field, what: str) -> NashGamesError:
+    return NashGamesError(
+        f"'{path}' is not a table of this version of nashgames: its column {field.name} {what}; give another directory"
+    )
+
+
+def _differing(names: Iterable[str], schema: pa.Schema) -> list[str]:
+    """The columns that are missing, unknown or repeated."""
+    counts = collections.Counter(map(str, names))
+    return sorted(name for name in counts.keys() | set(schema.names) if counts[name] != (name in schema.names))
+
+
+def run_ids(layer: Layer) -> set[str]:
+    """The runs that a layer has rows of, in any of its tables of results."""
+    return set().union(*(pc.unique(table["run_id"]).to_pylist() for name, table in layer.items() if name != LABELS))
+
+
+def overlay(layers: Sequence[Layer]) -> dict[str, pa.Table]:
+    """One table of each kind from layers, the oldest first: of a run the rows of the newest layer that has it, under
+    the label it was given last; then only the runs that runs, curves and policies all have.
+
+    It is idempotent: laying layers once more over what was made of them changes nothing.
+    """
+    kept: dict[str, list[pa.Table]] = {name: [] for name in SCHEMAS}
+    newer: set[str] = set()
+    labels: dict[str, dict[str, str]] = {}
+    for layer in reversed(layers):
+        ids = run_ids(layer)
+        for name in SCHEMAS.keys() & layer.keys():
+            table = layer[name] if newer.isdisjoint(ids) else select(layer[name], newer, keep=False)
+            kept[name].append(_labelled(table, labels) if name == "runs" else table)
+        newer |= ids
+        if LABELS in layer:
+            for row in layer[LABELS].to_pylist():
+                labels.setdefault(row["run_id"], row)
+    tables = {name: _joined(SCHEMAS[name], found[::-1]) for name, found in kept.items()}
+    complete = set.intersection(*(run_ids({name: tables[name]}) for name in ("runs", "curves", "policies")))
+    return {name: table if run_ids({name: table}) <= complete else select(table, complete)
+            for name, table in tables.items()}  # fmt: skip
+
+
+def select(table: pa.Table, ids: set[str], *, keep: bool = True) -> pa.Table:
+    """The rows of these runs, or with `keep=False` of all others."""
+    inside = pc.is_in(table["run_id"], value_set=pa.array(sorted(ids), pa.string()))
+    return table.filter(inside if keep else pc.invert(inside))
+
+
+def _labelled(table: pa.Table, labels: Mapping[str, Mapping[str, str]]) -> pa.Table:
+    """Rows of runs with the labels that were given later."""
+    ids = table["run_id"].to_pylist()
+    if labels.keys().isdisjoint(ids):
+        return table
+    for name in LABEL_COLUMNS[1:]:
+        place = table.column_names.index(name)
+        said = [labels.get(run_id, {}).get(name, old) for run_id, old in zip(ids, table[name].to_pylist(), strict=True)]
+        table = table.set_column(place, table.schema.field(place), pa.array(said, pa.string()))
+    return table
+
+
+def _joined(schema: pa.Schema, tables: Sequence[pa.Table]) -> pa.Table:
+    """The tables one below the other; columns that are not ours stay where they are of one kind."""
+    every = [schema.empty_table(), *tables]
+    try:
+        return pa.concat_tables(every, promote_options="permissive")
+    except pa.ArrowException:
+        return pa.concat_tables([table.select(schema.names) for table in every])
