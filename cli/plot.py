@@ -5,6 +5,7 @@ import importlib
 import json as json_text
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nashgames.core.game import Game
+    from nashgames.store import Results
 
 FORMATS = ("png", "svg")
 
@@ -83,6 +85,7 @@ def draw(
     Raises NashGamesError when the directory holds no finished run, or no run of which the figures can be drawn.
     """
     from nashgames import plots
+    from nashgames.analysis.derived_limits import limits_of
     from nashgames.defaults import REFEREE
     from nashgames.store import Results
 
@@ -97,8 +100,8 @@ def draw(
         results.curves[results.curves["run_id"].isin(wanted["run_id"])],
         results.paths,
         results.policies,
-        _limits_of,
-        _game_of,
+        partial(limits_of, game_file=results.game_file),
+        partial(_game_of, results),
         results.manifest["experiment"].get("verdict"),
     )
     folder = directory if out is None else out
@@ -113,23 +116,16 @@ def draw(
     return written
 
 
-def _limits_of(runs: "pd.DataFrame") -> "pd.DataFrame | None":
-    """The derived limits of the swept steps; their games are made again for them, but for those of Python files."""
-    from nashgames.analysis.derived_limits import limits_of
-    from nashgames.plugins import is_file_name
-
-    # A file runs where its user names it, and not because a results directory does.
-    ours = runs[[not is_file_name(game) for game in runs["game"]]]
-    return limits_of(ours) if len(ours) else None
-
-
-def _game_of(run: "pd.Series[Any]") -> "Game":
+def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":
     """The game of a row of runs, made again."""
+    import pandas as pd
+
     from nashgames.cli import backend
-    from nashgames.experiments.plan import find_source
+    from nashgames.experiments.plan import find_again
 
     backend.start("cpu")
-    source = find_source(run["game"], code=False)
+    told = None if pd.isna(run["game_fingerprint"]) else str(run["game_fingerprint"])
+    source = find_again(run["game"], told, results.game_file(told))
     size = None if source.default_actions is None else int(run["n"])
     return source.make(size, int(run["seed"]), float(run["beta"]), "float64")
 

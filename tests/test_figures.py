@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nashgames import plots
+from nashgames.analysis.derived_limits import limits_of
 from nashgames.cli import plot
 from nashgames.cli.main import app
 from nashgames.core.game import make_game
@@ -19,6 +20,7 @@ from nashgames.core.margins import DenseMargins
 from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
 from nashgames.plots import FIGURES, Rows, applicable, distances, figures, palette
+from nashgames.store import Results
 from tests import sweeps
 from tests.games import random_game
 from tests.test_plots import decay, draw, experiment, join, rows, sampled, walk
@@ -184,11 +186,11 @@ def test_the_heat_map_never_needs_all_of_a_game(monkeypatch, tmp_path):
     assert figures(made_again(), ["preferences"])["preferences"].axes[0].get_title() == "random-logits · n = 4 · seed 0"
 
 
-def test_a_file_that_a_directory_names_is_not_run():
-    run, _ = rows(decay(), n=4, game="nowhere.py:Game")
-    assert plot._limits_of(run) is None
-    with pytest.raises(NashGamesError, match=r"nowhere\.py"):
-        plot._game_of(run.iloc[0])
+def test_a_file_that_a_directory_names_is_not_run(tmp_path):
+    run, _ = rows(decay(), n=4, game="nowhere.py:Game", game_fingerprint=None)
+    assert not len(limits_of(run))
+    with Results.open(tmp_path) as results, pytest.raises(NashGamesError, match=r"nowhere\.py"):
+        plot._game_of(results, run.iloc[0])
 
 
 def test_the_scaling_is_that_of_the_median_and_of_the_theorem():

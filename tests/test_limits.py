@@ -87,6 +87,7 @@ def test_what_no_linearisation_is_known_of_has_no_rows(swept, column, value):
 def test_seeds_and_sizes_of_a_drawn_game_are_made_again():
     rows = [
         {"game": "random-logits", "reference": "uniform", "n": n, "seed": seed, "contexts": 1, "solver": "online-ipo"}
+        | {"game_fingerprint": None}
         | {"label": f"online-ipo[step={step}]", "hyperparameters": f'{{"step": {step}}}', "beta": 0.1}
         for n in (3, 4)
         for seed in (0, 1, 2)

@@ -285,6 +285,9 @@ def test_a_run_whose_file_is_gone_is_named_and_the_others_are_verified(played, t
     kept = table.read_text()
     table.unlink()
     try:
+        # The copy that is kept with the results serves as well.
+        assert report_of(copy).ok
+        shutil.rmtree(copy / "games")
         report = report_of(copy)
         assert list(report.unverified) == [run_id]
         assert "there is no file" in report.unverified[run_id].reason
@@ -292,7 +295,7 @@ def test_a_run_whose_file_is_gone_is_named_and_the_others_are_verified(played, t
         table.write_text(kept.replace("0.9", "0.8").replace("0.1", "0.2"))
         changed = report_of(copy)
         assert (list(changed.unverified), changed.mismatches) == ([run_id], [])
-        assert "has changed since it was played" in changed.unverified[run_id].reason
+        assert f"'{table}' has changed since (fingerprint " in changed.unverified[run_id].reason
         # Rows of before do not say what the file was: there the numbers tell.
         unsaid = altered(copy, tmp_path, lambda frames: set_in(frames, "runs", run_id, "game_fingerprint", None))
         assert {found.run_id for found in report_of(unsaid).mismatches} == {run_id}
@@ -313,7 +316,7 @@ def test_the_file_of_a_user_s_game_runs_only_where_it_is_named(tmp_path):
     # As another process would find it: nothing of the file is in memory.
     plugins._module.cache_clear()
     (unnamed,) = report_of(directory).unverified.values()
-    assert f"give it with --code {here}" in unnamed.reason and not ran.exists()
+    assert f"nashgames verify takes it with --code {here}" in unnamed.reason and not ran.exists()
     other = tmp_path / "other.py"
     other.write_text(text)
     assert report_of(directory, code=[other]).unverified and not Path(f"{other}.ran").exists()
@@ -583,7 +586,7 @@ def test_the_command_says_what_external_solvers_checked(exact):
     [
         (["--check-with", "gambt"], "unknown external solver 'gambt'; did you mean 'gambit'?"),
         (["--check-with", ""], "--check-with is empty; accepted: gambit, highs, mpax"),
-        (["--check-with", "highs[method=x]"], "highs[method] is 'x'; accepted: ds, ipm"),
+        (["--check-with", "highs[method=x]"], "highs[method] is 'x'. Accepted: ds, ipm"),
         (["--chek-with", "highs"], "unknown option of 'nashgames verify' '--chek-with'; did you mean '--check-with'?"),
         (["--code", "gone.py"], "--code is 'gone.py'; accepted: a Python file that is there"),
         (["--code", ""], "--code is ''; accepted: a Python file that is there"),

@@ -1,8 +1,10 @@
 """The derived limits of the steps that runs have swept: their games made again, linearised at the equilibrium."""
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ import pandas as pd
 
 from nashgames.analysis.outcomes import VARIANTS, complete, labels_without_step, steps_of
 from nashgames.analysis.stability import prox_rate, prox_step_limit, stable_step_limit
+from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium_path
-from nashgames.experiments.plan import Source, find_source, reference_key
+from nashgames.experiments.plan import Source, find_again, reference_key
 from nashgames.games.references import resolve_reference
 
 _PLAIN, _PROX = "online-ipo", "nash-prox"
@@ -29,13 +32,14 @@ _ENOUGH = 8
 """Played β that make a line of themselves."""
 
 
-def limits_of(runs: pd.DataFrame) -> pd.DataFrame:
+def limits_of(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None] = lambda _: None) -> pd.DataFrame:
     """What theory gives for the largest stable step and the best rate a query of the solvers of `runs`.
 
     Columns game, reference, n, label (the solver without its step), beta, limit and rate; medians over the seeds. Known
     are `online-ipo` up to 200 actions and `nash-prox` up to 20, on exact feedback, for a table moved by plain steps, in
-    one context; of other runs, larger games among them, there are no rows. Of small games at few β there are some
-    between them, to make a line.
+    one context; of other runs, larger games and those that cannot be made again among them, there are no rows. Of small
+    games at few β there are some between them, to make a line. `game_file` gives the kept file of a
+    `game_fingerprint`, as `store.Results` does; a Python file is never run.
     The rate of nash-prox is that of the best of the swept steps: with an inner loop it has narrow peaks.
     """
     runs = complete(runs)
@@ -45,7 +49,8 @@ def limits_of(runs: pd.DataFrame) -> pd.DataFrame:
     runs = runs.assign(step=steps_of(runs), label=labels_without_step(runs))[known]
     columns = ["game", "reference", "n", "label", "beta", "limit", "rate"]
     rows: list[tuple[Any, ...]] = []
-    sources = {text: find_source(text) for text in runs["game"].unique()}
+    sources = _sources(runs, game_file)
+    runs = runs[runs["game"].isin(sources)]
     # Seeds that draw nothing of the game would have its limits computed again.
     drawn = [
         str((seed if sources[text].takes_seed else 0, reference_key(reference, seed)))
@@ -61,6 +66,17 @@ def limits_of(runs: pd.DataFrame) -> pd.DataFrame:
                 if values is not None:
                     rows.append((text, reference, n, found.label, beta, *values))
     return pd.DataFrame(rows, columns=columns).groupby(columns[:5], sort=False, as_index=False).median()
+
+
+def _sources(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None]) -> dict[str, Source]:
+    """The games of the runs that can be made again, by their text."""
+    found: dict[str, Source] = {}
+    for text, told in zip(runs["game"], runs["game_fingerprint"], strict=True):
+        if text not in found:
+            told = None if pd.isna(told) else str(told)
+            with contextlib.suppress(NashGamesError):
+                found[text] = find_again(text, told, game_file(told))
+    return found
 
 
 def _equilibria(

@@ -218,8 +218,8 @@ def find_source(text: str, *, code: bool = True) -> Source:
     if users.knows(name):
         if not code and plugins.is_file_name(name):
             raise NashGamesError(
-                f"the game '{name}' is made by a Python file, which runs only where its user names it; "
-                f"give it with --code {name.rpartition(':')[0]}"
+                f"the game '{name}' is made by a Python file, which runs only where its user names it: "
+                f"nashgames verify takes it with --code {name.rpartition(':')[0]}"
             )
         return Source(**vars(users.find(parse(text))))
     if tables.is_path(text):

@@ -76,7 +76,7 @@ def verify(
     stored.check_curves(results, rows, report)
     verification = _Verification(results, report, checks)
     done = 0
-    for source, of_game in _grouped(rows, files, report):
+    for source, of_game in _grouped(rows, results, files, report):
         yield Verifying(done, len(rows), f"{source.text} · {of_game[0]['n']:,} actions")
         verification.of_game(source, of_game)
         done += len(of_game)
@@ -85,22 +85,22 @@ def verify(
     yield report
 
 
-def _grouped(rows: Iterable[Row], files: Mapping[str, Path], report: Report) -> list[tuple[Source, list[Row]]]:
+def _grouped(
+    rows: Iterable[Row], results: Results, files: Mapping[str, Path], report: Report
+) -> list[tuple[Source, list[Row]]]:
     """The rows by the margins they play; a row whose game cannot be named is given up."""
-    sources: dict[str, Source | NashGamesError] = {}
+    sources: dict[tuple[str, str | None], Source | NashGamesError] = {}
     groups: dict[tuple[Any, ...], tuple[Source, list[Row]]] = {}
     for row in rows:
-        if row["game"] not in sources:
+        named = (row["game"], row["game_fingerprint"])
+        if named not in sources:
             try:
-                sources[row["game"]] = source_of(row["game"], files)
+                sources[named] = source_of(*named, results, files)
             except NashGamesError as error:
-                sources[row["game"]] = error
-        source = sources[row["game"]]
+                sources[named] = error
+        source = sources[named]
         if isinstance(source, NashGamesError):
             report.give_up(row, str(source))
-            continue
-        if changed := stored.change_of_file(row, source):
-            report.give_up(row, changed)
             continue
         depends = (row["seed"] if source.takes_seed else 0, row["beta"] if source.takes_beta else 0.0)
         groups.setdefault((source, row["n"], row["dtype"], *depends), (source, []))[1].append(row)

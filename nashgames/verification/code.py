@@ -5,7 +5,8 @@ from pathlib import Path
 
 from nashgames import plugins
 from nashgames.errors import NashGamesError
-from nashgames.experiments.plan import Source, find_source
+from nashgames.experiments.plan import Source, find_again, find_source
+from nashgames.store import Results
 
 
 def named_files(code: Iterable[str | Path]) -> dict[str, Path]:
@@ -23,13 +24,19 @@ def named_files(code: Iterable[str | Path]) -> dict[str, Path]:
     return files
 
 
-def source_of(game: str, files: Mapping[str, Path]) -> Source:
-    """The source of a row's game; that of `mine.py:MyGame` runs the file of this name in `files`, wherever it lies now.
+def source_of(game: str, told: str | None, results: Results, files: Mapping[str, Path]) -> Source:
+    """The source of a row's game, of which it was `told` the fingerprint; a table is read from the copy in `results`.
 
-    Raises NashGamesError for a game that does not exist, and for the Python file of a row that is not in `files`.
+    That of `mine.py:MyGame` runs the file of this name in `files`, wherever it lies now. Raises NashGamesError for a
+    game that does not exist, for a file that has changed, and for the Python file of a row that is not in `files`.
     """
     name, bracket, parameters = game.partition("[")
     file, _, kind = name.rpartition(":")
     if not plugins.is_file_name(name) or Path(file).name not in files:
-        return find_source(game, code=False)
-    return find_source(f"{files[Path(file).name]}:{kind}{bracket}{parameters}")
+        return find_again(game, told, results.game_file(told))
+    source = find_source(f"{files[Path(file).name]}:{kind}{bracket}{parameters}")
+    if told not in (None, source.fingerprint):
+        raise NashGamesError(
+            f"the file of '{game}' has changed since it was played; verify it with the file as it was then"
+        )
+    return source

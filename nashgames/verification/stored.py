@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
-from nashgames.experiments.plan import Source
 from nashgames.store import POINT_COLUMNS, RUN_KEYS, Results
 from nashgames.verification.ledger import Report, Row
 from nashgames.verification.numbers import Number, Rounding
@@ -60,14 +59,6 @@ def check_game(row: Row, game: Game, report: Report) -> bool:
     known = {"n": game.actions, "contexts": game.contexts}
     report.same(row, "n, contexts", {name: row[name] for name in known}, known)
     return len(report.mismatches) == before
-
-
-def change_of_file(row: Row, source: Source) -> str | None:
-    """Why a game cannot be made again as it was: the bytes of its file are others; None where they are the same."""
-    then, now = row["game_fingerprint"], source.fingerprint
-    if then is None or now is None or then == now:
-        return None
-    return f"the file of '{row['game']}' has changed since it was played; verify it with the file as it was then"
 
 
 def check_policy(row: Row, policy: pd.DataFrame, game: Game, rounding: Rounding, report: Report) -> np.ndarray | None:
