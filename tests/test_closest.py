@@ -143,6 +143,18 @@ def test_degenerate_games_agree_with_250_digits(seed, actions, fences, span, run
     assert nats_from_closest(game, found.log_policy) <= 1e-11
 
 
+@pytest.mark.parametrize(("seed", "scale"), [(14, 2.0**-12), (25, 2.0**-12), (14, 2.0**-30)])
+def test_small_margins_among_those_who_play_do_not_hide_fences_of_large_ones(seed, scale):
+    """Solved in units of its own, the game among those who play knows nothing of the fences."""
+    _, _, game = planar(seed, 7, 3, 20)
+    margins = np.array(game.margins.to_dense())
+    margins[:7, :7] *= scale
+    found = equilibrium(make_game(margins, log_reference=game.log_reference), 0)
+    np.testing.assert_allclose(found.log_policy[:7], equilibrium(game, 0).log_policy[:7], atol=1e-11)
+    # A fence that is run into has the margin 0 to the rounding of its large margins: 1e-17, against 1e-10 among the rest.
+    assert found.converged == (scale > 1e-6)
+
+
 def test_an_action_that_nobody_plays_bounds_the_closest_equilibrium():
     found = equilibrium(make_game(FENCE), 0)
     np.testing.assert_allclose(np.exp(found.log_policy), [0.2, 0.8, 0.0], atol=1e-14)
