@@ -10,6 +10,7 @@ import pandas as pd
 
 from nashgames.analysis.outcomes import VARIANTS, complete, labels_without_step, steps_of
 from nashgames.analysis.stability import prox_rate, prox_step_limit, stable_step_limit
+from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium_path
 from nashgames.experiments.plan import Source, find_source, reference_key
 from nashgames.games.references import resolve_reference
@@ -34,8 +35,8 @@ def limits_of(runs: pd.DataFrame) -> pd.DataFrame:
 
     Columns game, reference, n, label (the solver without its step), beta, limit and rate; medians over the seeds. Known
     are `online-ipo` up to 200 actions and `nash-prox` up to 20, on exact feedback, for a table moved by plain steps, in
-    one context; of other runs, larger games among them, there are no rows. Of small games at few β there are some
-    between them, to make a line.
+    one context, on games that can be made again; of other runs, larger games among them, there are no rows. Of small
+    games at few β there are some between them, to make a line.
     The rate of nash-prox is that of the best of the swept steps: with an inner loop it has narrow peaks.
     """
     runs = complete(runs)
@@ -45,7 +46,8 @@ def limits_of(runs: pd.DataFrame) -> pd.DataFrame:
     runs = runs.assign(step=steps_of(runs), label=labels_without_step(runs))[known]
     columns = ["game", "reference", "n", "label", "beta", "limit", "rate"]
     rows: list[tuple[Any, ...]] = []
-    sources = {text: find_source(text) for text in runs["game"].unique()}
+    sources = {text: source for text in runs["game"].unique() if (source := _source(text)) is not None}
+    runs = runs[runs["game"].isin(sources)]
     # Seeds that draw nothing of the game would have its limits computed again.
     drawn = [
         str((seed if sources[text].takes_seed else 0, reference_key(reference, seed)))
@@ -61,6 +63,14 @@ def limits_of(runs: pd.DataFrame) -> pd.DataFrame:
                 if values is not None:
                     rows.append((text, reference, n, found.label, beta, *values))
     return pd.DataFrame(rows, columns=columns).groupby(columns[:5], sort=False, as_index=False).median()
+
+
+def _source(text: str) -> Source | None:
+    """What makes a game again; None where that is gone, or is code that a file brings: rows do not run it."""
+    try:
+        return find_source(text, code=False)
+    except NashGamesError:
+        return None
 
 
 def _equilibria(
