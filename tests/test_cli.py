@@ -359,12 +359,12 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["plot", "nothing-here"], "'nothing-here' holds no results"),
         (
             ["plot", "x", "--y", "suboptimalty"],
-            "did you mean 'suboptimality'? Accepted: suboptimality, kl_to_equilibrium",
+            "did you mean 'suboptimality'? Accepted: suboptimality, duality_gap, exploitability, kl_to_equilibrium",
         ),
         (["plot", "x", "--format", "gif"], "unknown value of --format 'gif'. Accepted: png, svg, pdf"),
         (
             ["list", "gamez"],
-            "did you mean 'games'? Accepted: games, solvers, references, feedback, policies, optimisers, presets",
+            "did you mean 'games'? Accepted: games, solvers, references, feedback, policies, optimisers, metrics, figures,",
         ),
         (["show"], "'nashgames show' needs GAME"),
         (["show", "dics"], "did you mean 'disc'?"),
@@ -519,7 +519,7 @@ def test_list_shows_parameters_with_their_help():
     assert "strength = 1: typical size of a logit" in shown
     assert "eta: η, the papers' step" in call("list", "solvers").stdout
     assert set(data("list")) == {
-        "games", "solvers", "references", "feedback", "policies", "optimisers", "presets",
+        "games", "solvers", "references", "feedback", "policies", "optimisers", "metrics", "figures", "presets",
     }  # fmt: skip
 
 

@@ -84,6 +84,14 @@ def test_what_no_linearisation_is_known_of_has_no_rows(swept, column, value):
     assert limits.empty and list(limits) == COLUMNS
 
 
+def test_a_game_whose_code_a_file_brings_has_no_rows_and_its_code_is_not_run(swept, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("raise RuntimeError('imported')")
+    for game in (f"{file}:MyGame", str(tmp_path / "gone.csv")):
+        limits = limits_of(swept[0].assign(game=game))
+        assert limits.empty and list(limits) == COLUMNS
+
+
 def test_seeds_and_sizes_of_a_drawn_game_are_made_again():
     rows = [
         {"game": "random-logits", "reference": "uniform", "n": n, "seed": seed, "contexts": 1, "solver": "online-ipo"}

@@ -217,3 +217,8 @@ def test_the_best_step_is_that_of_most_seeds_then_queries_then_the_end():
     exact = frame(*swept({1: [0.009], 2: [0.001]}, feedback="exact"))
     exact["queries_to_tolerance"] = pd.array([10, 20], dtype="Int64")
     assert outcomes.best_steps(exact)[0]["selection"].tolist() == ["online-ipo[step=1]"]
+    # A step that more seeds reach the tolerance with is better than one that gets there faster where it does.
+    ends = {1: [0.009, 0.009, 0.5], 2: [0.009, 0.009, 0.009]}
+    exact = frame(*swept(ends, feedback="exact"))
+    exact["queries_to_tolerance"] = pd.array([10, 10, None, 20, 20, 20], dtype="Int64")
+    assert set(outcomes.best_steps(exact)[0]["selection"]) == {"online-ipo[step=2]"}

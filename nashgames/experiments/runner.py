@@ -338,7 +338,7 @@ def prepare(
     for of_reference in by_reference.values():
         log_reference = resolve_reference(of_reference[0].reference, game, of_reference[0].seed)
         needed = [run.beta for run in of_reference if run.run_id not in done]
-        betas = {run.beta for run in of_reference if needed and run.beta >= min(needed)}
+        betas = sorted({run.beta for run in of_reference if needed and run.beta >= min(needed)}, reverse=True)
         prepared |= {run.run_id: Prepared(game, log_reference, None) for run in of_reference}
         for found in equilibrium_path(game.replace(log_reference=log_reference), betas):
             at_beta = [run for run in of_reference if run.beta == found.beta]
