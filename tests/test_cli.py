@@ -364,7 +364,7 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["plot", "x", "--format", "gif"], "unknown value of --format 'gif'. Accepted: png, svg, pdf"),
         (
             ["list", "gamez"],
-            "did you mean 'games'? Accepted: games, solvers, references, feedback, policies, optimisers, metrics, figures,",
+            "did you mean 'games'? Accepted: games, solvers, references, feedback, policies, optimisers, metrics",
         ),
         (["show"], "'nashgames show' needs GAME"),
         (["show", "dics"], "did you mean 'disc'?"),

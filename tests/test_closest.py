@@ -151,7 +151,7 @@ def test_small_margins_among_those_who_play_do_not_hide_fences_of_large_ones(see
     margins[:7, :7] *= scale
     found = equilibrium(make_game(margins, log_reference=game.log_reference), 0)
     np.testing.assert_allclose(found.log_policy[:7], equilibrium(game, 0).log_policy[:7], atol=1e-11)
-    # A fence that is run into has the margin 0 to the rounding of its large margins: 1e-17, against 1e-10 among the rest.
+    # A fence that is run into has margin 0 to the rounding of its large margins: 1e-17, against 1e-10 among the rest.
     assert found.converged == (scale > 1e-6)
 
 
