@@ -42,7 +42,8 @@ def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """
     laws = laws_of(runs)
     covered = prepare(runs[runs["run_id"].isin(laws)])
-    laid = facets(covered, ["reference", "label", "beta"])
+    # The bound knows no reference: runs with several are lines of one panel.
+    laid = facets(covered, ["label", "beta"])
     sizes = np.sort(covered["n"].unique())
     figure, axes = axes_of(laid, None, share=False)
     points = dict(tuple(curves.groupby("run_id", sort=False)))
