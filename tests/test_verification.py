@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from nashgames import plugins
 from nashgames.core.game import make_game
 from nashgames.core.margins import DenseMargins
+from nashgames.core.metrics import OF_EQUILIBRIUM
 from nashgames.errors import NashGamesError
 from nashgames.exact import external
 from nashgames.exact.referee import Equilibrium, equilibrium
@@ -250,12 +251,25 @@ def test_two_runs_that_changed_places_are_found(played, tmp_path):
     assert {found.run_id for found in report.mismatches} == {first, second}
 
 
+def test_a_metric_that_is_younger_than_the_directory_is_not_asked_for(played, tmp_path):
+    def older(frames):
+        for name in ("runs", "curves"):
+            frames[name]["span_to_equilibrium"] = np.nan
+
+    report = report_of(altered(played, tmp_path, older))
+    assert report.ok and "span_to_equilibrium" not in report.columns
+
+
+def test_every_metric_is_computed_a_second_time(played):
+    assert set(METRICS) <= set(report_of(played).columns)
+
+
 def test_distances_that_were_never_known_are_left_out_and_said(played, tmp_path):
     run_id = run_of(played, beta=0.3)
 
     def forget(frames):
         set_in(frames, "runs", run_id, "equilibrium_residual", 1e-3)
-        for column in ("kl_to_equilibrium", "span_to_equilibrium"):
+        for column in OF_EQUILIBRIUM:
             in_both(frames, run_id, column, np.nan)
 
     report = report_of(altered(played, tmp_path, forget))

@@ -130,6 +130,9 @@ METRICS: Mapping[str, Metric] = {
 }
 """Every reported number of a policy by its column, in the order of the columns (theory §2)."""
 
+OF_EQUILIBRIUM = tuple(name for name, metric in METRICS.items() if metric.needs_equilibrium)
+"""The columns that are empty where π*_β is not known."""
+
 STOPPING: Mapping[str, Callable[["Game", "jax.Array", "jax.Array"], "jax.Array"]] = {
     "regularised": suboptimality,
     "original": exploitability,

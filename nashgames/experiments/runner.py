@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from nashgames.core.game import Game
+from nashgames.core.metrics import OF_EQUILIBRIUM
 from nashgames.engine.batch import Batch, Lane, placed_margins
 from nashgames.engine.settings import Settings
 from nashgames.environment import environment
@@ -347,6 +348,5 @@ def prepare(
             if not found.converged:
                 yield Noted(
                     f"the equilibrium of {title} at β = {found.beta:g} could be computed only to a residual of "
-                    f"{found.residual:.1e} (max |log π − log BR(π)|); kl_to_equilibrium and span_to_equilibrium are "
-                    f"left empty"
+                    f"{found.residual:.1e} (max |log π − log BR(π)|); {', '.join(OF_EQUILIBRIUM)} are left empty"
                 )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nashgames.core.game import Game
+from nashgames.core.metrics import METRICS, OF_EQUILIBRIUM
 from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
@@ -114,6 +115,7 @@ class _Verification:
         self._report = report
         self._checks = checks
         self._policies = stored.by_run(results.policies)
+        self._unmeasured = {name for name in METRICS if results.runs[name].isna().all()}
         self._certificates = {row["run_id"]: row for row in stored.records(results.certificates)}
 
     def of_game(self, source: Source, rows: Sequence[Row]) -> None:
@@ -174,7 +176,7 @@ class _Verification:
             return None
         certificate = certify(game, log_policy)
         for column, known in of_policy(game, log_policy, certificate, rounding).items():
-            self._report.number(row, column, row[column], known)
+            self._number(row, column, known)
         if row["solver"] == REFEREE:
             self._of_equilibrium(row, game, log_policy, certificate)
         else:
@@ -188,8 +190,8 @@ class _Verification:
         """The distances to π*_β, which a row leaves empty where its referee did not find it exactly."""
         residual = row["equilibrium_residual"]
         limit = known_residual(game.actions, row["beta"])
-        empty = {column for column in ("kl_to_equilibrium", "span_to_equilibrium") if row[column] is None}
-        if len(empty) == 2 and residual is not None and residual > _KNOWN:
+        empty = all(row[column] is None for column in OF_EQUILIBRIUM)
+        if empty and residual is not None and residual > _KNOWN:
             self._report.without_distances += 1
             return
         if star is None:
@@ -198,6 +200,11 @@ class _Verification:
         self._report.number(row, "equilibrium_residual", residual, Number(star.residual, limit))
         residuals = star.residual + min(residual or 0.0, limit)
         for column, known in of_distances(game, log_policy, star.log_policy, residuals, rounding).items():
+            self._number(row, column, known)
+
+    def _number(self, row: Row, column: str, known: Number) -> None:
+        """Compare a metric with the row's, unless the directory is older than the metric."""
+        if column not in self._unmeasured:
             self._report.number(row, column, row[column], known)
 
     def _of_equilibrium(self, row: Row, game: Game, log_policy: np.ndarray, certificate: Certificate) -> None:
