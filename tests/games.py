@@ -88,6 +88,7 @@ def measured(game: Game, log_policy: np.ndarray, log_equilibrium: np.ndarray) ->
         "duality_gap": 2 * half_gap,
         "exploitability": q.max(),
         "kl_to_equilibrium": -np.sum(np.exp(log_equilibrium) * away),
+        "reverse_kl_to_equilibrium": np.sum(policy * away),
         "span_to_equilibrium": away.max() - away.min(),
         "kl_to_reference": np.sum(policy * (log_policy - log_mu)),
         "entropy": -np.sum(policy * log_policy),

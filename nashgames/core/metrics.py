@@ -64,6 +64,12 @@ def _kl_to_equilibrium(seen: Seen) -> "jax.Array":
     return seen.game.average(simplex.kl(seen.log_equilibrium, seen.log_policy))
 
 
+def _reverse_kl_to_equilibrium(seen: Seen) -> "jax.Array":
+    from nashgames.core import simplex
+
+    return seen.game.average(simplex.kl(seen.log_policy, seen.log_equilibrium))
+
+
 def _span_to_equilibrium(seen: Seen) -> "jax.Array":
     from nashgames.core import simplex
 
@@ -117,6 +123,14 @@ METRICS: Mapping[str, Metric] = {
         "span to equilibrium\n" r"span$(\log\pi-\log\pi^{*})$",
         "max − min of log π − log π*, the largest over contexts (all others are averages)",
         _span_to_equilibrium,
+        distance=True,
+        needs_equilibrium=True,
+    ),
+    "reverse_kl_to_equilibrium": Metric(
+        "reverse KL to equilibrium",
+        "reverse KL to equilibrium\n" r"$\mathrm{KL}(\pi\,\Vert\,\pi^{*})$",
+        "KL(π‖π*), which β bounds by the suboptimality: β KL(π‖π*) ≤ SubOpt_β(π)",
+        _reverse_kl_to_equilibrium,
         distance=True,
         needs_equilibrium=True,
     ),

@@ -92,14 +92,16 @@ def of_policy(game: Game, log_policy: np.ndarray, certificate: Certificate, roun
 def of_distances(
     game: Game, log_policy: np.ndarray, log_equilibrium: np.ndarray, residuals: float, rounding: Rounding
 ) -> dict[str, Number]:
-    """KL(π*‖π) and the span of log π − log π*; `residuals` is the sum of those of the row's π* and of this one."""
+    """KL(π*‖π), KL(π‖π*) and the span of log π − log π*; `residuals` is the sum of those of the row's π* and of this one."""
     log_policies, _, weights = _read(game, log_policy)
     log_stars = normalised("log_equilibrium", log_equilibrium, game.margins.shape[:-1])
     unsure = (1 + 1 / float(game.beta)) * residuals
-    kl = _mean_kl(weights, log_stars, log_policies)
+    kl, reverse = _mean_kl(weights, log_stars, log_policies), _mean_kl(weights, log_policies, log_stars)
+    apart = rounding.logarithm(log_policies, log_stars) + unsure
     span = float(np.max(np.ptp(log_policies - log_stars, axis=-1)))
     return {
-        "kl_to_equilibrium": Number(kl, rounding.kl(kl, rounding.logarithm(log_policies, log_stars) + unsure)),
+        "kl_to_equilibrium": Number(kl, rounding.kl(kl, apart)),
+        "reverse_kl_to_equilibrium": Number(reverse, rounding.kl(reverse, apart)),
         "span_to_equilibrium": Number(span, 2 * (rounding.logarithm(log_policies, log_stars, every=True) + unsure)),
     }
 
