@@ -400,7 +400,7 @@ def test_actions_that_no_equilibrium_plays_together_have_no_closest_one():
 
 
 def test_the_rounding_of_nearly_dependent_rows_is_part_of_the_error():
-    """A direction of size 1e-9 beside 0.4 is known to 1e-16 of 0.4, and so are the log-probabilities that it decides."""
+    """A direction of size 1e-9 beside 0.4 is known to 1e-16 of that, and so is what it decides."""
     margins = np.kron(cycle(0.4), np.ones((3, 3)))
     for start in (0, 3, 6):
         margins[start : start + 3, start : start + 3] = cycle(1e-9)
