@@ -2,6 +2,7 @@
 
 import decimal
 import itertools
+import sys
 from decimal import Decimal
 
 import numpy as np
@@ -151,7 +152,7 @@ def test_small_margins_among_those_who_play_do_not_hide_fences_of_large_ones(see
     margins[:7, :7] *= scale
     found = equilibrium(make_game(margins, log_reference=game.log_reference), 0)
     np.testing.assert_allclose(found.log_policy[:7], equilibrium(game, 0).log_policy[:7], atol=1e-11)
-    # A fence that is run into has margin 0 to the rounding of its large margins: 1e-17, against 1e-10 among the rest.
+    # A fence that is run into has margin 0 to the rounding of its large ones: 1e-17, against 1e-10 among the rest.
     assert found.converged == (scale > 1e-6)
 
 
@@ -218,6 +219,18 @@ def test_the_certificate_sees_what_was_taken_for_converged():
     assert not found._replace(error=nats_from_closest(game, wrong)).converged
 
 
+def test_the_referee_s_own_account_is_not_enough(monkeypatch):
+    def wrong(*arguments):
+        found = closest_equilibrium(*arguments)
+        return found._replace(log_policy=log_softmax(found.log_policy + np.array([0, 0, 1, 0, 0, 0])))
+
+    # The package has a function of the module's name.
+    monkeypatch.setattr(sys.modules["nashgames.exact.referee.limit"], "closest_equilibrium", wrong)
+    found = equilibrium(tilted_bilinear(), 0)
+    assert found.regret <= 1e-15
+    assert not found.converged
+
+
 @pytest.mark.parametrize("action", range(5))
 @pytest.mark.parametrize("off", [-1e-5, 1e-5])
 def test_the_certificate_sees_every_action_however_little_it_plays(action, off):
@@ -235,6 +248,25 @@ def test_the_certificate_sees_a_wrong_balance_of_light_actions_in_nats():
     # Of the form log μ + λ p·(0, 1), and off by e^−120 where a sum over all actions looks: λ is what is wrong.
     tilted = log_softmax(game.log_reference + 0.01 * points[:, 1])
     assert nats_from_closest(game, tilted) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_fence_among_light_actions_is_held_and_certified():
+    """Three actions draw; a fourth beats the second, loses to the third, both of e^−100, and draws with the first."""
+    margins = np.zeros((4, 4))
+    margins[3, :3] = 0, 0.4, -0.1
+    margins[:3, 3] = -margins[3, :3]
+    log_reference = log_softmax(np.array([0, -100, -100, -1.0]))
+    game = make_game(margins, log_reference=log_reference)
+
+    def pulled(z):
+        return np.append(log_softmax(log_reference[:3] - z * margins[3, :3]), -np.inf)
+
+    # Held, 0.4 π_1 = 0.1 π_2, and log π_2 − log π_1 = z (0.4 + 0.1).
+    found = equilibrium(game, 0)
+    assert found.converged
+    np.testing.assert_allclose(found.log_policy[:3], pulled(2 * np.log(4))[:3], atol=1e-12)
+    assert nats_from_closest(game, pulled(2 * np.log(4))) <= 1e-12
+    assert nats_from_closest(game, pulled(2 * np.log(4) + 0.01)) == pytest.approx(0.004, rel=0.3)
 
 
 def test_the_certificate_sees_a_policy_that_is_not_the_closest():
@@ -263,6 +295,9 @@ def test_the_certificate_asks_why_an_action_is_not_played():
     # An action that beats the policy, and a policy that is no equilibrium among those who play.
     assert nats_from_closest(make_game(ROCK_PAPER_SCISSORS), corner) == np.inf
     assert nats_from_closest(make_game(ROCK_PAPER_SCISSORS), np.log([0.5, 0.3, 0.2])) == np.inf
+    # One that loses, played so little that nobody gains by it.
+    beaten = make_game(np.array([[0, 0.5], [-0.5, 0]]))
+    assert nats_from_closest(beaten, np.log([1 - 1e-12, 1e-12])) == np.inf
 
 
 def test_the_certificate_is_the_largest_over_contexts_and_wants_log_probabilities(rng):
@@ -362,3 +397,12 @@ def test_actions_that_no_equilibrium_plays_together_have_no_closest_one():
     """The first action beats the others: an error of the support must not look like an answer."""
     margins = np.array([[0, 0.3, 0.2], [-0.3, 0, 0.1], [-0.2, -0.1, 0]])
     assert closest_equilibrium(margins, np.zeros((0, 3)), np.zeros(3), np.full(3, 1 / 3)).error == np.inf
+
+
+def test_the_rounding_of_nearly_dependent_rows_is_part_of_the_error():
+    """A direction of size 1e-9 beside 0.4 is known to 1e-16 of that, and so is what it decides."""
+    margins = np.kron(cycle(0.4), np.ones((3, 3)))
+    for start in (0, 3, 6):
+        margins[start : start + 3, start : start + 3] = cycle(1e-9)
+    policy = np.kron([1, 2, 4], [1, 2, 4]) / 49
+    assert 1e-8 < closest_equilibrium(margins, np.zeros((0, 9)), np.zeros(9), policy).error < 1e-5
