@@ -18,6 +18,7 @@ from nashgames.defaults import RUN
 from nashgames.disk import lock, replace, temporary
 from nashgames.errors import NashGamesError
 
+# Goes up by one whenever older readers could no longer read a directory; it is part of every run's identity.
 SCHEMA = 1
 MANIFEST = "manifest.json"
 
