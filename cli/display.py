@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from nashgames.games.properties import Facts
 
 _STATUS_STYLES = {"converged": "green", "budget": "yellow", "inexact": "yellow", "diverged": "red"}
+# The last finished batches that stay in sight: with header and prompt they fit the 24 lines of the smallest terminal.
 _LINES_OF_PROGRESS = 8
+# Columns where there is no terminal to ask: no table is as wide, so that none is folded in a file.
 _PIPE_WIDTH = 1000
+# Columns of the step's column at least: they hold one name and its number, as in 'η = 0.00316…'.
 _LEAST_STEP = 12
 _SHORT_HEADINGS = {
     "suboptimality": "sub-\noptimality",

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from nashgames.cli.options import ACCEPTED, SHORT
 from nashgames.errors import NashGamesError, unknown
 
+# The shells' conventions: 2 for a wrong command line, 128 + 2 where SIGINT ended it.
 OK, FAILED, USAGE, STOPPED = 0, 1, 2, 130
 
 # typer brings click along or carries its own copy, depending on its version; the class above BadParameter is the usage

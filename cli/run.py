@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nashgames.experiments.events import Finished
     from nashgames.experiments.experiment import Experiment
 
+# With the tables they fit a screen; a sweep draws dozens, of which the rest are counted.
 _LISTED_FIGURES = 6
 
 

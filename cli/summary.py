@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MANY_RUNS = 40
 """Above this the seeds of a cell are shown by their median, and above it still, the cells in a grid."""
 
+# With caption and heading half of a terminal of 24 lines.
 TOP_ACTIONS = 10
 
 _VARIANTS = tuple(PARTS)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nashgames.cli.display import Working
     from nashgames.verification import Mismatch, Report, Unverified
 
+# Sentences of one kind, so that both kinds fit a terminal of 24 lines; --json has all.
 _LISTED = 10
 
 

@@ -1,10 +1,13 @@
 """The house keeps its shape: who may import whom, who may compile a loop, and what importing the package does."""
 
 import ast
+import io
 import itertools
 import json
+import re
 import subprocess
 import sys
+import tokenize
 import tomllib
 from pathlib import Path
 
@@ -166,6 +169,71 @@ def test_the_library_prints_nothing():
             continue
         calls = {ast.unparse(call.func) for call in ast.walk(tree) if isinstance(call, ast.Call)}
         assert not calls & {"print", "sys.stdout.write", "sys.stderr.write", "warnings.warn", "sys.exit"}, name
+
+
+def is_numeric(node: ast.expr | None) -> bool:
+    """Whether an expression is a number, arithmetic on numbers, or a tuple or list of such."""
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, int | float | complex) and not isinstance(node.value, bool)
+    if isinstance(node, ast.UnaryOp):
+        return is_numeric(node.operand)
+    if isinstance(node, ast.BinOp):
+        return is_numeric(node.left) or is_numeric(node.right)
+    if isinstance(node, ast.Tuple | ast.List):
+        return bool(node.elts) and all(map(is_numeric, node.elts))
+    return False
+
+
+def unexplained(source: str) -> list[str]:
+    """The module-level numeric constants with no comment directly above or beside them and no docstring below."""
+    lines, found = source.splitlines(), []
+    said = {
+        token.start[0]
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        # What is addressed to a tool is no reason.
+        if token.type == tokenize.COMMENT and not re.match(r"#\s*(fmt|type|noqa|ruff|mypy|pragma)\b", token.string)
+    }
+    statements = ast.parse(source).body
+    for node, following in itertools.zip_longest(statements, statements[1:]):
+        if not (isinstance(node, ast.Assign | ast.AnnAssign) and is_numeric(node.value)):
+            continue
+        above = node.lineno - 1
+        is_above = above in said and lines[above - 1].lstrip().startswith("#")
+        is_beside = not said.isdisjoint(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        is_below = (
+            isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+            and isinstance(following.value.value, str)
+        )
+        if not (is_above or is_beside or is_below):
+            found.append(lines[node.lineno - 1])
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_numeric_constant_has_its_reason_beside_it(name):
+    assert not unexplained(FILES[name].read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        ("A = 3\n", 1),
+        ("A: float = -1e-3\n", 1),
+        ("A, B = 2**20, (1, 0.5)\n", 1),
+        ("A = 3  # noqa: E501\n", 1),
+        ("B = 'b'  # of another line\nA = 3\n", 1),
+        ("# The reason.\n\nA = 3\n", 1),
+        ("# The reason of the first.\nA = 3\nB = 4\n", 1),
+        ("# The reason.\nA = 3\n", 0),
+        ("A = 3  # the reason\n", 0),
+        ("A = (\n    1,  # the reason\n    2,\n)\n", 0),
+        ('A = 3\n"""The reason."""\n', 0),
+        ("A = True\nB = ('a', 1)\nC = f(3)\n", 0),
+    ],
+)
+def test_a_constant_without_a_reason_is_seen(source, missing):
+    assert len(unexplained(source)) == missing
 
 
 def test_the_packages_of_the_wheel_are_the_folders():

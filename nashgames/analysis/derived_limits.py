@@ -127,6 +127,7 @@ class _Family:
         names = ("eta", "inner", "kappa")
         if beta in self.numbers:
             return {name: self.numbers[beta][name] for name in names}
+        # The rounding of 2β, and an η written down with nine digits, count as 2β.
         theory = all(np.isclose(numbers["eta"], 2 * at, rtol=1e-9) for at, numbers in self.numbers.items())
         told = [{name: numbers[name] for name in names} for numbers in self.numbers.values()]
         told = [numbers | {"eta": 2 * beta} for numbers in told] if theory else told

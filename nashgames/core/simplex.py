@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 Scalar = jax.Array | float
 
+# |r| where q − p + p r and the series are about equally exact: 7e-15 in float64, 7e-6 in float32. At a tenth of it the
+# former has lost two digits more, at five times it the latter has 5e-9 and 3e-3.
 _SERIES_RADIUS = 0.2
 
 

@@ -24,6 +24,7 @@ from nashgames.solvers.protocol import Solver
 
 RUNNING, CONVERGED, BUDGET, DIVERGED, UNTRUE = range(5)
 """How a run is: UNTRUE is one whose solver claimed what the loop's own product does not bear out."""
+# The step of runs that have not begun: below 0, the first that is counted.
 UNSTARTED = -1
 STATUS_NAMES = ("running", "converged", "budget", "diverged", "untrue")
 
@@ -324,6 +325,7 @@ def _fault(log_policy: jax.Array, claimed: jax.Array | None, own: jax.Array) -> 
     fault = jnp.full((), SOUND, jnp.int32)
     if claimed is not None:
         fault = jnp.where(jnp.any(jnp.abs(claimed - own) > allowed), NOT_ADVANTAGE, fault)
+    # A sum carries the rounding of all its terms, hence ten times as much.
     return jnp.where(jnp.any(jnp.abs(total) > 10 * allowed), NOT_NORMALISED, fault).astype(jnp.int32)
 
 

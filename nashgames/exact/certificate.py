@@ -16,10 +16,15 @@ from nashgames.core.margins import Margins
 from nashgames.errors import NashGamesError
 
 _Wide = np.longdouble
+# Wide numbers of A at a time, 4 MB: at 2,000 actions 2¹⁰ took a quarter longer, 2²² a third.
 _BLOCK = 2**18
+# |r| within which e^−r − 1 + r loses more than a factor of five to cancellation; a larger one asks for more terms.
 _SERIES_RADIUS = 0.5
+# Up to r²⁰/20!: exact to 6e-26 at the radius, below the 1e-19 of 80 bits; 15 terms leave 5e-18.
 _SERIES_TERMS = 20
+# e^r is 0 below −11,399 in 80 bits; an r of −∞ would make r e^r a NaN.
 _FAR = -20_000.0
+# float32 keeps a log-probability of −100 to 4e-6; what is further off was never normalised.
 _NORMALISED = 1e-5
 
 

@@ -167,6 +167,8 @@ def _mpax(
     log_reference: np.ndarray,
     beta: float,
     *,
+    # Exploitability 5e-10 at n = 101, where a check asks for 1e-6, in less than 10,000 iterations: fifty times as many
+    # are for games that are worse.
     tolerance: Annotated[
         float, Number("residuals and gap, relative and absolute, at which it stops", above=0, below=1)
     ] = 1e-8,

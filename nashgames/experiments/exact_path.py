@@ -70,6 +70,7 @@ class Certified:
 def stem(runs: Sequence[Run]) -> str:
     """A name for files: the game's, and a hash of what was asked."""
     game = Path(runs[0].source.text.name).stem
+    # Four hex digits tell the questions about one game apart, 65,536 of them, and can be typed.
     return f"{game}-{content_hash({'runs': [run.run_id for run in runs]})[:4]}"
 
 

@@ -30,7 +30,9 @@ TARGETS = ("regularised", "original")
 RECORDS = 200
 """Points of a curve unless asked otherwise, at geometrically spaced steps."""
 
+# All are held in memory as a plan and as rows; a million hashes of 48 bits all differ with odds of 500 to 1.
 MAX_RUNS = 1_000_000
+# Below 2⁵³ ≈ 9e15: floats and JSON keep it exactly.
 _MAX_INTEGER = 10**15
 # JAX keeps 32 bits of a seed unless 64-bit mode is on: beyond them two seeds would be one run.
 _MAX_SEED = 2**32 - 1
@@ -79,6 +81,7 @@ class Experiment:
     feedback: tuple[str, ...] = (PARTS["feedback"],)
     policy: tuple[str, ...] = (PARTS["policy"],)
     optimiser: tuple[str, ...] = (PARTS["optimiser"],)
+    # That of a game, `core.game.DEFAULT_BETA`, which needs more than the standard library.
     beta: tuple[float, ...] = (0.05,)
     actions: tuple[int, ...] = ()
     reference: tuple[str, ...] = ("own",)
@@ -88,6 +91,7 @@ class Experiment:
     target: str = TARGET
     queries: int | None = None
     comparisons: int | None = None
+    # As for `engine.settings.Settings`, for the same reason.
     tolerance: float = 1e-10
     records: int = RECORDS
     record_every: int | None = None
@@ -235,6 +239,7 @@ def summary(name: str) -> str:
 def content_hash(mapping: Mapping[str, Any]) -> str:
     """12 hex digits of the SHA-256 of the mapping as JSON: keys sorted, floats in their shortest exact form."""
     text = json.dumps(dict(mapping), sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+    # 48 bits: short enough to be typed; for the odds see `MAX_RUNS`.
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -260,6 +265,7 @@ def _two_ways_to_record() -> NashGamesError:
 
 def _wrong(key: str, value: Any, accepted: str) -> NashGamesError:
     shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    # Longer values would take a line of the terminal, 80 columns, before what is accepted is said.
     return NashGamesError(f"{key} is {shown if len(shown) <= 80 else shown[:77] + '…'}; accepted: {accepted}")
 
 

@@ -57,6 +57,7 @@ def default_directory(experiment: Experiment) -> Path:
     if experiment.name is not None:
         return RESULTS / experiment.name
     games = {Path(text.partition("[")[0]).stem for text in experiment.every("game")}
+    # Four hex digits tell the experiments on one game apart, 65,536 of them, and can be typed.
     return RESULTS / f"{games.pop() if len(games) == 1 else 'sweep'}-{content_hash(experiment.to_dict())[:4]}"
 
 

@@ -194,6 +194,7 @@ def _leading(contexts: Sequence[Margins], n: int, count: int) -> tuple[np.ndarra
     """
     # Vectors beside those asked for, as many again, are what sets the pace: it goes with σ² at their end.
     width = 2 * count
+    # From there on the basis and its images are half as large as S or more, and S needs no restarts.
     if width * _DEPTH > n // 4:
         gram = _squared(contexts, np.eye(n))
         squares, vectors = scipy.linalg.eigh(gram, subset_by_index=(n - count, n - 1), overwrite_a=True)

@@ -95,7 +95,7 @@ class Sgd:
 class Adam:
     """Adam (Kingma and Ba 2015): θ ← θ + a_t m̂/(√v̂ + eps) from moving averages m of g and v of g²."""
 
-    # The paper's numbers.
+    # The three numbers are the paper's.
     b1: Annotated[float, Number("decay of the average of g", symbol="b₁", least=0, below=1)] = 0.9
     b2: Annotated[float, Number("decay of the average of g²", symbol="b₂", least=0, below=1)] = 0.999
     eps: Annotated[float, Number("added to √v̂", above=0)] = 1e-8

@@ -17,7 +17,7 @@ from nashgames import registry
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError, unknown
 
-# A figure of a column's width (3.3 inches) has 730 pixels: sharp in a paper, and a file of some 100 kB.
+# Dots per inch, twice those of the usual screen, so that five inches are 1,100 pixels; for print there is PDF.
 _DPI = 220
 
 # DejaVu Sans ships with matplotlib, so the same rows give the same bytes on every machine; text in an SVG is drawn
@@ -104,6 +104,7 @@ CATEGORIES = (
 )  # fmt: skip
 """Colours for what has no colour of its own, such as actions, by rank."""
 
+# On and off in widths of the line: solid, dashed, dotted, dash-dot, dash-dot-dot, told apart in black and white.
 _DASHES: Sequence[Any] = ("-", (0, (4, 1.4)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (2.4, 1, 1, 1, 1, 1)))
 
 _METADATA: Mapping[str, dict[str, Any]] = {

@@ -31,8 +31,9 @@ _CELL = [*PROBLEM, "optimiser", "beta", "seed", "dtype", "device"]
 _LETTERS = 17
 """Letters of a title to the inch."""
 
-# Rows of a legend for which a figure has room, and inches of each further one at its size of type.
+# Rows of a legend for which figures are high enough.
 _ROWS = 2
+# Inches of another row: letters of 7 points with half as much between the lines.
 _ROW = 0.145
 
 

@@ -17,8 +17,9 @@ from nashgames.plots.palette import INK, THEOREM, Look, PaperFigure, looks, plai
 from nashgames.plots.panels import Handle, fold, legend, say, several, some
 from nashgames.plots.rows import Rows
 
-# Inches of a figure of one row, and of them what legend and title take, which further rows do not.
+# Inches of a figure of one row of panels, the width of a page's text.
 _SIZE = (5.4, 2.5)
+# Of its height what legend and title take, which further rows do not.
 _MARGIN = 0.6
 # Letters that fit above one panel of this width at the size of titles.
 _TITLE = 44

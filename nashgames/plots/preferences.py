@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 _LABELLED = 40
 # With more actions a cell is narrower than a number of two decimals.
 _NUMBERED = 12
-# Cells a side of a large game: no fewer pixels show them in a file of 220 dpi. Up to _FULL actions each has its own.
+# Cells a side of a large game, at more than one pixel each in a file of 220 dpi.
 _CELLS = 500
+# Actions up to which each has a cell of its own, at two to a pixel and 8 MB; beyond, cells would grow with n².
 _FULL = 1000
 
 

@@ -17,6 +17,7 @@ from nashgames.plots.palette import INK, Look, looks, plain, styled
 from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, prepare
 from nashgames.plots.rows import Rows
 
+# Of a triangle with sides 1.
 _HEIGHT = np.sqrt(3) / 2
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, _HEIGHT]])
 _MARKED = {

@@ -20,16 +20,18 @@ LOAN = 8.0
 """Queries that may be lost before any is earned."""
 
 ADMISSIBLE = 0.95
-"""The ratio up to which a step is taken: below the 1 of theory by more than two rounded divergences can be wrong."""
+"""The largest ratio that is taken, a little below the 1 of the theorem for rounding: on 8 families of 11 actions at
+β = 0.1 … 0.001 a limit of 1 took the same queries to 1e-12, 0.5 a third more. So were the numbers below tried."""
 
-# The law of small steps is not exact: a trial that aims at 0.95 itself would often fail, which costs a query.
+# The ratio that the next trial aims at: 0.3 and 0.9 took 4 % more queries, since steps are short or rejected.
 _AIM = 0.7
-# After one trial the law is believed from half to eight times its step; a rejected one is at least halved, so that few
-# trials lead from the first to the least step.
-_SHRINK, _GROW = 0.5, 8.0
+# A step is at least halved after a rejection: by 0.1 took 3 % more queries, 0.9 1 % fewer.
+_SHRINK = 0.5
+# A step grows by this at most, as the law holds for small steps only: 2 took 9 % more queries, 80 2 % fewer.
+_GROW = 8.0
 # The theorem gains nothing visible beyond: a step leaves a share of 1/(1+η).
 _MOST = 1e4
-# What trying may cost in the worst game: a quarter more queries than the least step, which is never tried in vain.
+# What may be lost, as a factor of the least step's queries: a bound for the worst case, that 1 and 12 left unused.
 _SLACK = 1.25
 
 

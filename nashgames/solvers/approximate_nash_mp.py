@@ -57,6 +57,7 @@ class ApproximateNashMP:
         # At an optimum the Hessian in logits is −τF(π), and F(π) has no eigenvalue above ½ [derived].
         stable = 2 / (beta * (1 + 1 / eta))
         step = self.learner.default_step(stable) if self.step is None else self.step
+        # The paper names no number of inner steps: 20 is our choice, as for nash-prox.
         return dataclasses.replace(self, eta=eta, inner=20 if self.inner is None else self.inner, step=step)
 
     def init(self, game: Game, key: jax.Array) -> ApproximateNashMPState:

@@ -43,7 +43,7 @@ class NashEMAPG:
 
     def with_theory_defaults(self, beta: float) -> Self:
         step = self.learner.default_step(stable_step(beta)) if self.step is None else self.step
-        # κ = 0.1 is our choice: the paper leaves it open.
+        # Our choice; on rock-paper-scissors it cycles from β = 0.1 down, where 0.3 is stable (theory §4.6).
         return dataclasses.replace(self, kappa=0.1 if self.kappa is None else self.kappa, step=step)
 
     def init(self, game: Game, key: jax.Array) -> NashEMAPGState:

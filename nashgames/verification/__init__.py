@@ -38,6 +38,7 @@ from nashgames.verification.numbers import (
 
 __all__ = ["Checked", "Column", "Mismatch", "Report", "Unverified", "Verifying", "verify"]
 
+# A residual that every referee calls exact, as its tolerance is at least 4e-12: such a row has distances.
 _KNOWN = 1e-12
 
 

@@ -213,7 +213,7 @@ def _played(
     feedback: Feedback = EXACT,
     seed: int = 0,
     start: np.ndarray | None = None,
-    record_every: int = 15,
+    record_every: int = 15,  # a third of the run, so that there are points inside it
 ) -> Any:
     """The curve of a run of `_STEPS` steps."""
     settings = Settings(queries=_STEPS * solver.queries_per_step, tolerance=0.0, record_every=record_every)
@@ -251,6 +251,7 @@ def _arrays(tree: Any, dtype: str) -> Any:
 def _moved(solver: Solver) -> Solver:
     """The solver with every real number a little smaller."""
     filled = solver.with_theory_defaults(_BETA)
+    # Another number, and still one that any solver accepts: shares stay below 1 and steps stable.
     moved: Solver = jax.tree.map(lambda leaf: leaf * 0.99 if isinstance(leaf, float) else leaf, filled)
     return moved
 
@@ -281,6 +282,7 @@ def _explained(error: Exception) -> str:
     if isinstance(error, jax.errors.ConcretizationTypeError):
         return f"a Python condition or conversion asks for a traced number{place}; use jnp.where or jax.lax.cond"
     text = " ".join(str(error).split())
+    # Errors of JAX print whole programs: three lines of a terminal say what is wrong.
     return f"{type(error).__name__}{place}: {text[:200]}"
 
 

@@ -21,14 +21,19 @@ from nashgames.verification.ledger import Checked, Report, Row
 from nashgames.verification.numbers import Number, Rounding, averaged_steps, kl_to_reference, of_distances
 
 _KL = 1e-12
+"""The largest κ of an external equilibrium that a check is made with; Gambit arrives at 1e-15 and below."""
+
 _EXPLOITABLE = 1e-6
-"""How exact an external equilibrium has to be for a check, at β > 0 (κ) and at β = 0.
+"""The same at β = 0, of the exploitability: linear programs end at 1e-7, and ten times that is no equilibrium."""
 
-Gambit arrives at κ = 1e-15 and below, linear programs at their tolerance of 1e-7: ten times that is no equilibrium.
-"""
+_VALUE = 1e-9
+"""Exploitability beyond the external one that is rounding: ten times what the referee allows itself."""
 
-_VALUE, _VERTEX = 1e-9, 1e-10
+_VERTEX = 1e-10
+"""A vertex is compared in KL only when it is as exact as the referee's limit: what is no equilibrium may be closer."""
+
 _NEAREST = 1e-6
+"""Nats that such a vertex may seem closer to μ: a margin of 1e-4 magnifies its 1e-10 to this."""
 
 
 class ExternalCheck:
@@ -72,7 +77,8 @@ class ExternalCheck:
         known = of_distances(game, log_policy, log_found, residual, rounding)["kl_to_equilibrium"]
         bound, stored = found.kl_bound, row["kl_to_equilibrium"]
         if row["solver"] == REFEREE:
-            # Each is as near to π* as its own bound says, and √KL is a distance where it is small.
+            # Each is as near to π* as its own bound says, and √KL is a distance where it is small; twice the sum is let
+            # pass.
             own = certify(game, log_policy).kl_bound
             allowed, stored = 4 * (np.sqrt(bound) + np.sqrt(own)) ** 2, 0.0
         else:

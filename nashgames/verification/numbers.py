@@ -137,6 +137,7 @@ def averaged_steps(row: Mapping[str, Any]) -> int:
 
 def known_residual(actions: int, beta: float) -> float:
     """The residual up to which an equilibrium is known: 1e-10, and the rounding of q/β in float64."""
+    # n terms of Aπ and a dozen operations of the softmax, a unit of rounding each.
     return 1e-10 + (actions + 16) * float(np.finfo(np.float64).eps) / beta
 
 

@@ -13,6 +13,7 @@ from nashgames.verification.numbers import Number, Rounding
 
 LAST_POINT = "last point of the curve"
 _EPSILON = float(np.finfo(np.float64).eps)
+# A tenth of what the certificate takes off by itself: a sum that is further off has its logarithm taken off here.
 _ROUNDING = 1e-6
 _ENDED = ("status", "queries_to_tolerance")
 
@@ -42,7 +43,7 @@ def check_end(row: Row, report: Report) -> None:
     """A run that reached its tolerance has converged, there and then, and no other run has."""
     half_gap, tolerance = row["suboptimality"], row["tolerance"]
     reached = row["status"] == "converged"
-    # float32 rounds the tolerance as well: at the edge both endings are right.
+    # float32 rounds the tolerance as well, by a unit or two: at the edge both endings are right.
     edge = 4 * float(np.finfo(row["dtype"]).eps) * tolerance
     if half_gap is not None and abs(half_gap - tolerance) > edge:
         reached = tolerance > 0 and half_gap < tolerance
@@ -92,6 +93,7 @@ def check_policy(row: Row, policy: pd.DataFrame, game: Game, rounding: Rounding,
 
 def _check_probabilities(row: Row, log_policy: np.ndarray, probability: np.ndarray, report: Report) -> None:
     """Every probability has to be the exponential of its logarithm; the worst stands for all."""
+    # Two libraries' exponentials differ by a few units of the last place.
     with np.errstate(over="ignore", invalid="ignore"):
         expected = np.exp(log_policy)
         excess = np.abs(probability - expected) - 8 * _EPSILON * expected

@@ -45,6 +45,7 @@ def update_identity(run: Any, path: pd.DataFrame, law: Law, largest: float) -> p
     away = policy[queried] - star
     epsilon = float(np.finfo(run["dtype"]).eps)
     error = 2 * law.update_error(n, epsilon, largest, float(run["equilibrium_residual"]))
+    # ε each of π and π*, twice over.
     bound = error * np.abs(away).sum(axis=1) + 4 * epsilon * np.ptp(moved, axis=1)
     value = np.abs(np.sum(moved * away, axis=1))
     return pd.DataFrame({"inequality": "identity", "step": step[queried + 1], "value": value, "bound": bound})

@@ -5,10 +5,17 @@ import numpy as np
 from nashgames.exact.referee.interior import Interior, interior_point
 from nashgames.exact.referee.system import Matrix
 
+# Actions up to which a game is solved whole: of 1,000 that mostly play, in parts, it takes six times the systems and
+# half as long again; one of 2,000 of which 100 play takes forty times as long whole.
 _WHOLE = 1500
+# The first actions, and those that join at once, at least: 6 took 1.8 times the systems, 640 fewer and larger ones, 2.5
+# times as long.
 _FIRST = 64
+# Share of the first policy that the first actions play: 0.9 took a fifth more systems, 0.999999 as many.
 _COVERED = 0.999
+# A played action's probability; it only counts how many may join at once, and 1e-12 to 1e-3 took the same systems.
 _PLAYED = 1e-9
+# Share from which all are chosen: a system of 0.8 n already costs half of one of n, and more rounds would follow.
 _NEARLY_ALL = 0.8
 
 

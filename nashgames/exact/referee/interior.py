@@ -6,13 +6,22 @@ import numpy as np
 
 from nashgames.exact.referee.system import Matrix, System
 
+# Steps, a system each: over 14 families at n = 41 and β = 1 … 0 the most was 22, at n = 201 it was 43; 20 were too few.
 _MAX_STEPS = 60
+# Further corrections of a step: on the games above none took 4 % more systems, six saved 0.4 %.
 _CORRECTIONS = 3
+# Products within a factor of ten of the target are left alone (Gondzio 1996); a factor of 100 took 1 % more systems.
 _CENTRAL = 10.0
+# Least π z of an action, in means, after a step: 1e-6 to 1e-2 were alike, 0.1 took 14 % more systems.
 _NEIGHBOURHOOD = 1e-4
+# Parts of the way to the boundary, tried from the longest. Starting at 0.99 took 9 % more systems, at 0.9 39 %; the
+# short ones are for points that would leave the neighbourhood.
 _FRACTIONS = (0.9999, 0.999, 0.99, 0.97, 0.93, 0.85, 0.7, 0.5, 0.3, 0.1)
+# Steps in a row that halve neither error before it gives up: 2 gave up too early on 2 of 308 equilibria, 0 on 16.
 _PATIENCE = 8
+# Mean infeasibility that is rounding, as margins are at most ½: from 1e-15 to 1e-9 the systems were the same.
 _ROUNDING = 1e-12
+# Least slack in a system, in largest margins: 1e-15 left two equilibria at β = 0 undecided, 1e-14 to 1e-8 none.
 _FLOOR = 1e-13
 
 
@@ -74,14 +83,18 @@ def _step(system: System, point: _Point, infeasible: np.ndarray, tau: float) -> 
         d_policy, d_value = system.solve(wanted - slack - infeasible, missing, accuracy)
         return _Point(d_policy, wanted - slack - slack * d_policy / policy, d_value)
 
+    # The predictor only sets the target: two digits do, as 1e-4 saved no system.
     affine = towards(0.0, 1e-2)
     length = min(1.0, _length(point, affine))
     reached = (policy + length * affine.policy) @ (slack + length * affine.slack) / len(policy)
+    # Mehrotra's cube: the square took 3 % more systems, the fourth power 1 % fewer.
     target = tau * (reached / tau) ** 3
     product = target - affine.policy * affine.slack
+    # 1e-2 took 4 % more systems at n = 201, 1e-10 no fewer.
     direction = towards(product, 1e-4)
     length = min(1.0, _length(point, direction))
     for _ in range(_CORRECTIONS):
+        # A full step cannot become longer.
         if length > 0.99:
             break
         # What would be off centre after a longer step is taken back in the next direction.
@@ -91,6 +104,7 @@ def _step(system: System, point: _Point, infeasible: np.ndarray, tau: float) -> 
         product = product + np.maximum(correction, -_CENTRAL * target)
         corrected = towards(product, 1e-4)
         reach = min(1.0, _length(point, corrected))
+        # A correction that gains less is the last: waiting for ten times more took 4 % more systems.
         if reach < length + 0.03:
             break
         direction, length = corrected, reach

@@ -6,11 +6,17 @@ from nashgames.exact.referee.active import Actions
 from nashgames.exact.referee.newton import best_response, newton, normalise, tolerance
 from nashgames.exact.referee.system import Matrix
 
+# Systems from the equilibrium before: over five β none took 19 % more in all, 4 took 5 % more, 120 3 % fewer.
 _NEARBY_SOLVES = 12
+# Systems from the interior point: 5 were the most, and 2 enough for the tolerance, at n = 41 and β ≥ 1e-4.
 _FINISHING_SOLVES = 30
+# Share of the others at which Newton's method is tried on all: 1e-6 to 0.1 took the same systems at 2,000 actions.
 _NEGLIGIBLE = 1e-3
+# Share of the others, over β, that moves a log-probability by less than this many nats: below the rounding of float64.
 _UNFELT = 1e-15
+# Mean π z on a part that others join; Newton's method ends the last one. 1e-9 saved 5 of 15 systems in a game of two.
 _ROUGH = 1e-12
+# Mean π z on the whole: near enough for Newton's method. 1e-12 took 9 % fewer systems at n = 41, 1e-20 4 % more.
 _EXACT = 1e-17
 
 

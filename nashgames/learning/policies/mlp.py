@@ -13,8 +13,9 @@ from nashgames.learning.features import KINDS, check_features
 from nashgames.learning.policies.protocol import Listed
 from nashgames.registry import Choice, Number
 
-# A slip of the pen is larger: layers are unrolled in the compiled program, units squared are its memory.
+# A slip of the pen is larger, and layers are unrolled in the compiled program.
 _MOST_LAYERS = 100
+# Two layers of it are 10⁸ weights, 400 MB in float32.
 _MOST_UNITS = 10_000
 # The letters "pol".
 _PURPOSE = 0x706F6C
@@ -54,7 +55,9 @@ class Mlp(Listed):
         default=3, metadata={"static": True}
     )
     width: Annotated[int, Number("units of a hidden layer", least=1, most=_MOST_UNITS)] = field(
-        default=10, metadata={"static": True}
+        # As many units as features, unless asked otherwise.
+        default=10,
+        metadata={"static": True},
     )
 
     name: ClassVar[str] = "mlp"
