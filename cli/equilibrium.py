@@ -1,6 +1,7 @@
 """`equilibrium`: the exact equilibria of one game with their certificates, as a table, data, files and a figure."""
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nashgames.cli.display import Working
+    from nashgames.exact.referee import Equilibrium
     from nashgames.experiments.exact_path import Certified
     from nashgames.experiments.experiment import Experiment
     from nashgames.experiments.plan import Run
@@ -62,12 +64,24 @@ def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None
             raise typer.Exit(STOPPED) from None
     inexact = [each for each in found if each.status != "converged"]
     if inexact:
-        worst = max(inexact, key=lambda each: each.equilibrium.residual)
+        # That at β = 0 has numbers of its own, and is told where there is one.
+        worst = max(inexact, key=lambda each: (each.beta == 0, each.equilibrium.residual))
         streams.complain(
             f"{len(inexact)} of {len(found)} equilibria could not be made exact: at β = {words.number(worst.beta)} "
-            f"the residual is {words.small(worst.equilibrium.residual)}; take a larger β"
+            f"{_inexact(worst.equilibrium)}; take a larger β"
         )
         raise typer.Exit(FAILED)
+
+
+def _inexact(found: "Equilibrium") -> str:
+    """How far an equilibrium is from exact."""
+    if found.beta > 0:
+        return f"the residual is {words.small(found.residual)}"
+    nats = words.small(found.error) if math.isfinite(found.error) else "an unknown number of"
+    return (
+        f"the largest regret is {words.small(found.regret)} of the margins among those who play, and log π may be off "
+        f"the equilibrium closest to μ by {nats} nats"
+    )
 
 
 def _asked(game: str, given: Mapping[str, Any]) -> tuple["Experiment", tuple[float, ...]]:

@@ -19,6 +19,7 @@ from nashgames.plots.panels import PROBLEM, Handle, axes_of, facets, floats, leg
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS
 
+# The median, and the seeds without the best and the worst tenth.
 _LEVELS = (0.1, 0.5, 0.9)
 # Solvers of nearly one cost would hide each other: they stand side by side, this part of the axis apart, a marker wide.
 _ASIDE = 0.024

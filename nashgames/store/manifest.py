@@ -8,6 +8,7 @@ from typing import Any
 from nashgames.errors import NashGamesError
 from nashgames.store.files import MANIFEST, damaged, read_bytes
 
+# Goes up where older readers could no longer read a directory; it is part of every run's identity.
 SCHEMA = 1
 
 # fmt: off
