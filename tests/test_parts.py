@@ -80,16 +80,17 @@ def test_of_a_run_the_newest_rows_count_in_every_table(directory):
     assert look(directory) == {"aaa": 0.75, "bbb": 0.25}
 
 
-def test_a_run_played_again_without_a_table_loses_its_old_rows_of_it(directory):
-    fill(directory, "aaa", "bbb")
+@pytest.mark.parametrize("others", [set(), {"bbb"}])
+def test_a_run_played_again_without_a_table_loses_its_old_rows_of_it(directory, others):
+    """Also where none are left, and the table stays as an empty one."""
+    fill(directory, "aaa", *others)
     frames = rows("aaa", 0.5)
     del frames["paths"]
-    for _ in range(2):
-        adding = Results.open(directory)
-        adding.add(**frames)
-        assert set(Results.read(directory).paths["run_id"]) == {"bbb"}
-        adding.compact()
-        assert set(Results.read(directory).paths["run_id"]) == {"bbb"}
+    adding = Results.open(directory)
+    adding.add(**frames)
+    assert set(Results.read(directory).paths["run_id"]) == others
+    adding.compact()
+    assert set(Results.read(directory).paths["run_id"]) == others
 
 
 def test_the_millionth_part_is_newer_than_the_one_before(directory):
