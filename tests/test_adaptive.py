@@ -147,6 +147,15 @@ def test_the_model_is_the_skew_matrix_of_least_norm_that_agrees_with_the_queries
     np.testing.assert_allclose(dense @ steps.T, changes.T, atol=1e-12)
 
 
+def test_the_model_is_skew_whatever_the_queries_say(rng):
+    """On duels they contradict each other, and the step has to be solvable all the same."""
+    policies = np.exp([log_softmax(rng.normal(size=6)) for _ in range(4)])
+    with Precision().scope():
+        twist = np.asarray(secant_model.fit(jnp.asarray(policies), jnp.asarray(rng.normal(size=(4, 6)))).twist)
+    np.testing.assert_array_equal(twist, -twist.T)
+    assert np.abs(twist).max() > 0.1
+
+
 def test_with_a_whole_game_known_the_half_step_is_the_equilibrium_of_the_proximal_game(rng):
     """n queries tell all of A: then the step is the outer one of Nash Prox, an equilibrium that the referee finds."""
     n, beta, eta = 5, 0.1, 3.0

@@ -105,6 +105,8 @@ def test_a_tally_of_duels_is_unbiased(rng, label, contexts):
         # The mean must be seen through the noise, or the test could not fail.
         assert np.linalg.norm(expected) > 10 * np.linalg.norm(error)
     np.testing.assert_allclose(np.sum(found.visits, axis=-1), 1, atol=1e-12)
+    # Who won is ½ or −½, of which three duels make sixths; the probability itself tells more.
+    assert np.allclose(6 * found.margins, np.round(6 * found.margins), atol=1e-12) == (label == "binary")
 
 
 @pytest.mark.parametrize(("noise", "temperature"), [(0.2, None), (None, 3.0), (0.1, 0.4)])
