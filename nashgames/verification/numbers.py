@@ -92,7 +92,7 @@ def of_policy(game: Game, log_policy: np.ndarray, certificate: Certificate, roun
 def of_distances(
     game: Game, log_policy: np.ndarray, log_equilibrium: np.ndarray, residuals: float, rounding: Rounding
 ) -> dict[str, Number]:
-    """KL(π*‖π), KL(π‖π*) and the span of log π − log π*; `residuals` are those of the row's π* and of this one, added."""
+    """KL(π*‖π), KL(π‖π*) and the span of log π − log π*; `residuals`: that of the row's π* and of this one, added."""
     log_policies, _, weights = _read(game, log_policy)
     log_stars = normalised("log_equilibrium", log_equilibrium, game.margins.shape[:-1])
     unsure = (1 + 1 / float(game.beta)) * residuals
