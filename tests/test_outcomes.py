@@ -126,7 +126,7 @@ def test_a_solver_without_its_step(label, expected):
 STEPS = {
     "nash-mp": "eta", "nash-prox": "step", "proximal-point": "eta", "approximate-nash-mp": "step",
     "practical-nash-mp": "step", "online-ipo": "step", "uniform-ipo": "step", "egpo": "step", "nash-md-pg": "step",
-    "nash-ema-pg": "step", "mirror-descent": "step", "nash-md": "step",
+    "nash-ema-pg": "step", "mirror-descent": "step", "nash-md": "step", "omwu": "step",
 }  # fmt: skip
 
 
