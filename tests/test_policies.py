@@ -237,6 +237,7 @@ def test_actions_are_drawn_with_the_probabilities_that_are_told_of_them(text, co
     log_policy = np.asarray(policy.log_policy(game, parameters))
     actions = np.asarray(policy.sample(game, parameters, jax.random.key(0), 20_000))
     assert actions.shape == (*log_policy.shape[:-1], 20_000)
+    assert np.any(actions != np.asarray(policy.sample(game, parameters, jax.random.key(1), 20_000)))
     np.testing.assert_array_equal(
         policy.log_prob(game, parameters, jnp.asarray(actions)), np.take_along_axis(log_policy, actions, axis=-1)
     )
