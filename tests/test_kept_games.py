@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from nashgames.cli.main import app
 from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
-from nashgames.experiments.exact_path import Question, trace
 from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.plan import changed_since, find_again, find_source
 from nashgames.games.tables.files import fingerprint
-from nashgames.registry import parse
 from nashgames.store import Results
 from tests.stored import fill, look, rows
 
@@ -146,12 +146,12 @@ def test_stored_rows_run_no_code(tmp_path, monkeypatch):
 def test_a_command_keeps_the_table_it_plays_and_leaves_whole_tables(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     Path("wins.csv").write_text("stone,paper,shears\n0.5,0.1,0.9\n0.9,0.5,0.1\n0.1,0.9,0.5\n")
-    source = find_source("wins.csv")
     if command == "run":
         experiment = Experiment(game=["wins.csv", "circulant"], solver="nash-mp", queries=20, tolerance=1.0)
         list(runner.execute(experiment, tmp_path / "out"))
     else:
-        list(trace(Question(source, None, 0, parse("uniform"), None, (0.1,)), tmp_path / "out"))
+        done = CliRunner().invoke(app, ["equilibrium", "wins.csv", "--beta", "0.1", "--out", "out", "--no-plot"])
+        assert done.exit_code == 0, done.output
     (tmp_path / "elsewhere").mkdir()
     moved = (tmp_path / "out").rename(tmp_path / "elsewhere" / "out")
     Path("wins.csv").unlink()

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from nashgames.errors import NashGamesError
-from nashgames.store import SCHEMAS, Results, parts, results
+from nashgames.store import SCHEMAS, Results, parts, results, snapshot
 from tests.stored import Died, Disk, contents, fill, look, rows
 
 FULL = OSError(28, "No space left on device")
@@ -46,7 +46,7 @@ def test_a_batch_costs_what_is_in_it(directory, monkeypatch):
         with monkeypatch.context() as patch:
             disk = Disk(patch)
             # No table and no part is read.
-            patch.setattr("nashgames.store.results.from_parquet", None)
+            patch.setattr("nashgames.store.snapshot.from_parquet", None)
             patch.setattr("nashgames.store.parts.from_parquet", None)
             adding.add(**rows(f"run-{number:03d}"))
         costs.append((sum(disk.written.values()), [event.split()[0] for event in disk.events]))
@@ -408,10 +408,34 @@ def test_two_that_found_no_directory_make_one(directory):
     assert look(directory) == {"aaa": 0.25, "bbb": 0.5}
 
 
+def test_folding_takes_in_what_others_have_added_since_the_directory_was_opened(directory):
+    fill(directory, "aaa")
+    first, second = Results.open(directory), Results.open(directory)
+    assert list(first.runs["run_id"]) == ["aaa"]
+    second.add(**rows("bbb", 0.5))
+    first.compact()
+    assert look(directory) == contents(first) == {"aaa": 0.25, "bbb": 0.5}
+
+
+def test_folding_what_another_has_folded_by_then_does_nothing(directory, monkeypatch):
+    fill(directory, "aaa", folded=False)
+    folding, locking, first = Results.open(directory), Results._locked, []
+
+    def locked(self):
+        if self is folding and not first:
+            first.append(Results.open(directory).compact())
+        return locking(self)
+
+    monkeypatch.setattr(Results, "_locked", locked)
+    folding.compact()
+    assert first == [None]
+    assert look(directory) == {"aaa": 0.25}
+
+
 def test_reading_begins_again_where_a_table_was_replaced_meanwhile(directory, monkeypatch):
     """Curves are read before the fold, runs after it, and the part between them is gone: not one state but two."""
     fill(directory, "aaa", "bbb")
-    read, calls = results.read_bytes, []
+    read, calls = snapshot.read_bytes, []
 
     def reading(path):
         data = read(path)
@@ -420,7 +444,7 @@ def test_reading_begins_again_where_a_table_was_replaced_meanwhile(directory, mo
             fill(directory, "aaa", value=0.75)
         return data
 
-    monkeypatch.setattr(results, "read_bytes", reading)
+    monkeypatch.setattr(snapshot, "read_bytes", reading)
     assert contents(Results.read(directory)) == {"aaa": 0.75, "bbb": 0.25}
     assert calls.count("curves.parquet") >= 2
 
@@ -443,7 +467,7 @@ def test_reading_begins_again_where_a_part_was_folded_meanwhile(directory, monke
 def test_a_directory_that_is_never_at_rest_is_told(directory, monkeypatch):
     fill(directory, "aaa")
     stamps = iter(range(100))
-    monkeypatch.setattr(Results, "_stamps", lambda self: next(stamps))
+    monkeypatch.setattr(snapshot, "_stamps", lambda directory: next(stamps))
     with pytest.raises(NashGamesError, match=r"is written all the time; wait for the commands that write it"):
         Results.read(directory)
 

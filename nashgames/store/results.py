@@ -13,15 +13,14 @@ from filelock import FileLock, Timeout
 from nashgames.disk import replace, temporary
 from nashgames.errors import NashGamesError
 from nashgames.store import kept, manifest, parts
-from nashgames.store.files import MANIFEST, cannot_write, check_ours, nearest, read_bytes
+from nashgames.store.files import MANIFEST, cannot_write, check_ours, nearest
 from nashgames.store.schema import LABEL_COLUMNS, LABELS, SCHEMAS, SOMETIMES
-from nashgames.store.tables import Layer, frame_of, from_parquet, overlay, run_ids, table_of, to_parquet
+from nashgames.store.snapshot import read_tables, table_path
+from nashgames.store.tables import Layer, frame_of, run_ids, table_of, to_parquet
 
 LOCK = ".lock"
 _PATIENCE = 600
 """Seconds to wait for another process: adding takes it milliseconds, folding gigabytes of parts some minutes."""
-_TRIES = 20
-"""Readings to begin again because the tables were folded meanwhile, which a command does once, at its end."""
 
 
 class Results:
@@ -54,7 +53,7 @@ class Results:
             with results._locked():
                 results._sweep()
             results._load_manifest()
-            results._finished = run_ids({"runs": results._tables["runs"]})
+            results._look()
         return results
 
     @classmethod
@@ -67,7 +66,7 @@ class Results:
         if manifest.text_in(results.directory) is None:
             raise NashGamesError(f"'{directory}' holds no results; {nearest(results.directory)}")
         results._load_manifest()
-        results._finished = run_ids({"runs": results._tables["runs"]})
+        results._look()
         return results
 
     def __enter__(self) -> Self:
@@ -84,7 +83,7 @@ class Results:
 
     @property
     def finished(self) -> set[str]:
-        """The ids of the runs that counted when the directory was opened, and of those added since."""
+        """The ids of the runs that counted when the tables were last looked at, and of those added since."""
         return set(self._finished)
 
     @property
@@ -193,11 +192,13 @@ class Results:
         if not parts.names(self.directory):
             return
         with self._writing():
-            # Read after the lock was taken: nothing is added between here and the end of the parts.
-            self._snapshot = self._read_tables()
-            for name, table in self._snapshot.items():
-                if name not in SOMETIMES or table.num_rows or self._path(name).exists():
-                    replace(self._path(name), to_parquet(table))
+            # Looked at after the lock was taken: another may have added, or folded, until then.
+            tables = self._look()
+            if not parts.names(self.directory):
+                return
+            for name, table in tables.items():
+                if name not in SOMETIMES or table.num_rows or table_path(self.directory, name).exists():
+                    replace(table_path(self.directory, name), to_parquet(table))
             parts.drop(self.directory)
 
     def _append(self, tables: Layer) -> None:
@@ -240,8 +241,8 @@ class Results:
 
     def _sweep(self) -> None:
         """Remove what a killed process left half written."""
-        for name in (MANIFEST, *(f"{table}.parquet" for table in SCHEMAS)):
-            temporary(self.directory / name).unlink(missing_ok=True)
+        for path in (self.directory / MANIFEST, *(table_path(self.directory, name) for name in SCHEMAS)):
+            temporary(path).unlink(missing_ok=True)
         parts.sweep(self.directory)
 
     def _write_manifest(self) -> None:
@@ -263,44 +264,13 @@ class Results:
     @property
     def _tables(self) -> dict[str, pa.Table]:
         """The tables as they were when they were first looked at after the last change made here."""
-        if self._snapshot is None:
-            self._snapshot = self._read_tables()
+        return self._look() if self._snapshot is None else self._snapshot
+
+    def _look(self) -> dict[str, pa.Table]:
+        """The tables as they are now, and with them the runs that count."""
+        self._snapshot = read_tables(self.directory)
+        self._finished = run_ids({"runs": self._snapshot["runs"]})
         return self._snapshot
-
-    def _read_tables(self) -> dict[str, pa.Table]:
-        """All rows as of one moment, although nothing keeps others from writing."""
-        for _ in range(_TRIES):
-            before = self._stamps()
-            try:
-                layers = [self._base(), *(parts.read(self.directory, name) for name in parts.names(self.directory))]
-            except FileNotFoundError:
-                continue
-            # Parts only ever appear, or go when all tables have been replaced: these are whole if no table was.
-            if self._stamps() == before:
-                return overlay(layers)
-        raise NashGamesError(f"'{self.directory}' is written all the time; wait for the commands that write it")
-
-    def _base(self) -> Layer:
-        """The tables without the parts that have come since."""
-        layer = {}
-        for name in SCHEMAS:
-            with contextlib.suppress(FileNotFoundError):
-                layer[name] = from_parquet(name, self._path(name), read_bytes(self._path(name)))
-        return layer
-
-    def _stamps(self) -> list[tuple[int, int] | None]:
-        """What changes when a table is replaced."""
-        stamps: list[tuple[int, int] | None] = []
-        for name in SCHEMAS:
-            try:
-                status = self._path(name).stat()
-                stamps.append((status.st_ino, status.st_mtime_ns))
-            except FileNotFoundError:
-                stamps.append(None)
-        return stamps
-
-    def _path(self, name: str) -> Path:
-        return self.directory / f"{name}.parquet"
 
     def _check_writable(self) -> None:
         if not self._writable:

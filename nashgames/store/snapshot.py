@@ -1,0 +1,59 @@
+"""What a directory says at one moment: its tables with its parts laid over them, read while others may write."""
+
+import contextlib
+from pathlib import Path
+
+import pyarrow as pa
+
+from nashgames.errors import NashGamesError
+from nashgames.store import parts
+from nashgames.store.files import read_bytes
+from nashgames.store.schema import SCHEMAS
+from nashgames.store.tables import Layer, from_parquet, overlay
+
+_TRIES = 20
+"""Readings to begin again because the tables were folded meanwhile, which a command does once, at its end."""
+
+
+def table_path(directory: Path, name: str) -> Path:
+    """Where a table is."""
+    return directory / f"{name}.parquet"
+
+
+def read_tables(directory: Path) -> dict[str, pa.Table]:
+    """All rows as of one moment, without a lock; the tables are empty where there is nothing.
+
+    Raises NashGamesError for a table or part that cannot be read, and for a directory that is never at rest.
+    """
+    for _ in range(_TRIES):
+        before = _stamps(directory)
+        try:
+            layers = [_base(directory), *(parts.read(directory, name) for name in parts.names(directory))]
+        except FileNotFoundError:
+            continue
+        # Parts only ever appear, or go when all tables have been replaced: these are whole if no table was.
+        if _stamps(directory) == before:
+            return overlay(layers)
+    raise NashGamesError(f"'{directory}' is written all the time; wait for the commands that write it")
+
+
+def _base(directory: Path) -> Layer:
+    """The tables without the parts that have come since."""
+    layer = {}
+    for name in SCHEMAS:
+        path = table_path(directory, name)
+        with contextlib.suppress(FileNotFoundError):
+            layer[name] = from_parquet(name, path, read_bytes(path))
+    return layer
+
+
+def _stamps(directory: Path) -> list[tuple[int, int] | None]:
+    """What changes when a table is replaced."""
+    stamps: list[tuple[int, int] | None] = []
+    for name in SCHEMAS:
+        try:
+            status = table_path(directory, name).stat()
+            stamps.append((status.st_ino, status.st_mtime_ns))
+        except FileNotFoundError:
+            stamps.append(None)
+    return stamps
