@@ -72,7 +72,7 @@ def row(**changes):
 
 
 def frame(*rows):
-    runs = pd.DataFrame(list(rows))[list(RUN_COLUMNS)]
+    runs = pd.DataFrame(list(rows)).reindex(columns=list(RUN_COLUMNS))
     for name in ("queries_to_tolerance", "diverged_step"):
         runs[name] = pd.array(runs[name], dtype="Int64")
     return runs

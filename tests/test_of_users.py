@@ -161,6 +161,8 @@ def test_nothing_in_a_results_directory_is_imported(mine):
     mine.write_text("raise SystemExit('this file must not run')\n")
     results = Results.read(mine.with_name("out"))
     assert list(results.runs["game"]) == ["mine.py:ladder[strength=0.4]"]
-    with pytest.raises(NashGamesError, match=r"runs only where its user names it: nashgames verify takes it with --code mine\.py"):
+    with pytest.raises(
+        NashGamesError, match=r"runs only where its user names it: nashgames verify takes it with --code mine\.py"
+    ):
         find_source(results.runs["game"][0], code=False)
     assert mine.with_name("imports.txt").read_text() == "x"
