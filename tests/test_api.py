@@ -10,8 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 
 import nashgames as ng
+from nashgames import api
 from nashgames.core.metrics import METRICS
 from nashgames.experiments import runner
+from nashgames.experiments.experiment import DEFAULT_GRADIENTS
 from nashgames.solvers import compose
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, Results
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, measured
@@ -267,9 +269,8 @@ def test_parts_of_a_solver_are_given_once_for_all_or_with_it():
     assert set(sampled.runs["comparisons"]) == {200}
     assert sampled.runs["run_id"].is_unique
     assert isinstance(sampled.plot(), Figure)
-    neural = ng.solve(game, policy="mlp[width=4]", optimiser="adam", **numbers)
+    neural = ng.solve(game, "online-ipo", policy="mlp[width=4]", optimiser="adam", **numbers)
     assert set(neural.runs["policy"]) == {"mlp[width=4]"}
-    assert "nash-mp" not in set(neural.runs["solver"])
     own = compose(ng.OnlineIPO(step=0.1), optimiser="adam")
     assert ng.solve(game, own, **numbers).runs["optimiser"].tolist() == ["adam"]
     both = ng.solve(game, [own, ng.OnlineIPO(step=0.1)], **numbers).runs
@@ -277,6 +278,19 @@ def test_parts_of_a_solver_are_given_once_for_all_or_with_it():
     assert both["label"].tolist() == ["online-ipo[step=0.1][optimiser=adam]", "online-ipo[step=0.1]"]
     mine = ng.solve(GAME, Sppo(0.3), feedback="duels[batch=10]", queries=30, seeds=2)
     assert mine.runs["comparisons"].tolist() == [300, 300]
+
+
+def test_a_policy_to_learn_asks_for_policy_gradients(monkeypatch):
+    class Planned(Exception):
+        pass
+
+    def plan(experiment, *rest, **named):
+        raise Planned(experiment.solver)
+
+    monkeypatch.setattr(api, "plan", plan)
+    with pytest.raises(Planned) as told:
+        ng.solve(GAME, policy="mlp[width=4]")
+    assert told.value.args == (DEFAULT_GRADIENTS,)
 
 
 def test_an_opponent_is_no_number_so_that_the_step_is_still_theory_s():
