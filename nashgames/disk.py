@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and names that say what they hold (standard library only)."""
+"""Files that are written atomically, and names that say what they hold (standard library only)."""
 
 import errno
 import hashlib

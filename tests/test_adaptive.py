@@ -81,7 +81,7 @@ def steps_of(solver, game, found):
     taken = []
     for number, (before, after) in enumerate(itertools.pairwise(found), start=1):
         # Of the secant solver only steps earn credit.
-        if after.accepted if isinstance(solver, AdaptiveNashMP) else after.credit > before.credit:
+        if after.accepted if isinstance(solver, AdaptiveNashMP) else after.spare > before.spare:
             taken.append(Step(solver, before, after, number, 2 * game.beta))
     return taken
 
@@ -317,7 +317,9 @@ def test_where_every_trial_fails_it_is_nash_mp_at_five_quarters_of_its_queries(
 
     The constant is 1.25, and 8 queries at the start.
     """
-    monkeypatch.setattr(module, "excess", lambda *arguments: jnp.where(arguments[-1] > 0.2 * 1.0001, 2.0, least))
+    monkeypatch.setattr(
+        module, "admissibility_ratio", lambda *arguments: jnp.where(arguments[-1] > 0.2 * 1.0001, 2.0, least)
+    )
     _update.clear_cache()
     game = random_game(rng, 5, 0.1)
     found = states(solver, game, 400)
@@ -385,7 +387,7 @@ def test_a_new_number_recompiles_nothing(rng, name):
 def test_the_least_step_and_the_memory_are_used(rng):
     game = make_game(ROCK_PAPER_SCISSORS, beta=0.01, log_reference=log_softmax(rng.normal(size=3)))
     first, other = (states(AdaptiveNashMP(least), game, 10)[-1] for least in (0.001, 0.02))
-    assert (first.eta, first.credit) != (other.eta, other.credit)
+    assert (first.eta, first.spare) != (other.eta, other.spare)
     game = families.generate("circulant", actions=15, beta=0.02)
     game = game.replace(log_reference=resolve_reference("random[scale=1]", game, seed=0))
     star = equilibrium(game).log_policy

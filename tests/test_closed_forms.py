@@ -536,7 +536,7 @@ def test_with_most_trials_refused_the_credit_is_spent_as_in_the_closed_form(monk
         return jnp.where(eta > 6 * least, 3.0, jnp.where(eta > 1.01 * least, 0.96875, 0.015625))
 
     for module in (adaptive_nash_mp_module, secant_nash_mp_module):
-        monkeypatch.setattr(module, "excess", refusing)
+        monkeypatch.setattr(module, "admissibility_ratio", refusing)
     monkeypatch.setitem(globals(), "excess", lambda *arguments: float(refusing(*arguments)))
     wanted = np.array(list(itertools.islice(FORMS[name](in_numpy, **numbers), 40)))
     # A function of its own: what was compiled before has the other test inside.

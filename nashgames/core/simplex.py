@@ -66,7 +66,7 @@ def _series(r: jax.Array) -> jax.Array:
 
 
 def span(difference: jax.Array) -> jax.Array:
-    """max_i − min_i: the semi-norm of logits, blind to normalisation."""
+    """max_i − min_i: a semi-norm of logits, invariant to adding a constant."""
     return jnp.max(difference, axis=-1) - jnp.min(difference, axis=-1)
 
 

@@ -192,7 +192,7 @@ def _glyphs() -> frozenset[int]:
 def save(figure: Figure, path_without_suffix: str | Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Write a figure as `path.png`, `path.svg` or `path.pdf`; the same figure gives the same bytes.
 
-    A file appears whole or not at all. Raises NashGamesError for a format that is not one of these, before any
+    A file is written atomically. Raises NashGamesError for a format that is not one of these, before any
     file is written, and where the folder cannot be written to.
     """
     for name in formats:

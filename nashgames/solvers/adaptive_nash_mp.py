@@ -13,11 +13,11 @@ from nashgames.core.game import Game
 from nashgames.core.simplex import Scalar
 from nashgames.registry import Number
 
-FIRST = 32.0
+FIRST_TRIAL = 32.0
 """The first trial, in least steps: one that is too large costs a query and tells the right size."""
 
-LOAN = 8.0
-"""Queries that may be lost before any is earned."""
+SPARE_QUERIES = 8.0
+"""Queries that rejected trials may cost before any accepted step."""
 
 ADMISSIBLE = 0.95
 """The largest ratio that is taken, a little below the 1 of the theorem for rounding: on 8 families of 11 actions at
@@ -37,7 +37,7 @@ _SLACK = 1.25
 
 class AdaptiveState(NamedTuple):
     """`log_policy` π_k with its `advantage`, and `log_next`, the policy whose query is next in turn: `[n]`, `[m, n]`
-    over contexts. If `accepted` that is π_{k+1}, else a half step of size `eta`. `credit`: queries that may be lost.
+    over contexts. If `accepted` that is π_{k+1}, else a half step of size `eta`. `spare`: queries that may be lost.
     """
 
     log_policy: jax.Array
@@ -45,7 +45,7 @@ class AdaptiveState(NamedTuple):
     log_next: jax.Array
     accepted: jax.Array
     eta: jax.Array
-    credit: jax.Array
+    spare: jax.Array
 
 
 @jax.tree_util.register_dataclass
@@ -61,8 +61,8 @@ class AdaptiveNashMP:
 
     One update makes one query, of a half step or of the policy just accepted: a step costs two, a rejected trial one.
     Small steps have a ratio of the two sides like κη²/(1+η), and the next trial is the η for which that is 0.7.
-    The step `least` is not tested: 2β is admissible in every game. A larger one is tried on credit only: at any
-    time at most 1.25 times the queries have been made with which the least step proves the same contraction, and 8.
+    The step `least` is not tested: 2β is admissible in every game. A larger one is tried while queries are spare: at
+    any time at most 1.25 times the queries have been made with which the least step proves the same contraction, and 8.
     Source: theory §4.7.
     """
 
@@ -78,27 +78,27 @@ class AdaptiveNashMP:
 
     def init(self, game: Game, key: jax.Array) -> AdaptiveState:
         start, advantage = game.start, game.query(game.start, jax.random.fold_in(key, 0))
-        eta, loan = jnp.asarray(FIRST * self.least, start.dtype), jnp.asarray(LOAN, start.dtype)
+        eta, spare = jnp.asarray(FIRST_TRIAL * self.least, start.dtype), jnp.asarray(SPARE_QUERIES, start.dtype)
         half = simplex.prox(start, game.log_reference, advantage, game.beta, eta)
-        return AdaptiveState(start, advantage, half, jnp.zeros((), bool), eta, loan)
+        return AdaptiveState(start, advantage, half, jnp.zeros((), bool), eta, spare)
 
     def update(self, game: Game, state: AdaptiveState, key: jax.Array) -> AdaptiveState:
         queried = game.query(state.log_next, jax.random.fold_in(key, 0))
         arrived = state.accepted
         # As the query of a half step: the whole step, whether it is admissible, and the size of the next one.
         whole = simplex.prox(state.log_policy, game.log_reference, queried, game.beta, state.eta)
-        ratio = excess(game, state.log_policy, state.log_next, whole, state.eta)
+        ratio = admissibility_ratio(game, state.log_policy, state.log_next, whole, state.eta)
         # What is not a number passes, so that the run is seen to diverge.
         passed = ~(ratio > ADMISSIBLE) | (state.eta <= self.least)
-        credit = state.credit + earned(passed, 2, state.eta, self.least)
-        eta = jnp.where(credit >= 1, next_eta(passed, ratio, state.eta, self.least), self.least)
+        spare = state.spare + query_allowance(passed, 2, state.eta, self.least)
+        eta = jnp.where(spare >= 1, next_eta(passed, ratio, state.eta, self.least), self.least)
         # As the query of the policy accepted before: it is reported, and the next half step starts there.
         log_policy = jnp.where(arrived, state.log_next, state.log_policy)
         advantage = jnp.where(arrived, queried, state.advantage)
-        eta, credit = jnp.where(arrived, state.eta, eta), jnp.where(arrived, state.credit, credit)
+        eta, spare = jnp.where(arrived, state.eta, eta), jnp.where(arrived, state.spare, spare)
         half = simplex.prox(log_policy, game.log_reference, advantage, game.beta, eta)
         accepted = passed & ~arrived
-        return AdaptiveState(log_policy, advantage, jnp.where(accepted, whole, half), accepted, eta, credit)
+        return AdaptiveState(log_policy, advantage, jnp.where(accepted, whole, half), accepted, eta, spare)
 
     def log_policy(self, state: AdaptiveState) -> jax.Array:
         return state.log_policy
@@ -107,7 +107,9 @@ class AdaptiveNashMP:
         return state.advantage
 
 
-def excess(game: Game, log_policy: jax.Array, log_half: jax.Array, log_whole: jax.Array, eta: Scalar) -> jax.Array:
+def admissibility_ratio(
+    game: Game, log_policy: jax.Array, log_half: jax.Array, log_whole: jax.Array, eta: Scalar
+) -> jax.Array:
     """(1+η) KL(π_{k+½}‖π_{k+1}) / KL(π_{k+½}‖π_k), of averages over contexts: a step is admissible up to 1; scalar.
 
     0 where π_{k+½} is π_k and π_{k+1}, as at the equilibrium.
@@ -127,8 +129,8 @@ def next_eta(passed: jax.Array, ratio: jax.Array, eta: jax.Array, least: Scalar)
     return jnp.maximum(jnp.minimum(aimed, _MOST), least)
 
 
-def earned(passed: jax.Array, cost: Scalar, eta: jax.Array, least: Scalar) -> jax.Array:
-    """What a trial adds to the credit: 1.25 times the queries of the least step for its contraction, less its `cost`;
+def query_allowance(passed: jax.Array, cost: Scalar, eta: jax.Array, least: Scalar) -> jax.Array:
+    """What a trial adds to the spare queries: 1.25 times those of the least step for its contraction, less its `cost`;
     −1 if it was rejected.
     """
     return jnp.where(passed, _SLACK * 2 * jnp.log1p(eta) / jnp.log1p(least) - cost, -1.0)

@@ -11,7 +11,14 @@ from nashgames.core import simplex
 from nashgames.core.game import Game
 from nashgames.registry import Number
 from nashgames.solvers import secant_model
-from nashgames.solvers.adaptive_nash_mp import ADMISSIBLE, FIRST, LOAN, earned, excess, next_eta
+from nashgames.solvers.adaptive_nash_mp import (
+    ADMISSIBLE,
+    FIRST_TRIAL,
+    SPARE_QUERIES,
+    admissibility_ratio,
+    next_eta,
+    query_allowance,
+)
 
 # Five planes of a skew matrix: more did not pay for the linear system of each step on the games that were tried.
 _MEMORY = 10
@@ -24,7 +31,7 @@ class SecantState(NamedTuple):
     """`log_policy` the last half step taken, with its `advantage`; `log_anchor` π_k; `log_next`, the policy whose query
     is next in turn: `[n]`, `[m, n]` over contexts. The last queries are kept as `policies` and `advantages`
     `[memory + 1, n]`, `[m, memory + 1, n]`. `turn` says what the next query is: of a half step on the model, of π_k, or
-    of the least half step from it. `eta` of the next trial; `credit`: queries that may be lost.
+    of the least half step from it. `eta` of the next trial; `spare`: queries that may be lost.
     """
 
     log_policy: jax.Array
@@ -35,7 +42,7 @@ class SecantState(NamedTuple):
     advantages: jax.Array
     turn: jax.Array
     eta: jax.Array
-    credit: jax.Array
+    spare: jax.Array
 
 
 @jax.tree_util.register_dataclass
@@ -51,7 +58,7 @@ class SecantNashMP:
     η KL(π_{k+½}‖π*) + (1+η) KL(π*‖π_{k+1}) ≤ KL(π*‖π_k). With Â exact it is the outer step of Nash Prox, admissible for
     every η: as the model learns the steps grow, and n queries tell all of A. A rejected trial teaches it too.
 
-    Steps and credit are those of adaptive Nash-MP; without credit π_k is queried and the least step of Nash-MP taken.
+    Steps and spare queries are those of adaptive Nash-MP; without one π_k is queried, and the least step taken.
     Source: theory §4.7 (beyond the papers); hybrid proximal extragradient (Solodov and Svaiter 1999).
     """
 
@@ -72,14 +79,14 @@ class SecantNashMP:
 
     def init(self, game: Game, key: jax.Array) -> SecantState:
         start, advantage = game.start, game.query(game.start, jax.random.fold_in(key, 0))
-        eta, loan = jnp.asarray(FIRST * self.least, start.dtype), jnp.asarray(LOAN, start.dtype)
+        eta, spare = jnp.asarray(FIRST_TRIAL * self.least, start.dtype), jnp.asarray(SPARE_QUERIES, start.dtype)
         half = simplex.prox(start, game.log_reference, advantage, game.beta, eta)
         # Nothing is known yet: equal rows are no directions.
         policies, advantages = (
             jnp.repeat(rows[..., None, :], self.memory + 1, axis=-2) for rows in (jnp.exp(start), advantage)
         )
         turn = jnp.full((), _TRIAL, jnp.int32)
-        return SecantState(start, advantage, start, half, policies, advantages, turn, eta, loan)
+        return SecantState(start, advantage, start, half, policies, advantages, turn, eta, spare)
 
     def update(self, game: Game, state: SecantState, key: jax.Array) -> SecantState:
         queried = game.query(state.log_next, jax.random.fold_in(key, 0))
@@ -89,23 +96,23 @@ class SecantNashMP:
         # As the query of a half step: the whole step, and whether it is admissible.
         eta = jnp.where(trial, state.eta, self.least)
         whole = simplex.prox(state.log_anchor, game.log_reference, queried, game.beta, eta)
-        ratio = excess(game, state.log_anchor, state.log_next, whole, eta)
+        ratio = admissibility_ratio(game, state.log_anchor, state.log_next, whole, eta)
         passed = (trial & ~(ratio > ADMISSIBLE)) | plain
         log_anchor, log_policy, advantage = jax.tree.map(
             lambda new, old: jnp.where(passed, new, old),
             (whole, state.log_next, queried),
             (state.log_anchor, state.log_policy, state.advantage),
         )
-        gain = earned(passed, jnp.where(plain, 2, 1), eta, self.least)
-        credit = state.credit + jnp.where(trial | plain, gain, 0)
+        gain = query_allowance(passed, jnp.where(plain, 2, 1), eta, self.least)
+        spare = state.spare + jnp.where(trial | plain, gain, 0)
         # What to query next, and for a trial how far to go.
-        turn = jnp.where(trial | plain, jnp.where(credit >= 1, _TRIAL, _ANCHOR), _LEAST)
+        turn = jnp.where(trial | plain, jnp.where(spare >= 1, _TRIAL, _ANCHOR), _LEAST)
         eta = jnp.where(trial, next_eta(passed, ratio, eta, self.least), state.eta)
         half = secant_model.half_step(policies, advantages, log_anchor, game.log_reference, game.beta, eta)
         least = simplex.prox(log_anchor, game.log_reference, queried, game.beta, self.least)
         log_next = jnp.where(turn == _TRIAL, half, jnp.where(turn == _ANCHOR, log_anchor, least))
         return SecantState(
-            log_policy, advantage, log_anchor, log_next, policies, advantages, turn.astype(jnp.int32), eta, credit
+            log_policy, advantage, log_anchor, log_next, policies, advantages, turn.astype(jnp.int32), eta, spare
         )
 
     def log_policy(self, state: SecantState) -> jax.Array:
