@@ -54,6 +54,30 @@ def knows_for_nothing(self, game, state, key):
     return PolicyState(state.log_policy, told + 0 * game.advantage(state.log_policy))
 
 
+def looks_for_itself(self, game, state, key):
+    step = jax.jit(lambda values, policy: jnp.einsum("ij,j->i", values, policy))
+    told = game.query(state.log_policy, key)
+    return PolicyState(state.log_policy, told + 0 * step(game.margins.values, jnp.exp(state.log_policy)))
+
+
+class Keeper(NamedTuple):
+    """A state that carries A away."""
+
+    honest: PolicyState
+    values: Any
+
+
+def keeps_the_game(self, game, key):
+    return Keeper(MirrorDescent.init(self, game, key), game.margins.values)
+
+
+HONEST_OF_KEEPER = {
+    "update": lambda self, game, state, key: state._replace(honest=MirrorDescent.update(self, game, state.honest, key)),
+    "log_policy": lambda self, state: state.honest.log_policy,
+    "advantage": lambda self, state: state.honest.advantage,
+}
+
+
 def zeros(self, state):
     return jnp.zeros_like(state.log_policy)
 
@@ -69,6 +93,8 @@ def zeros(self, state):
         ({"update": asks_twice}, "one step of the solver 'liar' makes 2 queries, but queries_per_step is 1; declare 2"),
         ({"queries_per_step": 3}, "one step of the solver 'liar' makes 1 query, but queries_per_step is 3; declare 1"),
         ({"queries_per_step": 0}, "queries_per_step of the solver 'liar' is 0; declare the queries of one step"),
+        ({"update": looks_for_itself}, "the solver 'liar' reads the margins themselves; ask game.query or game.tally"),
+        ({"init": keeps_the_game, **HONEST_OF_KEEPER}, "the solver 'liar' reads the margins themselves"),
         ({"update": asks_until_it_is_content}, "the queries of the solver 'liar' cannot be counted"),
     ],
 )
@@ -98,6 +124,16 @@ def test_a_solver_that_begins_elsewhere_than_the_run_says_so():
     played([GAME], [[willing]], Settings(queries=12))
     with pytest.raises(NashGamesError, match="'liar' does not begin at the start that the run asks for"):
         played([GAME], [[stubborn]], Settings(queries=12))
+
+
+def test_on_duels_the_start_tells_nothing_that_nobody_paid_for():
+    def begins_knowing(self, game, key):
+        return PolicyState(game.start, game.advantage(game.start))
+
+    on_duels = lane(GAME, liar(init=begins_knowing))
+    on_duels = type(on_duels)(**vars(on_duels) | {"feedback": FEEDBACKS.make("duels[batch=4]")})
+    with pytest.raises(NashGamesError, match="init of the solver 'liar' reads the exact advantage once although"):
+        Batch([GAME], [[on_duels]], Settings(queries=12))
 
 
 class Diary(NamedTuple):
