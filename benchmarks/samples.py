@@ -27,8 +27,9 @@ from timing import alternate, least, machine, options, placed_games, table, verd
 from nashgames.core.game import Game
 from nashgames.core.precision import Precision
 from nashgames.engine.batch import Batch, Lane, Settings
+from nashgames.experiments.batches import batches_of, game_chunks
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import Run, batches_of, game_chunks, plan, settings_of
+from nashgames.experiments.plan import Run, plan, settings_of
 from nashgames.games.references import resolve_reference
 from nashgames.learning.features import resolve_features
 from nashgames.solvers import Solver, compose, features_of, make_solver

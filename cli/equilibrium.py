@@ -46,8 +46,9 @@ def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None
             screen.wait("starting")
             backend.start(experiment.device)
             from nashgames.engine.settings import Settings
+            from nashgames.experiments.batches import check_games
             from nashgames.experiments.exact_path import frames
-            from nashgames.experiments.plan import check_games, plan_equilibria
+            from nashgames.experiments.plan import plan_equilibria
 
             runs = plan_equilibria(experiment, betas)
             check_games(runs, Settings())

@@ -121,7 +121,7 @@ def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":
     import pandas as pd
 
     from nashgames.cli import backend
-    from nashgames.experiments.plan import find_again
+    from nashgames.experiments.sources import find_again
 
     backend.start("cpu")
     told = None if pd.isna(run["game_fingerprint"]) else str(run["game_fingerprint"])

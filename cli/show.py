@@ -56,7 +56,7 @@ def show(
 def _load(selection: str, actions: str | None, seed: str | None) -> "Game":
     from nashgames.cli.run import run_experiment
     from nashgames.core.game import DEFAULT_BETA
-    from nashgames.experiments.plan import find_source
+    from nashgames.experiments.sources import find_source
 
     checked = run_experiment(selection, {"actions": None if actions is None else [actions], "seed": seed})
     source = find_source(selection)

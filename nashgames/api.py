@@ -17,9 +17,10 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.events import Refereed
 from nashgames.experiments.experiment import RECORDS, Experiment
-from nashgames.experiments.plan import Run, Source, find_source, plan, settings_of
+from nashgames.experiments.plan import Run, plan, settings_of
 from nashgames.experiments.rows import Frames
 from nashgames.experiments.runner import Failed, play
+from nashgames.experiments.sources import Source, find_source
 from nashgames.games import families
 from nashgames.registry import Selection, render
 from nashgames.solvers import SOLVERS, check, compose, is_ours, make_solver, parts_of, random_init, selection_of

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from nashgames.core.game import make_game
 from nashgames.core.margins import TILE, DenseMargins, empty, fill_skew, tiles
 from nashgames.errors import NashGamesError
-from nashgames.experiments.plan import find_reference
+from nashgames.experiments.sources import find_reference
 from nashgames.games import families, tables
 from nashgames.games.families import (
     FAMILIES,

@@ -10,7 +10,7 @@ from nashgames.cli.main import app
 from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import changed_since, find_again, find_source
+from nashgames.experiments.sources import changed_since, find_again, find_source
 from nashgames.games.tables.files import fingerprint
 from nashgames.store import Results
 from tests.stored import fill, look, rows

@@ -11,6 +11,7 @@ import pytest
 
 from nashgames.engine.batch import Batch
 from nashgames.errors import NashGamesError
+from nashgames.experiments import batches as planned
 from nashgames.experiments import plan, runner
 from nashgames.experiments.events import Advanced
 from nashgames.experiments.experiment import Experiment
@@ -51,11 +52,11 @@ def test_every_batch_of_a_chunk_reads_one_stack_and_few_batches_are_alive(tmp_pa
             seen.append(stacks())
             alive.append(len(batches))
             # Whatever is asked for by now may be compiled before this batch has ended.
-            assert len(ahead) <= event.batch - 1 + plan.MOST_BATCHES
+            assert len(ahead) <= event.batch - 1 + planned.MOST_BATCHES
     assert len(seen) >= len(SOLVERS)
     assert all(len(places) == 1 for places in seen), "one copy of the stack"
     assert len(set.union(*seen)) == 1, "the same one from the first batch to the last"
-    assert max(alive) <= plan.MOST_BATCHES < len(SOLVERS)
+    assert max(alive) <= planned.MOST_BATCHES < len(SOLVERS)
     gc.collect()
     assert not stacks()
 
@@ -71,16 +72,16 @@ def test_the_memory_that_is_needed_knows_the_stack_and_the_batches_at_once(monke
         monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": available})())
 
     free(needed)
-    plan.check_memory(runs, settings)
+    planned.check_memory(runs, settings)
     free(needed - 1)
     said = (
         "playing 16 games of 1,000 actions together (128 MB of margins, 128 MB of them stacked, 3 of 4 batches of up "
         "to 16 runs at once) needs 261 MB of memory and 261 MB is free"
     )
     with pytest.raises(NashGamesError, match=re.escape(said)):
-        plan.check_memory(runs, settings)
-    plan.check_memory(runs, settings, {run.run_id for run in runs})
+        planned.check_memory(runs, settings)
+    planned.check_memory(runs, settings, {run.run_id for run in runs})
     one, _ = plan.plan(several(actions=1000, seeds=1), settings)
     # A single game may take half of what is free: with a stack beside it the rest would not be enough.
     free(16_000_001)
-    plan.check_memory(one, settings)
+    planned.check_memory(one, settings)

@@ -9,7 +9,8 @@ from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
 from nashgames.experiments.events import Finished, Planned
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import find_source, plan, settings_of
+from nashgames.experiments.plan import plan, settings_of
+from nashgames.experiments.sources import find_source
 from nashgames.store import Results
 
 MINE = '''

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from nashgames.core.precision import Precision
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
+from nashgames.experiments.batches import batches_of, check_memory, game_chunks
 from nashgames.experiments.experiment import Experiment, load_preset, presets
-from nashgames.experiments.plan import batches_of, check_memory, find_source, game_chunks, plan, settings_of
+from nashgames.experiments.plan import plan, settings_of
+from nashgames.experiments.sources import find_source
 from nashgames.games import families
 from nashgames.solvers import selection_of
 

@@ -11,8 +11,9 @@ from nashgames.core.metrics import METRICS
 from nashgames.defaults import PARTS
 from nashgames.engine.settings import Settings
 from nashgames.exact.referee import equilibrium
-from nashgames.experiments.plan import Run, Source
+from nashgames.experiments.plan import Run
 from nashgames.experiments.rows import frames_of
+from nashgames.experiments.sources import Source
 from nashgames.registry import parse
 from nashgames.solvers import selection_of
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, RUN_KEYS, Results

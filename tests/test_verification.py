@@ -23,7 +23,8 @@ from nashgames.exact import external
 from nashgames.exact.referee import Equilibrium, equilibrium
 from nashgames.experiments import exact_path, runner
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import find_source, plan_equilibria
+from nashgames.experiments.plan import plan_equilibria
+from nashgames.experiments.sources import find_source
 from nashgames.store import METRICS, Results
 from nashgames.verification import Report, Verifying, verify
 from nashgames.verification.numbers import Rounding
@@ -355,7 +356,7 @@ def test_nothing_asks_for_all_margins_at_once(exact, monkeypatch):
 def test_margins_and_equilibria_are_made_once_for_the_runs_that_share_them(played, monkeypatch):
     made, found = [], []
     make, path = type(find_source("disc")).make, runner.equilibrium_path
-    monkeypatch.setattr("nashgames.experiments.plan.Source.make", lambda *a: made.append(a[1:]) or make(*a))
+    monkeypatch.setattr("nashgames.experiments.sources.Source.make", lambda *a: made.append(a[1:]) or make(*a))
     monkeypatch.setattr("nashgames.verification.equilibrium_path", lambda *a: found.append(a[1]) or path(*a))
     events = list(verify(played))
     # Two seeds, contexts, float32, planted, a shipped table and a file.

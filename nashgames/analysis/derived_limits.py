@@ -14,7 +14,7 @@ from nashgames.analysis.outcomes import VARIANTS, complete, labels_without_step,
 from nashgames.analysis.stability import prox_rate, prox_step_limit, stable_step_limit
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium_path
-from nashgames.experiments.plan import Source, find_again, reference_key
+from nashgames.experiments.sources import Source, find_again, reference_key
 from nashgames.games.references import resolve_reference
 
 _PLAIN, _PROX = "online-ipo", "nash-prox"

@@ -1,9 +1,8 @@
-"""An experiment → the runs it stands for, grouped by the games they share."""
+"""An experiment → the runs it stands for."""
 
 import itertools
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import jax
@@ -14,14 +13,12 @@ from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.precision import Precision
 from nashgames.defaults import PARTS, REFEREE, RUN
 from nashgames.engine.settings import Settings
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError
 from nashgames.exact.referee import falling
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
-from nashgames.games import families, memory, tables, users
-from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
-from nashgames.games.tables.files import fingerprint, locate
+from nashgames.experiments.sources import ReferenceKey, Source, find_reference, find_source, reference_key
 from nashgames.learning.feedback import FEEDBACKS
-from nashgames.registry import Number, Registry, Selection, bind, parameters_of, parse, render
+from nashgames.registry import Number, Registry, Selection, parameters_of, parse, render
 from nashgames.solvers import (
     compose,
     features_of,
@@ -34,16 +31,6 @@ from nashgames.solvers import (
 )
 from nashgames.solvers.protocol import Solver
 from nashgames.store import SCHEMA
-
-# Games of one shape are stacked up to this size: beyond it a product is no longer worth sharing a program for.
-_STACK_BYTES = 128_000_000
-_MOST_LANES = 4096
-"""Runs of a batch, at most: their points wait in memory until it is done."""
-MOST_BATCHES = 3
-"""Batches of a chunk that are alive at once: one runs while two compile."""
-_POLICIES_OF_A_LANE = 12
-"""Arrays of the size of a policy that a run holds: μ, π*, π_0, the last iterate, and a state of up to four of them,
-which a chunk of steps reads and writes anew."""
 
 
 def _at_the_reference() -> None:
@@ -61,35 +48,6 @@ _STARTS = Registry("start", {"reference": _at_the_reference, "equilibrium": _nea
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a game comes from: its canonical text, and on which of a run's numbers it depends.
-
-    `default_actions` is n where none is asked for, None where the game decides; `fingerprint` is of a file's bytes, of
-    the code that a file brings, or of a game that is `given` itself. `file` is where the data of a table is read.
-    """
-
-    text: Selection
-    default_actions: int | None = None
-    contexts: int = 1
-    takes_seed: bool = False
-    takes_beta: bool = False
-    fingerprint: str | None = None
-    given: Game | None = field(default=None, compare=False)
-    file: Path | None = field(default=None, compare=False)
-
-    def make(self, actions: int | None, seed: int, beta: float, dtype: str) -> Game:
-        """The game itself, of the default size where `actions` is None."""
-        if self.given is not None:
-            return self.given
-        actions = self.default_actions if actions is None else actions
-        if self.text.name in families.FAMILIES:
-            return families.generate(self.text, actions=actions, seed=seed, beta=beta, dtype=dtype)
-        if users.knows(self.text.name):
-            return users.make(self.text, actions=actions, seed=seed, beta=beta)
-        return tables.load(self.text, dtype=dtype, file=self.file)
-
-
-@dataclass(frozen=True)
 class Referee:
     """What stands in the place of a solver where a run is the exact equilibrium itself: nothing is played."""
 
@@ -100,9 +58,6 @@ class Referee:
 
 GameKey = tuple[Source, int | None, int, float]
 """What margins depend on: source, n, seed and β where they matter, else 0."""
-
-ReferenceKey = tuple[str, int]
-"""What a reference depends on beside the game: its text, and the seed where it is drawn, else 0."""
 
 
 @dataclass(frozen=True)
@@ -194,70 +149,6 @@ def settings_of(experiment: Experiment) -> Settings:
         comparisons=experiment.comparisons,
         target=experiment.target,
     )
-
-
-def find_source(text: str, *, code: bool = True) -> Source:
-    """The source that a game's selection names; NashGamesError for an unknown name or parameter or a missing file.
-
-    With `code=False` a game that a Python file brings is refused: the file runs only where its user named it.
-    """
-    name = text.partition("[")[0].strip()
-    if name in families.FAMILIES:
-        selection = parse(text)
-        family = families.FAMILIES[name]
-        values = bind("game", selection, family.parameters)
-        return Source(
-            render(name, values, family.parameters),
-            default_actions=family.default_actions if family.takes_actions else None,
-            contexts=int(values.get("contexts", 1)),
-            takes_seed=family.takes_seed and "seed" not in values,
-            takes_beta=family.takes_beta,
-        )
-    if name in tables.TABLES:
-        accepted = tables.TABLES[name].parameters
-        return Source(render(name, bind("game", parse(text), accepted), accepted))
-    if users.knows(name):
-        if not code and plugins.is_file_name(name):
-            raise NashGamesError(
-                f"the game '{name}' is made by a Python file, which runs only where its user names it: "
-                f"nashgames verify takes it with --code {name.rpartition(':')[0]}"
-            )
-        return Source(**vars(users.find(parse(text))))
-    if tables.is_path(text):
-        file = locate(tables.path_selection(text).name)
-        return _table(text, file, fingerprint(file))
-    raise unknown("game", name, [*families.FAMILIES, *tables.TABLES, "a path ending in .csv, .parquet or .npy"])
-
-
-def find_again(text: str, told: str | None, kept: Path | None, *, code: bool = False) -> Source:
-    """The source of a game that stored rows name, with the `game_fingerprint` they were `told`.
-
-    A table is read from the copy `kept` with the results (`Results.game_file`) where there is one. Where there is none,
-    NashGamesError is raised also for a table that has changed since.
-    """
-    if kept is not None:
-        return _table(text, kept, told)
-    source = find_source(text, code=code)
-    if source.file is not None and (changed := changed_since(text, told)):
-        raise NashGamesError(f"{changed}, and no copy was kept; bring the old file back or play the runs again")
-    return source
-
-
-def changed_since(text: str, told: str | None) -> str | None:
-    """What to say where the file of a game is not the one that stored rows were `told` the fingerprint of.
-
-    None where it is the same, is not there, or nothing was told.
-    """
-    try:
-        now = fingerprint(locate(name := tables.path_selection(text).name))
-    except NashGamesError:
-        return None
-    return f"'{name}' has changed since (fingerprint {told} → {now})" if told not in (None, now) else None
-
-
-def _table(text: str, file: Path, told: str | None) -> Source:
-    path = tables.path_selection(text)
-    return Source(render(path.name, bind("table", path, tables.PARAMETERS)), fingerprint=told, file=file)
 
 
 def plan(
@@ -361,83 +252,6 @@ def _check_reference(game: str, source: Source, asked: str, reference: Selection
     """Raise NashGamesError where a reference is given beside one that the game brings."""
     if source.takes_beta and reference != "own":
         raise NashGamesError(f"reference is '{asked}', but {game} brings its own; leave reference out, or use own")
-
-
-def check_games(runs: Iterable[Run], settings: Settings) -> None:
-    """Raise NashGamesError, before anything is computed, unless the games of every run fit into memory one by one."""
-    for source, actions in dict.fromkeys((run.source, run.actions) for run in runs):
-        if actions is not None:
-            families.check_fits(actions, source.contexts, settings.precision.numpy)
-
-
-def check_memory(runs: Sequence[Run], settings: Settings, done: Container[str] = ()) -> None:
-    """Raise NashGamesError, before anything is computed, unless all that is in memory at once fits there.
-
-    That is one game, and of every chunk of games the games, the stack of them that its batches share, and the batches
-    that are alive at once. Runs in `done` are not played. The size of a table is not known before it is read.
-    """
-    check_games((run for run in runs if run.run_id not in done), settings)
-    itemsize = settings.precision.numpy.itemsize
-    for chunk in game_chunks(runs, itemsize):
-        (source, actions, _, _), batches = chunk[0][0].game_key, batches_of(chunk, done)
-        if actions is None or not batches:
-            continue
-        policy = source.contexts * actions * itemsize
-        margins = len(chunk) * policy * actions
-        # Several games are copied into one stack, which all batches read; a single one is played as it is.
-        stacked = margins if len(chunk) > 1 else 0
-        lanes = max(sum(map(len, batch)) for batch in batches)
-        alive = min(len(batches), MOST_BATCHES)
-        # What a device keeps is not in the memory of its host.
-        of_batches = alive * lanes * _POLICIES_OF_A_LANE * policy if settings.precision.device == "cpu" else 0
-        memory.check_memory(
-            margins + stacked + of_batches,
-            f"playing {len(chunk):,} {'game' if len(chunk) == 1 else 'games'} of {actions:,} actions together "
-            f"({memory.size_text(margins)} of margins, {memory.size_text(stacked)} of them stacked, "
-            f"{alive} of {len(batches)} batches of up to {lanes:,} runs at once)",
-        )
-
-
-def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
-    """Runs by the games they play, games of one shape together as long as their stacked margins stay small: chunks of
-    games, each game the list of its runs."""
-    by_game: dict[tuple[Any, ...], list[Run]] = {}
-    for run in runs:
-        by_game.setdefault(run.game_key, []).append(run)
-    chunks: dict[tuple[Any, ...], list[list[Run]]] = {}
-    counts: dict[tuple[Any, ...], int] = {}
-    for (source, actions, _, beta), of_game in by_game.items():
-        shape = (source, actions, beta)
-        size = max((actions or _STACK_BYTES) ** 2 * source.contexts * dtype_bytes, 1)
-        counts[shape] = counts.get(shape, -1) + 1
-        number = counts[shape] // min(max(_STACK_BYTES // size, 1), _MOST_LANES)
-        chunks.setdefault((*shape, number), []).append(of_game)
-    return list(chunks.values())
-
-
-def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[list[Run]]]:
-    """The runs of a chunk of games as batches `[G][B]` that share a compiled program: one solver class, equal lanes.
-
-    Batches are those of the whole grid, less those of which every run is in `done`: the width of a batch decides the
-    order of its sums, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
-    """
-    batches: dict[tuple[Any, ...], list[list[Run]]] = {}
-    for of_game in games:
-        by_program: dict[Any, list[Run]] = {}
-        for run in of_game:
-            by_program.setdefault(run.program_key, []).append(run)
-        width = max(_MOST_LANES // len(games), 1)
-        for program, runs in by_program.items():
-            for lanes in (runs[start : start + width] for start in range(0, len(runs), width)):
-                key = (program, tuple(run.lane_key for run in lanes))
-                batches.setdefault(key, []).append(lanes)
-    return [batch for batch in batches.values() if any(run.run_id not in done for lanes in batch for run in lanes)]
-
-
-def reference_key(reference: str, seed: int) -> ReferenceKey:
-    """What a reference depends on beside the game: its text, and the seed where it is drawn, else 0."""
-    drawn = reference.partition("[")[0] == "random" and "seed" not in parse(reference).parameters
-    return (reference, seed if drawn else 0)
 
 
 def find_start(text: str) -> Selection:
@@ -579,14 +393,3 @@ def _labels(solvers: Mapping[str, Solver]) -> dict[str, str]:
     names = {text: solver.name for text, solver in solvers.items()}
     counts = list(names.values())
     return {text: name if counts.count(name) == 1 else text for text, name in names.items()}
-
-
-def find_reference(text: str) -> tuple[Selection, str | None]:
-    """The canonical text of a reference, and for a file the hash of its bytes; NashGamesError for an unknown one."""
-    name = text.partition("[")[0].strip()
-    if name in REFERENCES:
-        accepted = REFERENCES[name].parameters
-        return render(name, bind("reference", parse(text), accepted), accepted), None
-    if tables.is_path(text):
-        return Selection(text, text, {}), fingerprint(locate(text, FILE_SUFFIXES))
-    raise unknown_reference(text)

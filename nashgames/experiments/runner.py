@@ -24,21 +24,12 @@ from nashgames.engine.settings import Settings
 from nashgames.environment import environment
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium, equilibrium_path
+from nashgames.experiments.batches import MOST_BATCHES, batches_of, check_memory, game_chunks
 from nashgames.experiments.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiments.experiment import Experiment, content_hash
-from nashgames.experiments.plan import (
-    MOST_BATCHES,
-    GameKey,
-    ReferenceKey,
-    Run,
-    batches_of,
-    check_memory,
-    distance_of,
-    game_chunks,
-    plan,
-    settings_of,
-)
+from nashgames.experiments.plan import GameKey, Run, distance_of, plan, settings_of
 from nashgames.experiments.rows import Frames, frames_of
+from nashgames.experiments.sources import ReferenceKey
 from nashgames.games.properties import facts
 from nashgames.games.references import resolve_reference
 from nashgames.games.streams import stream

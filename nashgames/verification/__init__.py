@@ -19,7 +19,7 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.referee import equilibrium_path
 from nashgames.experiments.exact_path import PLAYED
-from nashgames.experiments.plan import ReferenceKey, Source, reference_key
+from nashgames.experiments.sources import ReferenceKey, Source, reference_key
 from nashgames.games.references import resolve_reference
 from nashgames.store import Results
 from nashgames.verification import stored

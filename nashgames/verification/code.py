@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nashgames import plugins
 from nashgames.errors import NashGamesError
-from nashgames.experiments.plan import Source, find_again, find_source
+from nashgames.experiments.sources import Source, find_again, find_source
 from nashgames.store import Results
 
 

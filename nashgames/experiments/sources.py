@@ -1,0 +1,126 @@
+"""Where games and references come from: what a text names, now or when rows are read again."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nashgames import plugins
+from nashgames.core.game import Game
+from nashgames.errors import NashGamesError, unknown
+from nashgames.games import families, tables, users
+from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
+from nashgames.games.tables.files import fingerprint, locate
+from nashgames.registry import Selection, bind, parse, render
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a game comes from: its canonical text, and on which of a run's numbers it depends.
+
+    `default_actions` is n where none is asked for, None where the game decides; `fingerprint` is of a file's bytes, of
+    the code that a file brings, or of a game that is `given` itself. `file` is where the data of a table is read.
+    """
+
+    text: Selection
+    default_actions: int | None = None
+    contexts: int = 1
+    takes_seed: bool = False
+    takes_beta: bool = False
+    fingerprint: str | None = None
+    given: Game | None = field(default=None, compare=False)
+    file: Path | None = field(default=None, compare=False)
+
+    def make(self, actions: int | None, seed: int, beta: float, dtype: str) -> Game:
+        """The game itself, of the default size where `actions` is None."""
+        if self.given is not None:
+            return self.given
+        actions = self.default_actions if actions is None else actions
+        if self.text.name in families.FAMILIES:
+            return families.generate(self.text, actions=actions, seed=seed, beta=beta, dtype=dtype)
+        if users.knows(self.text.name):
+            return users.make(self.text, actions=actions, seed=seed, beta=beta)
+        return tables.load(self.text, dtype=dtype, file=self.file)
+
+
+ReferenceKey = tuple[str, int]
+"""What a reference depends on beside the game: its text, and the seed where it is drawn, else 0."""
+
+
+def find_source(text: str, *, code: bool = True) -> Source:
+    """The source that a game's selection names; NashGamesError for an unknown name or parameter or a missing file.
+
+    With `code=False` a game that a Python file brings is refused: the file runs only where its user named it.
+    """
+    name = text.partition("[")[0].strip()
+    if name in families.FAMILIES:
+        selection = parse(text)
+        family = families.FAMILIES[name]
+        values = bind("game", selection, family.parameters)
+        return Source(
+            render(name, values, family.parameters),
+            default_actions=family.default_actions if family.takes_actions else None,
+            contexts=int(values.get("contexts", 1)),
+            takes_seed=family.takes_seed and "seed" not in values,
+            takes_beta=family.takes_beta,
+        )
+    if name in tables.TABLES:
+        accepted = tables.TABLES[name].parameters
+        return Source(render(name, bind("game", parse(text), accepted), accepted))
+    if users.knows(name):
+        if not code and plugins.is_file_name(name):
+            raise NashGamesError(
+                f"the game '{name}' is made by a Python file, which runs only where its user names it: "
+                f"nashgames verify takes it with --code {name.rpartition(':')[0]}"
+            )
+        return Source(**vars(users.find(parse(text))))
+    if tables.is_path(text):
+        file = locate(tables.path_selection(text).name)
+        return _table(text, file, fingerprint(file))
+    raise unknown("game", name, [*families.FAMILIES, *tables.TABLES, "a path ending in .csv, .parquet or .npy"])
+
+
+def find_again(text: str, told: str | None, kept: Path | None, *, code: bool = False) -> Source:
+    """The source of a game that stored rows name, with the `game_fingerprint` they were `told`.
+
+    A table is read from the copy `kept` with the results (`Results.game_file`) where there is one. Where there is none,
+    NashGamesError is raised also for a table that has changed since.
+    """
+    if kept is not None:
+        return _table(text, kept, told)
+    source = find_source(text, code=code)
+    if source.file is not None and (changed := changed_since(text, told)):
+        raise NashGamesError(f"{changed}, and no copy was kept; bring the old file back or play the runs again")
+    return source
+
+
+def changed_since(text: str, told: str | None) -> str | None:
+    """What to say where the file of a game is not the one that stored rows were `told` the fingerprint of.
+
+    None where it is the same, is not there, or nothing was told.
+    """
+    try:
+        now = fingerprint(locate(name := tables.path_selection(text).name))
+    except NashGamesError:
+        return None
+    return f"'{name}' has changed since (fingerprint {told} → {now})" if told not in (None, now) else None
+
+
+def _table(text: str, file: Path, told: str | None) -> Source:
+    path = tables.path_selection(text)
+    return Source(render(path.name, bind("table", path, tables.PARAMETERS)), fingerprint=told, file=file)
+
+
+def reference_key(reference: str, seed: int) -> ReferenceKey:
+    """What a reference depends on beside the game: its text, and the seed where it is drawn, else 0."""
+    drawn = reference.partition("[")[0] == "random" and "seed" not in parse(reference).parameters
+    return (reference, seed if drawn else 0)
+
+
+def find_reference(text: str) -> tuple[Selection, str | None]:
+    """The canonical text of a reference, and for a file the hash of its bytes; NashGamesError for an unknown one."""
+    name = text.partition("[")[0].strip()
+    if name in REFERENCES:
+        accepted = REFERENCES[name].parameters
+        return render(name, bind("reference", parse(text), accepted), accepted), None
+    if tables.is_path(text):
+        return Selection(text, text, {}), fingerprint(locate(text, FILE_SUFFIXES))
+    raise unknown_reference(text)
