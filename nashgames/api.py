@@ -13,7 +13,7 @@ import pandas as pd
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.defaults import PARTS, TARGET
 from nashgames.engine.settings import Settings
-from nashgames.errors import NashGamesError
+from nashgames.errors import NashGamesError, shown
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.events import Refereed
 from nashgames.experiments.experiment import RECORDS, Experiment
@@ -23,7 +23,17 @@ from nashgames.experiments.runner import Failed, play
 from nashgames.experiments.sources import Source, find_source
 from nashgames.games import families
 from nashgames.registry import Selection, render
-from nashgames.solvers import SOLVERS, check, compose, is_ours, make_solver, parts_of, random_init, selection_of
+from nashgames.solvers import (
+    SOLVERS,
+    check,
+    check_members,
+    compose,
+    is_ours,
+    make_solver,
+    parts_of,
+    random_init,
+    selection_of,
+)
 from nashgames.solvers.protocol import Solver
 
 if TYPE_CHECKING:
@@ -91,7 +101,7 @@ def solve(
     """
     if not isinstance(game, Game):
         raise NashGamesError(
-            f"the game is {_shown(game)}; give a Game, as from ng.load('castles'), ng.games.disc(actions=200) or "
+            f"the game is {shown(game)}; give a Game, as from ng.load('castles'), ng.games.disc(actions=200) or "
             f"ng.make_game(margins)"
         )
     parts = {"feedback": feedback, "policy": policy, "optimiser": optimiser}
@@ -203,18 +213,7 @@ def _several(given: Any) -> list[Any]:
 def _solver(given: Any) -> Solver:
     if isinstance(given, str):
         return make_solver(given)
-    if isinstance(given, type):
-        raise NashGamesError(f"a solver is {_shown(given)}, a class; give an object of it: {given.__name__}()")
-    if not isinstance(given, Solver):
-        missing = [name for name in vars(Solver) if not name.startswith("_") and not hasattr(given, name)]
-        raise NashGamesError(
-            f"a solver is {_shown(given)}, which has no {', '.join(missing)}; give a name ({', '.join(SOLVERS)}) or an "
-            f"object with the methods of ng.Solver"
-        )
-    if jax.tree_util.all_leaves([given]):
-        raise NashGamesError(
-            f"the solver '{given.name}' is no pytree; put @jax.tree_util.register_dataclass over its frozen dataclass"
-        )
+    check_members(given)
     if is_ours(given):
         # Through its text: that types and checks its numbers as on the command line.
         return compose(make_solver(selection_of(given)), **parts_of(given))
@@ -223,12 +222,7 @@ def _solver(given: Any) -> Solver:
     for leaf in jax.tree.leaves(plain):
         if not isinstance(leaf, Real):
             raise NashGamesError(
-                f"the solver '{given.name}' has {_shown(leaf)} among its numbers; mark a field that is no number as "
+                f"the solver '{given.name}' has {shown(leaf)} among its numbers; mark a field that is no number as "
                 f"static: field(metadata={{'static': True}})"
             )
     return plain
-
-
-def _shown(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}…"

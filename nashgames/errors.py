@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+# Letters of a value in a sentence: half a line of a terminal.
+_LONGEST = 60
+
 
 class NashGamesError(ValueError):
     """Bad input: what was given, what is accepted, what to do, in one sentence."""
@@ -23,3 +26,9 @@ def choices(given: str, accepted: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
     return f"{hint} Accepted: {', '.join(names) or 'none'}"
+
+
+def shown(value: object) -> str:
+    """A value as a sentence shows it: on one line, and not longer than that."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

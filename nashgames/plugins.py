@@ -8,6 +8,8 @@ import importlib.util
 import inspect
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +19,9 @@ from typing import Any
 from nashgames.errors import NashGamesError, unknown
 
 _SEPARATOR = ".py:"
+_FOLDER = Path(__file__).parent
+# Letters of a message that are repeated: JAX's go on for pages.
+_LONGEST = 200
 
 
 def is_file_name(name: str) -> bool:
@@ -94,6 +99,41 @@ def _module(path: str, contents: str) -> ModuleType:
     finally:
         sys.path.remove(folder)
     return module
+
+
+@contextmanager
+def explaining(what: str, brought: Any) -> Iterator[None]:
+    """Inside, what the code of a user's object raises becomes a sentence about `what`; ours raises as it is."""
+    try:
+        yield
+    except (NashGamesError, MemoryError):
+        raise
+    except Exception as error:
+        # What the device could not do is no mistake of the code.
+        if _of_nashgames(brought) or {"XlaRuntimeError", "JaxRuntimeError"} & _kinds(error):
+            raise
+        raise NashGamesError(f"{what} fails: {explained(error)}") from error
+
+
+def explained(error: Exception) -> str:
+    """An error in the code of a user: what, at which line, and for the usual one what to do."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".py")]
+    own = [f for f in frames if "site-packages" not in f.filename and not Path(f.filename).is_relative_to(_FOLDER)]
+    place = f" at line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
+    if "ConcretizationTypeError" in _kinds(error):
+        return f"a Python condition or conversion asks for a traced number{place}; use jnp.where or jax.lax.cond"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{place}: {text[:_LONGEST]}"
+
+
+def _kinds(error: Exception) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def _of_nashgames(thing: Any) -> bool:
+    """Whether an object, its wrappers apart, or a class is ours."""
+    inner = getattr(thing, "solver", thing)
+    return str(getattr(inner, "__module__", "")).partition(".")[0] == "nashgames"
 
 
 def described(thing: Any) -> str:

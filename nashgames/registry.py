@@ -356,7 +356,12 @@ class Registry(Mapping[str, Any]):
         Raises NashGamesError as `choose` does, and where the entry's own `check` refuses the combination.
         """
         entry, values = self.choose(text)
-        made = entry(**values)
+        name = parse(text).name
+        needed = [key for key, given in inspect.signature(entry).parameters.items() if _is_needed(given)]
+        if missing := [key for key in needed if key not in values]:
+            raise NashGamesError(f"the {self.kind} '{name}' needs {', '.join(missing)}; write {name}[{missing[0]}=…]")
+        with plugins.explaining(f"the {self.kind} '{name}'", entry):
+            made = entry(**values)
         if hasattr(made, "check"):
             made.check()
         return made
@@ -382,6 +387,11 @@ class Registry(Mapping[str, Any]):
         """The canonical text that selects an object again, without what is left at its default."""
         accepted = self.parameters(type(made))
         return render(self.name_of(made), {key: getattr(made, key) for key in accepted}, accepted)
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    named = (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    return parameter.default is parameter.empty and parameter.kind in named
 
 
 def _plain(bound: float) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
-from nashgames.experiments.events import Finished, Planned
+from nashgames.experiments.events import Finished, Noted, Planned
 from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.plan import plan, settings_of
 from nashgames.experiments.sources import find_source
@@ -167,3 +167,100 @@ def test_nothing_in_a_results_directory_is_imported(mine):
     ):
         find_source(results.runs["game"][0], code=False)
     assert mine.with_name("imports.txt").read_text() == "x"
+
+
+BAD = """
+from dataclasses import dataclass
+import jax
+from nashgames.core.game import make_game
+from nashgames.core import simplex
+
+
+class Nothing:
+    name = "nothing"
+
+
+@dataclass(frozen=True)
+class Opaque:
+    step: float
+    name = "opaque"
+    queries_per_step = 1
+
+    def with_theory_defaults(self, beta):
+        return self
+
+    def init(self, game, key):
+        return game.start
+
+    def update(self, game, state, key):
+        return simplex.normalise(state + self.step * game.query(state, key))
+
+    def log_policy(self, state):
+        return state
+
+    def advantage(self, state):
+        return None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Raises(Opaque):
+    def update(self, game, state, key):
+        return {}["gone"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Branches(Opaque):
+    def update(self, game, state, key):
+        return state if state[0] > 0 else Opaque.update(self, game, state, key)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Refuses(Opaque):
+    def with_theory_defaults(self, beta):
+        raise ArithmeticError("no such β")
+
+
+def game():
+    return make_game([[0.0, 0.1], [-0.1, 0.0]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "sentence"),
+    [
+        (
+            "Nothing",
+            "'bad.py:Nothing' is no solver, as it has no queries_per_step, with_theory_defaults, init, update, ",
+        ),
+        ("game", "'bad.py:game' is no solver, as it has no "),
+        ("Opaque[step=1]", "the solver 'opaque' is no pytree; put @jax.tree_util.register_dataclass over its frozen"),
+        ("Opaque", "the solver 'bad.py:Opaque' needs step; write bad.py:Opaque[step=…]"),
+        ("Refuses[step=1]", "the solver 'opaque' fails: ArithmeticError at line "),
+    ],
+)
+def test_what_is_no_solver_is_told_before_anything_is_made(mine, named, sentence):
+    mine.with_name("bad.py").write_text(BAD)
+    with pytest.raises(NashGamesError) as told:
+        list(runner.execute(asked(solver=f"bad.py:{named}"), mine.with_name("out")))
+    assert sentence in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("named", "sentence"),
+    [
+        ("Raises", "the solver 'opaque' (nashgames check says more) fails: KeyError at line 38 of bad.py: 'gone'"),
+        (
+            "Branches",
+            "fails: a Python condition or conversion asks for a traced number at line 45 of bad.py; use jnp.where",
+        ),
+    ],
+)
+def test_code_that_fails_is_a_failed_run_with_its_line(mine, named, sentence):
+    mine.with_name("bad.py").write_text(BAD)
+    events = list(runner.execute(asked(solver=f"bad.py:{named}[step=1]"), mine.with_name("out")))
+    (told,) = [event.text for event in events if isinstance(event, Noted)]
+    assert sentence in told
+    assert events[-1].failed == 1

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import Game
 from nashgames.core.margins import stack
@@ -118,7 +119,8 @@ class Batch:
         self._step_seconds = 0.0
         loop.clear_compiled_if_over(_PROGRAMS)
         began = time.perf_counter()
-        with settings.precision.scope():
+        hint = f"the solver '{self.solver.name}' (nashgames check says more)"
+        with settings.precision.scope(), plugins.explaining(hint, self.solver):
             self._problem = self._assemble(games, flat, margins)
             one = loop.shapes_of_one_run(self._problem, stacked=self._stacked)
             audit.check_queries(one.solver, one.game)

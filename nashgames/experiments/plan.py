@@ -28,6 +28,7 @@ from nashgames.solvers import (
     random_init,
     selection_of,
     step_source,
+    with_theory_defaults,
 )
 from nashgames.solvers.protocol import Solver
 from nashgames.store import SCHEMA
@@ -335,7 +336,7 @@ def _run(
         seed=cell.seed,
         reference=_settled(source, reference),
         beta=cell.beta,
-        solver=player.solver.with_theory_defaults(cell.beta),
+        solver=with_theory_defaults(player.solver, cell.beta),
         feedback=player.feedback,
         start=start,
         label=label,

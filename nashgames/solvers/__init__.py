@@ -4,8 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from jax.tree_util import all_leaves
+
+from nashgames import plugins
 from nashgames.defaults import PARTS
-from nashgames.errors import NashGamesError
+from nashgames.errors import NashGamesError, shown
 from nashgames.learning.optimisers import OPTIMISERS
 from nashgames.learning.policies import POLICIES
 from nashgames.learning.policy_gradient import PLAIN, PolicyGradient
@@ -91,6 +94,7 @@ def make_solver(text: str) -> Solver:
     selection = parse(text)
     if selection.name not in WRAPPERS:
         solver: Solver = SOLVERS.make(selection)
+        check_members(solver, selection.name)
         return solver
     wrapper = WRAPPERS[selection.name]
     if selection.parameters or len(selection.positional) != 1:
@@ -171,6 +175,32 @@ def selection_of(solver: Solver) -> Selection:
 def check(solver: Solver) -> None:
     """Raise NashGamesError unless every number of the solver is accepted."""
     SOLVERS.check(_unwrapped(solver))
+
+
+def check_members(given: Any, name: str | None = None) -> None:
+    """Raise NashGamesError unless an object, maybe selected by `name`, has a solver's members and is a pytree."""
+    if isinstance(given, type):
+        raise NashGamesError(f"a solver is {shown(given)}, a class; give an object of it: {given.__name__}()")
+    if not isinstance(given, Solver):
+        missing = [name for name in vars(Solver) if not name.startswith("_") and not hasattr(given, name)]
+        if name is not None:
+            raise NashGamesError(
+                f"'{name}' is no solver, as it has no {', '.join(missing)}; name a class with the members of ng.Solver"
+            )
+        raise NashGamesError(
+            f"a solver is {shown(given)}, which has no {', '.join(missing)}; give a name ({', '.join(SOLVERS)}) or an "
+            f"object with the methods of ng.Solver"
+        )
+    if all_leaves([given]):
+        raise NashGamesError(
+            f"the solver '{given.name}' is no pytree; put @jax.tree_util.register_dataclass over its frozen dataclass"
+        )
+
+
+def with_theory_defaults(solver: Solver, beta: float) -> Solver:
+    """The solver with all its numbers for this β; NashGamesError where the code of a user's solver fails."""
+    with plugins.explaining(f"the solver '{solver.name}'", solver):
+        return solver.with_theory_defaults(beta)
 
 
 def is_ours(solver: Solver) -> bool:

@@ -1,17 +1,16 @@
 """What a solver promises, tried on small games: `nashgames check mine.py:MySolver`."""
 
 import dataclasses
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import Game
 from nashgames.core.precision import Precision
@@ -69,7 +68,7 @@ def _tried(promise: str, attempt: Callable[[Solver], str], solver: Solver) -> Fi
         return Finding(promise, False, str(broken))
     except Exception as error:
         # Whatever the code of a user raises is what this command is asked to explain.
-        return Finding(promise, False, _explained(error))
+        return Finding(promise, False, plugins.explained(error))
 
 
 def _pytree(solver: Solver) -> str:
@@ -272,19 +271,3 @@ def _same(before: Any, after: Any, dtype: str) -> None:
 
 def _described(leaf: Any) -> str:
     return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-
-
-def _explained(error: Exception) -> str:
-    """An error of a user's code: what, where, and for the usual one what to do."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.endswith(".py")]
-    own = [frame for frame in frames if "site-packages" not in frame.filename and not _is_ours(frame.filename)]
-    place = f" at line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
-    if isinstance(error, jax.errors.ConcretizationTypeError):
-        return f"a Python condition or conversion asks for a traced number{place}; use jnp.where or jax.lax.cond"
-    text = " ".join(str(error).split())
-    # Errors of JAX print whole programs: three lines of a terminal say what is wrong.
-    return f"{type(error).__name__}{place}: {text[:200]}"
-
-
-def _is_ours(filename: str) -> bool:
-    return Path(filename).is_relative_to(Path(__file__).parents[1])
