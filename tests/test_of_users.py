@@ -11,6 +11,7 @@ from nashgames.experiments.events import Finished, Noted, Planned
 from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.plan import plan, settings_of
 from nashgames.experiments.sources import find_source
+from nashgames.solvers import SOLVERS
 from nashgames.store import Results
 
 MINE = '''
@@ -167,6 +168,27 @@ def test_nothing_in_a_results_directory_is_imported(mine):
     ):
         find_source(results.runs["game"][0], code=False)
     assert mine.with_name("imports.txt").read_text() == "x"
+
+
+def test_an_installed_package_brings_solvers_and_games_by_name(mine, monkeypatch):
+    folder = mine.with_name("site")
+    (folder / "brought-1.dist-info").mkdir(parents=True)
+    (folder / "brought_by_test.py").write_text(MINE)
+    (folder / "brought-1.dist-info" / "METADATA").write_text("Name: brought\nVersion: 1\n")
+    (folder / "brought-1.dist-info" / "entry_points.txt").write_text(
+        "[nashgames.solvers]\nbrought = brought_by_test:Mine\ngone = brought_by_test:Gone\n"
+        "[nashgames.games]\nsteps = brought_by_test:ladder\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    assert not folder.joinpath("imports.txt").exists(), "names are known before anything is imported"
+    assert {"brought", "gone"} <= set(SOLVERS.packaged())
+    experiment = Experiment(game="steps[strength=0.4]", solver="brought[step=0.2]", queries=20, tolerance=0.0)
+    finished = list(runner.execute(experiment, mine.with_name("out")))[-1]
+    assert finished.runs[["game", "selection"]].to_numpy().tolist() == [["steps[strength=0.4]", "brought[step=0.2]"]]
+    with pytest.raises(NashGamesError, match=r"the solver 'gone' of the package brought_by_test.* cannot be imported"):
+        SOLVERS.make("gone")
+    with pytest.raises(NashGamesError, match="did you mean 'brought'"):
+        SOLVERS.make("brougth")
 
 
 BAD = """
