@@ -82,6 +82,7 @@ COLOURS: Mapping[str, str] = {
     "egpo": "#117733",
     "nash-md-pg": "#000000",
     "nash-ema-pg": "#BFAE4D",
+    "omwu": "#44AA99",
 }
 MARKERS: Mapping[str, str] = {
     "nash-mp": "o",
@@ -96,8 +97,9 @@ MARKERS: Mapping[str, str] = {
     "egpo": ">",
     "nash-md-pg": "d",
     "nash-ema-pg": "*",
+    "omwu": "X",
 }
-_OTHER_COLOURS = ("#999933", "#44AA99", "#AA4499", "#B15928", "#88CCEE")
+_OTHER_COLOURS = ("#999933", "#6699CC", "#AA4499", "#B15928", "#88CCEE")
 _OTHER_MARKERS = ("<", "p", ">", "h", "*")
 CATEGORIES = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999933", "#882255", "#44AA99",
