@@ -120,8 +120,8 @@ def runs_table(runs: "pd.DataFrame") -> Sheet:
 def samples_table(runs: "pd.DataFrame") -> Sheet:
     """Runs on samples: the suboptimality of the last iterate over the seeds of every cell, best first, or a grid.
 
-    A quantile is one of the seeds, a diverged one being worse than all others; the share of the seeds at or below the
-    tolerance comes with its 95 % interval.
+    Quantiles other than the median are one of the seeds, a diverged one being worse than all others; the share of the
+    seeds at or below the tolerance comes with its 95 % interval.
     """
     from nashgames.analysis import outcomes
 

@@ -38,7 +38,7 @@ def small(value: float | None) -> str:
 
 
 def quantile(value: float) -> str:
-    """A distance of one of the seeds, which may have diverged."""
+    """A quantile of a distance over seeds, which may be one that diverged."""
     return "diverged" if value == math.inf else small(value)
 
 
