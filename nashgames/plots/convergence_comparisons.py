@@ -54,11 +54,11 @@ def tails(
 ) -> Figure:
     """Median, 90 % and 99 % quantile over the seeds of a distance of the last iterate, against comparisons or queries.
 
-    At every recorded point that is the iterate there: not the best so far, and no average. A quantile but
-    the median is the value of one of the seeds, `outcomes.quantiles`; below 100 seeds the outermost line is the maximum, below ten there is no
-    90 %. A diverged seed is worse than all others: where so many have diverged that a quantile is one of them, its line
-    ends in a cross. The dotted line is the tolerance. Panels, `x` and `remark` are those of `convergence`, and so is
-    what is raised.
+    At every recorded point that is the iterate there: not the best so far, and no average. A quantile but the median is
+    the value of one of the seeds, `outcomes.quantiles`; below 100 seeds the outermost line is the maximum, below ten
+    there is no 90 %. A diverged seed is worse than all others: where so many have diverged that a quantile is one of
+    them, its line ends in a cross. The dotted line is the tolerance. Panels, `x` and `remark` are those of
+    `convergence`, and so is what is raised.
     """
     check_distance(distance)
     runs = prepare(runs)
