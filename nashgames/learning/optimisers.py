@@ -1,5 +1,6 @@
 """How parameters move along a gradient: optax's transformations under the names of the command line."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
@@ -145,16 +146,16 @@ def _scaled(step: Any, schedule: str, horizon: Any) -> list["optax.GradientTrans
     if schedule == "constant":
         return [optax.scale(step)]
     horizon = _HORIZON if horizon is None else horizon
+    # Over a horizon of 1 in units of the horizon, since optax asks for a number that is no leaf.
+    shares: dict[str, Callable[[jax.Array], Any]] = {
+        "inverse": lambda t: 1 / (1 + t),
+        "exponential": optax.exponential_decay(1.0, 1, math.exp(-1)),
+        "linear": optax.linear_schedule(1.0, 0.0, 1),
+        "cosine": optax.cosine_decay_schedule(1.0, 1),
+    }
 
     def factor(count: jax.Array) -> jax.Array:
-        t = count.astype(jnp.result_type(float)) / horizon
-        shares: dict[str, Callable[[], jax.Array]] = {
-            "inverse": lambda: 1 / (1 + t),
-            "exponential": lambda: jnp.exp(-t),
-            "linear": lambda: jnp.maximum(1 - t, 0),
-            "cosine": lambda: (1 + jnp.cos(jnp.pi * jnp.minimum(t, 1))) / 2,
-        }
-        return step * shares[schedule]()
+        return step * shares[schedule](count.astype(jnp.result_type(float)) / horizon)
 
     return [optax.scale_by_schedule(factor)]
 
