@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
-from nashgames.engine.batch import Batch, Lane
-from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.games import families
@@ -28,11 +26,9 @@ from nashgames.solvers import (
     selection_of,
 )
 from tests.games import (
-    ROCK_PAPER_SCISSORS,
     arrays,
     kl,
     log_softmax,
-    played,
     random_game,
     random_margins,
     value_of_deviation,
@@ -40,20 +36,46 @@ from tests.games import (
 
 BOTH = [AdaptiveNashMP(), SecantNashMP()]
 FAMILIES = [name for name, family in families.FAMILIES.items() if family.takes_actions]
+N = 11
+"""Actions of most games here, so that they share one program a solver; the ten queries remembered tell all of A."""
+
+CHUNK = 20
 _init = jax.jit(lambda solver, game: solver.init(game, jax.random.key(0)))
-_update = jax.jit(lambda solver, game, state: solver.update(game, state, jax.random.key(0)))
 
 
-def states(solver, game, updates, dtype="float64"):
-    """The states after 0, 1, …, `updates` updates, as NumPy arrays, and the solver with its numbers."""
+def _onwards(solver, game, state):
+    def step(state, _):
+        state = solver.update(game, state, jax.random.key(0))
+        return state, state
+
+    return jax.lax.scan(step, state, length=CHUNK)
+
+
+_chunk = jax.jit(_onwards)
+
+
+def stream(solver, game, dtype="float64", chunk=None):
+    """The states after 0, 1, … updates, without an end, as NumPy arrays."""
     with Precision(dtype).scope():
         solver, game = arrays((solver.with_theory_defaults(float(game.beta)), game), dtype)
         state = _init(solver, game)
-        found = [state]
-        for _ in range(updates):
-            state = _update(solver, game, state)
-            found.append(state)
-        return jax.tree.map(np.asarray, found)
+    yield jax.tree.map(np.asarray, state)
+    while True:
+        with Precision(dtype).scope():
+            state, passed = (chunk or _chunk)(solver, game, state)
+        passed = jax.tree.map(np.asarray, passed)
+        yield from (jax.tree.map(lambda rows, at=at: rows[at], passed) for at in range(CHUNK))
+
+
+def states(solver, game, updates, dtype="float64", chunk=None):
+    """The states after 0, 1, …, `updates` updates."""
+    return list(itertools.islice(stream(solver, game, dtype, chunk), updates + 1))
+
+
+def suboptimality(game, log_policy):
+    """β KL(π‖BR_β(π)), theory §2, in the type of the policy or above."""
+    logits = game.log_reference + game.margins.values @ np.exp(log_policy) / game.beta
+    return game.beta * kl(log_policy, log_softmax(logits))
 
 
 def averaged(game, values):
@@ -89,7 +111,7 @@ def steps_of(solver, game, found):
 def test_the_adaptive_step_equals_its_closed_form_written_in_probabilities(rng):
     """Thirty queries of theory §4.7, straight from the definition of the test and not from its shorter form."""
     for _ in range(5):
-        game = random_game(rng, 6, 0.05)
+        game = random_game(rng, N, 0.05)
         margins, mu, beta = game.margins.values, np.exp(game.log_reference), game.beta
 
         def prox(pi, q, eta, mu=mu, beta=beta):
@@ -124,13 +146,16 @@ def test_the_adaptive_step_equals_its_closed_form_written_in_probabilities(rng):
     assert rejected > 0
 
 
+_fit = jax.jit(secant_model.fit)
+
+
 def test_the_model_is_the_skew_matrix_of_least_norm_that_agrees_with_the_queries(rng):
     n, k = 6, 3
     margins = random_margins(rng, n)
     policies = np.exp([log_softmax(rng.normal(size=n)) for _ in range(k + 1)])
     advantages = policies @ margins.T
     with Precision().scope():
-        model = jax.tree.map(np.asarray, secant_model.fit(jnp.asarray(policies), jnp.asarray(advantages)))
+        model = jax.tree.map(np.asarray, _fit(jnp.asarray(policies), jnp.asarray(advantages)))
     images, covectors, twist = model
     dense = images.T @ covectors - covectors.T @ images + covectors.T @ twist @ covectors
     # The other way: least squares over the entries above the diagonal, in the norm of the mean policy.
@@ -151,7 +176,7 @@ def test_the_model_is_skew_whatever_the_queries_say(rng):
     """On duels they contradict each other, and the step has to be solvable all the same."""
     policies = np.exp([log_softmax(rng.normal(size=6)) for _ in range(4)])
     with Precision().scope():
-        twist = np.asarray(secant_model.fit(jnp.asarray(policies), jnp.asarray(rng.normal(size=(4, 6)))).twist)
+        twist = np.asarray(_fit(jnp.asarray(policies), jnp.asarray(rng.normal(size=(4, 6)))).twist)
     np.testing.assert_array_equal(twist, -twist.T)
     assert np.abs(twist).max() > 0.1
 
@@ -164,14 +189,14 @@ def test_with_a_whole_game_known_the_half_step_is_the_equilibrium_of_the_proxima
     current = log_softmax(0.5 * rng.normal(size=n))
     with Precision().scope():
         known = [jnp.asarray(a) for a in (policies, policies @ game.margins.values.T, current, game.log_reference)]
-        found = np.asarray(secant_model.half_step(*known, beta, eta))
+        found = np.asarray(jax.jit(secant_model.half_step)(*known, beta, eta))
     anchor = log_softmax(eta / (1 + eta) * game.log_reference + current / (1 + eta))
     wanted = equilibrium(game.replace(beta=beta * (1 + 1 / eta), log_reference=anchor)).log_policy
     np.testing.assert_allclose(np.exp(found), np.exp(wanted), atol=1e-6)
 
 
 def test_a_secant_step_is_a_proximal_step_on_the_query_of_its_half(rng):
-    game = random_game(rng, 6, 0.03)
+    game = random_game(rng, N, 0.03)
     found = states(SecantNashMP(), game, 25)
     taken = steps_of(SecantNashMP(), game, found)
     assert len(taken) > 5
@@ -183,12 +208,12 @@ def test_a_secant_step_is_a_proximal_step_on_the_query_of_its_half(rng):
 @given(
     st.integers(0, 10_000),
     st.sampled_from(FAMILIES),
-    st.sampled_from([3, 31]),
+    st.sampled_from([N, 31]),
     st.floats(-3, 0).map(lambda e: 10.0**e),
     st.sampled_from(["own", "random[scale=1]", "tilted[span=20]"]),
     st.sampled_from(BOTH),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_step_that_is_taken_contracts(seed, family, n, beta, reference, solver):
     """Theory §4.7: η KL(π_{k+½}‖π*) + (1+η) KL(π*‖π_{k+1}) ≤ KL(π*‖π_k), and the credit is never overdrawn."""
     kind = families.FAMILIES[family]
@@ -212,10 +237,10 @@ def test_every_step_that_is_taken_contracts(seed, family, n, beta, reference, so
 
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
 def test_over_contexts_one_step_size_contracts_the_average(rng, solver):
-    margins = np.stack([random_margins(rng, 6), 0.1 * random_margins(rng, 6), random_margins(rng, 6, 10.0)])
-    logits = rng.normal(size=(3, 6))
+    margins = np.stack([random_margins(rng, N), 0.1 * random_margins(rng, N), random_margins(rng, N, 10.0)])
+    logits = rng.normal(size=(3, N))
     references = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    game = make_game(margins, beta=0.03, log_reference=references, weights=np.array([0.2, 0.5, 0.3]))
+    game = make_game(margins, beta=0.02, log_reference=references, weights=np.array([0.2, 0.5, 0.3]))
     star = equilibrium(game).log_policy
     taken = steps_of(solver, game, states(solver, game, 300))
     assert len(taken) > 10
@@ -227,7 +252,7 @@ def test_over_contexts_one_step_size_contracts_the_average(rng, solver):
 
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
 def test_equal_contexts_are_played_like_one_game(rng, solver):
-    one = random_game(rng, 6, 0.1)
+    one = random_game(rng, N, 0.1)
     margins, reference = one.margins.values, one.log_reference
     thrice = make_game(np.stack([margins] * 3), beta=0.1, log_reference=np.stack([reference] * 3))
     for single, triple in zip(states(solver, one, 15), states(solver, thrice, 15), strict=True):
@@ -236,46 +261,45 @@ def test_equal_contexts_are_played_like_one_game(rng, solver):
 
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
 def test_lanes_in_different_phases_play_as_they_would_alone(rng, solver):
-    games = [random_game(rng, 6, 0.1)]
+    game = random_game(rng, N, 0.1)
+    lanes = jax.jit(jax.vmap(lambda solver, game: _onwards(solver, game, solver.init(game, jax.random.key(0)))[1]))
+
+    def played(betas):
+        each = [(solver.with_theory_defaults(beta), game.replace(beta=beta)) for beta in betas]
+        with Precision().scope():
+            return jax.tree.map(np.asarray, lanes(*jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays(each))))
+
     betas = [0.3, 0.05, 0.01, 0.002]
-
-    def lane(game, beta):
-        unknown = np.full_like(game.log_reference, np.nan)
-        return Lane(solver.with_theory_defaults(beta), beta, game.log_reference, unknown, 0)
-
-    asked = Settings(queries=40, tolerance=1e-9, records=10)
-    together = played(games, [[lane(game, beta) for beta in betas] for game in games], asked).curves()
-    for game, row in zip(games, together, strict=True):
-        for beta, curve in zip(betas, row, strict=True):
-            # Four times the same lane: one phase, and the program of above.
-            ((alone, *_),) = played([game], [[lane(game, beta)] * len(betas)], asked).curves()
-            np.testing.assert_array_equal(curve.steps, alone.steps)
-            np.testing.assert_allclose(np.exp(curve.log_policy), np.exp(alone.log_policy), atol=1e-8)
+    together = played(betas)
+    for at, beta in enumerate(betas):
+        # Four times the same lane: one phase, and the program of above.
+        alone = played([beta] * len(betas))
+        for phase in ("accepted", "turn"):
+            if hasattr(alone, phase):
+                np.testing.assert_array_equal(getattr(together, phase)[at], getattr(alone, phase)[0])
+        np.testing.assert_allclose(np.exp(together.log_policy[at]), np.exp(alone.log_policy[0]), atol=1e-8)
+    phases = together.accepted if isinstance(solver, AdaptiveNashMP) else together.spare > 7
+    assert (phases != phases[0]).any()
 
 
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
 @pytest.mark.parametrize(("dtype", "floor"), [("float32", 1e-12), ("float64", 1e-28)])
 def test_rounding_neither_stops_nor_spoils_a_run(solver, dtype, floor):
     games = [families.generate(family, actions=31, dtype=dtype) for family in ("circulant", "random-logits", "skill")]
-    reference = np.asarray(resolve_reference("random[scale=1]", games[0], seed=0))
-    unknown = np.full_like(reference, np.nan)
-    lanes = [Lane(solver.with_theory_defaults(beta), beta, reference, unknown, 0) for beta in (0.3, 0.1, 0.03)]
-    asked = Settings(queries=1000, tolerance=0.0, record_every=20, precision=Precision(dtype))
-    for row in played(games, [lanes] * 3, asked).curves():
-        for curve in row:
-            assert curve.status == "budget"
-            assert curve.metrics["suboptimality"][-10:].max() <= floor
+    reference = np.asarray(resolve_reference("random[scale=1]", games[0], seed=0), dtype)
+    for game, beta in itertools.product(games, (0.3, 0.1, 0.03)):
+        game = game.replace(log_reference=reference, beta=beta)
+        for state in states(solver, game, 1000, dtype)[-200::20]:
+            assert state.log_policy.dtype == dtype
+            assert suboptimality(game, state.log_policy) <= floor
 
 
 def queries_to(solver, game, beta, tolerance=1e-12, most=20_000):
-    reference = np.asarray(game.log_reference)
-    lane = Lane(solver.with_theory_defaults(beta), beta, reference, np.full_like(reference, np.nan), 0)
-    batch = Batch([game], [[lane]], Settings(most, tolerance, records=1))
-    while not batch.finished:
-        batch.advance()
-    ((curve,),) = batch.curves()
-    assert curve.status == "converged"
-    return int(curve.steps[-1]) * lane.solver.queries_per_step
+    game = game.replace(beta=beta)
+    for updates, state in enumerate(itertools.islice(stream(solver, game), most)):
+        if suboptimality(game, state.log_policy) <= tolerance:
+            return updates * solver.queries_per_step
+    return np.inf
 
 
 def test_a_large_random_game_costs_a_twentieth_of_the_theorys_step():
@@ -285,10 +309,10 @@ def test_a_large_random_game_costs_a_twentieth_of_the_theorys_step():
     assert queries_to(SecantNashMP(), game, 0.01) <= theory / 40
 
 
-@pytest.mark.parametrize(("n", "reference"), [(11, "random[scale=1]"), (11, "tilted[span=6]")])
-def test_a_circulant_costs_no_more_than_the_theorys_step(n, reference):
-    game = families.generate("circulant", actions=n)
-    game = game.replace(log_reference=resolve_reference(reference, game, seed=0))
+@pytest.mark.parametrize("reference", ["random[scale=1]", "tilted[span=6]"])
+def test_a_circulant_costs_no_more_than_the_theorys_step(reference):
+    game = families.generate("circulant", actions=N)
+    game = game.replace(log_reference=np.asarray(resolve_reference(reference, game, seed=0)))
     theory = queries_to(NashMP(), game, 0.01)
     assert queries_to(AdaptiveNashMP(), game, 0.01) <= 1.1 * theory
     assert queries_to(SecantNashMP(), game, 0.01) <= 0.2 * theory
@@ -296,12 +320,9 @@ def test_a_circulant_costs_no_more_than_the_theorys_step(n, reference):
 
 @pytest.mark.parametrize("family", ["bradley-terry", "disc", "tournament", "planted", "skill"])
 def test_no_fixed_step_is_much_better_in_hindsight(family):
-    game = families.generate(family, actions=11)
+    game = families.generate(family, actions=N)
     grid = [NashMP(eta=multiple * 0.1) for multiple in (1, 2, 4, 8, 16, 32, 64)]
-    reference = np.asarray(game.log_reference)
-    lanes = [Lane(solver, 0.1, reference, np.full_like(reference, np.nan), 0) for solver in grid]
-    (row,) = played([game], [lanes], Settings(2000, 1e-12, records=1)).curves()
-    best = min(2 * int(curve.steps[-1]) for curve in row if curve.status == "converged")
+    best = min(queries_to(solver, game, 0.1, most=1000) for solver in grid)
     assert queries_to(AdaptiveNashMP(), game, 0.1) <= 1.5 * best
     assert queries_to(SecantNashMP(), game, 0.1) <= best
 
@@ -320,10 +341,9 @@ def test_where_every_trial_fails_it_is_nash_mp_at_five_quarters_of_its_queries(
     monkeypatch.setattr(
         module, "admissibility_ratio", lambda *arguments: jnp.where(arguments[-1] > 0.2 * 1.0001, 2.0, least)
     )
-    _update.clear_cache()
-    game = random_game(rng, 5, 0.1)
-    found = states(solver, game, 400)
-    _update.clear_cache()
+    game = random_game(rng, N, 0.1)
+    # A function of its own: what was compiled before has the other test inside.
+    found = states(solver, game, 400, chunk=jax.jit(lambda *arguments: _onwards(*arguments)))
     taken = steps_of(solver, game, found)
     assert all(step.queries <= 2.5 * number + 8 for number, step in enumerate(taken, start=1))
     assert len(taken) == pytest.approx(400 / 2.5, abs=5)
@@ -354,12 +374,12 @@ def test_the_next_trial_follows_the_law_between_half_and_eight_times_the_last(pa
 
 @pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
 def test_the_suboptimality_that_is_reported_is_that_of_the_definition(rng, solver):
-    game = random_game(rng, 6, 0.2)
+    game = random_game(rng, N, 0.2)
     last = states(solver, game, 7)[-1]
     policy = np.exp(last.log_policy)
     response = np.exp(log_softmax(game.log_reference + last.advantage / game.beta))
     np.testing.assert_allclose(last.advantage, game.margins.values @ policy, atol=1e-14)
-    others = [response, *(np.exp(log_softmax(rng.normal(size=6))) for _ in range(20))]
+    others = [response, *(np.exp(log_softmax(rng.normal(size=N))) for _ in range(20))]
     gains = [value_of_deviation(game, other, policy) for other in others]
     assert gains[0] == max(gains)
     assert gains[0] < value_of_deviation(game, np.exp(equilibrium(game).log_policy), np.exp(game.log_reference))
@@ -367,31 +387,22 @@ def test_the_suboptimality_that_is_reported_is_that_of_the_definition(rng, solve
 
 @pytest.mark.parametrize("name", ["adaptive-nash-mp", "secant-nash-mp"])
 def test_a_new_number_recompiles_nothing(rng, name):
-    traces = []
-
-    @jax.jit
-    def update(solver, game, state):
-        traces.append(name)
-        return solver.update(game, state, jax.random.key(0))
-
-    with Precision().scope():
-        for beta, least in [(0.1, None), (0.02, None), (0.1, 0.05), (0.3, 0.9)]:
-            solver = make_solver(name if least is None else f"{name}[least={least}]").with_theory_defaults(beta)
-            solver, game = arrays((solver, random_game(rng, 5, beta)))
-            state = solver.init(game, jax.random.key(0))
-            for _ in range(5):
-                state = update(solver, game, state)
-    assert len(traces) == 1
+    counts = []
+    for beta, least in [(0.1, None), (0.02, None), (0.1, 0.05), (0.3, 0.9)]:
+        solver = make_solver(name if least is None else f"{name}[least={least}]")
+        states(solver, random_game(rng, N, beta), 5)
+        counts.append(_chunk._cache_size())
+    assert len(set(counts)) == 1
 
 
 def test_the_least_step_and_the_memory_are_used(rng):
-    game = make_game(ROCK_PAPER_SCISSORS, beta=0.01, log_reference=log_softmax(rng.normal(size=3)))
+    game = make_game(random_margins(rng, N), beta=0.01, log_reference=log_softmax(rng.normal(size=N)))
     first, other = (states(AdaptiveNashMP(least), game, 10)[-1] for least in (0.001, 0.02))
     assert (first.eta, first.spare) != (other.eta, other.spare)
-    game = families.generate("circulant", actions=15, beta=0.02)
-    game = game.replace(log_reference=resolve_reference("random[scale=1]", game, seed=0))
+    game = families.generate("circulant", actions=N, beta=0.02)
+    game = game.replace(log_reference=np.asarray(resolve_reference("random[scale=1]", game, seed=0)))
     star = equilibrium(game).log_policy
-    left = [kl(star, states(SecantNashMP(memory=memory), game, 25)[-1].log_policy) for memory in (2, 14)]
+    left = [kl(star, states(SecantNashMP(memory=memory), game, 25)[-1].log_policy) for memory in (2, 10)]
     assert left[0] > 1e6 * left[1]
 
 

@@ -64,12 +64,33 @@ def test_games_of_one_shape_are_stacked(factors):
     np.testing.assert_array_equal(together.of_context(1).to_dense(), other.to_dense())
 
 
-@pytest.mark.parametrize("feedback", ["exact", "duels[batch=4]"])
-def test_a_run_on_it_is_the_run_on_its_matrix(factors, feedback):
+def test_a_run_on_it_is_nash_mp_on_its_matrix(factors):
+    thin, beta = LowRankMargins(*factors), 0.1
+    found = ng.solve(ng.make_game(thin), ["nash-mp"], beta=beta, queries=100, records=5).curves
+
+    def prox(policy, opponent):
+        """The step η = 2β from a policy, for a uniform reference: π^{1/(1+η)} e^{2Aπ'/(1+η)}."""
+        products = np.einsum("xij,xj->xi", thin.to_dense(), opponent)
+        weights = policy ** (1 / (1 + 2 * beta)) * np.exp(2 * products / (1 + 2 * beta))
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    policy, far, gaps = np.full((2, 9), 1 / 9), [], []
+    for _ in range(51):
+        advantages = np.einsum("xij,xj->xi", thin.to_dense(), policy)
+        far.append(np.sum(policy * np.log(9 * policy), axis=1).mean())
+        gaps.append(beta * np.log(np.mean(np.exp(advantages / beta), axis=1)).mean() + beta * far[-1])
+        policy = prox(policy, prox(policy, policy))
+    steps = found["step"].to_numpy()
+    np.testing.assert_allclose(found["kl_to_reference"], np.array(far)[steps], rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(found["suboptimality"], np.array(gaps)[steps], rtol=1e-6, atol=1e-13)
+
+
+def test_a_run_of_duels_on_it_is_the_run_on_its_matrix(factors):
     thin = LowRankMargins(*factors)
     games = [ng.make_game(margins) for margins in (thin, DenseMargins(thin.to_dense()))]
     ones, others = (
-        ng.solve(game, ["nash-mp"], beta=0.1, queries=100, records=5, feedback=feedback).curves for game in games
+        ng.solve(game, ["nash-mp"], beta=0.1, queries=100, records=5, feedback="duels[batch=4]").curves
+        for game in games
     )
     np.testing.assert_allclose(ones["kl_to_reference"], others["kl_to_reference"], rtol=1e-9)
     np.testing.assert_allclose(ones["suboptimality"], others["suboptimality"], rtol=1e-6, atol=1e-13)
