@@ -1,5 +1,6 @@
 """Curves become rows that describe their run completely and that the disk takes."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ from nashgames.exact.referee import equilibrium
 from nashgames.experiments.plan import Run
 from nashgames.experiments.rows import frames_of
 from nashgames.experiments.sources import Source
+from nashgames.learning.feedback import Duels
 from nashgames.registry import parse
 from nashgames.solvers import selection_of
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, RUN_KEYS, Results
@@ -147,8 +149,12 @@ def test_contexts_have_rows_of_their_own_in_policies_and_paths(rng, tmp_path):
     margins = np.stack([ROCK_PAPER_SCISSORS, random_margins(rng, 3)])
     references = np.stack([TILTED, log_softmax(rng.normal(size=3))])
     game = make_game(margins, beta=0.1, log_reference=references, weights=[0.3, 0.7])
-    batch, _, found, frames = framed(game, [lane(game, "nash-mp")], Settings(queries=20, tolerance=0, records=3))
+    sampled = dataclasses.replace(lane(game, "nash-mp"), feedback=Duels(batch=5))
+    batch, _, found, frames = framed(game, [sampled], Settings(queries=20, tolerance=0, records=3))
     curve = batch.curves()[0][0]
+    # Ten steps of two queries, each of five duels in either context.
+    assert list(frames.runs["comparisons"]) == [10 * 2 * 5 * 2]
+    np.testing.assert_array_equal(frames.curves["comparisons"], 2 * 5 * 2 * curve.steps)
     assert set(frames.runs["contexts"]) == {2}
     rows = frames.policies
     assert list(rows["context"]) == [0, 0, 0, 1, 1, 1]
