@@ -191,8 +191,13 @@ def test_a_diverged_run_says_at_which_step_and_a_stranger_s_numbers_are_written(
     assert Results.read(tmp_path / "results").runs["diverged_step"].isna().tolist() == [False, True, False]
 
 
-def test_a_game_of_more_actions_has_no_paths(rng):
-    game = make_game(random_margins(rng, 4), beta=0.5)
-    _, _, _, frames = framed(game, [lane(game, "mirror-descent")], Settings(queries=20, records=3))
+def test_a_batch_without_paths_has_no_rows_of_them(three, monkeypatch):
+    """As one of more than three actions is (test_batch)."""
+    batch, runs, found, _ = three
+    (curves,) = batch.curves()
+    pathless = [dataclasses.replace(curve, path=None) for curve in curves]
+    monkeypatch.setattr(batch, "curves", lambda: [pathless])
+    frames = frames_of(batch, [RPS], [runs], [found])
+    assert len(frames.curves) == sum(len(curve.steps) for curve in curves)
     assert len(frames.paths) == 0
     assert tuple(frames.paths.columns) == PATH_COLUMNS
