@@ -124,6 +124,9 @@ def test_a_noisy_judge_is_another_game_and_certainty_stays_certain(rng, noise, t
         ours, theirs = two_policies(rng, (4,))
         duels = jax.tree.map(float, Duels(batch=2, noise=noise, temperature=temperature))
         np.testing.assert_allclose(duels.judged(jnp.asarray(margins)), judged, atol=1e-14)
+        # Duels ask the judge as he is: one of both kinds is enough to see it.
+        if noise is None or temperature is None:
+            return
         found = np.asarray(_tallies(game.replace(feedback=duels), ours, theirs, keys()).margins)
         ours, theirs = np.asarray(ours), np.asarray(theirs)
     expected = np.exp(ours) * (judged @ np.exp(theirs))
