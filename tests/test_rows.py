@@ -153,6 +153,7 @@ def test_contexts_have_rows_of_their_own_in_policies_and_paths(rng, tmp_path):
     batch, _, found, frames = framed(game, [sampled], Settings(queries=20, tolerance=0, records=3))
     curve = batch.curves()[0][0]
     # Ten steps of two queries, each of five duels in either context.
+    assert sampled.comparisons(game.contexts) == 2 * 5 * 2
     assert list(frames.runs["comparisons"]) == [10 * 2 * 5 * 2]
     np.testing.assert_array_equal(frames.curves["comparisons"], 2 * 5 * 2 * curve.steps)
     assert set(frames.runs["contexts"]) == {2}
