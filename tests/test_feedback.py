@@ -43,9 +43,10 @@ def test_actions_are_drawn_with_their_probabilities(rng, dtype):
     assert counts.sum() == 400_000
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 # Blocks of 1, 2, 4, 8 and 64 actions, at the ends of the first.
-@pytest.mark.parametrize("n", [2, 16, 17, 40, 100, 1000])
+@pytest.mark.parametrize(
+    ("n", "dtype"), [(n, "float32") for n in (2, 16, 17, 40, 100, 1000)] + [(17, "float64"), (1000, "float64")]
+)
 def test_the_search_is_the_inverse_of_the_distribution(rng, n, dtype):
     """Against NumPy's searchsorted for the same numbers, at any size."""
     with Precision(dtype).scope():
@@ -84,8 +85,8 @@ def test_the_uniform_numbers_are_inside_the_unit_interval_at_both_ends():
         assert ends[0] == 1 - ends[1]
 
 
-@pytest.mark.parametrize("label", ["binary", "probability"])
-@pytest.mark.parametrize("contexts", [1, 3])
+# Who wins in several contexts is drawn in test_samples.
+@pytest.mark.parametrize(("label", "contexts"), [("binary", 1), ("probability", 3)])
 def test_a_tally_of_duels_is_unbiased(rng, label, contexts):
     shape = (5,) if contexts == 1 else (3, 5)
     margins = random_margins(rng, 5) if contexts == 1 else np.stack([random_margins(rng, 5) for _ in range(3)])
@@ -123,6 +124,9 @@ def test_a_noisy_judge_is_another_game_and_certainty_stays_certain(rng, noise, t
         ours, theirs = two_policies(rng, (4,))
         duels = jax.tree.map(float, Duels(batch=2, noise=noise, temperature=temperature))
         np.testing.assert_allclose(duels.judged(jnp.asarray(margins)), judged, atol=1e-14)
+        # Duels ask the judge as he is: one of both kinds is enough to see it.
+        if noise is None or temperature is None:
+            return
         found = np.asarray(_tallies(game.replace(feedback=duels), ours, theirs, keys()).margins)
         ours, theirs = np.asarray(ours), np.asarray(theirs)
     expected = np.exp(ours) * (judged @ np.exp(theirs))

@@ -1,5 +1,6 @@
 """Curves become rows that describe their run completely and that the disk takes."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ from nashgames.exact.referee import equilibrium
 from nashgames.experiments.plan import Run
 from nashgames.experiments.rows import frames_of
 from nashgames.experiments.sources import Source
+from nashgames.learning.feedback import Duels
 from nashgames.registry import parse
 from nashgames.solvers import selection_of
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, RUN_KEYS, Results
@@ -147,8 +149,13 @@ def test_contexts_have_rows_of_their_own_in_policies_and_paths(rng, tmp_path):
     margins = np.stack([ROCK_PAPER_SCISSORS, random_margins(rng, 3)])
     references = np.stack([TILTED, log_softmax(rng.normal(size=3))])
     game = make_game(margins, beta=0.1, log_reference=references, weights=[0.3, 0.7])
-    batch, _, found, frames = framed(game, [lane(game, "nash-mp")], Settings(queries=20, tolerance=0, records=3))
+    sampled = dataclasses.replace(lane(game, "nash-mp"), feedback=Duels(batch=5))
+    batch, _, found, frames = framed(game, [sampled], Settings(queries=20, tolerance=0, records=3))
     curve = batch.curves()[0][0]
+    # Ten steps of two queries, each of five duels in either context.
+    assert sampled.comparisons(game.contexts) == 2 * 5 * 2
+    assert list(frames.runs["comparisons"]) == [10 * 2 * 5 * 2]
+    np.testing.assert_array_equal(frames.curves["comparisons"], 2 * 5 * 2 * curve.steps)
     assert set(frames.runs["contexts"]) == {2}
     rows = frames.policies
     assert list(rows["context"]) == [0, 0, 0, 1, 1, 1]
@@ -185,8 +192,13 @@ def test_a_diverged_run_says_at_which_step_and_a_stranger_s_numbers_are_written(
     assert Results.read(tmp_path / "results").runs["diverged_step"].isna().tolist() == [False, True, False]
 
 
-def test_a_game_of_more_actions_has_no_paths(rng):
-    game = make_game(random_margins(rng, 4), beta=0.5)
-    _, _, _, frames = framed(game, [lane(game, "mirror-descent")], Settings(queries=20, records=3))
+def test_a_batch_without_paths_has_no_rows_of_them(three, monkeypatch):
+    """As one of more than three actions is (test_batch)."""
+    batch, runs, found, _ = three
+    (curves,) = batch.curves()
+    pathless = [dataclasses.replace(curve, path=None) for curve in curves]
+    monkeypatch.setattr(batch, "curves", lambda: [pathless])
+    frames = frames_of(batch, [RPS], [runs], [found])
+    assert len(frames.curves) == sum(len(curve.steps) for curve in curves)
     assert len(frames.paths) == 0
     assert tuple(frames.paths.columns) == PATH_COLUMNS
