@@ -29,14 +29,38 @@ def liar(**members):
     return jax.tree_util.register_dataclass(dataclass(frozen=True)(kind))()
 
 
-def nothing_moves(self, game, state, key):
-    game.query(state.log_policy, key)
-    return state
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Speaker:
+    """A mirror descent whose lies are numbers, of one program: what it says and asks, and whether it moves."""
 
+    begins_at_reference: float = 0.0
+    moves: float = 1.0
+    tells_probabilities: float = 0.0
+    asks_with_probabilities: float = 0.0
+    advantage_by: float = 1.0
+    advantage_plus: float = 0.0
 
-def asks_with_probabilities(self, game, state, key):
-    moved = simplex.normalise(state.log_policy + self.step * state.advantage)
-    return PolicyState(moved, game.query(jnp.exp(moved), key))
+    name = "speaker"
+    queries_per_step = 1
+
+    def with_theory_defaults(self, beta):
+        return self
+
+    def init(self, game, key):
+        start = jnp.where(self.begins_at_reference > 0, game.log_reference, game.start)
+        return PolicyState(start, game.query(start, key))
+
+    def update(self, game, state, key):
+        moved = simplex.normalise(state.log_policy + 0.1 * self.moves * state.advantage)
+        asked = jnp.where(self.asks_with_probabilities > 0, jnp.exp(moved), moved)
+        return PolicyState(moved, game.query(asked, key))
+
+    def log_policy(self, state):
+        return jnp.where(self.tells_probabilities > 0, jnp.exp(state.log_policy), state.log_policy)
+
+    def advantage(self, state):
+        return self.advantage_by * state.advantage + self.advantage_plus
 
 
 def asks_twice(self, game, state, key):
@@ -78,18 +102,27 @@ HONEST_OF_KEEPER = {
 }
 
 
-def zeros(self, state):
-    return jnp.zeros_like(state.log_policy)
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ({"moves": 0.0, "advantage_by": 0.0}, "the advantage of the solver 'speaker' at step 0 is not Aπ"),
+        ({"tells_probabilities": 1.0}, "the policy of the solver 'speaker' at step 0 does not sum to 1"),
+        ({"asks_with_probabilities": 1.0}, "the advantage of the solver 'speaker' at step 1 is not Aπ"),
+        ({"advantage_plus": 1e-7}, "the advantage of the solver 'speaker' at step 0 is not Aπ"),
+        ({"advantage_by": -1.0}, "the advantage of the solver 'speaker' at step 0 is not Aπ"),
+    ],
+)
+def test_what_is_said_wrongly_is_told_with_the_solver_and_the_step(lie, said):
+    played([GAME], [[lane(GAME, Speaker())]], Settings(queries=12, record_every=1))
+    with pytest.raises(NashGamesError) as told:
+        played([GAME], [[lane(GAME, Speaker(**lie))]], Settings(queries=12, record_every=1))
+    assert said in str(told.value)
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ({"update": nothing_moves, "advantage": zeros}, "the advantage of the solver 'liar' at step 0 is not Aπ"),
-        ({"log_policy": lambda self, state: jnp.exp(state.log_policy)}, "policy of the solver 'liar' at step 0 does"),
-        ({"update": asks_with_probabilities}, "the advantage of the solver 'liar' at step 1 is not Aπ"),
-        ({"advantage": lambda self, state: state.advantage + 1e-7}, "the advantage of the solver 'liar' at step 0"),
-        ({"advantage": lambda self, state: -state.advantage}, "the advantage of the solver 'liar' at step 0 is not"),
         ({"update": asks_twice}, "one step of the solver 'liar' makes 2 queries, but queries_per_step is 1; declare 2"),
         ({"queries_per_step": 3}, "one step of the solver 'liar' makes 1 query, but queries_per_step is 3; declare 1"),
         ({"queries_per_step": 0}, "queries_per_step of the solver 'liar' is 0; declare the queries of one step"),
@@ -98,7 +131,7 @@ def zeros(self, state):
         ({"update": asks_until_it_is_content}, "the queries of the solver 'liar' cannot be counted"),
     ],
 )
-def test_what_is_not_so_is_told_with_the_solver_and_the_step(members, said):
+def test_what_is_asked_wrongly_is_told_before_a_step(members, said):
     with pytest.raises(NashGamesError) as told:
         played([GAME], [[lane(GAME, liar(**members))]], Settings(queries=12, record_every=1))
     assert said in str(told.value)
@@ -113,16 +146,13 @@ def test_on_duels_the_exact_advantage_is_knowledge_that_nobody_paid_for():
 
 
 def test_a_solver_that_begins_elsewhere_than_the_run_says_so():
-    def at_the_reference(self, game, key):
-        return PolicyState(game.log_reference, game.query(game.log_reference, key))
-
     start = log_softmax(np.array([0.0, 0.5, 0.2]))
     stubborn, willing = (
         type(one)(**vars(one) | {"log_start": start})
-        for one in (lane(GAME, liar(init=at_the_reference)), lane(GAME, liar()))
+        for one in (lane(GAME, Speaker(begins_at_reference=1.0)), lane(GAME, Speaker()))
     )
     played([GAME], [[willing]], Settings(queries=12))
-    with pytest.raises(NashGamesError, match="'liar' does not begin at the start that the run asks for"):
+    with pytest.raises(NashGamesError, match="'speaker' does not begin at the start that the run asks for"):
         played([GAME], [[stubborn]], Settings(queries=12))
 
 
@@ -185,7 +215,8 @@ def test_a_lie_at_the_moment_of_stopping_is_told_whoever_is_in_the_batch():
 
 def test_the_honest_run_stops_where_the_tolerance_is_truly_reached():
     """And not at the claim: the same solver, without its lie."""
-    curve = played([GAME], [[lane(GAME, Once(NEVER))]], FAR).curves()[0][0]
+    honest = lane(GAME, Once(NEVER))
+    curve = played([GAME], [[honest, honest]], FAR).curves()[0][0]
     assert (curve.status, FAR.tolerance > curve.metrics["suboptimality"][-1] > 0) == ("converged", True)
     truth = measured(GAME, curve.log_policy, lane(GAME, "nash-mp").log_equilibrium)
     assert truth["suboptimality"] == pytest.approx(curve.metrics["suboptimality"][-1], rel=1e-9)

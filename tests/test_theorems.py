@@ -154,12 +154,25 @@ def test_where_the_bounds_start_from(rng):
     assert Law("nash-mp", 0.1, 0.2).half_step(1.0) == pytest.approx((0.1 + 2.5) / 0.2)
 
 
-SOLVERS = ["halves[nash-mp]", "nash-mp", "proximal-point"]
-OTHERS = ["halves[nash-mp]", "nash-mp[eta=0.001]", "proximal-point[eta=0.1]", "proximal-point[eta=50,inner=2]"]
+ACTIONS = 10
+"""Of all games that nothing else asks more of: those of ten actions in the preset, whose programs serve them all."""
+OTHERS = ["nash-mp[eta=0.001]", "proximal-point[eta=0.1]", "proximal-point[eta=50,inner=2]"]
+TABLES = ("runs", "curves", "policies", "paths")
 
 
-def judged(result):
-    return verdict(result.runs, result.curves, result.policies, result.paths)
+def joined(results):
+    """The tables of several results; an empty one has columns of no type and is left out beside others."""
+    tables = {name: [getattr(result, name) for result in results] for name in TABLES}
+    return {name: pd.concat([*filter(len, each)] or each[:1], ignore_index=True) for name, each in tables.items()}
+
+
+def alone(game, solvers, **settings):
+    """Every solver by itself, so that all runs of one class have the program of one lane."""
+    return joined([ng.solve(game, solver, **settings) for solver in solvers])
+
+
+def of_runs(tables, run_ids):
+    return {name: frame[frame["run_id"].isin(run_ids)] for name, frame in tables.items()}
 
 
 @pytest.mark.parametrize(
@@ -174,13 +187,17 @@ def judged(result):
     ],
 )
 def test_no_run_is_accused_also_long_after_rounding_is_all_that_is_left(selection, reference, beta, dtype, every):
-    game = ng.load(selection, actions=12, seed=2)
+    game = ng.load(selection, actions=ACTIONS, seed=2)
     game = game.replace(log_reference=resolve_reference(reference, game, 1))
     settings = {"beta": beta, "queries": 1000, "tolerance": 0, "dtype": dtype, "record_every": every}
-    found = judged(ng.solve(game, OTHERS, **settings))
+    small, *others = OTHERS
+    # Every other half step is a step of nash-mp: one program of both where no other test has them.
+    shared = game.contexts == 1 and dtype == "float64"
+    solvers = ["halves[nash-mp]", small if shared else f"halves[{small}]", *others]
+    found = verdict(**alone(game, solvers, **settings))
     assert found.breaks.empty
     assert (found.rates["broken"] == 0).all()
-    assert len(found.rates) == len(OTHERS)
+    assert len(found.rates) == len(solvers)
     if dtype == "float64":
         assert (found.rates["iterates"] > 0).all()
         assert (found.rates[["KL", "step"]] > 0).all(axis=None)
@@ -188,15 +205,17 @@ def test_no_run_is_accused_also_long_after_rounding_is_all_that_is_left(selectio
 
 
 def test_rounding_is_negligible_where_an_iterate_is_judged_and_judging_goes_far_down():
-    game = ng.load("random-logits", actions=30)
+    game = ng.load("random-logits", actions=ACTIONS)
     result = ng.solve(game, "halves[nash-mp]", beta=0.1, tolerance=0, queries=800, record_every=1)
     (run,) = result.runs.to_dict("records")
     law = law_of(run)
-    root, of_span = law.rounding(30, np.finfo(float).eps, 30.0, run["equilibrium_residual"])
+    root, of_span = law.rounding(ACTIONS, np.finfo(float).eps, 30.0, run["equilibrium_residual"])
     assert 0 < root < 1e-11
     assert 0 < of_span < 1e-9
     # Ten times the rounding unit or the residual is ten times the allowance: nothing else is in it.
-    np.testing.assert_allclose(law.rounding(30, 1e-15, 30.0, 0.0), np.array(law.rounding(30, 1e-16, 30.0, 0.0)) * 10)
+    np.testing.assert_allclose(
+        law.rounding(ACTIONS, 1e-15, 30.0, 0.0), np.array(law.rounding(ACTIONS, 1e-16, 30.0, 0.0)) * 10
+    )
     checks = _checks(run, result.curves, law, root, of_span)
     kl = checks[checks["inequality"] == "KL"]
     exact = kl_bound(law, kl["step"])
@@ -256,12 +275,12 @@ MISTAKES = [
 
 @pytest.mark.parametrize("beta", [0.5, 0.1, 0.01])
 def test_a_wrong_solver_is_caught(beta):
-    game = ng.load("tournament", actions=20, seed=1)
+    game = ng.load("tournament", actions=ACTIONS, seed=1)
     game = game.replace(log_reference=resolve_reference("random[scale=1]", game, 1))
     settings = {"beta": beta, "queries": 3000, "tolerance": 1e-20, "record_every": 1}
     # The right one and all mistakes are lanes of one batch, that of one program.
     result = ng.solve(game, [Wrong(), *(Wrong(**mistake) for mistake in MISTAKES)], **settings)
-    breaks = judged(result).breaks
+    breaks = verdict(**joined([result])).breaks
     right, *wrong = result.runs["run_id"]
     assert right not in set(breaks["run_id"])
     for run, mistake in zip(wrong, MISTAKES, strict=True):
@@ -270,15 +289,21 @@ def test_a_wrong_solver_is_caught(beta):
 
 
 def test_a_wrong_step_that_converges_is_seen_beside_the_other_forms_of_the_algorithm():
-    game = ng.load("random-logits", actions=12, seed=3)
+    game = ng.load("random-logits", actions=ACTIONS, seed=3)
     settings = {"beta": 0.1, "tolerance": 1e-10, "record_every": 1}
+    # As many lanes as there are mistakes above, and the right one: the same program.
+    factors = [1.0, 1.05, 1 + 1e-6, 1 - 1e-6, 1 + 1e-7, 1.01, 0.99]
+    steps = ng.solve(game, [Wrong(eta_by=by) for by in factors], **settings)
+    forms = ng.solve(game, ["halves[nash-mp]", "egpo"], **settings)
+    runs = dict(zip(factors, steps.runs["run_id"], strict=True))
+    tables, beside = joined([forms, steps]), set(forms.runs["run_id"])
     # A step of 1.05 η keeps every inequality: its contraction is larger than what is proved of η.
-    forms = ["halves[nash-mp]", "egpo"]
-    assert judged(ng.solve(game, Wrong(eta_by=1.05), **settings)).breaks.empty
-    assert judged(ng.solve(game, [Wrong(), *forms], **settings)).breaks.empty
-    breaks = judged(ng.solve(game, [*forms, Wrong(eta_by=1 + 1e-6)], **settings)).breaks
-    assert set(breaks["inequality"]) == {"same steps"}
-    assert set(breaks["label"]) == {"nash-mp"}
+    assert verdict(**of_runs(tables, {runs[1.05]})).breaks.empty
+    assert verdict(**of_runs(tables, {runs[1.0], *beside})).breaks.empty
+    for by in (1 + 1e-6, 1 - 1e-6):
+        breaks = verdict(**of_runs(tables, {runs[by], *beside})).breaks
+        assert set(breaks["inequality"]) == {"same steps"}
+        assert set(breaks["run_id"]) == {runs[by]}
 
 
 def path_of(game, wholes, halves):
@@ -318,14 +343,20 @@ def test_the_identity_is_judged_where_the_neighbours_are_recorded_only(rng):
 
 @pytest.fixture(scope="module")
 def tight(tmp_path_factory):
-    """The grids of the preset that are there for the power of the verdict: its games of at most 100 actions."""
+    """The grids of the preset that are there for the power of the verdict: its games of at most 100 actions.
+
+    Every β by itself, and of a hundred actions the half steps alone: eight programs for all.
+    """
     preset = load_preset("theorems").to_dict()
-    first, *others = [grid for grid in preset.pop("also") if grid["actions"] != [10_000]]
-    experiment = Experiment.from_dict(
-        {**preset, **first, "also": [{"beta": preset["beta"], **grid} for grid in others]}
-    )
-    *_, finished = runner.execute(experiment, tmp_path_factory.mktemp("tight") / "results")
-    return {name: getattr(finished, name) for name in ("runs", "curves", "policies", "paths")}
+    grids = [preset | grid | {"also": []} for grid in preset["also"] if grid["actions"] != [10_000]]
+    large = [grid | {"actions": [100], "solver": ["halves[nash-mp]"]} for grid in grids if grid["actions"] == [10, 100]]
+    grids = [grid | {"actions": [n for n in grid["actions"] if n != 100] or [100]} for grid in grids]
+    asked = [grid | {"beta": beta} for grid in [*grids, *large] for beta in grid["beta"]]
+    finished = []
+    for values in asked:
+        *_, last = runner.execute(Experiment.from_dict(values), tmp_path_factory.mktemp("tight") / "results")
+        finished.append(last)
+    return joined(finished)
 
 
 def test_the_games_of_the_preset_keep_to_every_inequality(tight):
@@ -350,9 +381,13 @@ def test_a_constant_that_is_wrong_by_three_fifths_breaks_a_game_of_the_preset(ti
 
 @pytest.fixture(scope="module")
 def played():
-    games = [ng.load("tournament", actions=n, seed=1) for n in (5, 30)]
-    results = [ng.solve(g, SOLVERS, beta=0.1, tolerance=1e-12, record_every=1) for g in games]
-    return {name: pd.concat([getattr(r, name) for r in results]) for name in ("runs", "curves", "policies")}
+    """Two sizes, of which the small one is played without an outer loop."""
+    solvers = ["halves[nash-mp]", "nash-mp", "proximal-point"]
+    results = [
+        ng.solve(ng.load("random-logits", actions=n, seed=6), asked, beta=0.1, tolerance=1e-12, record_every=1)
+        for n, asked in ((3, solvers[:2]), (ACTIONS, solvers))
+    ]
+    return {name: table for name, table in joined(results).items() if name != "paths"}
 
 
 @pytest.mark.parametrize(
@@ -369,7 +404,7 @@ def played():
 def test_one_altered_number_is_found_at_its_place(played, solver, column, step, factor, inequality):
     assert verdict(**played).breaks.empty
     curves = played["curves"].reset_index(drop=True)
-    here = (curves["solver"] == solver) & (curves["n"] == 30) & (curves["step"] == step)
+    here = (curves["solver"] == solver) & (curves["n"] == ACTIONS) & (curves["step"] == step)
     assert here.sum() == 1
     curves.loc[here, column] *= factor
     found = verdict(played["runs"], curves, played["policies"])
@@ -413,7 +448,7 @@ def test_the_rates_and_sizes_are_what_the_rows_say(played):
     assert np.isnan(mp["half step"])
     sizes = found.sizes.set_index("label")
     assert sizes.loc["nash-mp", "proved"] == 2 * np.ceil(np.log(2 * 0.1 * 1e-8) / -np.log(1.2))
-    for n in (5, 30):
+    for n in (3, ACTIONS):
         of_size = curves[curves["n"] == n]
         reached = of_size["queries"][of_size["kl_to_equilibrium"] <= 1e-8].iloc[0]
         assert sizes.loc["nash-mp", "measured"][n] == sizes.loc["halves[nash-mp]", "measured"][n] == reached
@@ -448,7 +483,6 @@ def test_egpo_of_a_table_is_judged_as_the_nash_mp_that_it_is():
     assert law.factor == pytest.approx(1 / 1.2)
 
 
-def test_runs_without_a_theorem_are_refused_in_a_sentence():
-    result = ng.solve(ng.load("circulant"), "online-ipo", queries=10)
+def test_runs_without_a_theorem_are_refused_in_a_sentence(played):
     with pytest.raises(ng.NashGamesError, match=r"no run is covered by a theorem; play nash-mp .* with any η"):
-        judged(result)
+        verdict(**{name: table.assign(solver="online-ipo") for name, table in played.items()})
