@@ -1,9 +1,6 @@
 """Figures: what they show, that their look depends on names alone, and that their files repeat to the byte."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -210,7 +207,7 @@ def test_the_query_axis_is_logarithmic_with_a_place_for_zero_where_records_span_
 
 
 def test_panels_are_titled_in_the_terms_of_the_field():
-    figure = draw(convergence(*reversed(experiment(solvers=("nash-mp",)))))
+    figure = draw(convergence(*reversed(experiment(seeds=1, solvers=("nash-mp",)))))
     assert len(figure.axes) == 6
     assert [ax.get_title() for ax in figure.axes[:3]] == ["β = 1", "β = 0.1", "β = 0.01"]
     assert [figure.axes[i].texts[0].get_text() for i in (2, 5)] == ["n = 10", "n = 100"]
@@ -293,10 +290,10 @@ def test_policies_and_feedback_have_panels_and_optimisers_labels():
     feedbacks = ("duels", "duels[label=probability]")
     runs, curves = join(*[sampled(decay(), seed=i) for i in range(2)])
     runs["feedback"] = feedbacks
-    figure = draw(convergence(curves, runs))
+    figure = convergence(curves, runs)
     assert [ax.get_title().replace("\n", "") for ax in figure.axes] == list(feedbacks)
     parts = [sampled(decay(), policy="log-linear", optimiser=optimiser) for optimiser in ("sgd", "adam[clip=1]")]
-    figure = draw(convergence(*reversed(join(*parts))))
+    figure = convergence(*reversed(join(*parts)))
     assert legend_of(figure) == ["nash-mp · adam[clip=1]", "nash-mp · sgd"]
     assert figure.get_suptitle().replace("\n", " · ").endswith(f"log-linear · {DUELS} · β = 0.1")
     alone = convergence(*reversed(parts[1]))
@@ -327,10 +324,6 @@ def test_figures_keep_exact_feedback_and_samples_apart():
     assert set(made) == kinds, "no share of two seeds"
     for name, figure in made.items():
         assert figure.axes[0].get_xlabel() == ("comparisons" if "comparisons" in name else "queries")
-    assert set(figures_of(*both, distance="exploitability")) == {
-        "convergence-exploitability",
-        "convergence-comparisons-exploitability",
-    }
     games = [sampled(decay(), game=game) for game in ("disc", "melo")]
     assert {name for name in figures_of(*join(*games)) if "span" not in name and "kl" not in name} == {
         "convergence-comparisons-disc",
@@ -356,7 +349,9 @@ def test_of_swept_steps_every_solver_shows_its_best():
                 rate = 0.2 - 0.02 * abs(step - (3 if beta == 0.1 else 4))
                 text = f"{solver}[inner=2,step={step}]"
                 hyperparameters = json.dumps({"step": step})
-                parts.append(rows(decay(rate), solver=solver, beta=beta, label=text, hyperparameters=hyperparameters))
+                parts.append(
+                    rows(decay(rate, 100), solver=solver, beta=beta, label=text, hyperparameters=hyperparameters)
+                )
                 parts[-1][0]["selection"] = text
     runs, curves = join(*parts)
     runs["tolerance"] = 0.0
@@ -451,7 +446,7 @@ def test_the_heat_map_counts_what_half_of_the_seeds_needed():
 
 
 def test_heat_maps_of_several_solvers_share_one_scale():
-    figure = draw(heat_map_queries(experiment()[0]))
+    figure = draw(heat_map_queries(experiment(seeds=1)[0]))
     maps = [ax for ax in figure.axes if ax.images]
     assert [ax.get_title() for ax in maps] == list(SOLVERS)
     assert len({(ax.images[0].norm.vmin, ax.images[0].norm.vmax) for ax in maps}) == 1
@@ -528,7 +523,7 @@ def test_a_large_game_stays_small_in_the_file(tmp_path):
 
 
 def test_figures_decides_what_an_experiment_calls_for():
-    runs, curves = experiment(seeds=1)
+    runs, curves = experiment(betas=(0.1, 0.01), seeds=1, solvers=("nash-mp",))
     every = {"convergence", "convergence-kl", "convergence-span", "queries", "rates"}
     assert set(figures_of(runs, curves)) == every
     single = runs[(runs["beta"] == 0.1) & (runs["n"] == 10)]
@@ -573,7 +568,10 @@ def test_every_figure_survives_degenerate_runs(name):
     span, heat, rate = together.subplots(1, 3)
     convergence(curves, runs, distance="span_to_equilibrium", ax=span)
     rates(curves, runs, ax=rate)
-    heat_map_queries(runs.drop_duplicates("solver"), ax=heat)
+    if name == "many labels":  # which are panels
+        draw(heat_map_queries(runs))
+    else:
+        heat_map_queries(runs, ax=heat)
     draw(together)
     for ax in (alone.axes[0], span):
         assert ("not measured" in [text.get_text() for text in ax.texts]) == name.startswith("not measured")
@@ -634,8 +632,6 @@ def test_a_callers_axes_are_used_and_the_settings_left_alone():
     assert heat_map_queries(runs.iloc[:1], ax=Figure().add_subplot()).axes
     draw(figure)
     assert dict(mpl.rcParams) == before
-    code = "import sys, nashgames.plots; assert not {'jax', 'matplotlib.pyplot'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_figure_shows_itself_in_a_notebook():
@@ -649,7 +645,7 @@ FORMATS = ("png", "svg", "pdf")
 
 
 def test_saving_twice_gives_the_same_bytes_in_any_order_of_formats(tmp_path):
-    runs, curves = experiment(betas=(0.1, 0.2), actions=(10,), seeds=2, solvers=("nash-mp",))
+    runs, curves = experiment(betas=(0.1,), actions=(10,), seeds=2, solvers=("nash-mp",))
     figure = convergence(curves, runs)
     first = plots.save(figure, tmp_path / "a.0.1", FORMATS)
     second = plots.save(figure, tmp_path / "b.0.1", FORMATS[::-1])
