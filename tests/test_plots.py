@@ -523,7 +523,7 @@ def test_a_large_game_stays_small_in_the_file(tmp_path):
 
 
 def test_figures_decides_what_an_experiment_calls_for():
-    runs, curves = experiment(betas=(0.1, 0.01), seeds=1, solvers=("nash-mp",))
+    runs, curves = experiment(seeds=1, solvers=("nash-mp",))
     every = {"convergence", "convergence-kl", "convergence-span", "queries", "rates"}
     assert set(figures_of(runs, curves)) == every
     single = runs[(runs["beta"] == 0.1) & (runs["n"] == 10)]

@@ -27,7 +27,7 @@ def sampled(values, *, solver="online-ipo", beta=0.1, tolerance=0.05, diverged=(
     curves = pd.DataFrame(
         {"run_id": [f"{solver}/{beta}/{i}/{sorted(changes.items())}" for i in seed], "seed": seed, "step": step}
         | {"queries": step, "comparisons": COSTS[step], "status": "running"}
-        | {distance: values[seed, step] for distance in distances}
+        | dict.fromkeys(distances, values[seed, step])
         | keys
     )
     last = ~curves["seed"].duplicated(keep="last")
