@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import sysconfig
 import time
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -30,8 +32,9 @@ APP = _SCRIPT.load()
 PROGRAM = Path(sysconfig.get_path("scripts")) / "nashgames"
 
 TINY = ["--queries", "60", "--records", "4", "--no-plot"]
-RUN = ["run", "random-logits", "-n", "4", "-s", "nash-mp", *TINY]
-SWEEP = ["sweep", "-g", "random-logits", "-n", "4", "-s", "nash-mp", "--beta", "0.1", *TINY]
+# Three actions everywhere: the commands of this file share their programs.
+RUN = ["run", "random-logits", "-n", "3", "-s", "nash-mp", *TINY]
+SWEEP = ["sweep", "-g", "random-logits", "-n", "3", "-s", "nash-mp", "--beta", "0.1", *TINY]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +65,7 @@ def manifest(answer):
 
 
 def process(*arguments, **settings):
-    environment = os.environ | {"NASHGAMES_CACHE": "off", "JAX_PLATFORMS": "cpu"} | settings.pop("env", {})
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"} | settings.pop("env", {})
     return subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=120, env=environment, **settings)
 
 
@@ -105,16 +108,23 @@ def test_the_version_is_the_packages():
     assert re.fullmatch(r"nashgames \d+\.\d+\.\d+\S*\n", call("--version").stdout)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["run", "--beta", "x"], ["rnu"]])
-def test_help_and_mistakes_import_nothing_heavy(arguments):
-    code = (
-        "import sys; from importlib.metadata import entry_points\n"
-        "try: [e] = entry_points(group='console_scripts', name='nashgames'); e.load()(sys.argv[1:])\n"
-        "except SystemExit: pass\n"
-        "print([m for m in ('jax', 'jaxlib', 'numpy', 'pandas', 'matplotlib', 'scipy', 'pyarrow') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+def test_help_and_mistakes_import_nothing_heavy():
+    commands = [["--help"], ["run", "--help"], ["--version"], ["run", "--beta", "x"], ["rnu"]]
+    code = """
+import json, sys
+from importlib.metadata import entry_points
+for arguments in json.loads(sys.argv[1]):
+    try:
+        [entry] = entry_points(group="console_scripts", name="nashgames")
+        entry.load()(arguments)
+    except SystemExit:
+        heavy = ("jax", "jaxlib", "numpy", "pandas", "matplotlib", "scipy", "pyarrow")
+        print("\\nimported by", arguments, [module for module in heavy if module in sys.modules])
+"""
+    asked = [sys.executable, "-c", code, json.dumps(commands)]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    found = [line for line in done.stdout.splitlines() if line.startswith("imported by")]
+    assert found == [f"imported by {arguments} []" for arguments in commands], done.stderr
 
 
 def test_run_writes_and_shows_everything():
@@ -133,7 +143,8 @@ def test_run_writes_and_shows_everything():
     assert f"plot nashgames plot {directory}" in lines
     assert lines[-1] == "next nashgames sweep --game circulant --beta 1,0.1,0.01"
     names = {path.name for path in directory.iterdir()}
-    assert names >= {"manifest.json", "runs.parquet", "curves.parquet", "policies.parquet", "convergence.png"}
+    assert names >= {"manifest.json", "runs.parquet", "curves.parquet", "policies.parquet"}
+    assert names >= {"convergence.png", "convergence.svg"}
     figures = json.loads((directory / "manifest.json").read_text())["figures"]
     assert set(figures) == {name for name in names if name.endswith((".png", ".svg"))}
 
@@ -157,10 +168,10 @@ def test_run_without_arguments_is_the_default_game(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "row", "experiment"),
     [
-        ([], {"actions": 4, "beta": 0.05, "seed": 0, "reference": "uniform", "dtype": "float64"}, {"queries": 60}),
+        ([], {"actions": 3, "beta": 0.05, "seed": 0, "reference": "uniform", "dtype": "float64"}, {"queries": 60}),
         (["--beta", "0.2"], {"beta": 0.2, "hyperparameters": {"eta": 0.4}}, {"beta": [0.2]}),
-        (["-n", "5"], {"actions": 5}, {"actions": [5]}),
-        (["--actions", "6"], {"actions": 6}, {"actions": [6]}),
+        (["-n", "4", "-s", "nash-mp[eta=0.07]"], {"actions": 4}, {"actions": [4]}),
+        (["--actions", "4", "-s", "nash-mp[eta=0.07]"], {"actions": 4}, {"actions": [4]}),
         (["--seed", "3"], {"seed": 3}, {"seed": 3}),
         (["--reference", "tilted[span=1]"], {"reference": "tilted[span=1]"}, {"reference": ["tilted[span=1]"]}),
         (["--queries", "20"], {"budget": 20, "queries": 20, "status": "budget"}, {"queries": 20}),
@@ -208,9 +219,12 @@ def test_records_are_the_points_of_a_curve():
     assert points[0] < points[1]
 
 
-def test_solvers_are_repeated_or_separated_by_commas_outside_brackets():
-    answer = data(*RUN, "-s", "nash-prox[eta=0.1,inner=2],average[nash-mp]", "--solver", "mirror-descent")
-    assert [run["solver"] for run in answer["runs"]] == ["nash-mp", "nash-prox", "average[nash-mp]", "mirror-descent"]
+def test_solvers_are_repeated_or_separated_by_commas_outside_brackets(monkeypatch):
+    answer = data(*RUN, "-s", "nash-prox[eta=0.1,inner=2],online-ipo", "--solver", "mirror-descent")
+    assert [run["solver"] for run in answer["runs"]] == ["nash-mp", "nash-prox", "online-ipo", "mirror-descent"]
+    assert answer["runs"][1]["hyperparameters"].items() >= {"eta": 0.1, "inner": 2}.items()
+    nested = planned("run", "-s", "average[nash-prox[eta=0.1,inner=2]],nash-mp", monkeypatch=monkeypatch)
+    assert nested.solver == ("average[nash-prox[eta=0.1,inner=2]]", "nash-mp")
 
 
 def test_out_is_the_directory():
@@ -247,11 +261,10 @@ def test_finished_runs_are_reused_and_force_redoes_them():
     assert data(*RUN, "--out", "kept", "--force")["reused"] == 0
 
 
-def test_no_plot_draws_nothing_and_without_it_a_figure_is_there():
-    call(*without(RUN, "--no-plot", values=0), "--out", "drawn")
-    call(*RUN, "--out", "bare")
-    assert list(Path("drawn").glob("*.png")) and list(Path("drawn").glob("*.svg"))
-    assert not list(Path("bare").glob("*.png"))
+def test_no_plot_draws_nothing():
+    """Without it figures are there: `test_run_writes_and_shows_everything`."""
+    data(*RUN, "--out", "bare")
+    assert not [*Path("bare").glob("*.png"), *Path("bare").glob("*.svg")]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +272,7 @@ def test_no_plot_draws_nothing_and_without_it_a_figure_is_there():
     [
         (["--beta", "0.5,0.1"], "beta", [0.5, 0.1]),
         (["--beta", "0.5", "--beta", "0.1"], "beta", [0.1, 0.5, 0.1]),
-        (["-n", "5,6"], "actions", [4, 5, 6]),
+        (["-n", "4,3", "--beta", "0.5"], "actions", [3, 4]),
         (["-g", "disc[strength=2,planes=2]"], "game", ["random-logits", "disc[strength=2,planes=2]"]),
         (["-s", "mirror-descent"], "solver", ["nash-mp", "mirror-descent"]),
         (["--reference", "uniform,tilted"], "reference", ["uniform", "tilted"]),
@@ -272,12 +285,12 @@ def test_sweep_takes_several_values_of_everything(options, column, values):
 
 def test_sweep_reads_a_file_and_options_replace_what_it_says():
     Path("figure.toml").write_text(
-        'name = "figure"\ngame = "random-logits"\nactions = [4, 5]\nbeta = [1.0, 0.1]\nsolver = "nash-mp"\n'
+        'name = "figure"\ngame = "random-logits"\nactions = [3, 4]\nbeta = [1.0, 0.1]\nsolver = "nash-mp"\n'
         "queries = 40\nrecord_every = 10\n"
     )
     answer = data("sweep", "figure.toml", "--no-plot")
     assert answer["directory"] == "results/runs/figure"
-    assert [(run["actions"], run["beta"]) for run in answer["runs"]] == [(4, 1.0), (4, 0.1), (5, 1.0), (5, 0.1)]
+    assert [(run["actions"], run["beta"]) for run in answer["runs"]] == [(3, 1.0), (3, 0.1), (4, 1.0), (4, 0.1)]
     again = data("sweep", "figure.toml", "--no-plot", "--beta", "0.1,0.2")
     assert (again["reused"], len(again["runs"])) == (2, 4)
     assert manifest(data("sweep", "figure.toml", "--no-plot", "--records", "3"))["experiment"]["records"] == 3
@@ -460,32 +473,44 @@ def test_the_mixture_of_a_game_with_names_is_ranked():
     assert "no policy beats this one by more than" in result.stdout
 
 
-@pytest.fixture
-def results():
+@pytest.fixture(scope="module")
+def two_temperatures(tmp_path_factory):
     """A results directory with two β."""
-    return Path(data(*SWEEP, "--beta", "0.5", "--out", "made")["directory"])
+    directory = tmp_path_factory.mktemp("two") / "made"
+    data(*SWEEP, "--beta", "0.5", "--out", directory)
+    return directory
+
+
+@pytest.fixture
+def results(two_temperatures):
+    """A copy of it."""
+    return Path(shutil.copytree(two_temperatures, "made"))
 
 
 def test_plot_draws_again(results):
-    answer = data("plot", results)
+    answer = data("plot", results, "--format", "svg")
     names = {Path(name).name for name in answer["figures"]}
-    assert {"convergence.png", "convergence.svg", "convergence-kl.png"} <= names
+    assert names == {"convergence.svg", "convergence-kl.svg", "convergence-span.svg", "simplex.svg"}
     assert all((results / name).stat().st_size > 1000 for name in names)
     assert set(json.loads((results / "manifest.json").read_text())["figures"]) == names
 
 
-@pytest.mark.parametrize("y", ["suboptimality", "kl_to_equilibrium", "span_to_equilibrium", "exploitability"])
+@pytest.mark.parametrize("y", ["kl_to_equilibrium", "span_to_equilibrium", "exploitability"])
 def test_plot_takes_a_column_a_format_and_a_place(results, y):
     answer = data("plot", results, "--y", y, "--format", "svg", "--out", "figures")
     assert answer == {"directory": "figures", "figures": [f"figures/convergence-{y}.svg"]}
     assert not list(results.glob("*.svg"))
 
 
-def test_plot_takes_several_formats(results):
-    result = call("plot", results, "--y", "suboptimality", "--format", "png,pdf")
-    assert {path.suffix for path in results.glob("convergence*")} == {".png", ".pdf"}
+def test_plot_takes_several_formats_and_draws_two_unasked(results):
+    asked = ("plot", results, "--y", "suboptimality")
+    result = call(*asked, "--format", "svg,pdf")
+    assert {path.suffix for path in results.glob("convergence*")} == {".svg", ".pdf"}
     assert f"figure   {results}/convergence-suboptimality.pdf" in result.stdout
-    assert call("plot", results, "--y", "suboptimality", "-q").stdout == f"{results}\n"
+    for path in results.glob("convergence*"):
+        path.unlink()
+    assert call(*asked, "-q").stdout == f"{results}\n"
+    assert {path.suffix for path in results.glob("convergence*")} == {".png", ".svg"}
 
 
 def test_plot_has_nothing_to_draw_where_nothing_is_finished(results):
@@ -547,13 +572,28 @@ def test_show_quietly():
     assert [path.name for path in Path("results/games").iterdir()] == ["circulant.svg"]
 
 
-def test_compiled_programs_are_cached(monkeypatch, tmp_path):
-    environment = {"NASHGAMES_CACHE": str(tmp_path / "cache")}
-    assert process(*RUN, "-q", env=environment).returncode == 0
-    files = set((tmp_path / "cache").rglob("*"))
-    assert files
-    assert process(*RUN, "-q", "--force", env=environment).returncode == 0
-    assert set((tmp_path / "cache").rglob("*-cache")) <= files
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    """One run played by two commands with a cache of their own: for an ASCII terminal, then into a closed pipe."""
+    folder = tmp_path_factory.mktemp("twice")
+    cache = folder / "cache"
+    environment = os.environ | {"NASHGAMES_CACHE": str(cache), "JAX_PLATFORMS": "cpu"}
+    in_ascii = environment | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    worded = subprocess.run([PROGRAM, *RUN], capture_output=True, timeout=120, env=in_ascii, cwd=folder)
+    written = {path.name for path in cache.rglob("*-cache")}
+    command = f"'{PROGRAM}' {' '.join(RUN)} --out kept | true; echo ${{PIPESTATUS[0]}}"
+    asked = {"capture_output": True, "text": True, "timeout": 120, "env": environment, "cwd": folder}
+    piped = subprocess.run(["bash", "-c", command], **asked)
+    return SimpleNamespace(
+        worded=worded, piped=piped, written=written, after={path.name for path in cache.rglob("*-cache")}, folder=folder
+    )
+
+
+def test_compiled_programs_are_cached(twice):
+    assert (twice.worded.returncode, twice.piped.returncode) == (0, 0)
+    assert twice.written
+    assert twice.after == twice.written
+    assert Results.read(twice.folder / "kept").manifest["counts"]["reused"] == 0, "the second command plays too"
 
 
 @pytest.mark.parametrize("value", ["off", "OFF", "0"])
@@ -568,20 +608,16 @@ def test_a_cache_that_cannot_be_written_is_no_failure(monkeypatch):
     assert backend.enable_cache() is None
 
 
-def test_a_closed_pipe_ends_quietly_and_the_results_are_kept():
-    command = f"'{PROGRAM}' {' '.join(RUN)} --out kept | true; echo ${{PIPESTATUS[0]}}"
-    environment = os.environ | {"NASHGAMES_CACHE": "off", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, env=environment)
-    assert (done.stdout, done.stderr) == ("0\n", "")
-    assert len(Results.read("kept").runs) == 1
+def test_a_closed_pipe_ends_quietly_and_the_results_are_kept(twice):
+    assert (twice.piped.stdout, twice.piped.stderr) == ("0\n", "")
+    assert len(Results.read(twice.folder / "kept").runs) == 1
 
 
-def test_a_terminal_without_utf8_gets_words():
-    done = process(*RUN, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
-    assert done.returncode == 0, done.stderr
-    assert b"beta 0.05" in done.stdout
-    assert b"eta = 0.1 = 2beta" in done.stdout
-    assert done.stderr == b""
+def test_a_terminal_without_utf8_gets_words(twice):
+    assert twice.worded.returncode == 0, twice.worded.stderr
+    assert b"beta 0.05" in twice.worded.stdout
+    assert b"eta = 0.1 = 2beta" in twice.worded.stdout
+    assert twice.worded.stderr == b""
 
 
 def test_a_sentence_and_exit_code_reach_the_shell():
@@ -602,9 +638,9 @@ def read_until(terminal, wanted, *, seconds):
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     mine, theirs = pty.openpty()
-    endless = ["sweep", "-g", "random-logits", "-n", "4", "--beta", "0.01", "-s", "nash-mp,mirror-descent[step=1e-9]"]
+    endless = ["sweep", "-g", "random-logits", "-n", "3", "--beta", "0.01", "-s", "nash-mp,mirror-descent[step=1e-9]"]
     command = [PROGRAM, *endless, "--queries", "1000000000", "--tolerance", "1e-6", "--out", "kept"]
-    environment = os.environ | {"NASHGAMES_CACHE": "off", "JAX_PLATFORMS": "cpu", "TERM": "xterm", "COLUMNS": "100"}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "TERM": "xterm", "COLUMNS": "100"}
     # A suite in the background may run with SIGINT ignored, which the child would inherit.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +29,18 @@ from tests.test_plots import decay, draw, experiment, join, rows, sampled, walk
 FOLDER = Path(plots.__file__).parent
 
 
+@cache
 def three_actions():
     runs, curves = experiment(betas=(0.1,), actions=(3,), seeds=1, solvers=("nash-mp", "online-ipo"))
     return Rows(runs, curves, walk(runs))
 
 
+@cache
 def duels():
     return Rows(*join(*[sampled(decay(0.01 * (1 + seed)), seed=seed) for seed in range(12)]))
 
 
+@cache
 def swept_steps():
     parts = [sweeps.played(sweeps.STEPS[::2], beta=beta) for beta in (0.1, 0.02)]
     runs, curves = join(*parts)
@@ -48,6 +52,7 @@ def swept_steps():
     return Rows(runs, curves.assign(status="budget", **extra))
 
 
+@cache
 def exact_path():
     runs, curves = join(*[rows([(0, 0.0)], solver=REFEREE, beta=beta, n=3) for beta in (1.0, 0.1)])
     policies = [
@@ -58,11 +63,13 @@ def exact_path():
     return Rows(runs, curves, policies=pd.DataFrame(policies))
 
 
+@cache
 def grid():
     runs, curves = experiment(seeds=1, solvers=("nash-mp",))
     return Rows(runs.assign(tolerance=1e-10), curves)
 
 
+@cache
 def made_again():
     runs, curves = rows(decay(), n=4, solver="online-ipo")
     return Rows(runs, curves, game_of=lambda run: random_game(np.random.default_rng(0), int(run["n"]), run["beta"]))
@@ -80,27 +87,47 @@ KINDS = {
 EXAMPLES = {name: next(kind for kind, there in KINDS.items() if name in there) for name in FIGURES}
 
 
+def save_examples(folder, examples):
+    """Every figure as a file, and one of them in all formats."""
+    for name, kind in examples:
+        made = figures(kind(), [name], brief=True)
+        assert list(made) == [name]
+        formats = ("png", "pdf", "svg") if name == "simplex" else ("svg",)
+        plots.save(made[name], folder / kind.__name__ / name, formats)
+
+
+def files_in(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_applies_to_each_kind_of_results(kind):
-    made = kind()
-    assert set(applicable(made)) == KINDS[kind]
-    for name in KINDS[kind]:
-        drawn = figures(made, [name], brief=True)
-        assert list(drawn) == [name]
-        draw(drawn[name])
+def test_what_applies_to_each_kind_of_results(kind, here):
+    assert set(applicable(kind())) == KINDS[kind]
+    svgs = [name for name in here if name.startswith(f"{kind.__name__}/") and name.endswith(".svg")]
+    assert sorted(svgs) == sorted(f"{kind.__name__}/{name}.svg" for name in KINDS[kind])
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_that_does_not_apply_says_why_and_what_does(name):
-    refused = [kind for kind, there in KINDS.items() if name not in there]
-    for kind in refused:
-        with pytest.raises(NashGamesError) as error:
-            figures(kind(), [name])
-        applying = ", ".join(other for other in FIGURES if other in KINDS[kind])
-        assert str(error.value) == (
-            f"the figure '{name}' needs {FIGURES[name].needs}, which are not here; figures that apply: {applying}"
-        )
-    assert refused
+def refusals():
+    """A kind of results for every figure that does not apply to it, each kind in turn."""
+    kinds = list(KINDS)
+    for place, name in enumerate(FIGURES):
+        start = place % len(kinds)
+        yield name, next(kind for kind in kinds[start:] + kinds[:start] if name not in KINDS[kind])
+
+
+def test_every_kind_of_results_refuses_a_figure():
+    assert {kind for _, kind in refusals()} == set(KINDS)
+
+
+@pytest.mark.parametrize(("name", "kind"), list(refusals()))
+def test_a_figure_that_does_not_apply_says_why_and_what_does(name, kind):
+    """That no other figure applies: `test_what_applies_to_each_kind_of_results`."""
+    with pytest.raises(NashGamesError) as error:
+        figures(kind(), [name])
+    applying = ", ".join(other for other in FIGURES if other in KINDS[kind])
+    assert str(error.value) == (
+        f"the figure '{name}' needs {FIGURES[name].needs}, which are not here; figures that apply: {applying}"
+    )
 
 
 def test_what_is_drawn_unasked_is_a_part_of_what_applies():
@@ -116,13 +143,43 @@ def test_what_is_drawn_unasked_is_a_part_of_what_applies():
     assert set(figures(asked, ["rates"])) == {"rates"}
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_the_files_of_every_figure_repeat_to_the_byte(name, tmp_path):
-    first, second = (
-        plots.save(figures(EXAMPLES[name](), [name], brief=True)[name], tmp_path / time) for time in ("once", "twice")
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """The files of every figure of every kind of results."""
+    folder = tmp_path_factory.mktemp("here")
+    save_examples(folder, [(name, kind) for kind in KINDS for name in FIGURES if name in KINDS[kind]])
+    return files_in(folder)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A process with one metric more and other hashes: what it says of the metric's figure, and the files of every
+    figure, the last one first."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    code = """
+import pathlib, sys
+from nashgames.core import metrics
+metrics.METRICS = {**metrics.METRICS, "speed": metrics.METRICS["suboptimality"]._replace(axis="axis of the new one")}
+from tests import test_figures, test_plots
+from nashgames import plots
+runs, curves = test_plots.rows(test_plots.decay())
+[(name, figure)] = plots.figures(plots.Rows(runs, curves.assign(speed=1.0)), distance="speed").items()
+print(name, "|", figure.axes[0].get_ylabel())
+test_figures.save_examples(pathlib.Path(sys.argv[1]), reversed(test_figures.EXAMPLES.items()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder], capture_output=True, text=True, cwd=Path(__file__).parents[1]
     )
-    assert [path.suffix for path in first] == [".png", ".svg"]
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert done.returncode == 0, done.stderr
+    return done.stdout, files_in(folder)
+
+
+def test_the_files_of_every_figure_repeat_to_the_byte_in_another_process(here, elsewhere):
+    _, there = elsewhere
+    simplex = {f"three_actions/simplex.{suffix}" for suffix in ("png", "pdf", "svg")}
+    wanted = {f"{kind.__name__}/{name}.svg" for name, kind in EXAMPLES.items()} | simplex
+    assert set(there) == wanted, "nothing half-written is left"
+    assert [name for name in sorted(wanted) if there[name] != here[name]] == []
 
 
 def test_every_file_that_draws_a_figure_is_listed():
@@ -159,20 +216,9 @@ def test_distances_are_asked_for_by_name():
         figures(grid(), ["rate"])
 
 
-def test_a_new_metric_is_drawn_without_a_change_of_the_figures():
-    code = """
-from nashgames.core import metrics
-metrics.METRICS = {**metrics.METRICS, "speed": metrics.METRICS["suboptimality"]._replace(axis="axis of the new one")}
-import test_plots
-from nashgames import plots
-runs, curves = test_plots.rows(test_plots.decay())
-[(name, figure)] = plots.figures(plots.Rows(runs, curves.assign(speed=1.0)), distance="speed").items()
-print(name, "|", figure.axes[0].get_ylabel())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
-    )
-    assert done.stdout == "convergence-speed | axis of the new one\n"
+def test_a_new_metric_is_drawn_without_a_change_of_the_figures(elsewhere):
+    said, _ = elsewhere
+    assert said == "convergence-speed | axis of the new one\n"
     assert set(distances.UNASKED) <= set(plots.DISTANCES)
 
 
@@ -226,7 +272,7 @@ def test_the_scaling_is_that_of_the_median_and_of_the_theorem():
 def played(tmp_path_factory):
     """A directory of runs of two β."""
     directory = tmp_path_factory.mktemp("played") / "runs"
-    options = ["-n", "4", "--beta", "1,0.1", "-s", "nash-mp", "--queries", "40", "--records", "8", "--no-plot"]
+    options = ["-n", "3", "--beta", "1,0.1", "-s", "nash-mp", "--queries", "40", "--records", "8", "--no-plot"]
     done = CliRunner().invoke(app, ["sweep", "-g", "random-logits", *options, "--out", str(directory)])
     assert done.exit_code == 0, done.output
     return directory
@@ -238,8 +284,6 @@ def test_the_command_draws_figures_by_name(played, tmp_path):
     drawn = ["rates.svg", "theorems.svg", "preferences.svg"]
     assert answer.exit_code == 0, answer.output
     assert sorted(Path(path).name for path in json.loads(answer.stdout)["figures"]) == sorted(drawn)
-    unasked = json.loads(CliRunner().invoke(app, told).stdout)["figures"]
-    assert {Path(path).stem for path in unasked} == {"convergence", "convergence-kl", "convergence-span"}
     refused = CliRunner().invoke(app, [*told, "--figure", "share"])
     assert refused.exit_code == 2
     assert "the figure 'share' needs runs on duels with several seeds and one tolerance" in refused.output

@@ -17,21 +17,23 @@ INF, NAN = np.inf, np.nan
 
 def sampled(values, *, solver="online-ipo", beta=0.1, tolerance=0.05, diverged=(), **changes):
     """Runs on samples, a row of `values` `[seeds, 4]` each; those in `diverged` end at their last finite value."""
-    runs, curves = [], []
-    for seed, row in enumerate(np.asarray(values, float)):
-        keys = {"run_id": f"{solver}/{beta}/{seed}/{sorted(changes.items())}", "game": "circulant", "n": 3}
-        keys |= {"contexts": 1, "seed": seed, "reference": "uniform", "solver": solver, "hyperparameters": "{}"}
-        keys |= {"feedback": "duels[batch=100]", "policy": "tabular", "optimiser": "sgd", "beta": beta}
-        keys |= {"dtype": "float64", "device": "cpu"} | changes
-        known = np.flatnonzero(np.isfinite(row)) if seed in diverged else np.arange(4)
-        points = pd.DataFrame({"step": known, "queries": known, "comparisons": COSTS[known]})
-        for distance in ("suboptimality", "kl_to_equilibrium", "span_to_equilibrium"):
-            points[distance] = row[known]
-        points["status"] = ["running"] * (len(known) - 1) + ["diverged" if seed in diverged else "budget"]
-        curves.append(points.assign(**keys))
-        end = points.iloc[-1].to_dict() | {"label": solver, "selection": solver, "tolerance": tolerance}
-        runs.append(keys | end | {"queries_to_tolerance": None})
-    return pd.DataFrame(runs), pd.concat(curves, ignore_index=True)
+    values = np.asarray(values, float)
+    known = [np.flatnonzero(np.isfinite(row)) if i in diverged else np.arange(4) for i, row in enumerate(values)]
+    seed, step = np.repeat(np.arange(len(values)), [len(steps) for steps in known]), np.concatenate(known)
+    keys = {"game": "circulant", "n": 3, "contexts": 1, "reference": "uniform", "solver": solver}
+    keys |= {"hyperparameters": "{}", "feedback": "duels[batch=100]", "policy": "tabular", "optimiser": "sgd"}
+    keys |= {"beta": beta, "dtype": "float64", "device": "cpu"} | changes
+    distances = ("suboptimality", "kl_to_equilibrium", "span_to_equilibrium")
+    curves = pd.DataFrame(
+        {"run_id": [f"{solver}/{beta}/{i}/{sorted(changes.items())}" for i in seed], "seed": seed, "step": step}
+        | {"queries": step, "comparisons": COSTS[step], "status": "running"}
+        | dict.fromkeys(distances, values[seed, step])
+        | keys
+    )
+    last = ~curves["seed"].duplicated(keep="last")
+    curves.loc[last, "status"] = ["diverged" if i in diverged else "budget" for i in range(len(values))]
+    ends = {"label": solver, "selection": solver, "tolerance": tolerance, "queries_to_tolerance": None}
+    return curves[last].reset_index(drop=True).assign(**ends), curves
 
 
 def join(*parts):
