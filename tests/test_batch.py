@@ -98,7 +98,7 @@ def test_solvers_of_one_structure_are_told_apart(monkeypatch):
 
         return Sibling
 
-    class LookedUp(Exception):
+    class LookedUp(BaseException):
         pass
 
     keys, compiled = [], loop._advance
