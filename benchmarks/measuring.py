@@ -17,9 +17,10 @@ from nashgames.core import metrics
 from nashgames.core.metrics import Seen
 from nashgames.core.precision import Precision
 from nashgames.engine import loop
+from nashgames.solvers import make_solver
 
-# Long enough that a run takes a tenth of a second, with the 200 records that an experiment has unless told otherwise.
-STEPS, RECORDS, LANES = {100: 20_000, 1000: 2000, 4096: 200}, 200, 8
+# What an experiment has unless told otherwise: 2,000 queries a run and 200 records.
+QUERIES, RECORDS, LANES, SIZES = 2000, 200, 4, (100, 1000)
 REPORTING = ("nash-mp", "mirror-descent", "online-ipo")
 SILENT = ("nash-md",)
 
@@ -28,9 +29,10 @@ def main() -> None:
     arguments = options(__doc__).parse_args()
     print(machine())
     rows, worst = [], 0.0
-    for actions, steps in STEPS.items():
+    for actions in SIZES:
         (game,) = placed_games("random-logits", actions, Precision())
         for solver in (*REPORTING, *SILENT):
+            steps = QUERIES // make_solver(solver).queries_per_step
 
             def honest(solver: str = solver, game: Any = game, steps: int = steps) -> float:
                 return _seconds(game, solver, steps)
