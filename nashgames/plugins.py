@@ -5,7 +5,6 @@ Code of a file runs only where its user named that file; a results directory nev
 
 import hashlib
 import importlib.util
-import inspect
 import sys
 import traceback
 from collections.abc import Iterator
@@ -134,8 +133,3 @@ def _of_nashgames(thing: Any) -> bool:
     """Whether an object, its wrappers apart, or a class is ours."""
     inner = getattr(thing, "solver", thing)
     return str(getattr(inner, "__module__", "")).partition(".")[0] == "nashgames"
-
-
-def described(thing: Any) -> str:
-    """The first line of a docstring, without its last full stop."""
-    return (inspect.getdoc(thing) or "").partition("\n")[0].rstrip(":;,. ")

@@ -219,12 +219,10 @@ def _placed(problem: Problem) -> LoopState:
 
 def _start(target: str, problem: Problem) -> LoopState:
     run = _placed(problem)
-    if _on_samples(problem):
-        return run._replace(status=_ongoing(problem, run.state, run.step))
     status = _ongoing(problem, run.state, run.step)
-    return run._replace(
-        status=_judged(target, problem, run.state, status, problem.game.advantage(_policy(problem, run)))
-    )
+    if not _on_samples(problem):
+        status = _judged(target, problem, run.state, status, problem.game.advantage(_policy(problem, run)))
+    return run._replace(status=status)
 
 
 def _step(target: str, problem: Problem, run: LoopState) -> tuple[LoopState, jax.Array]:
