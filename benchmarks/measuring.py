@@ -63,21 +63,25 @@ def _seconds(game: Any, solver: str, steps: int) -> float:
 def _at_its_word(*, silent: bool) -> Iterator[None]:
     """Inside, programs are compiled that believe what a solver reports; a `silent` one stops by its budget."""
 
-    def measure(recording: Any, problem: Any, step: Any, status: Any, log_policy: Any, claimed: Any) -> loop.Point:
-        known = metrics.measure(Seen(problem.game, log_policy, claimed, problem.log_equilibrium), recording.metrics)
-        path = log_policy if recording.path else log_policy[..., :0]
-        return loop.Point(step, status, jnp.full((), loop.SOUND, jnp.int32), known, path)
+    def measured(recording: Any, game: Any, log_equilibrium: Any, seen: loop.Reported) -> loop.Point:
+        known = metrics.measure(Seen(game, seen.log_policy, seen.claimed, log_equilibrium), recording.metrics)
+        path = seen.log_policy if recording.path else seen.log_policy[..., :0]
+        return loop.Point(seen.step, seen.status, _sound(), known, path)
 
-    def settled(target: str, problem: Any, run: Any, claim: Any) -> jax.Array:
-        return jnp.asarray(run.status)
+    def look(problem: Any, run: Any) -> Any:
+        return loop._Seen(run, problem.solver.advantage(run.state), _sound())
 
-    def step_of(target: str, problem: Any, run: Any) -> Any:
+    def step(problem: Any, run: Any) -> Any:
         step = run.step + 1
         state = problem.solver.update(problem.game, run.state, jax.random.fold_in(loop._key(problem), step))
-        status = jnp.where(step >= problem.max_steps, loop.BUDGET, loop.RUNNING).astype(jnp.int32)
-        return loop.LoopState(state, step, status), jnp.zeros((), bool)
+        run = loop.LoopState(state, step, loop._ongoing(problem, state, step))
+        return loop._Seen(run, problem.solver.log_policy(state), _sound())
 
-    replaced: dict[str, Any] = {"_measure": measure, "_settled": settled, **({"_step": step_of} if silent else {})}
+    def judge(target: str, problem: Any, run: Any, claim: Any, looks: Any, seen: Any) -> Any:
+        return seen.run, jnp.zeros((), bool)
+
+    silenced = {"_step": step, "_look": step, "_judge": judge} if silent else {"_look": look}
+    replaced: dict[str, Any] = {"_measured": measured, **silenced}
     kept = {name: getattr(loop, name) for name in replaced}
     loop.clear_compiled_if_over()
     for name, function in replaced.items():
@@ -88,6 +92,10 @@ def _at_its_word(*, silent: bool) -> Iterator[None]:
         for name, function in kept.items():
             setattr(loop, name, function)
         loop.clear_compiled_if_over()
+
+
+def _sound() -> jax.Array:
+    return jnp.full((), loop.SOUND, jnp.int32)
 
 
 if __name__ == "__main__":

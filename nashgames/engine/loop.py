@@ -9,6 +9,7 @@ Nobody is judged by his own word: what is recorded, and the moment of stopping, 
 with A, which is not charged.
 """
 
+import threading
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nashgames.core import metrics
+from nashgames.core.feedback import EXACT
 from nashgames.core.game import Game
 from nashgames.core.metrics import METRICS, STOPPING, Seen
 from nashgames.solvers.protocol import Solver
@@ -30,6 +32,10 @@ STATUS_NAMES = ("running", "converged", "budget", "diverged", "untrue")
 
 SOUND, NOT_NORMALISED, NOT_ADVANTAGE, NOT_AT_START = range(4)
 """What is wrong with what a solver reports: nothing, its policy, its advantage, where it begins."""
+
+
+# Threads that prepare batches would each compile the one program that measures them.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Problem(NamedTuple):
@@ -65,6 +71,32 @@ class LoopState(NamedTuple):
     status: jax.Array
 
 
+class Reported(NamedTuple):
+    """A run at a recorded step: what its solver reports as log π and as q(π), NaN where it reports none or an
+    estimate."""
+
+    step: jax.Array
+    status: jax.Array
+    log_policy: jax.Array
+    claimed: jax.Array
+
+
+class _Seen(NamedTuple):
+    """A run, its advantage and what is wrong with it, after a step as its solver says, or as the loop looks itself."""
+
+    run: LoopState
+    advantage: jax.Array
+    fault: jax.Array
+
+
+class _Pending(NamedTuple):
+    """Runs at a `step` and the `claims` of those that may have converged, at which the loop has yet to look."""
+
+    step: jax.Array
+    runs: LoopState
+    claims: jax.Array
+
+
 class Point(NamedTuple):
     """A recorded point of a run: `fault` says what is wrong with what the solver reports there; `log_policy` is empty
     unless the path is recorded."""
@@ -95,7 +127,7 @@ def initial_state(problem: Problem, *, stacked: bool) -> LoopState:
         is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         return (jnp if is_key else np).zeros(leaf.shape, leaf.dtype)
 
-    runs: Any = jax.tree.map(placeholder, jax.eval_shape(_over_runs(_placed, stacked), problem))
+    runs: Any = jax.tree.map(placeholder, jax.eval_shape(_over_runs(_start, stacked), problem))
     return runs._replace(step=np.full_like(runs.step, UNSTARTED))
 
 
@@ -127,15 +159,13 @@ def advance(
     log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked). A run stops by the metric of its `target`, a key
     of `metrics.STOPPING`. `runs` is used up.
     """
-    return _advance(
-        problem,
-        runs,
-        targets,
-        stacked=stacked,
-        target=target,
-        recording=recording,
-        classes=_classes(jax.tree.structure(problem)),
-    )
+    structure = jax.tree.structure(problem)
+    runs, seen = _advance(problem, runs, targets, stacked=stacked, target=target, classes=_classes(structure))
+    # What is measured does not depend on who is measured: all solvers share this program.
+    game = problem.game.replace(feedback=EXACT)
+    with _ONE_AT_A_TIME:
+        points = _measure(game, problem.log_equilibrium, seen, stacked=stacked, recording=recording)
+    return runs, points, seen.log_policy[-1]
 
 
 def _classes(structure: Any) -> Any:
@@ -146,60 +176,58 @@ def _classes(structure: Any) -> Any:
 
 # JAX takes two dataclasses with fields of the same kind for one structure, and finds the program of the other solver
 # whenever a few bits of two hashes agree (jaxlib 0.10): `classes` tells their programs apart.
-@partial(jax.jit, static_argnames=("stacked", "target", "recording", "classes"), donate_argnames="runs")
+@partial(jax.jit, static_argnames=("stacked", "target", "classes"), donate_argnames="runs")
 def _advance(
-    problem: Problem,
-    runs: LoopState,
-    targets: jax.Array,
-    *,
-    stacked: bool,
-    target: str,
-    recording: Recording,
-    classes: Any,
-) -> tuple[LoopState, Point, jax.Array]:
-    step_all = _over_runs(partial(_step, target), stacked)
-    settle_all = _over_runs(partial(_settled, target), stacked)
+    problem: Problem, runs: LoopState, targets: jax.Array, *, stacked: bool, target: str, classes: Any
+) -> tuple[LoopState, Reported]:
+    start_all, step_all, look_all, judge_all, report_all = (
+        _over_runs(function, stacked) for function in (_start, _step, _look, partial(_judge, target), _report)
+    )
 
-    def reach(runs: LoopState, goal: jax.Array) -> tuple[LoopState, tuple[jax.Array, ...]]:
-        def unfinished(carry: tuple[jax.Array, LoopState]) -> jax.Array:
-            step, runs = carry
-            return (step < goal) & jnp.any(runs.status == RUNNING)
+    def unfinished(goal: jax.Array, pending: _Pending) -> jax.Array:
+        running = jnp.any(pending.runs.status == RUNNING)
+        return ((pending.step < goal) & running) | jnp.any(pending.claims)
 
-        def body(carry: tuple[jax.Array, LoopState]) -> tuple[jax.Array, LoopState]:
-            step, runs = carry
-            return step + 1, settled(*step_all(problem, runs))
+    def proceed(pending: _Pending) -> _Pending:
+        # One condition for all runs: inside a map over them both of its sides would be computed at every step.
+        looks = jnp.any(pending.claims)
+        seen = jax.lax.cond(looks, lambda: look_all(problem, pending.runs), lambda: step_all(problem, pending.runs))
+        judged = judge_all(problem, pending.runs, pending.claims, jnp.broadcast_to(looks, pending.claims.shape), seen)
+        return _Pending(pending.step + jnp.where(looks, 0, 1), *judged)
 
-        def settled(runs: LoopState, claims: jax.Array) -> LoopState:
-            # One condition for all runs: inside a map over them both of its sides would be computed at every step.
-            status = jax.lax.cond(
-                jnp.any(claims), lambda: settle_all(problem, runs, claims), lambda: jnp.asarray(runs.status)
-            )
-            return runs._replace(status=status)
-
-        _, runs = jax.lax.while_loop(unfinished, body, (jnp.max(runs.step), runs))
-        reported = _over_runs(_reported, stacked)(problem, runs)
-        return runs, (runs.step, runs.status, *reported)
+    def reach(pending: _Pending, goal: jax.Array) -> tuple[_Pending, Reported]:
+        pending = jax.lax.while_loop(partial(unfinished, goal), proceed, pending)
+        pending = pending._replace(step=jnp.max(pending.runs.step))
+        return pending, report_all(problem, pending.runs)
 
     fresh = jnp.all(runs.step == UNSTARTED)
-    runs = jax.lax.cond(fresh, lambda: _over_runs(partial(_start, target), stacked)(problem), lambda: runs)
-    runs, seen = jax.lax.scan(reach, runs, targets)
-    # All targets at once: A is read once for the points of a chunk.
-    measure_all = _over_runs(partial(_measure, recording), stacked)
-    points = jax.vmap(lambda *of_target: measure_all(problem, *of_target))(*seen)
-    return runs, points, seen[2][-1]
+    runs = jax.lax.cond(fresh, lambda: start_all(problem), lambda: runs)
+    # Whoever has just begun may be there already.
+    claims = jnp.broadcast_to(fresh & (not _on_samples(problem)), runs.status.shape)
+    pending, reported = jax.lax.scan(reach, _Pending(jnp.max(runs.step), runs, claims), targets)
+    return pending.runs, reported
+
+
+@partial(jax.jit, static_argnames=("stacked", "recording"))
+def _measure(game: Game, log_equilibrium: jax.Array, seen: Reported, *, stacked: bool, recording: Recording) -> Point:
+    """The points of a chunk, all targets at once: A is read once for them."""
+    one_game = jax.vmap(partial(_measured, recording), in_axes=(PER_RUN.game, 0, 0))
+    all_games = jax.vmap(one_game) if stacked else one_game
+    return jax.vmap(partial(all_games, game, log_equilibrium))(seen)
 
 
 def compiled_count() -> int:
     """How many compiled programs are kept."""
-    compiled: Any = _advance
-    return int(compiled._cache_size())
+    programs: tuple[Any, ...] = (_advance, _measure)
+    return sum(int(program._cache_size()) for program in programs)
 
 
 def clear_compiled_if_over(limit: int = 0) -> None:
     """Let all compiled programs go once there are `limit` of them."""
-    compiled: Any = _advance
+    programs: tuple[Any, ...] = (_advance, _measure)
     if compiled_count() >= limit:
-        compiled.clear_cache()
+        for program in programs:
+            program.clear_cache()
 
 
 def _over_runs(function: Any, stacked: bool) -> Any:
@@ -210,61 +238,49 @@ def _over_runs(function: Any, stacked: bool) -> Any:
     return batched
 
 
-def _placed(problem: Problem) -> LoopState:
-    """The state at the first policy, whose status nobody looked at."""
+def _start(problem: Problem) -> LoopState:
+    """A run at its first policy."""
     step = jnp.zeros((), jnp.int32)
     state = problem.solver.init(problem.game, jax.random.fold_in(_key(problem), step))
-    return LoopState(state, step, jnp.full((), RUNNING, jnp.int32))
+    return LoopState(state, step, _ongoing(problem, state, step))
 
 
-def _start(target: str, problem: Problem) -> LoopState:
-    run = _placed(problem)
-    status = _ongoing(problem, run.state, run.step)
-    if not _on_samples(problem):
-        status = _judged(target, problem, run.state, status, problem.game.advantage(_policy(problem, run)))
-    return run._replace(status=status)
-
-
-def _step(target: str, problem: Problem, run: LoopState) -> tuple[LoopState, jax.Array]:
-    """One step of a run, and whether its solver claims that it has converged."""
+def _step(problem: Problem, run: LoopState) -> _Seen:
+    """A run one step later, by its solver's word; where that gives no advantage, by the loop's own product."""
     step = run.step + 1
     # The key depends on the global step alone, so that chunks and order change nothing.
     state = problem.solver.update(problem.game, run.state, jax.random.fold_in(_key(problem), step))
-    status, claim = _ongoing(problem, state, step), jnp.zeros((), bool)
+    run = LoopState(state, step, _ongoing(problem, state, step))
+    if _on_samples(problem):
+        return _Seen(run, problem.solver.log_policy(state), jnp.full((), SOUND, jnp.int32))
+    claimed = problem.solver.advantage(state)
+    advantage = problem.game.advantage(problem.solver.log_policy(state)) if claimed is None else claimed
+    return _Seen(run, advantage, jnp.full((), SOUND, jnp.int32))
+
+
+def _look(problem: Problem, run: LoopState) -> _Seen:
+    """A run where it is, by the loop's own product."""
+    log_policy = problem.solver.log_policy(run.state)
+    own = problem.game.advantage(log_policy)
+    return _Seen(run, own, _fault(log_policy, problem.solver.advantage(run.state), own))
+
+
+def _judge(
+    target: str, problem: Problem, run: LoopState, claim: jax.Array, looks: jax.Array, seen: _Seen
+) -> tuple[LoopState, jax.Array]:
+    """A run after a step or a look, and whether it may have converged, which only a look decides."""
+    judged = jnp.where(looks, claim, run.status == RUNNING)
+    status, within = seen.run.status, jnp.zeros((), bool)
     if not _on_samples(problem):
-        claimed = problem.solver.advantage(state)
-        if claimed is None:
-            own = problem.game.advantage(problem.solver.log_policy(state))
-            status = _judged(target, problem, state, status, own)
-        else:
-            reached = STOPPING[target](problem.game, problem.solver.log_policy(state), claimed)
-            status = jnp.where(jnp.isfinite(reached), status, DIVERGED)
-            claim = _within(problem, reached)
-    running = run.status == RUNNING
-    kept = running & (status != DIVERGED)
-    state, step = jax.tree.map(partial(jnp.where, kept), (state, step), (run.state, run.step))
-    return LoopState(state, step, jnp.where(running, status, run.status)), claim & kept
-
-
-def _settled(target: str, problem: Problem, run: LoopState, claim: jax.Array) -> jax.Array:
-    """The status of a run after its solver's claim was compared with the loop's own product; scalar."""
-    own = problem.game.advantage(_policy(problem, run))
-    return jnp.where(claim, _judged(target, problem, run.state, run.status, own), run.status)
-
-
-def _judged(target: str, problem: Problem, state: Any, status: jax.Array, own: jax.Array) -> jax.Array:
-    """The status by the true advantage: converged, untrue, diverged, or what it was."""
-    log_policy = problem.solver.log_policy(state)
-    reached = STOPPING[target](problem.game, log_policy, own)
-    sound = _fault(log_policy, problem.solver.advantage(state), own) == SOUND
-    status = jnp.where(_within(problem, reached), CONVERGED, status)
-    status = jnp.where(jnp.isfinite(reached), status, DIVERGED)
-    return jnp.where(sound | (status == DIVERGED), status, UNTRUE)
-
-
-def _within(problem: Problem, reached: jax.Array) -> jax.Array:
-    # At tolerance 0 a run uses its whole budget, also where rounding makes its suboptimality exactly 0.
-    return (reached <= problem.tolerance) & (problem.tolerance > 0)
+        reached = STOPPING[target](problem.game, problem.solver.log_policy(seen.run.state), seen.advantage)
+        # At tolerance 0 a run uses its whole budget, also where rounding makes its suboptimality exactly 0.
+        within = (reached <= problem.tolerance) & (problem.tolerance > 0)
+        status = jnp.where(looks & within, CONVERGED, status)
+        status = jnp.where(jnp.isfinite(reached), status, DIVERGED)
+        status = jnp.where((seen.fault == SOUND) | (status == DIVERGED), status, UNTRUE)
+    kept = judged & (status != DIVERGED)
+    state, step = jax.tree.map(partial(jnp.where, kept), seen.run[:2], run[:2])
+    return LoopState(state, step, jnp.where(judged, status, run.status)), kept & within & ~looks
 
 
 def _ongoing(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
@@ -282,38 +298,28 @@ def _on_samples(problem: Problem) -> bool:
     return problem.game.feedback.comparisons > 0
 
 
-def _policy(problem: Problem, run: LoopState) -> jax.Array:
-    return problem.solver.log_policy(run.state)
-
-
 def _key(problem: Problem) -> jax.Array:
     # Named, so that no setting of JAX changes a run.
     return jax.random.key(problem.seed, impl="threefry2x32")
 
 
-def _reported(problem: Problem, run: LoopState) -> tuple[jax.Array, jax.Array]:
-    """The policy and the advantage that the solver reports; NaN where it reports none or an estimate."""
-    log_policy = _policy(problem, run)
+def _report(problem: Problem, run: LoopState) -> Reported:
+    log_policy = problem.solver.log_policy(run.state)
     claimed = None if _on_samples(problem) else problem.solver.advantage(run.state)
-    return log_policy, jnp.full_like(log_policy, jnp.nan) if claimed is None else claimed
+    unknown = jnp.full_like(log_policy, jnp.nan)
+    return Reported(run.step, run.status, log_policy, unknown if claimed is None else claimed)
 
 
-def _measure(
-    recording: Recording,
-    problem: Problem,
-    step: jax.Array,
-    status: jax.Array,
-    log_policy: jax.Array,
-    claimed: jax.Array,
-) -> Point:
-    own = problem.game.advantage(log_policy)
-    measured = metrics.measure(Seen(problem.game, log_policy, own, problem.log_equilibrium), recording.metrics)
+def _measured(recording: Recording, game: Game, log_equilibrium: jax.Array, seen: Reported) -> Point:
+    log_policy = seen.log_policy
+    own = game.advantage(log_policy)
+    measured = metrics.measure(Seen(game, log_policy, own, log_equilibrium), recording.metrics)
     path = log_policy if recording.path else log_policy[..., :0]
-    fault = _fault(log_policy, claimed, own)
-    if problem.game.log_start is not None:
-        begins = jnp.all(jnp.abs(log_policy - problem.game.start) <= _allowed(log_policy) * (1 + jnp.abs(log_policy)))
-        fault = jnp.where((step == 0) & (fault == SOUND) & ~begins, NOT_AT_START, fault)
-    return Point(step, status, fault, measured, path)
+    fault = _fault(log_policy, seen.claimed, own)
+    if game.log_start is not None:
+        begins = jnp.all(jnp.abs(log_policy - game.start) <= _allowed(log_policy) * (1 + jnp.abs(log_policy)))
+        fault = jnp.where((seen.step == 0) & (fault == SOUND) & ~begins, NOT_AT_START, fault)
+    return Point(seen.step, seen.status, fault, measured, path)
 
 
 def _fault(log_policy: jax.Array, claimed: jax.Array | None, own: jax.Array) -> jax.Array:
