@@ -6,8 +6,8 @@ fall like e^{−rate·N} after N queries, and distances quadratic in them (KL, s
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize_scalar
 
 from nashgames.analysis.outcomes import CELL, complete, labels_without_step, on_samples, quantiles, steps_of
 
@@ -48,7 +48,9 @@ def stable_step_limit(margins: Floats, equilibrium: Floats, beta: float) -> tupl
         return float(np.max(step * (2 * real + step * square)))
 
     # A convex function with one valley in (0, limit); `xatol` is absolute.
-    best = minimize_scalar(excess, bounds=(0.0, limit), method="bounded", options={"xatol": _EXACT * limit})
+    best = scipy.optimize.minimize_scalar(
+        excess, bounds=(0.0, limit), method="bounded", options={"xatol": _EXACT * limit}
+    )
     return limit, -0.5 * float(np.log1p(best.fun))
 
 
@@ -86,7 +88,11 @@ def prox_step_limit(
     unstable = next((place for place, step in enumerate(_GRID) if not rate(step) > 0), None)
     if unstable in (0, None):
         return float("inf") if unstable is None else 0.0
-    return float(brentq(rate, _GRID[unstable - 1], _GRID[unstable], xtol=_EXACT * _GRID[unstable - 1], rtol=_EXACT))
+    return float(
+        scipy.optimize.brentq(
+            rate, _GRID[unstable - 1], _GRID[unstable], xtol=_EXACT * _GRID[unstable - 1], rtol=_EXACT
+        )
+    )
 
 
 def measured(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

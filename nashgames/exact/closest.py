@@ -12,8 +12,7 @@ KL(π‖μ) when, with F the margins of the other actions against S (theory §7)
 from typing import Any
 
 import numpy as np
-import scipy.linalg
-from scipy.optimize import linprog, nnls
+import scipy
 
 from nashgames.core.game import Game
 from nashgames.core.margins import Margins
@@ -58,7 +57,7 @@ def _of_context(margins: Margins, log_policy: np.ndarray, log_reference: np.ndar
     flat = scipy.linalg.orth(flat)
     fences = -_left_over(flat, tied.T)
     wanted = _left_over(flat, tilt)
-    pulls = nnls(fences, wanted)[0] if len(tied) else np.zeros(0)
+    pulls = scipy.optimize.nnls(fences, wanted)[0] if len(tied) else np.zeros(0)
     off_tilt = wanted - fences @ pulls
     held = _left_over(range_, tied[pulls > _PULL * np.max(np.abs(tilt), initial=1.0)].T)
     directions = np.column_stack([range_, scipy.linalg.orth(held)]) if held.size else range_
@@ -102,7 +101,7 @@ def _left_over(basis: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 def _all_lose_to_one(range_: np.ndarray, tied: np.ndarray) -> bool:
     """Whether some direction along the equilibria makes every action that ties lose: max t with F d ≤ −t, Aᵀd = 0."""
     k, count = len(range_), len(tied)
-    found = linprog(
+    found = scipy.optimize.linprog(
         np.append(np.zeros(k), -1.0),
         A_ub=np.column_stack([tied, np.ones(count)]),
         b_ub=np.zeros(count),

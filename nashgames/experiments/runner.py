@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.special import log_softmax
+import scipy
 
 from nashgames.core.game import Game
 from nashgames.core.metrics import OF_EQUILIBRIUM
@@ -194,7 +194,7 @@ def _start(run: Run, found: Equilibrium) -> np.ndarray | None:
             f"only to a residual of {found.residual:.1e}; start at the reference"
         )
     drawn = stream(run.seed, "start").standard_normal(found.log_policy.shape)
-    return np.asarray(log_softmax(found.log_policy + distance * drawn, axis=-1))
+    return np.asarray(scipy.special.log_softmax(found.log_policy + distance * drawn, axis=-1))
 
 
 class _Session:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from scipy.special import log_softmax
+import scipy
 
 from nashgames.core.game import Game
 from nashgames.errors import NashGamesError, unknown
@@ -94,7 +94,7 @@ def _random(
 ) -> np.ndarray:
     """Random logits: μ ∝ e^z with z ~ N(0, scale²), from the run's seed."""
     accept("random[scale]", scale, least=0, most=_LARGEST_LOGIT)
-    return np.asarray(log_softmax(scale * rng.standard_normal(game.margins.shape[:-1]), axis=-1))
+    return np.asarray(scipy.special.log_softmax(scale * rng.standard_normal(game.margins.shape[:-1]), axis=-1))
 
 
 def _tilted(
@@ -103,7 +103,7 @@ def _tilted(
     """Logits that fall linearly over the actions, from span/2 to −span/2."""
     accept("tilted[span]", span, least=-_LARGEST_LOGIT, most=_LARGEST_LOGIT)
     logits = np.linspace(0.5 * span, -0.5 * span, game.actions)
-    return np.asarray(log_softmax(np.broadcast_to(logits, game.margins.shape[:-1]), axis=-1))
+    return np.asarray(scipy.special.log_softmax(np.broadcast_to(logits, game.margins.shape[:-1]), axis=-1))
 
 
 def _own(game: Game, rng: np.random.Generator) -> np.ndarray:

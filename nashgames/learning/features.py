@@ -8,7 +8,7 @@ log π* − log μ = Aπ*/β up to a constant; `representation_error` says by ho
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.linalg
+import scipy
 
 from nashgames.core.game import Game
 from nashgames.core.margins import Margins

@@ -10,7 +10,7 @@ Equation l is then a balance among actions about as heavy as its pivot, divided 
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy
 
 from nashgames.exact.referee.newton import normalise
 

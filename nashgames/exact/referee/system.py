@@ -1,8 +1,7 @@
 """The one linear system of every step towards an equilibrium, solved on the actions that matter."""
 
 import numpy as np
-import scipy.linalg
-from scipy.sparse.linalg import LinearOperator, gmres
+import scipy
 
 # Actions whose factorisation, 0.2 ms, takes no longer than GMRES does to 1e-4 on an easy system; of 256, four times.
 _DIRECT = 128
@@ -135,6 +134,10 @@ class System:
     def _iterate(self, scaled: np.ndarray, accuracy: float, products: int) -> tuple[np.ndarray, bool]:
         """GMRES, conditioned by the factors, and whether it got there."""
         size = len(scaled)
-        operator = LinearOperator((size, size), matvec=lambda v: self._apply(self._condition(v)), dtype=np.float64)
-        found, failed = gmres(operator, scaled, rtol=accuracy, atol=0.0, restart=products, maxiter=1)
+        operator = scipy.sparse.linalg.LinearOperator(
+            (size, size), matvec=lambda v: self._apply(self._condition(v)), dtype=np.float64
+        )
+        found, failed = scipy.sparse.linalg.gmres(
+            operator, scaled, rtol=accuracy, atol=0.0, restart=products, maxiter=1
+        )
         return self._condition(found), not failed

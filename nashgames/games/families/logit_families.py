@@ -8,7 +8,7 @@ import math
 from typing import Annotated
 
 import numpy as np
-from scipy.special import log_softmax
+import scipy
 
 from nashgames.core.margins import DenseMargins, Margins
 from nashgames.errors import NashGamesError, unknown
@@ -179,7 +179,7 @@ def planted_regularised(
     """
     accept("planted-regularised[strength]", strength, least=0, most=LARGEST_LOGIT)
     accept("planted-regularised[spread]", spread, least=0, most=LARGEST_LOGIT)
-    log_policy = log_softmax(spread * rng.standard_normal(actions))
+    log_policy = scipy.special.log_softmax(spread * rng.standard_normal(actions))
     return Recipe(
         logistic(gaussian(rng, strength)),
         log_policy,
@@ -201,7 +201,7 @@ def planting_reference(margins: Margins | np.ndarray, log_policy: np.ndarray, be
         margins = DenseMargins(margins)
     # The factor e^{−½/β} between P and A is the same for every action. The height of a block decides the last digits.
     advantage = np.concatenate([block.astype(np.float64) @ policy for _, block in margins.blocks(_PRODUCT_ROWS)])
-    return log_softmax(log_policy - advantage / beta)
+    return scipy.special.log_softmax(log_policy - advantage / beta)
 
 
 def _centred(features: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import math
 from typing import Annotated
 
 import numpy as np
-from scipy.special import log_softmax
+import scipy
 
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games.families.recipes import (
@@ -333,7 +333,7 @@ def planted_log_linear(
     vectors = rng.standard_normal((actions, 2 * planes))
     vectors *= root / np.linalg.norm(vectors, axis=1, keepdims=True)
     logits = vectors @ theta
-    log_policy = log_softmax(logits)
+    log_policy = scipy.special.log_softmax(logits)
     centred = vectors - np.exp(log_policy) @ vectors
     cyclic = rescaled(actions, rotations(centred[:, :planes], centred[:, planes:]), 0.25)
     return Recipe(
