@@ -536,7 +536,7 @@ CASES = [
     ("omwu", {"step": 0.3}, 12),
     ("regret-matching-plus", {}, 30),
     ("predictive-regret-matching-plus", {}, 30),
-    # With the larger steps the projection has to lift the sum of the regrets, with the smaller ones nothing is 0.
+    # The projection lifts the sum of the regrets in some of these updates and leaves it in others.
     ("smooth-predictive-regret-matching-plus", {}, 30),
     ("smooth-predictive-regret-matching-plus", {"step": 5.0}, 30),
     ("extragradient-regret-matching-plus", {}, 30),

@@ -25,8 +25,9 @@ def chopped(regrets: jax.Array) -> jax.Array:
     n = regrets.shape[-1]
     largest = jnp.flip(jnp.sort(regrets, axis=-1), axis=-1)
     # Σ of the k largest less θ is at most Σ [R − θ]⁺ for every k, and equal to it for one.
-    theta = jnp.max((jnp.cumsum(largest, axis=-1) - n) / jnp.arange(1, n + 1, dtype=regrets.dtype), axis=-1)
-    return positive(regrets - jnp.minimum(theta, 0)[..., None])
+    counts = 1 + jax.lax.broadcasted_iota(regrets.dtype, regrets.shape, regrets.ndim - 1)
+    theta = jnp.max((jnp.cumsum(largest, axis=-1) - n) / counts, axis=-1, keepdims=True)
+    return positive(regrets - jnp.minimum(theta, 0))
 
 
 def matched(regrets: jax.Array, log_otherwise: jax.Array) -> jax.Array:
