@@ -8,9 +8,7 @@ import jax
 
 from nashgames.core.game import Game
 from nashgames.registry import Number
-from nashgames.solvers.regret_matching_plus import RegretState
-from nashgames.solvers.regrets import chopped, matched, regret
-from nashgames.solvers.smooth_predictive_regret_matching_plus import with_regrets
+from nashgames.solvers.regrets import RegretState, chopped, matched, regret, with_regrets
 
 
 @jax.tree_util.register_dataclass

@@ -42,9 +42,9 @@ class FictitiousPlay:
     responses b_t are single actions and never do. Where several actions are best, to rounding, π_t shares b_t among
     them (each alike where it plays none), so that an equilibrium is a fixed point.
 
-    The exploitability is O(t^{−1/(2n−2)}) in every zero-sum game (proved, Robinson 1951); about t^{−½} is what one
-    mostly sees, and with ties broken by an adversary it need not be (arXiv 1412.4840). An action that no response was
-    keeps its share of π_0 only, so that KL(π*‖π_t) is finite. Source: Brown 1951; theory §4.6.
+    It converges in every zero-sum game (proved, Robinson 1951), the exploitability as O(t^{−1/(2n−2)}) (Shapiro 1958);
+    about t^{−½} is what one mostly sees. An action that no response was keeps its share of π_0, so that KL(π*‖π_t) is
+    finite. Source: Brown 1951; theory §4.6.
     """
 
     name: ClassVar[str] = "fictitious-play"

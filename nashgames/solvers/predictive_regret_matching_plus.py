@@ -6,8 +6,7 @@ from typing import ClassVar, Self
 import jax
 
 from nashgames.core.game import Game
-from nashgames.solvers.regret_matching_plus import RegretState, without_regrets
-from nashgames.solvers.regrets import matched, positive, regret
+from nashgames.solvers.regrets import RegretState, matched, positive, regret, without_regrets
 
 
 @jax.tree_util.register_dataclass

@@ -1,26 +1,12 @@
 """Regret matching+."""
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import jax
-import jax.numpy as jnp
 
 from nashgames.core.game import Game
-from nashgames.solvers.regrets import matched, positive, regret
-
-
-class RegretState(NamedTuple):
-    """`regrets` R_t and the policy π_t that they make, with its advantage q(π_t); `[n]`, `[m, n]`."""
-
-    regrets: jax.Array
-    log_policy: jax.Array
-    advantage: jax.Array
-
-
-def without_regrets(game: Game, key: jax.Array) -> RegretState:
-    """R_0 = 0 at π_0."""
-    return RegretState(jnp.zeros_like(game.start), game.start, game.query(game.start, jax.random.fold_in(key, 0)))
+from nashgames.solvers.regrets import RegretState, matched, positive, regret, without_regrets
 
 
 @jax.tree_util.register_dataclass

@@ -1,7 +1,30 @@
 """What the methods of the regret-matching family share: regrets `[n]`, `[m, n]`, and the policies they make."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+
+from nashgames.core.game import Game
+
+
+class RegretState(NamedTuple):
+    """`regrets` R_t and the policy π_t that they make, with its advantage q(π_t); `[n]`, `[m, n]`."""
+
+    regrets: jax.Array
+    log_policy: jax.Array
+    advantage: jax.Array
+
+
+def without_regrets(game: Game, key: jax.Array) -> RegretState:
+    """R_0 = 0 at π_0."""
+    return RegretState(jnp.zeros_like(game.start), game.start, game.query(game.start, jax.random.fold_in(key, 0)))
+
+
+def with_regrets(game: Game, key: jax.Array) -> RegretState:
+    """R_0 = nπ_0, whose mean is 1."""
+    regrets = game.start.shape[-1] * jnp.exp(game.start)
+    return without_regrets(game, key)._replace(regrets=regrets)
 
 
 def regret(advantage: jax.Array, log_policy: jax.Array) -> jax.Array:

@@ -5,18 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
 
 import jax
-import jax.numpy as jnp
 
 from nashgames.core.game import Game
 from nashgames.registry import Number
-from nashgames.solvers.regret_matching_plus import RegretState
-from nashgames.solvers.regrets import chopped, matched, regret
-
-
-def with_regrets(game: Game, key: jax.Array) -> RegretState:
-    """R_0 = nπ_0, whose mean is 1."""
-    regrets = game.start.shape[-1] * jnp.exp(game.start)
-    return RegretState(regrets, game.start, game.query(game.start, jax.random.fold_in(key, 0)))
+from nashgames.solvers.regrets import RegretState, chopped, matched, regret, with_regrets
 
 
 @jax.tree_util.register_dataclass
