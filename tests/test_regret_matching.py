@@ -1,5 +1,6 @@
 """Regret matching+ and fictitious play: whose last iterate converges, whose mean, and how fast."""
 
+import dataclasses
 import functools
 
 import jax
@@ -10,9 +11,11 @@ from scipy.optimize import linprog
 
 from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
+from nashgames.engine.settings import Settings
 from nashgames.learning.feedback import Duels
 from nashgames.solvers import make_solver, regrets
-from tests.games import arrays, random_game, random_margins, value_of_deviation
+from tests.games import arrays, lane, random_game, random_margins, value_of_deviation
+from tests.games import played as in_the_engine
 
 RM, PRM = "regret-matching-plus", "predictive-regret-matching-plus"
 SPRM, EXRM = "smooth-predictive-regret-matching-plus", "extragradient-regret-matching-plus"
@@ -209,3 +212,13 @@ def test_float32_stays_a_policy(name):
     policies, _ = played(name, make_game(random_margins(np.random.default_rng(0), 50)), 300, "float32")
     np.testing.assert_allclose(policies.sum(axis=-1), 1, atol=1e-5)
     assert exploitability(random_margins(np.random.default_rng(0), 50), policies.mean(axis=0)) < 0.05
+
+
+@pytest.mark.parametrize("name", [RM, "mirror-descent[step=1e300]"])
+def test_a_run_on_duels_goes_on_with_exact_zeros_and_ends_with_what_is_no_number(name):
+    game = make_game(random_margins(np.random.default_rng(1), 7), beta=0.2)
+    one = dataclasses.replace(lane(game, name), feedback=Duels(batch=8))
+    curve = in_the_engine([game], [[one]], Settings(queries=40, tolerance=0)).curves()[0][0]
+    assert curve.status == ("budget" if name == RM else "diverged")
+    assert np.isinf(curve.metrics["kl_to_equilibrium"]).any() == (name == RM)
+    assert np.isfinite(curve.metrics["suboptimality"]).all()
