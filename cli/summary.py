@@ -107,7 +107,7 @@ def runs_table(runs: "pd.DataFrame") -> Sheet:
             words.step(row),
             words.count(row["comparisons"] if sampled else row["queries_to_tolerance"]),
             words.quantile(row["suboptimality"]),
-            words.quantile(row["kl_to_equilibrium"]),
+            (words.quantile if "diverged" in row["status"] else words.small)(row["kl_to_equilibrium"]),
             row["status"],
         )
         for row in _records(shown)

@@ -27,13 +27,13 @@ def count(value: int | float | None) -> str:
 
 
 def small(value: float | None) -> str:
-    """A distance to two digits, or a dash where it was not measured.
+    """A distance to two digits, ∞ where a policy never plays what it should, or a dash where it was not measured.
 
-    >>> small(8.14e-11), small(float("nan"))
-    ('8.1e-11', '–')
+    >>> small(8.14e-11), small(float("inf")), small(float("nan"))
+    ('8.1e-11', '∞', '–')
     """
     if value is None or not math.isfinite(value):
-        return DASH
+        return "∞" if value == math.inf else DASH
     return "0" if value == 0 else f"{value:.1e}"
 
 

@@ -135,6 +135,7 @@ def terminal(monkeypatch):
         (words.small(8.14e-11), "8.1e-11"),
         (words.small(0.0), "0"),
         (words.small(float("nan")), "–"),
+        (words.small(float("inf")), "∞"),
         (words.share(0.237), "24 %"),
         (words.share(0.0), "0 %"),
         (words.share(0.0004), "< 1 %"),
@@ -216,6 +217,16 @@ def test_a_column_appears_where_it_varies(column, values, heading, shown):
     sheet = summary.runs_table(frame(*(row(**{column: value}) for value in values)))
     assert sheet.headings[0] == heading
     assert [line[0] for line in sheet.rows] == shown
+
+
+def test_an_infinite_distance_is_not_called_diverged():
+    """A policy with exact zeros is infinitely far from π* in KL; that of a diverged run is its last finite one."""
+    ends = {"suboptimality": 0.1, "kl_to_equilibrium": float("inf"), "queries_to_tolerance": None}
+    sheet = summary.runs_table(frame(row(status="budget", **ends), row(status="diverged", label="nash-prox", **ends)))
+    assert [line[-3:] for line in sheet.rows] == [
+        ("1.0e-01", "∞", "budget"),
+        ("1.0e-01", "diverged", "diverged"),
+    ]
 
 
 def test_many_seeds_become_medians():

@@ -14,7 +14,7 @@ from nashgames.engine.batch import Batch
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.learning.feedback import FEEDBACKS
-from nashgames.solvers import MirrorDescent
+from nashgames.solvers import MirrorDescent, make_solver
 from nashgames.solvers.protocol import PolicyState
 from tests.games import ROCK_PAPER_SCISSORS, lane, log_softmax, measured, played
 
@@ -154,6 +154,23 @@ def test_a_solver_that_begins_elsewhere_than_the_run_says_so():
     played([GAME], [[willing]], Settings(queries=12))
     with pytest.raises(NashGamesError, match="'speaker' does not begin at the start that the run asks for"):
         played([GAME], [[stubborn]], Settings(queries=12))
+
+
+def test_exact_zeros_are_where_a_run_may_begin_and_not_where_it_may_begin_instead():
+    corner, inside = np.array([-np.inf, 0.0, -np.inf]), log_softmax(np.array([0.0, 0.5, 0.2]))
+    solver = make_solver("extragradient-regret-matching-plus[step=0.1]")
+    asked = type(lane(GAME, solver))(**vars(lane(GAME, solver)) | {"log_start": corner})
+    curve = played([GAME], [[asked]], Settings(queries=4, tolerance=0)).curves()[0][0]
+    assert np.isfinite(curve.metrics["suboptimality"]).all()
+    assert curve.metrics["entropy"][0] == 0
+
+    def begins_at_the_corner(self, game, key):
+        return PolicyState(jnp.asarray(corner), game.query(jnp.asarray(corner), key))
+
+    elsewhere = liar(init=begins_at_the_corner)
+    moved = type(asked)(**vars(lane(GAME, elsewhere)) | {"log_start": inside})
+    with pytest.raises(NashGamesError, match="does not begin at the start"):
+        played([GAME], [[moved]], Settings(queries=12))
 
 
 def test_on_duels_the_start_tells_nothing_that_nobody_paid_for():

@@ -125,3 +125,23 @@ def test_what_is_not_known_is_not_a_number(rng):
     found = measure(game, log_softmax(rng.normal(size=7)), np.full(7, np.nan))
     assert np.isnan([found["kl_to_equilibrium"], found["span_to_equilibrium"]]).all()
     assert np.isfinite([value for name, value in found.items() if not name.endswith("equilibrium")]).all()
+
+
+@given(SEEDS, st.sampled_from([3, 7]), BETAS)
+@settings(max_examples=20, deadline=None)
+def test_a_policy_with_zeros_has_a_finite_suboptimality_and_infinite_distances(seed, n, beta):
+    rng = np.random.default_rng(seed)
+    game = random_game(rng, n, beta)
+    policy = np.where(rng.permutation(n) < n // 2, 0, rng.random(n))
+    policy /= policy.sum()
+    with np.errstate(divide="ignore"):
+        found = measure(game, np.log(policy), equilibrium(game).log_policy)
+    held, mu = policy > 0, np.exp(game.log_reference)
+    to_reference = np.sum(policy[held] * np.log(policy[held] / mu[held]))
+    q = game.margins.values @ policy
+    free = q.max() + beta * np.log(np.sum(mu * np.exp((q - q.max()) / beta)))
+    assert found["suboptimality"] == pytest.approx(free + beta * to_reference, rel=1e-9, abs=1e-12)
+    assert found["kl_to_reference"] == pytest.approx(to_reference, rel=1e-9)
+    assert found["entropy"] == pytest.approx(-np.sum(policy[held] * np.log(policy[held])), rel=1e-9)
+    assert found["kl_to_equilibrium"] == found["span_to_equilibrium"] == np.inf
+    assert np.isfinite(found["reverse_kl_to_equilibrium"])

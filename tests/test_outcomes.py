@@ -127,12 +127,15 @@ STEPS = {
     "nash-mp": "eta", "nash-prox": "step", "proximal-point": "eta", "approximate-nash-mp": "step",
     "practical-nash-mp": "step", "online-ipo": "step", "uniform-ipo": "step", "egpo": "step", "nash-md-pg": "step",
     "nash-ema-pg": "step", "mirror-descent": "step", "nash-md": "step", "omwu": "step",
+    "smooth-predictive-regret-matching-plus": "step", "extragradient-regret-matching-plus": "step",
 }  # fmt: skip
 
 
 def test_every_solver_declares_its_step_and_nothing_else_as_what_a_search_varies():
-    # These two choose their step themselves, above a least one.
-    own = {"adaptive-nash-mp": (), "secant-nash-mp": ()}
+    # Two choose their step themselves, above a least one; the others have none.
+    own = dict.fromkeys(("adaptive-nash-mp", "secant-nash-mp"), ())
+    own |= dict.fromkeys(("regret-matching-plus", "predictive-regret-matching-plus"), ())
+    own |= dict.fromkeys(("fictitious-play", "smooth-fictitious-play"), ())
     assert {name: outcomes.tuned_parameters(name) for name in SOLVERS} == {k: (v,) for k, v in STEPS.items()} | own
     assert outcomes.tuned_parameters("average[halves[nash-mp[eta=1]]]") == ("eta",)
 

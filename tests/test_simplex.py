@@ -86,3 +86,36 @@ def test_span_ignores_normalisation_and_entropy_is_that_of_numpy(rng):
     assert spread == pytest.approx(logits.max() - logits.min())
     assert shifted == pytest.approx(spread)
     assert found == pytest.approx(-np.sum(p * np.log(p)))
+
+
+ZERO_LAST, OTHER, FULL = np.array([0.5, 0.5, 0.0]), np.array([0.25, 0.75, 0.0]), np.array([0.2, 0.3, 0.5])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_exact_zeros_are_probabilities_like_others(dtype):
+    """0 log 0 = 0; KL is infinite where q never plays what p does, and the span where only one of two plays it."""
+    with Precision(dtype).scope(), np.errstate(divide="ignore"):
+        zero_last, other, full = (jnp.asarray(np.log(p), dtype) for p in (ZERO_LAST, OTHER, FULL))
+        assert float(simplex.kl(zero_last, full)) == pytest.approx(0.5 * np.log(2.5) + 0.5 * np.log(5 / 3), rel=1e-6)
+        assert float(simplex.kl(zero_last, other)) == pytest.approx(0.5 * np.log(2) + 0.5 * np.log(2 / 3), rel=1e-5)
+        assert float(simplex.kl(zero_last, zero_last)) == 0
+        assert float(simplex.kl(full, zero_last)) == np.inf
+        assert float(simplex.entropy(zero_last)) == pytest.approx(np.log(2), rel=1e-6)
+        assert float(simplex.span(simplex.log_ratio(zero_last, full))) == np.inf
+        assert float(simplex.span(simplex.log_ratio(full, zero_last))) == np.inf
+        spread = float(simplex.span(simplex.log_ratio(zero_last, other)))
+    assert spread == pytest.approx(np.log(3), rel=1e-6)
+
+
+def test_what_is_not_a_number_is_no_policy_and_is_not_hidden():
+    with Precision().scope():
+        assert simplex.is_policy(jnp.asarray([-np.inf, 0.0]))
+        for wrong in (np.nan, np.inf):
+            assert not simplex.is_policy(jnp.asarray([wrong, 0.0]))
+        unknown, known = jnp.asarray([np.nan, np.nan]), jnp.asarray([-np.inf, 0.0])
+        found = [
+            simplex.kl(unknown, known),
+            simplex.kl(known, unknown),
+            simplex.span(simplex.log_ratio(known, unknown)),
+        ]
+        assert np.isnan(found).all()

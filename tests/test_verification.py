@@ -128,6 +128,27 @@ def test_everything_that_was_played_verifies(played):
     assert set(Results.read(played).runs["status"]) == {"converged", "budget", "diverged"}
 
 
+def test_infinite_distances_verify_and_agree_with_no_number(tmp_path):
+    """A policy that never plays an action of π* is at distance ∞ from it."""
+    asked = {"game": "random-logits", "actions": 6, "beta": 0.3, "solver": "regret-matching-plus"}
+    for _ in runner.execute(Experiment.from_dict(SHORT | asked), tmp_path / "results"):
+        pass
+    report = report_of(tmp_path / "results")
+    assert report.ok, (report.mismatches, report.unverified)
+    run_id = run_of(tmp_path / "results")
+    stored = Results.read(tmp_path / "results")
+    assert np.isinf(stored.runs[["kl_to_equilibrium", "span_to_equilibrium"]].to_numpy(float)).all()
+    assert np.isneginf(stored.policies["log_probability"]).any()
+    changed = {"kl_to_equilibrium": 5.0, "span_to_equilibrium": 5.0, "suboptimality": np.inf}
+
+    def change(frames):
+        for column, value in changed.items():
+            in_both(frames, run_id, column, value)
+
+    found = report_of(altered(tmp_path / "results", tmp_path, change))
+    assert {mismatch.column for mismatch in found.mismatches} >= set(changed)
+
+
 def test_float64_agrees_to_rounding(played, tmp_path):
     def without_float32(frames):
         kept = frames["runs"].loc[frames["runs"]["dtype"] == "float64", "run_id"]

@@ -73,7 +73,7 @@ def _reverse_kl_to_equilibrium(seen: Seen) -> "jax.Array":
 def _span_to_equilibrium(seen: Seen) -> "jax.Array":
     from nashgames.core import simplex
 
-    return simplex.span(seen.log_policy - seen.log_equilibrium).max()
+    return simplex.span(simplex.log_ratio(seen.log_policy, seen.log_equilibrium)).max()
 
 
 def _kl_to_reference(seen: Seen) -> "jax.Array":
@@ -113,7 +113,7 @@ METRICS: Mapping[str, Metric] = {
     "kl_to_equilibrium": Metric(
         "KL to equilibrium",
         "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$",
-        "KL(π*‖π), of which the theorems speak",
+        "KL(π*‖π), of which the theorems speak; inf where π never plays an action of π*",
         _kl_to_equilibrium,
         distance=True,
         needs_equilibrium=True,
@@ -121,7 +121,7 @@ METRICS: Mapping[str, Metric] = {
     "span_to_equilibrium": Metric(
         "span to equilibrium",
         "span to equilibrium\n" r"span$(\log\pi-\log\pi^{*})$",
-        "max − min of log π − log π*, the largest over contexts (all others are averages)",
+        "max − min of log π − log π*, the largest over contexts (all others are averages); inf where one of them is 0",
         _span_to_equilibrium,
         distance=True,
         needs_equilibrium=True,

@@ -48,10 +48,12 @@ def kl(log_p: jax.Array, log_q: jax.Array, q: jax.Array | None = None) -> jax.Ar
     """KL(p‖q) as a sum of non-negative terms (theory §2); scalar, or `[m]` over contexts; `q` saves an exponential.
 
     With r = log p − log q the terms are q − p + p r = p (e^{−r} − 1 + r): they add up to Σ p log(p/q) without its
-    cancellations, so that the sum keeps its relative accuracy down to KL = 1e-30.
+    cancellations, so that the sum keeps its relative accuracy down to KL = 1e-30. Logarithms may be −inf: where p = 0
+    the term is q, and where q = 0 < p it is inf.
     """
     p, q, r = jnp.exp(log_p), jnp.exp(log_q) if q is None else q, log_p - log_q
-    return jnp.sum(jnp.where(jnp.abs(r) < _SERIES_RADIUS, p * _series(r), q - p + p * r), axis=-1)
+    far = q - p + p * jnp.where(p > 0, r, 0)
+    return jnp.sum(jnp.where(jnp.abs(r) < _SERIES_RADIUS, p * _series(r), far), axis=-1)
 
 
 def _series(r: jax.Array) -> jax.Array:
@@ -65,11 +67,22 @@ def _series(r: jax.Array) -> jax.Array:
     return r * r * total
 
 
+def log_ratio(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
+    """log p − log q: 0 where both are −inf, infinite where one is."""
+    return jnp.where(log_p == log_q, 0, log_p - log_q)
+
+
 def span(difference: jax.Array) -> jax.Array:
-    """max_i − min_i: a semi-norm of logits, invariant to adding a constant."""
+    """max_i − min_i: a semi-norm of logits, invariant to adding a constant; inf where one of them is infinite."""
     return jnp.max(difference, axis=-1) - jnp.min(difference, axis=-1)
 
 
 def entropy(log_policy: jax.Array) -> jax.Array:
-    """−Σ π log π in nats."""
-    return -jnp.sum(jnp.exp(log_policy) * log_policy, axis=-1)
+    """−Σ π log π in nats, with 0 log 0 = 0."""
+    policy = jnp.exp(log_policy)
+    return -jnp.sum(policy * jnp.where(policy > 0, log_policy, 0), axis=-1)
+
+
+def is_policy(log_policy: jax.Array) -> jax.Array:
+    """Whether all are logarithms of probabilities, −inf that of 0 among them: neither NaN nor +inf; scalar."""
+    return jnp.all(log_policy < jnp.inf)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashgames.core import metrics
+from nashgames.core import metrics, simplex
 from nashgames.core.feedback import EXACT
 from nashgames.core.game import Game
 from nashgames.core.metrics import METRICS, STOPPING, Seen
@@ -291,7 +291,7 @@ def _ongoing(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
     status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING).astype(jnp.int32)
     if not _on_samples(problem):
         return status
-    return jnp.where(jnp.all(jnp.isfinite(problem.solver.log_policy(state))), status, DIVERGED)
+    return jnp.where(simplex.is_policy(problem.solver.log_policy(state)), status, DIVERGED)
 
 
 def _on_samples(problem: Problem) -> bool:
@@ -317,7 +317,8 @@ def _measured(recording: Recording, game: Game, log_equilibrium: jax.Array, seen
     path = log_policy if recording.path else log_policy[..., :0]
     fault = _fault(log_policy, seen.claimed, own)
     if game.log_start is not None:
-        begins = jnp.all(jnp.abs(log_policy - game.start) <= _allowed(log_policy) * (1 + jnp.abs(log_policy)))
+        moved = jnp.abs(simplex.log_ratio(log_policy, game.start))
+        begins = jnp.all(moved <= _allowed(log_policy) * (1 + jnp.abs(game.start)))
         fault = jnp.where((seen.step == 0) & (fault == SOUND) & ~begins, NOT_AT_START, fault)
     return Point(seen.step, seen.status, fault, measured, path)
 

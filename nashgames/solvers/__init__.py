@@ -17,6 +17,8 @@ from nashgames.solvers.adaptive_nash_mp import AdaptiveNashMP
 from nashgames.solvers.approximate_nash_mp import ApproximateNashMP
 from nashgames.solvers.average import Average
 from nashgames.solvers.egpo import EGPO
+from nashgames.solvers.extragradient_regret_matching_plus import ExtragradientRegretMatchingPlus
+from nashgames.solvers.fictitious_play import FictitiousPlay
 from nashgames.solvers.halves import Halves
 from nashgames.solvers.mirror_descent import MirrorDescent
 from nashgames.solvers.nash_ema_pg import NashEMAPG
@@ -27,9 +29,13 @@ from nashgames.solvers.nash_prox import NashProx
 from nashgames.solvers.omwu import OMWU
 from nashgames.solvers.online_ipo import OnlineIPO
 from nashgames.solvers.practical_nash_mp import PracticalNashMP
+from nashgames.solvers.predictive_regret_matching_plus import PredictiveRegretMatchingPlus
 from nashgames.solvers.protocol import Solver
 from nashgames.solvers.proximal_point import ProximalPoint
+from nashgames.solvers.regret_matching_plus import RegretMatchingPlus
 from nashgames.solvers.secant_nash_mp import SecantNashMP
+from nashgames.solvers.smooth_fictitious_play import SmoothFictitiousPlay
+from nashgames.solvers.smooth_predictive_regret_matching_plus import SmoothPredictiveRegretMatchingPlus
 from nashgames.solvers.uniform_ipo import UniformIPO
 
 WRAPPERS: Mapping[str, type[Any]] = {"average": Average, "halves": Halves}
@@ -53,6 +59,12 @@ SOLVERS = Registry(
         "mirror-descent": MirrorDescent,
         "nash-md": NashMD,
         "omwu": OMWU,
+        "regret-matching-plus": RegretMatchingPlus,
+        "predictive-regret-matching-plus": PredictiveRegretMatchingPlus,
+        "smooth-predictive-regret-matching-plus": SmoothPredictiveRegretMatchingPlus,
+        "extragradient-regret-matching-plus": ExtragradientRegretMatchingPlus,
+        "fictitious-play": FictitiousPlay,
+        "smooth-fictitious-play": SmoothFictitiousPlay,
     },
     group="nashgames.solvers",
     wrappers=WRAPPERS,
@@ -65,6 +77,8 @@ __all__ = [
     "AdaptiveNashMP",
     "ApproximateNashMP",
     "Average",
+    "ExtragradientRegretMatchingPlus",
+    "FictitiousPlay",
     "Halves",
     "MirrorDescent",
     "NashEMAPG",
@@ -74,8 +88,12 @@ __all__ = [
     "NashProx",
     "OnlineIPO",
     "PracticalNashMP",
+    "PredictiveRegretMatchingPlus",
     "ProximalPoint",
+    "RegretMatchingPlus",
     "SecantNashMP",
+    "SmoothFictitiousPlay",
+    "SmoothPredictiveRegretMatchingPlus",
     "Solver",
     "UniformIPO",
     "make_solver",

@@ -86,7 +86,8 @@ class Report:
             self._mismatch(row, column, None, known.value)
             return
         deviation = 0.0 if stored == known.value else abs(stored - known.value)
-        if not deviation <= known.allowed:
+        # A number and an infinite one never agree, whatever rounding does to a number of that size.
+        if not (deviation <= known.allowed and math.isfinite(deviation)):
             self._mismatch(row, column, stored, known.value)
         elif deviation > 0:
             of_column.relative = max(of_column.relative, deviation / max(abs(stored), abs(known.value)))
