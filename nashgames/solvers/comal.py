@@ -24,11 +24,11 @@ class COMAL:
     original`). It is `proximal-point` without μ. The paper leaves the inner solver open; with magnetic mirror descent
     there, one query a step, it is `mpo`.
 
-    KL(π°‖π_{k+1}) ≤ KL(π°‖π_k) for every equilibrium π° of the original game and every τ (theorem 1: with exact inner
-    equilibria the last iterate converges). That KL never grows holds for each inner iterate too, however few they are
+    KL(π°‖π_{k+1}) ≤ KL(π°‖π_k) for every equilibrium π° of the original game and every τ, and with exact inner
+    equilibria the last iterate converges (proved). That KL never grows holds for each inner iterate too, however few they are
     [derived]: as ⟨q(π), π°⟩ ≥ 0 for every π, a Nash-MP step in the inner game has
     (1+h) KL(π°‖π^{i+1}) ≤ KL(π°‖π^i) + h (KL(π°‖π_k) − KL(π^{i+½}‖π_k)).
-    Source: Liu et al. 2024 (arXiv 2410.23223), algorithm 1; theory §4.6.
+    Source: Liu et al. 2024 (arXiv 2410.23223); theory §4.6.
     """
 
     tau: Annotated[

@@ -55,7 +55,7 @@ class MagneticMirrorDescent:
         return "original" if self.follow else "regularised" if self.alpha is None else "own"
 
     def with_theory_defaults(self, beta: float) -> Self:
-        # Of the α with h = 4α that were tried, ¼ is the fastest near equilibria with ω from 0.02 to 0.3 (theory §4.6).
+        # Our choice where it moves, that of mpo.
         usual = 0.25 if self.follow else beta
         alpha = usual if self.alpha is None else self.alpha
         step = 4 * alpha if self.step is None else self.step
