@@ -58,9 +58,9 @@ class APMD:
     def update(self, game: Game, state: AnchoredState, key: jax.Array) -> AnchoredState:
         away = state.log_anchor - state.log_policy
         pull = away if self.divergence == "kl" else jnp.expm1(away)
-        step = self.step
-        if self.schedule == "decreasing":
-            step = step / (1 + step * self.alpha * (state.steps % self.inner).astype(away.dtype) / 2)
+        in_round = (state.steps % self.inner).astype(away.dtype)
+        decrease = self.alpha * in_round / 2 if self.schedule == "decreasing" else 0.0
+        step = self.step / (1 + self.step * decrease)
         log_policy = simplex.normalise(state.log_policy + step * (state.advantage + self.alpha * pull))
         steps = state.steps + 1
         log_anchor = jnp.where(steps % self.inner == 0, log_policy, state.log_anchor)

@@ -17,16 +17,16 @@ from nashgames.solvers.protocol import AnchoredState
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class COMAL:
-    """COMAL (conceptual prox): π_{k+1} is the equilibrium of the game regularised by τ KL(·‖π_k), for ever again.
+    """COMAL (conceptual prox): π_{k+1} is the equilibrium of the game regularised by τ KL(·‖π_k).
 
     The inner game is approached by `inner` steps of Nash-MP with its largest proved step h = 2τ, from π_k: two queries
     an inner step, and the inner iterates are reported. It knows no β: it solves the original game (`--target
     original`). It is `proximal-point` without μ. The paper leaves the inner solver open; with magnetic mirror descent
     there, one query a step, it is `mpo`.
 
-    KL(π°‖π_{k+1}) ≤ KL(π°‖π_k) for every equilibrium π° of the original game and every τ, and with exact inner
-    equilibria the last iterate converges (proved). That KL never grows holds for each inner iterate too, however few they are
-    [derived]: as ⟨q(π), π°⟩ ≥ 0 for every π, a Nash-MP step in the inner game has
+    With exact inner equilibria KL(π°‖π_{k+1}) ≤ KL(π°‖π_k) for every equilibrium π° of the original game and every τ,
+    and the last iterate converges (proved). That KL never grows in a round holds for the inner iterates too, however
+    few they are [derived]: as ⟨q(π), π°⟩ ≥ 0 for every π, a Nash-MP step in the inner game has
     (1+h) KL(π°‖π^{i+1}) ≤ KL(π°‖π^i) + h (KL(π°‖π_k) − KL(π^{i+½}‖π_k)).
     Source: Liu et al. 2024 (arXiv 2410.23223); theory §4.6.
     """

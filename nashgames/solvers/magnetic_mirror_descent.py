@@ -29,10 +29,10 @@ class MagneticMirrorDescent:
     (proved). For α = β one step is the proximal step of `nash-mp` with η = hβ, and `mirror-descent` with
     a = h/(1+hβ); the defaults of the two are one run.
 
-    With m > 0 it is drawn to an equilibrium of the original game. Only local stability is known [derived]: a mode ±iω,
-    ω ≤ 1/(2√2), of AF has the factors of the matrix that sends (log π, log ρ) to the next; with the defaults all lie
-    inside the unit circle. Source: Sokota et al. 2023 (arXiv 2206.05825), theorem 3.4 and the tabular update; that
-    the new policy moves the magnet, not the old, is our reading (theory §4.6).
+    With m > 0 it goes to an equilibrium of the original game. Only local stability is known [derived]: a mode ±iω of
+    AF, ω ≤ 1/(2√2), is multiplied by a 2×2 matrix on the errors of (log π, log ρ); with the default α and h its
+    eigenvalues lie inside the unit circle for m ≤ 0.4.
+    Source: Sokota et al. 2023 (arXiv 2206.05825); that the new policy moves the magnet is our reading (theory §4.6).
     """
 
     alpha: Annotated[

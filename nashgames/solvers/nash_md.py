@@ -54,9 +54,8 @@ class NashMD:
         return NashMDState(game.start, jnp.zeros((), game.start.dtype))
 
     def update(self, game: Game, state: NashMDState, key: jax.Array) -> NashMDState:
-        step = self.step
-        if self.schedule == "decreasing":
-            step = step / (1 + step * game.beta * state.steps / 2)
+        decrease = game.beta * state.steps / 2 if self.schedule == "decreasing" else 0.0
+        step = self.step / (1 + self.step * decrease)
         mixed = simplex.geometric_mixture(state.log_policy, game.log_reference, step * game.beta)
         log_policy = simplex.normalise(mixed + step * game.query(mixed, jax.random.fold_in(key, 0)))
         return NashMDState(log_policy, state.steps + 1)

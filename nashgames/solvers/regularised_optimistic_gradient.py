@@ -56,12 +56,12 @@ class RegularisedOptimisticGradient:
 
     def update(self, game: Game, state: RegularisedOptimisticState, key: jax.Array) -> RegularisedOptimisticState:
         steps = state.steps + 1
-        share, step = steps**-0.5, self.step
+        share, slower = steps**-0.5, jnp.ones_like(steps)
         if game.feedback.comparisons:
             variance = game.actions / (4 * game.feedback.comparisons)
             share = jnp.maximum(share, (variance / steps) ** (1 / 5))
-            step = step * jnp.minimum(1.0, share**3 / variance)
-        expected, weight = 2 * state.advantage - state.before, self.weight * share
+            slower = jnp.minimum(slower, share**3 / variance)
+        expected, weight, step = 2 * state.advantage - state.before, self.weight * share, self.step * slower
         log_policy = simplex.mirror(state.log_policy, game.log_reference, expected, weight, step)
         advantage = game.query(log_policy, jax.random.fold_in(key, 0))
         return RegularisedOptimisticState(log_policy, advantage, state.advantage, steps)
