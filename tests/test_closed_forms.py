@@ -319,13 +319,16 @@ def egpo(game, step=None):
         yield pi
 
 
-def nash_md(game, step=None):
-    """Theory §4.6: from the mixture with μ, against that mixture."""
-    step = 4 * game.beta / (1 + 4 * game.beta**2) if step is None else step
+def nash_md(game, step=None, schedule="constant"):
+    """Theory §4.6: from the mixture with μ, against that mixture; the steps are a, or 2/(β(t + 2/(aβ)))."""
+    beta = game.beta
+    if step is None:
+        step = 1 / beta if schedule == "decreasing" else 4 * beta / (1 + 4 * beta**2)
     pi = game.start
-    while True:
-        mixed = power_mean(pi, game.mu, step * game.beta)
-        pi = normalised(mixed * np.exp(step * game.q(mixed)))
+    for t in itertools.count():
+        taken = 2 / (beta * (t + 2 / (step * beta))) if schedule == "decreasing" else step
+        mixed = power_mean(pi, game.mu, taken * beta)
+        pi = normalised(mixed * np.exp(taken * game.q(mixed)))
         yield pi
 
 
@@ -460,6 +463,147 @@ def smooth_fictitious_play(game):
         yield total / count
 
 
+def magnetic(pi, magnet, q, alpha, step):
+    """π' ∝ [π ρ^{αh} e^{hq}]^{1/(1+αh)} (theory §4.6)."""
+    return normalised((pi * magnet ** (alpha * step) * np.exp(step * q)) ** (1 / (1 + alpha * step)))
+
+
+def magnetic_mirror_descent(game, alpha=None, step=None, follow=0):
+    """Theory §4.6; the moving magnet is a geometric mean."""
+    alpha = (0.25 if follow else game.beta) if alpha is None else alpha
+    step = 4 * alpha if step is None else step
+    pi, magnet = game.start, game.mu
+    while True:
+        pi = magnetic(pi, magnet, game.q(pi), alpha, step)
+        magnet = power_mean(magnet, pi, follow)
+        yield pi
+
+
+def optimistic_mirror_descent(game, eta=None):
+    """Theory §4.6: π_{t+1}^{1+η} ∝ π_t μ^η e^{(η/β)(2q_t − q_{t−1})}; the first step takes q_{−1} = q_0."""
+    eta = game.beta / (1 + game.beta) if eta is None else eta
+    pi, before = game.start, game.q(game.start)
+    while True:
+        now = game.q(pi)
+        pi = normalised((pi * game.mu**eta * np.exp(eta / game.beta * (2 * now - before))) ** (1 / (1 + eta)))
+        before = now
+        yield pi
+
+
+def nash_ema(game, kappa=0.5, step=None):
+    """Theory §4.6: a mirror step against the geometric mean of the past."""
+    step = 4 * game.beta / (1 + 4 * game.beta**2) if step is None else step
+    pi = past = game.start
+    while True:
+        pi = mirrored(game, pi, game.q(past), step)
+        past = power_mean(past, pi, kappa)
+        yield pi
+
+
+def inpo(game, eta=None, schedule="constant"):
+    """Theory §4.6: π_{t+1} ∝ π_t^{1−β/η} μ^{β/η} e^{q/η}; a growing η_t is β(t + 2η/β)/2."""
+    beta = game.beta
+    if eta is None:
+        eta = beta if schedule == "growing" else beta + 1 / (4 * beta)
+    pi = game.start
+    for t in itertools.count():
+        inverse = beta * (t + 2 * eta / beta) / 2 if schedule == "growing" else eta
+        share = beta / inverse
+        pi = normalised(pi ** (1 - share) * game.mu**share * np.exp(game.q(pi) / inverse))
+        yield pi
+
+
+def sppo(game, step=0.1):
+    """Theory §4.6: multiplicative weights, from the start by the sum of all q so far."""
+    pi, total = game.start, 0
+    while True:
+        total = total + game.q(pi)
+        pi = normalised(game.start * np.exp(step * total))
+        yield pi
+
+
+def onpo(game, step=0.5):
+    """Theory §4.6: π' by the sum of all q so far, π by the last one twice."""
+    pi, total = game.start, 0
+    while True:
+        last = game.q(pi)
+        total = total + last
+        pi = normalised(game.start * np.exp(step * (total + last)))
+        yield pi
+
+
+def comal(game, tau=0.25, inner=None):
+    """Theory §4.6: rounds of Nash-MP on the game regularised to where the round began, with step 2τ."""
+    inner = inner or math.ceil(math.log(10) / math.log(1 + 2 * tau))
+    pi = game.start
+    while True:
+        anchor = pi
+        for _ in range(inner):
+            half = proximal(pi, anchor, game.q(pi), tau, 2 * tau)
+            pi = proximal(pi, anchor, game.q(half), tau, 2 * tau)
+            yield pi
+
+
+def mpo(game, alpha=0.25, step=None, inner=None):
+    """Theory §4.6: rounds of magnetic mirror descent, each drawn to where it began."""
+    step = 4 * alpha if step is None else step
+    inner = inner or math.ceil(math.log(20) / math.log(1 + alpha * step))
+    pi = game.start
+    while True:
+        magnet = pi
+        for _ in range(inner):
+            pi = magnetic(pi, magnet, game.q(pi), alpha, step)
+            yield pi
+
+
+def garip(game, alpha=0.1, step=None):
+    """Theory §4.6: drawn to the mean of π_0 … π_t."""
+    step = 4 * alpha if step is None else step
+    pi = total = game.start
+    for count in itertools.count(1):
+        pi = magnetic(pi, total / count, game.q(pi), alpha, step)
+        total = total + pi
+        yield pi
+
+
+def apmd(game, alpha=0.25, step=None, inner=None, divergence="kl", schedule="constant"):
+    """Theory §4.6: multiplicative weights on q − α∇G(π, σ), σ where the round began; the steps are a, or 1/(1/a + αs/2)
+    for s = 0, 1, … in a round.
+    """
+    step = 4 * alpha / (1 + 4 * alpha**2) if step is None else step
+    inner = inner or math.ceil(3 / (alpha * step))
+    pi = game.start
+    while True:
+        slingshot = pi
+        for s in range(inner):
+            taken = 1 / (1 / step + alpha * s / 2) if schedule == "decreasing" else step
+            slope = {"kl": np.log(pi / slingshot), "reverse-kl": (pi - slingshot) / pi}[divergence]
+            pi = normalised(pi * np.exp(taken * (game.q(pi) - alpha * slope)))
+            yield pi
+
+
+def regularised_gradient(game, weight=0.25, step=None):
+    """Theory §4.6: mirror steps with λ t^{−1/5} in the place of β and a t^{−3/5} in that of a, t = 1, 2, …"""
+    step = 4 * weight / (1 + 4 * weight**2) if step is None else step
+    pi = game.start
+    for t in itertools.count(1):
+        taken = step * t**-0.6
+        share = taken * weight * t**-0.2
+        pi = normalised(pi ** (1 - share) * game.mu**share * np.exp(taken * game.q(pi)))
+        yield pi
+
+
+def regularised_optimistic_gradient(game, weight=0.25, step=None):
+    """Theory §4.6 on exact feedback: λ t^{−1/2} and a constant a on 2q_t − q_{t−1}."""
+    step = 1 / (1 + 2 * weight) if step is None else step
+    pi, before = game.start, game.q(game.start)
+    for t in itertools.count(1):
+        now, share = game.q(pi), step * weight / math.sqrt(t)
+        pi = normalised(pi ** (1 - share) * game.mu**share * np.exp(step * (2 * now - before)))
+        before = now
+        yield pi
+
+
 FORMS = {
     "nash-mp": nash_mp,
     "adaptive-nash-mp": adaptive_nash_mp,
@@ -482,6 +626,18 @@ FORMS = {
     "extragradient-regret-matching-plus": extragradient_regret_matching_plus,
     "fictitious-play": fictitious_play,
     "smooth-fictitious-play": smooth_fictitious_play,
+    "magnetic-mirror-descent": magnetic_mirror_descent,
+    "optimistic-mirror-descent": optimistic_mirror_descent,
+    "nash-ema": nash_ema,
+    "inpo": inpo,
+    "sppo": sppo,
+    "onpo": onpo,
+    "mpo": mpo,
+    "comal": comal,
+    "garip": garip,
+    "apmd": apmd,
+    "regularised-gradient": regularised_gradient,
+    "regularised-optimistic-gradient": regularised_optimistic_gradient,
 }
 
 WRAPPED = {
@@ -528,6 +684,8 @@ CASES = [
     ("mirror-descent", {"step": 0.2}, 12),
     ("nash-md", {}, 12),
     ("nash-md", {"step": 0.2}, 12),
+    ("nash-md", {"schedule": "decreasing"}, 12),
+    ("nash-md", {"step": 0.2, "schedule": "decreasing"}, 12),
     ("average[nash-mp]", {}, 12),
     ("average[nash-prox]", {"eta": 0.3, "inner": 3, "step": 0.4}, 12),
     ("halves[nash-mp]", {}, 12),
@@ -543,6 +701,35 @@ CASES = [
     ("extragradient-regret-matching-plus", {"step": 9.0}, 30),
     ("fictitious-play", {}, 30),
     ("smooth-fictitious-play", {}, 12),
+    ("magnetic-mirror-descent", {}, 12),
+    ("magnetic-mirror-descent", {"alpha": 0.3, "step": 0.7}, 12),
+    ("magnetic-mirror-descent", {"follow": 0.1}, 12),
+    ("optimistic-mirror-descent", {}, 12),
+    ("optimistic-mirror-descent", {"eta": 0.3}, 12),
+    ("nash-ema", {}, 12),
+    ("nash-ema", {"kappa": 0.2, "step": 0.3}, 12),
+    ("inpo", {}, 12),
+    ("inpo", {"eta": 4.0}, 12),
+    ("inpo", {"schedule": "growing"}, 12),
+    ("inpo", {"eta": 4.0, "schedule": "growing"}, 12),
+    ("sppo", {}, 12),
+    ("sppo", {"step": 0.3}, 12),
+    ("onpo", {}, 12),
+    ("onpo", {"step": 0.2}, 12),
+    ("mpo", {}, 30),
+    ("mpo", {"alpha": 0.4, "step": 0.7, "inner": 4}, 12),
+    ("comal", {}, 14),
+    ("comal", {"tau": 0.6, "inner": 3}, 12),
+    ("garip", {}, 12),
+    ("garip", {"alpha": 0.3, "step": 0.7}, 12),
+    ("apmd", {}, 32),
+    ("apmd", {"alpha": 0.4, "step": 0.7, "inner": 4}, 12),
+    ("apmd", {"inner": 5, "divergence": "reverse-kl"}, 12),
+    ("apmd", {"inner": 5, "schedule": "decreasing"}, 12),
+    ("regularised-gradient", {}, 12),
+    ("regularised-gradient", {"weight": 0.4, "step": 0.3}, 12),
+    ("regularised-optimistic-gradient", {}, 12),
+    ("regularised-optimistic-gradient", {"weight": 0.4, "step": 0.3}, 12),
 ]
 
 
@@ -665,12 +852,8 @@ def of_gambit(beta):
     return np.log([value["equilibrium"] for value in values]), np.log(references)
 
 
-ORIGINAL = (
-    "omwu", "regret-matching-plus", "predictive-regret-matching-plus", "smooth-predictive-regret-matching-plus",
-    "extragradient-regret-matching-plus", "fictitious-play",
-)  # fmt: skip
-# Two come to rest at a policy of their own, the others at an equilibrium of the original game.
-SHIFTED = ("nash-md", "nash-md-pg", *ORIGINAL)
+# Where they come to rest at a policy of their own, or at an equilibrium of the original game.
+SHIFTED = [name for name in FORMS if getattr(make_solver(name), "fixed_point", "regularised") != "regularised"]
 
 
 @pytest.mark.parametrize("beta", [0.3, 0.1])
@@ -700,13 +883,18 @@ def test_a_mixture_with_the_reference_has_its_own_fixed_point(text, share):
     assert np.abs(pi - np.exp(log_star)).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", ORIGINAL)
-def test_an_equilibrium_of_the_original_game_is_a_fixed_point(name):
-    """3-cycle with margins .4, .4, .3: its equilibrium is (4, 3, 4)/11 (theory §6), where Aπ = 0 and nothing moves."""
+ORIGINAL = [name for name in FORMS if getattr(make_solver(name), "fixed_point", "regularised") == "original"]
+
+
+@pytest.mark.parametrize("text", [*ORIGINAL, "magnetic-mirror-descent[follow=0.1]", "apmd[divergence=reverse-kl]"])
+def test_an_equilibrium_of_the_original_game_is_a_fixed_point(text):
+    """3-cycle with margins .4, .4, .3: its equilibrium is (4, 3, 4)/11 (theory §6), where Aπ = 0 and nothing moves; the
+    methods that are drawn to μ need it there.
+    """
     margins = np.array([[0, -0.4, 0.3], [0.4, 0, -0.4], [-0.3, 0.4, 0]])
     start = np.log(np.array([4, 3, 4]) / 11)
-    found = policies(name, make_game(margins).replace(log_start=start), 6)
-    np.testing.assert_allclose(found, np.tile(np.exp(start), (7, 1)), atol=1e-14)
+    found = policies(text, make_game(margins, log_reference=start).replace(log_start=start), 20)
+    np.testing.assert_allclose(found, np.tile(np.exp(start), (21, 1)), atol=1e-14)
 
 
 def reads(jaxpr, is_read):
@@ -758,7 +946,7 @@ def test_the_advantage_of_a_policy_that_the_next_step_plays_is_not_computed_twic
         update = _compiled if "secant" in name else updated
         state = update(solver, game, solver.init(game, jax.random.key(0)))
         known = solver.advantage(state)
-        if name in ("practical-nash-mp", "nash-md", "nash-md-pg", "nash-ema-pg"):
+        if name in ("practical-nash-mp", "nash-md", "nash-md-pg", "nash-ema", "nash-ema-pg"):
             assert known is None
         else:
             np.testing.assert_allclose(known, game.advantage(solver.log_policy(state)), atol=1e-15)

@@ -128,6 +128,9 @@ STEPS = {
     "practical-nash-mp": "step", "online-ipo": "step", "uniform-ipo": "step", "egpo": "step", "nash-md-pg": "step",
     "nash-ema-pg": "step", "mirror-descent": "step", "nash-md": "step", "omwu": "step",
     "smooth-predictive-regret-matching-plus": "step", "extragradient-regret-matching-plus": "step",
+    "magnetic-mirror-descent": "step", "optimistic-mirror-descent": "eta", "nash-ema": "step", "inpo": "eta",
+    "sppo": "step", "onpo": "step", "mpo": "step", "comal": "tau", "garip": "step", "apmd": "step",
+    "regularised-gradient": "step", "regularised-optimistic-gradient": "step",
 }  # fmt: skip
 
 

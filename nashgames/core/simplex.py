@@ -30,6 +30,18 @@ def geometric_mixture(log_p: jax.Array, log_q: jax.Array, weight: Scalar) -> jax
     return normalise(log_p + weight * (log_q - log_p))
 
 
+def arithmetic_mixture(log_p: jax.Array, log_q: jax.Array, weight: Scalar) -> jax.Array:
+    """log[(1−weight) p + weight q] for 0 < weight ≤ 1, without leaving log space."""
+    return jnp.logaddexp(jnp.log1p(-weight) + log_p, jnp.log(weight) + log_q)
+
+
+def mirror(
+    log_policy: jax.Array, log_reference: jax.Array, advantage: jax.Array, beta: Scalar, step: Scalar
+) -> jax.Array:
+    """The step a of mirror descent on the game regularised by β KL(·‖μ) (theory §4.6): ∝ π^{1−aβ} μ^{aβ} e^{aq}."""
+    return normalise(log_policy + step * (advantage + beta * (log_reference - log_policy)))
+
+
 def prox(log_policy: jax.Array, log_reference: jax.Array, advantage: jax.Array, beta: Scalar, eta: Scalar) -> jax.Array:
     """The proximal step of Nash-MP against an opponent with advantage q (theory §4.1).
 

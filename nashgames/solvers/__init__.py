@@ -14,13 +14,20 @@ from nashgames.learning.policies import POLICIES
 from nashgames.learning.policy_gradient import PLAIN, PolicyGradient
 from nashgames.registry import Parameter, Registry, Selection, parameters_of, parse, render, wrapped
 from nashgames.solvers.adaptive_nash_mp import AdaptiveNashMP
+from nashgames.solvers.apmd import APMD
 from nashgames.solvers.approximate_nash_mp import ApproximateNashMP
 from nashgames.solvers.average import Average
+from nashgames.solvers.comal import COMAL
 from nashgames.solvers.egpo import EGPO
 from nashgames.solvers.extragradient_regret_matching_plus import ExtragradientRegretMatchingPlus
 from nashgames.solvers.fictitious_play import FictitiousPlay
+from nashgames.solvers.garip import GARIP
 from nashgames.solvers.halves import Halves
+from nashgames.solvers.inpo import INPO
+from nashgames.solvers.magnetic_mirror_descent import MagneticMirrorDescent
 from nashgames.solvers.mirror_descent import MirrorDescent
+from nashgames.solvers.mpo import MPO
+from nashgames.solvers.nash_ema import NashEMA
 from nashgames.solvers.nash_ema_pg import NashEMAPG
 from nashgames.solvers.nash_md import NashMD
 from nashgames.solvers.nash_md_pg import NashMDPG
@@ -28,14 +35,19 @@ from nashgames.solvers.nash_mp import NashMP
 from nashgames.solvers.nash_prox import NashProx
 from nashgames.solvers.omwu import OMWU
 from nashgames.solvers.online_ipo import OnlineIPO
+from nashgames.solvers.onpo import ONPO
+from nashgames.solvers.optimistic_mirror_descent import OptimisticMirrorDescent
 from nashgames.solvers.practical_nash_mp import PracticalNashMP
 from nashgames.solvers.predictive_regret_matching_plus import PredictiveRegretMatchingPlus
 from nashgames.solvers.protocol import Solver
 from nashgames.solvers.proximal_point import ProximalPoint
 from nashgames.solvers.regret_matching_plus import RegretMatchingPlus
+from nashgames.solvers.regularised_gradient import RegularisedGradient
+from nashgames.solvers.regularised_optimistic_gradient import RegularisedOptimisticGradient
 from nashgames.solvers.secant_nash_mp import SecantNashMP
 from nashgames.solvers.smooth_fictitious_play import SmoothFictitiousPlay
 from nashgames.solvers.smooth_predictive_regret_matching_plus import SmoothPredictiveRegretMatchingPlus
+from nashgames.solvers.sppo import SPPO
 from nashgames.solvers.uniform_ipo import UniformIPO
 
 WRAPPERS: Mapping[str, type[Any]] = {"average": Average, "halves": Halves}
@@ -65,6 +77,18 @@ SOLVERS = Registry(
         "extragradient-regret-matching-plus": ExtragradientRegretMatchingPlus,
         "fictitious-play": FictitiousPlay,
         "smooth-fictitious-play": SmoothFictitiousPlay,
+        "magnetic-mirror-descent": MagneticMirrorDescent,
+        "optimistic-mirror-descent": OptimisticMirrorDescent,
+        "nash-ema": NashEMA,
+        "inpo": INPO,
+        "sppo": SPPO,
+        "onpo": ONPO,
+        "mpo": MPO,
+        "comal": COMAL,
+        "garip": GARIP,
+        "apmd": APMD,
+        "regularised-gradient": RegularisedGradient,
+        "regularised-optimistic-gradient": RegularisedOptimisticGradient,
     },
     group="nashgames.solvers",
     wrappers=WRAPPERS,

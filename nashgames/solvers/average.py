@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
+from nashgames.core import simplex
 from nashgames.core.game import Game
 from nashgames.solvers.protocol import Solver
 
@@ -56,8 +57,7 @@ class Average:
     def update(self, game: Game, state: AverageState, key: jax.Array) -> AverageState:
         inner = self.solver.update(game, state.inner, key)
         count = state.steps + 1
-        old, new = jnp.log1p(-1 / count), -jnp.log(count)
-        log_policy = jnp.logaddexp(old + state.log_policy, new + self.solver.log_policy(inner))
+        log_policy = simplex.arithmetic_mixture(state.log_policy, self.solver.log_policy(inner), 1 / count)
         # A tree, so that None stays None.
         advantage = jax.tree.map(
             lambda mean, new: mean + (new - mean) / count, state.advantage, self.solver.advantage(inner)

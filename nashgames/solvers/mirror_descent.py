@@ -38,8 +38,7 @@ class MirrorDescent:
         return PolicyState(game.start, game.query(game.start, jax.random.fold_in(key, 0)))
 
     def update(self, game: Game, state: PolicyState, key: jax.Array) -> PolicyState:
-        towards_reference = game.beta * (game.log_reference - state.log_policy)
-        log_policy = simplex.normalise(state.log_policy + self.step * (state.advantage + towards_reference))
+        log_policy = simplex.mirror(state.log_policy, game.log_reference, state.advantage, game.beta, self.step)
         return PolicyState(log_policy, game.query(log_policy, jax.random.fold_in(key, 0)))
 
     def log_policy(self, state: PolicyState) -> jax.Array:

@@ -2,21 +2,14 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, Self
+from typing import Annotated, ClassVar, Self
 
 import jax
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
 from nashgames.registry import Number
-
-
-class OMWUState(NamedTuple):
-    """`log_policy` and `advantage` q(π_t), which the next step uses; `before`: q(π_{t−1}); `[n]`, `[m, n]`."""
-
-    log_policy: jax.Array
-    advantage: jax.Array
-    before: jax.Array
+from nashgames.solvers.protocol import OptimisticState
 
 
 @jax.tree_util.register_dataclass
@@ -41,16 +34,16 @@ class OMWU:
     def with_theory_defaults(self, beta: float) -> Self:
         return dataclasses.replace(self, step=1.0 if self.step is None else self.step)
 
-    def init(self, game: Game, key: jax.Array) -> OMWUState:
+    def init(self, game: Game, key: jax.Array) -> OptimisticState:
         advantage = game.query(game.start, jax.random.fold_in(key, 0))
-        return OMWUState(game.start, advantage, advantage)
+        return OptimisticState(game.start, advantage, advantage)
 
-    def update(self, game: Game, state: OMWUState, key: jax.Array) -> OMWUState:
+    def update(self, game: Game, state: OptimisticState, key: jax.Array) -> OptimisticState:
         log_policy = simplex.normalise(state.log_policy + self.step * (2 * state.advantage - state.before))
-        return OMWUState(log_policy, game.query(log_policy, jax.random.fold_in(key, 0)), state.advantage)
+        return OptimisticState(log_policy, game.query(log_policy, jax.random.fold_in(key, 0)), state.advantage)
 
-    def log_policy(self, state: OMWUState) -> jax.Array:
+    def log_policy(self, state: OptimisticState) -> jax.Array:
         return state.log_policy
 
-    def advantage(self, state: OMWUState) -> jax.Array | None:
+    def advantage(self, state: OptimisticState) -> jax.Array | None:
         return state.advantage

@@ -18,6 +18,24 @@ class PolicyState(NamedTuple):
     advantage: jax.Array
 
 
+class OptimisticState(NamedTuple):
+    """`log_policy` and `advantage` q(π_t), which the next step uses; `before`: q(π_{t−1}); `[n]`, `[m, n]`."""
+
+    log_policy: jax.Array
+    advantage: jax.Array
+    before: jax.Array
+
+
+class AnchoredState(NamedTuple):
+    """`log_policy` and `advantage` q(π_t); `log_anchor`: the policy that steps are drawn to, which moves; `[n]`,
+    `[m, n]` over contexts; `steps` taken, int32."""
+
+    log_policy: jax.Array
+    advantage: jax.Array
+    log_anchor: jax.Array
+    steps: jax.Array
+
+
 @runtime_checkable
 class Solver(Protocol):
     """A frozen dataclass of hyperparameters, registered as a pytree whose leaves are the numbers.

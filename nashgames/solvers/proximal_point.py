@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, Self
+from typing import Annotated, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +11,7 @@ import jax.numpy as jnp
 from nashgames.core import simplex
 from nashgames.core.game import Game
 from nashgames.registry import Number
-
-
-class ProximalPointState(NamedTuple):
-    """`log_policy`, `advantage`: the inner iterate; `log_target`: π_k; `[n]`, `[m, n]` over contexts; `steps` taken."""
-
-    log_policy: jax.Array
-    advantage: jax.Array
-    log_target: jax.Array
-    steps: jax.Array
+from nashgames.solvers.protocol import AnchoredState
 
 
 @jax.tree_util.register_dataclass
@@ -53,25 +45,25 @@ class ProximalPoint:
         enough = math.ceil(math.log(10) / math.log1p(2 * beta * (1 + 1 / eta)))
         return dataclasses.replace(self, eta=eta, inner=enough if self.inner is None else self.inner)
 
-    def init(self, game: Game, key: jax.Array) -> ProximalPointState:
+    def init(self, game: Game, key: jax.Array) -> AnchoredState:
         start = game.start
         advantage = game.query(start, jax.random.fold_in(key, 0))
-        return ProximalPointState(start, advantage, start, jnp.zeros((), jnp.int32))
+        return AnchoredState(start, advantage, start, jnp.zeros((), jnp.int32))
 
-    def update(self, game: Game, state: ProximalPointState, key: jax.Array) -> ProximalPointState:
+    def update(self, game: Game, state: AnchoredState, key: jax.Array) -> AnchoredState:
         temperature = game.beta * (1 + 1 / self.eta)
-        log_anchor = simplex.geometric_mixture(state.log_target, game.log_reference, self.eta / (1 + self.eta))
+        log_inner = simplex.geometric_mixture(state.log_anchor, game.log_reference, self.eta / (1 + self.eta))
         step = 2 * temperature
-        half = simplex.prox(state.log_policy, log_anchor, state.advantage, temperature, step)
+        half = simplex.prox(state.log_policy, log_inner, state.advantage, temperature, step)
         log_policy = simplex.prox(
-            state.log_policy, log_anchor, game.query(half, jax.random.fold_in(key, 0)), temperature, step
+            state.log_policy, log_inner, game.query(half, jax.random.fold_in(key, 0)), temperature, step
         )
         steps = state.steps + 1
-        log_target = jnp.where(steps % self.inner == 0, log_policy, state.log_target)
-        return ProximalPointState(log_policy, game.query(log_policy, jax.random.fold_in(key, 1)), log_target, steps)
+        log_anchor = jnp.where(steps % self.inner == 0, log_policy, state.log_anchor)
+        return AnchoredState(log_policy, game.query(log_policy, jax.random.fold_in(key, 1)), log_anchor, steps)
 
-    def log_policy(self, state: ProximalPointState) -> jax.Array:
+    def log_policy(self, state: AnchoredState) -> jax.Array:
         return state.log_policy
 
-    def advantage(self, state: ProximalPointState) -> jax.Array | None:
+    def advantage(self, state: AnchoredState) -> jax.Array | None:
         return state.advantage
