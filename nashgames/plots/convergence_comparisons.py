@@ -15,7 +15,8 @@ from nashgames.plots import estimates
 from nashgames.plots.convergence import convergence
 from nashgames.plots.distances import DISTANCES, check_distance, scale_cost
 from nashgames.plots.estimates import Floats, Trace
-from nashgames.plots.palette import FAINT, Look, looks, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import FAINT, Look, looks
 from nashgames.plots.panels import PROBLEM, axes_of, axis_of, facets, legend, name_axes, prepare
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS, caption_of, groups_of, handles_of
@@ -74,7 +75,7 @@ def tails(
     ended = False
     for cell, group in zip(axes, drawn, strict=True):
         cell.set(yscale="log", ylim=(low, high))
-        scale_cost(cell, [lines.cost for each in drawn for lines in each.values()])
+        scale_cost(cell, [trace for each in groups for traces in each.values() for trace in traces])
         _draw_tolerance(cell, tolerances, low)
         for label, own in look.items():
             if label in group:

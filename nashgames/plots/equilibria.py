@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
-from nashgames.plots.palette import CATEGORIES, FAINT, INK, PaperFigure, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import CATEGORIES, FAINT, INK, PaperFigure, plain
 from nashgames.plots.panels import floats, say
 from nashgames.plots.rows import Rows
 

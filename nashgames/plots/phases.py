@@ -13,7 +13,8 @@ from nashgames.analysis.outcomes import VARIANTS
 from nashgames.analysis.stability import measured
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
-from nashgames.plots.palette import INK, THEOREM, Look, PaperFigure, looks, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import INK, THEOREM, Look, PaperFigure, looks, plain
 from nashgames.plots.panels import Handle, fold, legend, say, several, some
 from nashgames.plots.rows import Rows
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from nashgames.errors import NashGamesError
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Floats
-from nashgames.plots.palette import INK, PaperFigure, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import INK, PaperFigure, plain
 from nashgames.plots.panels import say, several
 from nashgames.plots.rows import Rows
 

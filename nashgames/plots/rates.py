@@ -10,7 +10,8 @@ from nashgames.analysis.outcomes import quantiles
 from nashgames.analysis.stability import rounding_floor
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Trace
-from nashgames.plots.palette import THEOREM, Look, looks, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import THEOREM, Look, looks, plain
 from nashgames.plots.panels import (
     PROBLEM,
     Handle,

@@ -10,7 +10,8 @@ from nashgames.analysis.outcomes import interval
 from nashgames.errors import NashGamesError
 from nashgames.plots import estimates
 from nashgames.plots.distances import scale_cost
-from nashgames.plots.palette import looks, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import looks
 from nashgames.plots.panels import PROBLEM, axes_of, axis_of, facets, legend, name_axes, prepare, several
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS, caption_of, groups_of, handles_of
@@ -50,7 +51,7 @@ def shares(
     figure, axes = axes_of(laid, ax)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
     for cell, group in zip(axes, groups, strict=True):
-        scale_cost(cell, [trace.cost for each in groups for traces in each.values() for trace in traces])
+        scale_cost(cell, [trace for each in groups for traces in each.values() for trace in traces])
         cell.set(ylim=(-0.02, 1.02))
         cell.yaxis.set_major_locator(ticker.MultipleLocator(0.25))
         cell.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=" %"))

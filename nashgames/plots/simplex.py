@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
-from nashgames.plots.palette import INK, Look, looks, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import INK, Look, looks, plain
 from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, prepare
 from nashgames.plots.rows import Rows
 

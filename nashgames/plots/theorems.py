@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from nashgames.analysis import theorems
 from nashgames.analysis.theorems import Law, kl_bound, laws_of
-from nashgames.plots.palette import THEOREM, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import THEOREM, plain
 from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, name_axes, prepare
 from nashgames.plots.rows import Rows
 
