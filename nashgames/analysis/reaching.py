@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 LEVELS = (0.1, 0.9)
 """The band over the seeds: without the best and the worst tenth; of fewer than ten seeds it is their range."""
 
+MANY = 10
+"""Seeds from which these are not the least and the most."""
+
 STOPPED_BY: Mapping[str, str] = {TARGET: "suboptimality", "original": "exploitability"}
 """The metric by which runs on a target stop."""
 
@@ -33,12 +36,11 @@ def against(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     saying which numbers vary, where no run has it or all runs have one value of it.
     """
     values, owner = _values(runs, name)
-    if not np.isfinite(values).any():
+    if not len(_distinct(values)):
         raise unknown("number of a run", name, varying(runs))
-    if len(np.unique(values[np.isfinite(values)])) < 2:
-        one = values[np.isfinite(values)][0]
+    if len(distinct := _distinct(values)) < 2:
         raise NashGamesError(
-            f"every run has {name} = {one:g}, and a figure against it needs two values; "
+            f"every run has {name} = {distinct[0]:g}, and a figure against it needs two values; "
             f"these vary: {', '.join(varying(runs)) or 'none'}"
         )
     found = runs.assign(against=values)[np.isfinite(values)]
@@ -54,7 +56,11 @@ def varying(runs: pd.DataFrame) -> list[str]:
         names += [key for text in runs[column].unique() for key in json.loads(text)] if column in runs else []
     for column in _SELECTIONS:
         names += [key for text in runs[column].unique() for key in _parameters(str(text))] if column in runs else []
-    return [name for name in dict.fromkeys(names) if pd.Series(_values(runs, name)[0]).nunique() > 1]
+    return [name for name in dict.fromkeys(names) if len(_distinct(_values(runs, name)[0])) > 1]
+
+
+def _distinct(values: Floats) -> Floats:
+    return np.unique(values[np.isfinite(values)])
 
 
 def _values(runs: pd.DataFrame, name: str) -> tuple[Floats, str | None]:
@@ -98,8 +104,8 @@ def reached(
     `epsilon`    ε; the tolerance of each run unless given
     `cost`       at the first recorded point with `distance` ≤ ε, inf where there is none
     `spent`      at the end of the run
-    `late`       by which part the true moment may be earlier, since the point before is that far off; 0 where the run
-                 stopped by this distance at this ε: that moment is known
+    `late`       by which part the true moment may be earlier: so far off is the point before, where steps between them
+                 were not recorded; 0 where the run stopped by this distance at this ε: that moment is known
 
     Nothing is interpolated. Raises NashGamesError for an ε that is not above 0, or below the tolerance at which the
     runs stop, and where there is no tolerance to take.
@@ -111,7 +117,7 @@ def reached(
     _check(distance, epsilon, tolerances, stops)
     wanted = tolerances if epsilon is None else np.full(len(runs), epsilon)
     mine = curves[curves["run_id"].isin(runs["run_id"])].sort_values("step", kind="stable")
-    points = dict(tuple(mine.groupby("run_id", sort=False)[[column, distance]]))
+    points = dict(tuple(mine.groupby("run_id", sort=False)[[column, distance, "step"]]))
     found = [_first(points.get(run), column, distance, ε) for run, ε in zip(runs["run_id"], wanted, strict=True)]
     cost, spent, late = np.array(found, np.float64).reshape(-1, 3).T
     exact = stops & (wanted == tolerances)
@@ -148,13 +154,16 @@ def _first(points: pd.DataFrame | None, column: str, distance: str, epsilon: flo
     if not len(there):
         return np.inf, cost[-1], 0.0
     at = cost[there[0]]
-    before = cost[there[0] - 1] if there[0] else at
+    before = (
+        cost[there[0] - 1] if there[0] and points["step"].iloc[there[0]] > points["step"].iloc[there[0] - 1] + 1 else at
+    )
     return at, cost[-1], (at - before) / at if at > 0 else 0.0
 
 
 def over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
     """A row for the seeds of every panel, label and value of `against`, of runs as `reached` gives them.
 
+    Rows are in the order of panels, in each of them by what they are against and then by the fewest queries.
     `median`, `low`, `high` are quantiles over the seeds of `cost`, inf where that share of them did not arrive;
     `arrived` of `seeds` did; `spent` is the median of what was spent; `late` the largest.
     """
@@ -166,4 +175,6 @@ def over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
         told |= {"median": float(median), "low": float(low), "high": float(high)}
         told |= {"spent": float(np.nanmedian(mine["spent"])), "late": float(mine["late"].max())}
         rows.append(dict(zip([*keys, "against"], values, strict=True)) | told)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    order = [*(key for key in keys if key != "label"), "against", "median"]
+    return table.sort_values(order, ascending=[key != "beta" for key in order], kind="stable", ignore_index=True)

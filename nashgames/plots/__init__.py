@@ -41,7 +41,8 @@ class Entry(NamedTuple):
     """A figure: a line of `help`, what it `needs`, whether it `applies` to rows, and how it is drawn of them.
 
     It is drawn `unasked` of the rows of which this says so. Where `distances` is not empty, `draw` takes one of them;
-    `curves` says that the distance is an axis of curves, so that asking for another distance asks for the figure.
+    `curves` says that it shows curves against what was spent, whose scale can be chosen, and of which those with a
+    distance are meant where another distance is asked for and no figure by name.
     `split` gives the rows of each figure of this kind, with the end of its file name.
     """
 
@@ -85,6 +86,7 @@ FIGURES: Mapping[str, Entry] = {
         share.applies,
         share.draw,
         share.unasked,
+        curves=True,
     ),
     "phases": Entry(
         "the largest stable step and the best rate against β, measured and derived",
@@ -154,7 +156,7 @@ def figures(
     with drawn_for(page or Page()):
         for name in FIGURES if names is None else names:
             entry = FIGURES[name]
-            if names is None and distance is not None and not entry.curves:
+            if names is None and distance is not None and not (entry.curves and entry.distances):
                 continue
             for place, (ending, part) in enumerate((by_feedback if distance and entry.curves else entry.split)(rows)):
                 if (names is not None or entry.unasked(part)) and entry.applies(part):

@@ -47,8 +47,8 @@ _APART = 0.2
 _MANY_BANDS = 3
 # Markers of one entry from which they are stored as pixels: an SVG of single marks would be megabytes.
 _MANY = 200
-# The ends of runs: sizes in points, and what they are filled with; a cross is thin and is drawn larger.
-_ENDS = (("converged", "o", 2.5), ("diverged", "x", 4.5))
+# The ends of runs, no method's symbols: a bar below a curve that fell to its tolerance, a cross; sizes in points.
+_ENDS = (("converged", "_", 5.0), ("diverged", "x", 4.5))
 _REMARK: Mapping[str, Any] = {"color": FAINT, "fontsize": "small"}
 
 
@@ -74,7 +74,7 @@ def convergence(
     """A distance (logarithmic) against queries, or on samples comparisons, for the solvers of `runs`.
 
     A panel is a game, n, policy, feedback and β. Runs that differ in the seed only become a median and a 10–90 %
-    quantile band; a dot is where a run reached its tolerance, a cross where it diverged. `x` chooses queries for runs
+    quantile band; a bar is where a run reached its tolerance, a cross where it diverged. `x` chooses queries for runs
     on samples too. `bound` draws what is proved (theory §4.1) of nash-mp with η ≤ 2β on exact feedback, in its colour,
     as far as it was played and where that says anything; limits are those of the runs: a bound for the KL, one for the
     half step for the suboptimality and the duality gap, the order alone for the span. The `remark` joins the caption.

@@ -19,8 +19,8 @@ UNASKED = "suboptimality"
 
 # Below two decades a linear axis shows every record, above them it may press the first half of them into a line.
 _DECADES = 2
-# On a linear axis the shortest curve is still told from the edge when it takes this part of it, a line of type.
-_SHORTEST = 1 / 40
+# On a linear axis the shortest curve is still told from the edge when it takes this part of it, the width of a line.
+_SHORTEST = 1 / 200
 # Curves that fell less than this are no lines on any axis.
 _FALLEN = 0.01
 # The place of 0 on a logarithmic axis, as a part of a decade: enough for its tick label beside that of the first power.
@@ -44,7 +44,7 @@ def scale_cost(ax: Axes, traces: Sequence[Trace]) -> None:
     """The axis of queries or comparisons: linear, or logarithmic with a place for 0, as the page asks or `scale_of`."""
     every = np.concatenate([np.zeros(1), *(trace.cost for trace in traces)])
     last, positive = float(every.max()), every[every > 0]
-    if len(positive) and (page().scale or scale_of(traces)) == "log":
+    if len(positive) and (page().x_scale or scale_of(traces)) == "log":
         first = 10.0 ** np.floor(np.log10(positive.min()))
         ax.set_xscale("symlog", linthresh=first, linscale=_ZERO)
         ax.xaxis.set_minor_locator(ticker.SymmetricalLogLocator(base=10, linthresh=first, subs=list(range(2, 10))))

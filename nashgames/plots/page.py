@@ -26,7 +26,7 @@ _SMALLEST, _LARGEST = 4.0, 20.0
 @dataclass(frozen=True)
 class Page:
     """How figures are made up: `width`, one of WIDTHS; the size of the type `font` (points); whether the `title` stands
-    in the figure (the caption has it always); and the `scale` of queries, one of SCALES, chosen by the curves if None.
+    in the figure (the caption has it always); and the `x_scale`, one of SCALES, chosen by the curves if None.
 
     Raises NashGamesError for what is none of these.
     """
@@ -35,7 +35,7 @@ class Page:
     # The captions of most styles are 9 or 10 points; labels a little below them do not shout.
     font: float = 8.0
     title: bool = True
-    scale: str | None = None
+    x_scale: str | None = None
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:
@@ -45,8 +45,8 @@ class Page:
                 f"font is {self.font:g}; accepted: the size of the type in points, "
                 f"from {_SMALLEST:g} to {_LARGEST:g}, e.g. 8"
             )
-        if self.scale is not None and self.scale not in SCALES:
-            raise unknown("scale", self.scale, SCALES)
+        if self.x_scale is not None and self.x_scale not in SCALES:
+            raise unknown("x_scale", self.x_scale, SCALES)
 
     @property
     def inches(self) -> float:

@@ -42,17 +42,17 @@ _BELOW, _TITLED = 3.2, 1.6
 _LEADING = 1.45
 
 
-def prepare(runs: pd.DataFrame) -> pd.DataFrame:
+def prepare(runs: pd.DataFrame, beside: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of runs.parquet with labels that tell curves apart that are not repetitions of one another.
 
     A label is extended by the optimiser, the precision or the device where these differ, and replaced by the full
-    selection where one cell of the experiment has it twice. Raises NashGamesError where there are no runs.
+    selection where one cell of the experiment, and of the columns `beside`, has it twice. Raises NashGamesError where there are no runs.
     """
     if runs.empty:
         raise NashGamesError("there are no runs to draw; a figure needs at least one finished run")
     runs = complete(runs)
     labels = runs["label"].astype(str)
-    twice = labels[runs.assign(label=labels).duplicated([*_CELL, "label"])].unique()
+    twice = labels[runs.assign(label=labels).duplicated([*_CELL, *beside, "label"])].unique()
     labels = labels.where(~labels.isin(twice), runs["selection"].astype(str))
     for key in ("optimiser", "dtype", "device"):
         if several(runs[key]):
@@ -279,6 +279,12 @@ def name_axes(axes: Sequence[Axes], x: str, y: str) -> None:
             cell.set_ylabel(y)
 
 
+def tell(figure: Figure, text: str) -> None:
+    """Let the caption of a figure of ours go on with this text."""
+    if isinstance(figure, PaperFigure):
+        figure.caption = ". ".join(filter(None, [figure.caption, text]))
+
+
 Handle = Line2D | tuple[Line2D, ...]
 """What stands in a legend: a line, or several one above the other with the label of the first, the lowest."""
 
@@ -312,13 +318,13 @@ def legend(figure: Figure, ax: Axes | None, handles: Sequence[Handle], caption: 
     A figure grows with its legend, which takes no place from the panels. The `caption` goes on with that of the figure,
     which stands outside; the legend of `ax` has it as its title.
     """
-    if isinstance(figure, PaperFigure) and ax is None:
-        figure.caption = ". ".join(filter(None, [figure.caption, caption]))
+    if ax is None:
+        tell(figure, caption)
     if not handles:
         return
     labels = [str((handle[0] if isinstance(handle, tuple) else handle).get_label()) for handle in handles]
-    # Of an entry at this size of type, without the marks of its formulae; its line and the gap are six letters wide.
-    widths = [6 + len(re.sub(r"[\\${}^]", "", label)) for label in labels]
+    # Of an entry at this size of type, without the marks of its formulae; its line and the gaps are nine letters wide.
+    widths = [9 + len(re.sub(r"[\\${}^]", "", label)) for label in labels]
     room = page().letters(figure.get_figwidth())
     columns = len(handles)
     while columns > 1 and sum(max(part) for part in np.array_split(widths, columns)) > room:

@@ -20,7 +20,6 @@ from nashgames.plots.page import styled
 from nashgames.plots.palette import FAINT, Look, PaperFigure, looks, plain
 from nashgames.plots.panels import PROBLEM, Handle, axes_of, facets, floats, legend, name_axes, prepare, several
 from nashgames.plots.rows import Rows, by_game
-from nashgames.plots.seeds import MANY_SEEDS
 
 # Fewer places show no law.
 _FEWEST = 3
@@ -61,7 +60,7 @@ def draw(rows: Rows, distance: str = "suboptimality") -> Figure:
     if rows.against is not None:
         runs, name = rows.runs, rows.against
     else:
-        name = "n" if several(rows.compared["n"]) else "beta"
+        name = max(("n", "beta"), key=lambda key: rows.compared[key].nunique())
         runs = rows.compared.assign(against=rows.compared[name].astype(float))
     return queries(rows.curves, runs, name, distance=distance, epsilon=rows.epsilon, remark=rows.remark)
 
@@ -85,7 +84,7 @@ def queries(
     Raises NashGamesError for no runs, or several panels in `ax`, and what `reaching.reached` raises.
     """
     check_distance(distance)
-    runs = reaching.reached(prepare(runs), curves, distance=distance, epsilon=epsilon)
+    runs = reaching.reached(prepare(runs, ["against"]), curves, distance=distance, epsilon=epsilon)
     laid = facets(runs, [key for key in (*PROBLEM, "beta") if key != against])
     figure, axes = axes_of(laid, ax)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
@@ -176,9 +175,7 @@ def _draw(ax: Axes, rows: pd.DataFrame, look: Look, place: int) -> None:
 def _handles(table: pd.DataFrame, look: dict[str, Look], proved: set[str]) -> list[Handle]:
     handles: list[Handle] = []
     for label, own in look.items():
-        mine = table[table["label"] == label]
-        seeds, lost = int(mine["seeds"].sum()), int((mine["seeds"] - mine["arrived"]).sum())
-        handles.append(own.handle(plain(label) + (f" ({lost:,} of {seeds:,} did not arrive)" if lost else "")))
+        handles.append(own.handle(plain(label)))
     for label in sorted(proved):
         handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, proved bound", **_BOUND))
     if np.isinf(table["median"]).any():
@@ -194,6 +191,9 @@ def _caption(table: pd.DataFrame, cost: str, to: str, remark: str, *, proved: bo
         parts.append(f"at the first recorded point there, which is up to {100 * late:.0f} % late")
     most = int(table["seeds"].max())
     # Of fewer than ten these quantiles are the least and the greatest value.
-    parts += [f"median and {'range' if most < MANY_SEEDS else '10–90 % quantiles'} over {most} seeds"] * (most > 1)
+    parts += [f"median and {'range' if most < reaching.MANY else '10–90 % quantiles'} over {most} seeds"] * (most > 1)
+    sums = table.groupby("label", sort=False)[["seeds", "arrived"]].sum()
+    for label, seeds, arrived in sums[sums["arrived"] < sums["seeds"]].itertuples():
+        parts.append(f"{seeds - arrived:,} of {seeds:,} runs of {label} did not arrive")
     parts += ["dashed: the theorem's bound on the half step"] * proved
     return "; ".join([*parts, *filter(None, [remark])])

@@ -1,5 +1,7 @@
 """The measured rate of every solver against β, beside the proved one."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from nashgames.analysis.outcomes import quantiles
 from nashgames.analysis.stability import rounding_floor
+from nashgames.core.metrics import METRICS
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Trace
 from nashgames.plots.page import styled
@@ -75,10 +78,8 @@ def rates(curves: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -
         cell.set(xscale="log", yscale="log", xlim=(betas[0] / 1.5, betas[-1] * 1.5), ylim=(low, high))
         cell.plot(betas, proved, zorder=1.5, **THEOREM)
         for place, (label, own) in enumerate(look.items()):
-            # Bars of different solvers at one β would hide each other: they stand side by side.
-            aside = 1.03 ** (2 * place - len(look) + 1)
-            _draw_rates(cell, panel.runs[panel.runs["label"] == label], own, aside, low)
-    name_axes(axes, "β", r"fitted rate $r$, $e^{-r}$ per query")
+            _draw_rates(cell, panel.runs[panel.runs["label"] == label], own, place, low)
+    name_axes(axes, "β", "rate $r$ a query\n" r"(errors fall like $e^{-rN}$)")
     handles: list[Handle] = []
     for label, own in look.items():
         mine = runs["rate"][runs["label"] == label]
@@ -86,19 +87,24 @@ def rates(curves: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -
         notes = ", ".join(f"{count} of {len(mine)} {what}" for count, what in counts if count)
         handles.append(own.handle(plain(label) + (f" ({notes})" if notes else "")))
     handles.append(Line2D([], [], label=r"theorem, $(1+2\beta)^{-1/2}$ per query", **THEOREM))
-    legend(figure, ax, handles)
+    seeds = int(runs["seed"].nunique())
+    said = [f"rate fitted to the tail of the {METRICS[distance].label}, after N queries"]
+    said += [f"median and 10–90 % quantiles over {seeds} seeds"] * (seeds > 1)
+    legend(figure, ax, handles, "; ".join(said))
     return figure
 
 
-def _draw_rates(ax: Axes, runs: pd.DataFrame, look: Look, aside: float, low: float) -> None:
+def _draw_rates(ax: Axes, runs: pd.DataFrame, look: Look, place: int, low: float) -> None:
     groups = runs[runs["rate"].notna()].groupby("beta")["rate"]
     if not len(groups):
         return
-    x = floats(groups.first().index.to_series()) * aside
+    x = floats(groups.first().index.to_series())
     lower, median, upper = np.transpose([quantiles(floats(rates), (0.1, 0.5, 0.9)) for _, rates in groups])
     ax.vlines(x, np.maximum(lower, low), np.maximum(upper, low), color=look.colour, linewidth=0.8)
     shown = np.where(median > 0, median, np.nan)
-    ax.plot(x, shown, color=look.colour, linestyle=look.dashes, marker=look.marker, markersize=3)
+    # What comes later is drawn smaller, on top of what it would hide.
+    style: dict[str, Any] = {"markersize": max(5.0 - 0.5 * place, 2.5), "zorder": 3 + 0.01 * place}
+    ax.plot(x, shown, color=look.colour, linestyle=look.dashes, marker=look.marker, **style)
     flat = x[median == 0]
     if len(flat):
         ax.plot(flat, np.full(len(flat), low), "x", color=look.colour, markersize=4, clip_on=False)

@@ -70,7 +70,8 @@ def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     handles.append(Line2D([], [], label=r"proved, from $1/(2\beta)$", **THEOREM))
     games = list(covered["game"].unique())
     named = ", ".join(map(plain, games)) if len(games) <= _NAMED else f"{len(games)} games"
-    legend(figure, None, handles, f"a line is a run on {named}" if len(games) > 1 else "")
+    said = "KL to the equilibrium against queries, each line a run" + (f" on {named}" if len(games) > 1 else "")
+    legend(figure, None, handles, f"{said}; dashed: what is proved")
     return figure
 
 
