@@ -65,10 +65,9 @@ def _figures(asked: Mapping[str, Any]) -> list[str] | None:
     of_queries = [options.flag(key) for key in ("epsilon", "against") if asked[key] is not None]
     if of_queries and names is None:
         return ["queries"]
-    if of_queries and names is not None and "queries" not in names:
-        raise NashGamesError(
-            f"{' and '.join(of_queries)} {'is' if len(of_queries) == 1 else 'are'} of the figure 'queries' alone; add --figure queries"
-        )
+    if of_queries and "queries" not in (names or ()):
+        verb = "is" if len(of_queries) == 1 else "are"
+        raise NashGamesError(f"{' and '.join(of_queries)} {verb} of the figure 'queries' alone; add --figure queries")
     if asked["x_scale"] is not None and names is not None:
         from nashgames.plots import FIGURES
 

@@ -16,7 +16,7 @@ from nashgames.plots import estimates
 from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost
 from nashgames.plots.estimates import Band, Floats, Trace
 from nashgames.plots.page import styled
-from nashgames.plots.palette import FAINT, Look, looks, plain
+from nashgames.plots.palette import BOUND, FAINT, Look, looks, plain
 from nashgames.plots.panels import (
     PROBLEM,
     Handle,
@@ -40,7 +40,6 @@ _HEADROOM = 1e3
 _ROOM = 2.0
 # A bound says something of a method when at its last record it is a decade below where the method began.
 _INFORMS = 0.1
-_BOUND: Mapping[str, Any] = {"linewidth": 0.8, "linestyle": (0, (6, 2)), "zorder": 1.8}
 # Each line bears a symbol a fifth of the panel apart: lines that hide each other are told by their symbols.
 _APART = 0.2
 # Bands of more methods than this cover each other: they are as light as lets two of them be seen.
@@ -171,7 +170,7 @@ def _bound(distance: str, queries: Floats, beta: float, eta: float, band: Band) 
 
 def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high: float) -> None:
     for theorem in curves.theorems:
-        ax.plot(theorem.queries, theorem.values, color=look[theorem.label].colour, **_BOUND)
+        ax.plot(theorem.queries, theorem.values, color=look[theorem.label].colour, **BOUND)
     light = len(curves.bands) > _MANY_BANDS
     for place, (label, own) in enumerate(look.items()):
         if label not in curves.bands:
@@ -181,7 +180,14 @@ def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high:
             lower, upper = (np.clip(edge, low, 10 * high) for edge in (band.lower, band.upper))
             ax.fill_between(band.cost, lower, upper, color=own.colour, alpha=0.1 if light else 0.18, linewidth=0)
         shown = np.where(np.isfinite(band.median), np.maximum(band.median, low), np.nan)
-        ax.plot(band.cost, shown, color=own.colour, linestyle=own.dashes, zorder=2.5, **marked(own, place, len(look)))
+        ax.plot(
+            band.cost,
+            shown,
+            color=own.colour,
+            linestyle=own.dashes,
+            zorder=2.5,
+            **marked(ax, own, place, len(look), band.cost, shown),
+        )
         missing = ~np.isfinite(np.concatenate([[np.nan], shown, [np.nan]]))
         alone = ~missing[1:-1] & missing[:-2] & missing[2:]
         _dots(ax, own.colour, own.marker, 2.5, band.cost[alone], shown[alone])
@@ -193,9 +199,22 @@ def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high:
         ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", va="center", **_REMARK)
 
 
-def marked(look: Look, place: int, of: int) -> dict[str, Any]:
-    """The symbols on the line that is at this `place` of a legend: they stand between those of the others."""
-    return {"marker": look.marker, "markevery": (_APART * (place + 0.5) / of, _APART)}
+def marked(ax: Axes, look: Look, place: int, of: int, x: Floats, y: Floats) -> dict[str, Any]:
+    """The symbols on the line through `x`, `y` `[t]`, at this `place` of a legend: between those of the others.
+
+    They are evenly far from each other to the right and downwards: noise, which is no way, gathers none.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        across, up = ax.transAxes.inverted().transform(ax.transData.transform(np.column_stack([x, y]))).T
+    seen = np.flatnonzero(np.isfinite(across) & np.isfinite(up))
+    way = np.diff(across[seen], prepend=across[seen[:1]]) - np.diff(
+        np.minimum.accumulate(up[seen]), prepend=up[seen[:1]]
+    )
+    wanted = np.arange(_APART * (place + 0.5) / of, way.sum(), _APART)
+    return {
+        "marker": look.marker,
+        "markevery": [int(i) for i in np.unique(seen[np.searchsorted(np.cumsum(way), wanted)])],
+    }
 
 
 def _end(trace: Trace) -> tuple[float, float] | None:
@@ -233,7 +252,7 @@ def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str) 
     theorems = {theorem.label: theorem for curves in drawn for theorem in curves.theorems}
     what = "slope proved" if distance == "span_to_equilibrium" else "proved bound"
     for label in theorems:
-        handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, {what}", **_BOUND))
+        handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, {what}", **BOUND))
     present = {trace.status for curves in drawn for trace in curves.all}
     for status, marker, size in _ENDS:
         if status in present:

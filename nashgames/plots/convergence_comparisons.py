@@ -81,7 +81,7 @@ def tails(
         _draw_tolerance(cell, tolerances, low)
         for place, (label, own) in enumerate(look.items()):
             if label in group:
-                ended |= _draw(cell, group[label], own, low, marked(own, place, len(look)), shaded=len(look) <= _BANDS)
+                ended |= _draw(cell, group[label], own, low, (place, len(look)))
     name_axes(axes, x, DISTANCES[distance])
     statuses = [(label, trace.status) for group in groups for label, traces in group.items() for trace in traces]
     handles = handles_of(look, statuses)
@@ -110,13 +110,14 @@ def _lines(traces: Sequence[Trace], wanted: Sequence[float]) -> _Lines:
     return _Lines(cost, quantiles(held, wanted))
 
 
-def _draw(ax: Axes, lines: _Lines, look: Look, low: float, symbols: Mapping[str, Any], *, shaded: bool) -> bool:
-    """The quantiles of one solver from the rarest to the median, which bears symbols; returns whether one of them ends
-    in diverged seeds."""
+def _draw(ax: Axes, lines: _Lines, look: Look, low: float, rank: tuple[int, int]) -> bool:
+    """The quantiles of the solver of this `rank` among so many, from the rarest to the median, which bears symbols;
+    returns whether one of them ends in diverged seeds."""
     ended = False
     shown = np.where(np.isfinite(lines.quantiles), np.maximum(lines.quantiles, low), np.nan)
+    symbols = marked(ax, look, *rank, lines.cost, shown[0])
     for inner, outer, shade in zip(shown, shown[1:], _SHADES, strict=False):
-        if shaded:
+        if rank[1] <= _BANDS:
             ax.fill_between(lines.cost, inner, outer, color=look.colour, alpha=shade, linewidth=0, zorder=2)
     for place in reversed(range(len(shown))):
         style: dict[str, Any] = {"color": look.colour, "linewidth": _WIDTHS[place], "zorder": 2.9 - 0.1 * place}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 INK = "#404040"
 FAINT = "#808080"
+BOUND: Mapping[str, Any] = {"linewidth": 0.8, "linestyle": (0, (6, 2)), "zorder": 1.8}
+"""What is proved of a method, in the colour of the method."""
 THEOREM: Mapping[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (6, 2))}
 
 CATEGORIES = (

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import ticker
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,6 +37,12 @@ _NARROWEST = 1.3
 _ROWS = 5
 # Height of a panel alone, and of one of several, as parts of its width; a grid is read down its columns too.
 _ALONE, _OF_SEVERAL = 0.5, 0.72
+# Room beside the outermost marks, as a factor on a logarithmic axis and as a part of a linear one.
+_ROOM, _ROOM_LINEAR = 1.35, 0.06
+# Values that span less than this factor stand on a linear axis.
+_SPAN = 5
+# More ticks than this would touch each other.
+_TICKS = 6
 # Lines of type that the numbers and the name of the axis take below the panels, and those of a panel's title.
 _BELOW, _TITLED = 3.2, 1.6
 # A line of a legend or a title in sizes of type.
@@ -46,7 +53,8 @@ def prepare(runs: pd.DataFrame, beside: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of runs.parquet with labels that tell curves apart that are not repetitions of one another.
 
     A label is extended by the optimiser, the precision or the device where these differ, and replaced by the full
-    selection where one cell of the experiment, and of the columns `beside`, has it twice. Raises NashGamesError where there are no runs.
+    selection where one cell of the experiment, and of the columns `beside`, has it twice. Raises NashGamesError where
+    there are no runs.
     """
     if runs.empty:
         raise NashGamesError("there are no runs to draw; a figure needs at least one finished run")
@@ -277,6 +285,18 @@ def name_axes(axes: Sequence[Axes], x: str, y: str) -> None:
             cell.set_xlabel(x)
         if cell.yaxis.get_tick_params()["labelleft"]:
             cell.set_ylabel(y)
+
+
+def scale_places(ax: Axes, places: Floats) -> None:
+    """The axis of the places: logarithmic where they are positive and span a factor; they are the ticks if few."""
+    if places[0] > 0 and places[-1] >= _SPAN * places[0]:
+        ax.set(xscale="log", xlim=(places[0] / _ROOM, places[-1] * _ROOM))
+    else:
+        beside = _ROOM_LINEAR * (places[-1] - places[0] or 1.0)
+        ax.set_xlim(places[0] - beside, places[-1] + beside)
+    if len(places) <= _TICKS:
+        ax.xaxis.set_minor_locator(ticker.NullLocator())
+        ax.set_xticks(places, [f"{place:g}" for place in places])
 
 
 def tell(figure: Figure, text: str) -> None:

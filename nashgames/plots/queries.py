@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,19 +16,25 @@ from nashgames.defaults import TARGET
 from nashgames.plots.distances import check_distance, said
 from nashgames.plots.estimates import Floats
 from nashgames.plots.page import styled
-from nashgames.plots.palette import FAINT, Look, PaperFigure, looks, plain
-from nashgames.plots.panels import PROBLEM, Handle, axes_of, facets, floats, legend, name_axes, prepare, several
+from nashgames.plots.palette import BOUND, FAINT, Look, PaperFigure, looks, plain
+from nashgames.plots.panels import (
+    PROBLEM,
+    Handle,
+    axes_of,
+    facets,
+    floats,
+    legend,
+    name_axes,
+    prepare,
+    scale_places,
+    several,
+)
 from nashgames.plots.rows import Rows, by_game
 
 # Fewer places show no law.
 _FEWEST = 3
-# Room beside and above the outermost marks, as factors of logarithmic axes and as a part of a linear one.
-_ROOM, _ROOM_ABOVE, _ROOM_LINEAR = 1.35, 1.6, 0.06
-# Values that span less than this factor stand on a linear axis.
-_SPAN = 5
-# More ticks than this would touch each other.
-_TICKS = 6
-_BOUND: dict[str, Any] = {"linewidth": 0.8, "linestyle": (0, (6, 2)), "zorder": 1.8}
+# Room above and below the outermost marks, as a factor.
+_ROOM = 1.6
 _NAMES = {"n": "actions n", "beta": "β"}
 
 
@@ -95,11 +100,11 @@ def queries(
         mine = reaching.over_seeds(panel.runs)
         shown.append(mine)
         cell.set(yscale="log", ylim=(low, high))
-        _scale(cell, np.unique(floats(runs["against"])))
+        scale_places(cell, np.unique(floats(runs["against"])))
         for label, at, bound in _bounds(panel.runs, distance):
             # A bound above the panel says nothing of it.
             if bound.min() < high:
-                cell.plot(at, bound, color=look[label].colour, **_BOUND)
+                cell.plot(at, bound, color=look[label].colour, **BOUND)
                 proved.add(label)
         for place, (label, own) in enumerate(look.items()):
             _draw(cell, mine[mine["label"] == label].sort_values("against"), own, place)
@@ -119,19 +124,7 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
     there = table[["median", "low", "high"]].to_numpy(np.float64)
     marks = np.concatenate([there[np.isfinite(there)], floats(table["spent"][~np.isfinite(table["median"])])])
     marks = np.maximum(marks[np.isfinite(marks)], 1.0)
-    return (float(marks.min()) / _ROOM_ABOVE, float(marks.max()) * _ROOM_ABOVE) if len(marks) else (1.0, 10.0)
-
-
-def _scale(ax: Axes, places: Floats) -> None:
-    """The axis of the places: logarithmic where they are positive and span a factor; they are the ticks if few."""
-    if places[0] > 0 and places[-1] >= _SPAN * places[0]:
-        ax.set(xscale="log", xlim=(places[0] / _ROOM, places[-1] * _ROOM))
-    else:
-        beside = _ROOM_LINEAR * (places[-1] - places[0] or 1.0)
-        ax.set_xlim(places[0] - beside, places[-1] + beside)
-    if len(places) <= _TICKS:
-        ax.xaxis.set_minor_locator(ticker.NullLocator())
-        ax.set_xticks(places, [f"{place:g}" for place in places])
+    return (float(marks.min()) / _ROOM, float(marks.max()) * _ROOM) if len(marks) else (1.0, 10.0)
 
 
 def _bounds(runs: pd.DataFrame, distance: str) -> list[tuple[str, Floats, Floats]]:
@@ -177,7 +170,7 @@ def _handles(table: pd.DataFrame, look: dict[str, Look], proved: set[str]) -> li
     for label, own in look.items():
         handles.append(own.handle(plain(label)))
     for label in sorted(proved):
-        handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, proved bound", **_BOUND))
+        handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, proved bound", **BOUND))
     if np.isinf(table["median"]).any():
         style: dict[str, Any] = {"color": FAINT, "linestyle": "none", "marker": "o", "markerfacecolor": "white"}
         handles.append(Line2D([], [], label="did not arrive, spent", **style))

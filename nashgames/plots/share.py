@@ -66,7 +66,14 @@ def shares(
             # The intervals of solvers of which no seed is there would cover each other and all else.
             some = shown > 0
             cell.fill_between(cost, low, high, where=some, color=own.colour, alpha=0.18, linewidth=0, zorder=2)
-            cell.plot(cost, shown, color=own.colour, linestyle=own.dashes, zorder=2.5, **marked(own, place, len(look)))
+            cell.plot(
+                cost,
+                shown,
+                color=own.colour,
+                linestyle=own.dashes,
+                zorder=2.5,
+                **marked(cell, own, place, len(look), cost, shown),
+            )
     name_axes(axes, x, f"share of seeds with\nsuboptimality ≤ {tolerance:g}")
     without = (
         "panels in which no seed ends under the tolerance are left out" if len(_arriving(runs)) < len(runs) else ""
