@@ -7,15 +7,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nashgames.cli import options, queries
+from nashgames.cli import options
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from nashgames.core.game import Game
     from nashgames.plots import Page
@@ -24,9 +23,19 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg")
 
 
+class _Drawn(NamedTuple):
+    """A figure as it was written: its name, its files, its caption, and the table that it shows, if it shows one."""
+
+    name: str
+    files: list[Path]
+    caption: str
+    numbers: "pd.DataFrame | None"
+
+
 def plot(directory: Path, asked: Mapping[str, Any], *, title: bool, json: bool, quiet: bool) -> None:
     """Draw the figures of a results directory, say where they are and what their captions are, and the table of
     queries to ε; `asked` are the options by name, as text."""
+    from nashgames.cli import queries
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
 
@@ -40,11 +49,9 @@ def plot(directory: Path, asked: Mapping[str, Any], *, title: bool, json: bool, 
         page = _page(asked, title=title)
         told = {"page": page, "against": asked["against"], "epsilon": epsilon}
         drawn = _drawn(directory, folder, chosen, names, asked["y"], **told)
-    written = [path for _, paths in drawn for path in paths]
-    captions = {paths[0].stem: caption for (figure, paths) in drawn if (caption := getattr(figure, "caption", ""))}
-    tables = {
-        paths[0].stem: table for (figure, paths) in drawn if (table := getattr(figure, "numbers", None)) is not None
-    }
+    written = [path for figure in drawn for path in figure.files]
+    captions = {figure.name: figure.caption for figure in drawn if figure.caption}
+    tables = {figure.name: figure.numbers for figure in drawn if figure.numbers is not None}
     if json:
         data = {"directory": str(folder or directory), "figures": [str(path) for path in written]}
         numbers = {name: queries.payload(table) for name, table in tables.items()}
@@ -122,7 +129,7 @@ def draw(directory: Path, *, formats: Sequence[str] = FORMATS) -> list[Path]:
 
     Raises NashGamesError when the directory holds no finished run.
     """
-    return [path for _, paths in _drawn(directory, None, formats) for path in paths]
+    return [path for figure in _drawn(directory, None, formats) for path in figure.files]
 
 
 def _drawn(
@@ -135,9 +142,8 @@ def _drawn(
     page: "Page | None" = None,
     against: str | None = None,
     epsilon: float | None = None,
-) -> "list[tuple[Figure, list[Path]]]":
-    """The named figures of the last experiment in `directory`, or what it calls for, with their files; captions are
-    beside them as text.
+) -> list[_Drawn]:
+    """Draw the named figures of the last experiment in `directory`, or what it calls for, with captions beside them.
 
     Raises NashGamesError when the directory holds no finished run, or no run of which the figures can be drawn.
     """
@@ -165,23 +171,19 @@ def _drawn(
     )
     folder = directory if out is None else out
     made = plots.figures(rows, names, distance=distance, page=page)
-    drawn = [(figure, _save(figure, folder / name, formats)) for name, figure in made.items()]
+    drawn = []
+    for name, figure in made.items():
+        files = plots.save(figure, folder / name, tuple(formats))
+        caption = str(getattr(figure, "caption", ""))
+        if caption:
+            replace(folder / f"{name}.txt", f"{caption}.\n".encode())
+        drawn.append(_Drawn(name, files, caption, getattr(figure, "numbers", None)))
     if out is None:
         with Results.open(directory) as results:
             every = {*results.manifest["figures"], *(path.name for _, paths in drawn for path in paths)}
             results.manifest["figures"] = sorted(every)
             results.flush()
     return drawn
-
-
-def _save(figure: "Figure", place: Path, formats: Sequence[str]) -> list[Path]:
-    """The files of a figure; its caption is a text beside them, not one of them."""
-    from nashgames.plots import save
-
-    written = save(figure, place, tuple(formats))
-    if caption := getattr(figure, "caption", ""):
-        replace(Path(f"{place}.txt"), f"{caption}.\n".encode())
-    return written
 
 
 def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":

@@ -25,6 +25,7 @@ _LABELLED = 48
 _FEW, _WIDE, _HIGH = 20, 4.4, 0.84
 # With more actions a cell is narrower than a number of two decimals.
 _NUMBERED = 12
+# How far colours reach from ½: few reaches, so that a colour means the same in most figures.
 _REACHES = (0.05, 0.1, 0.25, 0.5)
 # Cells a side of a large game, at more than one pixel each in a file of 220 dpi.
 _CELLS = 500
@@ -69,7 +70,6 @@ def preferences(
             raise NashGamesError(f"there are {len(given)} {what} for {n} actions; give one for every action")
     shown = estimates.ordered_preferences(_blocks(margins), ratings, _CELLS if n > _FULL else n)
     largest = float(np.abs(shown - 0.5).max())
-    # A few ranges, so that colours mean the same in most figures.
     reach = next((step for step in _REACHES if largest <= step), 0.5) if largest else 0.5
     if ax is None:
         figure: Figure = new_figure(title, _HIGH * min(_WIDE, page().inches), _WIDE)
