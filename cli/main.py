@@ -170,15 +170,28 @@ def plot(
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A results directory.")],
     figure: o.Figures = None,
     y: o.Distance = None,
+    epsilon: o.Epsilon = None,
+    against: o.Against = None,
+    width: o.Width = None,
+    font: o.Font = None,
+    x_scale: o.XScale = None,
+    no_title: o.NoTitle = False,
     format: o.Formats = None,
     out: o.Out = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Draw the figures of a results directory again."""
+    """Draw the figures of a results directory again, for print, and say their captions."""
     from nashgames.cli.plot import plot as draw
 
-    draw(directory, figure, y, format, out, json=json, quiet=quiet)
+    asked = {"figure": figure, "y": y, "epsilon": epsilon, "against": against, "format": format, "out": out}
+    draw(
+        directory,
+        asked | {"width": width, "font": font, "x_scale": x_scale},
+        title=not no_title,
+        json=json,
+        quiet=quiet,
+    )
 
 
 @app.command(name="list")

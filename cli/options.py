@@ -35,6 +35,11 @@ ACCEPTED = {
     "device": "cpu, gpu",
     "out": "a directory, e.g. results/runs/mine",
     "format": "png, svg, pdf",
+    "width": "column (3.25 inches), text (5.5), page (6.75)",
+    "font": "the size of the type in points, 8 unless given",
+    "x_scale": "linear, log",
+    "epsilon": "a number above 0, at least the tolerance of the runs, which it is unless given, e.g. 1e-6",
+    "against": "n, beta, or any number of a run, also a parameter of its game or solver, e.g. strength, eta",
     "y": ", ".join(name for name, metric in METRICS.items() if metric.distance),
     "check_with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
     "code": "a Python file that makes games of the directory, e.g. mine.py",
@@ -46,6 +51,7 @@ EXACT_BETAS = "numbers of at least 0 (0: the original game), e.g. 1,0.1,0.01,0"
 SHORT = {"-g": "game", "-s": "solver", "-n": "actions"}
 
 _SEVERAL = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
+_DRAWN = ("width", "font", "x_scale", "epsilon", "against")
 _ONE = (
     "seed",
     "seeds",
@@ -159,6 +165,21 @@ Figures = Annotated[
     ),
 ]
 Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="what the curves show", panel=_OUTPUT)]
+Width = Annotated[str | None, _option("width", metavar="WIDTH", help="how wide the figures are printed", panel=_OUTPUT)]
+Font = Annotated[str | None, _option("font", metavar="SIZE", help="letters", panel=_OUTPUT)]
+NoTitle = Annotated[bool, _switch("--no-title", help="Leave the title to the caption, beside the figure as .txt.")]
+XScale = Annotated[
+    str | None,
+    _option(
+        "x_scale",
+        metavar="SCALE",
+        help="the axis of queries",
+        panel=_OUTPUT,
+        accepted="linear, log; unless given, that on which most curves are straight",
+    ),
+]
+Epsilon = Annotated[str | None, _option("epsilon", metavar="EPS", help="queries to which ε", panel=_OUTPUT)]
+Against = Annotated[str | None, _option("against", metavar="NUMBER", help="queries against what", panel=_OUTPUT)]
 
 
 def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,7 +209,7 @@ def in_flags(given: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except NashGamesError as error:
-        keys = [key for key in (*_SEVERAL, *_ONE, "code") if given.get(key) is not None]
+        keys = [key for key in (*_SEVERAL, *_ONE, *_DRAWN, "code") if given.get(key) is not None]
         # The game of `run` is an argument and has no option to be named by.
         if isinstance(given.get("game"), str):
             keys.remove("game")

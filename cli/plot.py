@@ -7,9 +7,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nashgames.cli import options
+from nashgames.disk import replace
 from nashgames.errors import NashGamesError
 
 if TYPE_CHECKING:
@@ -17,42 +18,96 @@ if TYPE_CHECKING:
 
     from nashgames.cli.verdict import Answer
     from nashgames.core.game import Game
+    from nashgames.plots import Page
     from nashgames.store import Results
 
 FORMATS = ("png", "svg")
 
 
-def plot(
-    directory: Path,
-    figure: list[str] | None,
-    y: str | None,
-    formats: list[str] | None,
-    out: str | None,
-    *,
-    json: bool,
-    quiet: bool,
-) -> None:
-    """Draw the figures of a results directory and say where they are."""
+class _Drawn(NamedTuple):
+    """A figure as it was written: its name, its files, its caption, and the table that it shows, if it shows one."""
+
+    name: str
+    files: list[Path]
+    caption: str
+    numbers: "pd.DataFrame | None"
+
+
+def plot(directory: Path, asked: Mapping[str, Any], *, title: bool, json: bool, quiet: bool) -> None:
+    """Draw the figures of a results directory, say where they are and what their captions are, and the table of
+    queries to ε; `asked` are the options by name, as text."""
+    from nashgames.cli import queries
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
 
-    names = None if figure is None else options.listed("figure", figure, "names of figures")
-    if y is not None:
-        options.among("y", [y])
-    chosen = formats_of(formats)
-    folder = options.output_directory(out)
+    names = _figures(asked)
+    if asked["y"] is not None:
+        options.among("y", [asked["y"]])
+    chosen, folder = formats_of(asked["format"]), options.output_directory(asked["out"])
+    epsilon = _number("epsilon", asked["epsilon"])
     screen = Screen(quiet=quiet, data=json)
-    written = draw(directory, out=folder, formats=chosen, names=names, distance=y)
+    with options.in_flags({key: asked[key] for key in ("width", "font", "x_scale", "epsilon", "against")}):
+        page = _page(asked, title=title)
+        told = {"page": page, "against": asked["against"], "epsilon": epsilon}
+        drawn = _drawn(directory, folder, chosen, names, asked["y"], **told)
+    written = [path for figure in drawn for path in figure.files]
+    captions = {figure.name: figure.caption for figure in drawn if figure.caption}
+    tables = {figure.name: figure.numbers for figure in drawn if figure.numbers is not None}
     raced = _raced(directory, written)
     if json:
         data: dict[str, Any] = {"directory": str(folder or directory), "figures": [str(path) for path in written]}
-        emit(json_text.dumps(data | ({} if raced is None else {"race": raced.data}), allow_nan=False))
+        numbers = {name: queries.payload(table) for name, table in tables.items()}
+        data |= {"captions": captions, "tables": numbers} | ({} if raced is None else {"race": raced.data})
+        emit(json_text.dumps(data, allow_nan=False))
     elif quiet:
         emit(str(folder or directory))
+    # Numbers are asked for with the figure by its name.
+    for name, table in tables.items() if names is not None else ():
+        screen.sheet(queries.sheet(table, captions[name]))
+        screen.line()
     for sheet in () if raced is None else raced.sheets:
         screen.sheet(sheet)
         screen.line()
     screen.pairs([("figure", str(path)) for path in written])
+    screen.pairs([("caption", f"{name}: {caption}") for name, caption in captions.items()])
+
+
+def _figures(asked: Mapping[str, Any]) -> list[str] | None:
+    """The figures by name, None for those that the runs call for; NashGamesError where an option has no figure."""
+    names = None if asked["figure"] is None else options.listed("figure", asked["figure"], "names of figures")
+    of_queries = [options.flag(key) for key in ("epsilon", "against") if asked[key] is not None]
+    if of_queries and names is None:
+        return ["queries"]
+    if of_queries and "queries" not in (names or ()):
+        verb = "is" if len(of_queries) == 1 else "are"
+        raise NashGamesError(f"{' and '.join(of_queries)} {verb} of the figure 'queries' alone; add --figure queries")
+    if asked["x_scale"] is not None and names is not None:
+        from nashgames.plots import FIGURES
+
+        if not any(FIGURES[name].curves for name in names if name in FIGURES):
+            curves = ", ".join(name for name, entry in FIGURES.items() if entry.curves)
+            raise NashGamesError(
+                f"--x-scale is the scale of curves and no figure here shows any; those that do: {curves}"
+            )
+    return names
+
+
+def _number(key: str, text: str | None) -> float | None:
+    """The number behind an option, None where it was not given."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        accepted = options.ACCEPTED[key]
+        raise NashGamesError(f"{options.flag(key)} is '{text}'; accepted: {accepted}") from None
+
+
+def _page(asked: Mapping[str, Any], *, title: bool) -> "Page":
+    from nashgames.plots import Page
+
+    given = {"width": asked["width"], "font": _number("font", asked["font"]), "x_scale": asked["x_scale"]}
+    return Page(**{key: value for key, value in given.items() if value is not None}, title=title)
 
 
 def _raced(directory: Path, written: Sequence[Path]) -> "Answer | None":
@@ -89,18 +144,26 @@ def import_early() -> None:
     threading.Thread(target=load, daemon=True).start()
 
 
-def draw(
+def draw(directory: Path, *, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw the figures that the last experiment in `directory` calls for, and return the files.
+
+    Raises NashGamesError when the directory holds no finished run.
+    """
+    return [path for figure in _drawn(directory, None, formats) for path in figure.files]
+
+
+def _drawn(
     directory: Path,
-    *,
-    out: Path | None = None,
-    formats: Sequence[str] = FORMATS,
+    out: Path | None,
+    formats: Sequence[str],
     names: Sequence[str] | None = None,
     distance: str | None = None,
-    brief: bool = False,
-) -> list[Path]:
-    """Draw the named figures of the last experiment in `directory`, or what it calls for, and return the files.
-
-    `distance` and `brief` are those of `plots.figures`: a figure takes as long as a small run.
+    *,
+    page: "Page | None" = None,
+    against: str | None = None,
+    epsilon: float | None = None,
+) -> list[_Drawn]:
+    """Draw the named figures of the last experiment in `directory`, or what it calls for, with captions beside them.
 
     Raises NashGamesError when the directory holds no finished run, or no run of which the figures can be drawn.
     """
@@ -123,17 +186,24 @@ def draw(
         partial(limits_of, game_file=results.game_file),
         partial(_game_of, results),
         results.manifest["experiment"].get("verdict"),
+        against,
+        epsilon,
     )
     folder = directory if out is None else out
-    written: list[Path] = []
-    for name, figure in plots.figures(rows, names, distance=distance, brief=brief).items():
-        written += plots.save(figure, folder / name, tuple(formats))
+    made = plots.figures(rows, names, distance=distance, page=page)
+    drawn = []
+    for name, figure in made.items():
+        files = plots.save(figure, folder / name, tuple(formats))
+        caption = str(getattr(figure, "caption", ""))
+        if caption:
+            replace(folder / f"{name}.txt", f"{caption}.\n".encode())
+        drawn.append(_Drawn(name, files, caption, getattr(figure, "numbers", None)))
     if out is None:
         with Results.open(directory) as results:
-            drawn = {*results.manifest["figures"], *(path.name for path in written)}
-            results.manifest["figures"] = sorted(drawn)
+            every = {*results.manifest["figures"], *(path.name for _, paths in drawn for path in paths)}
+            results.manifest["figures"] = sorted(every)
             results.flush()
-    return written
+    return drawn
 
 
 def _wanted(results: "Results") -> "pd.DataFrame":

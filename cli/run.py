@@ -67,7 +67,7 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
             finished = _run(experiment, directory, arguments, screen, force=given["force"], plot=not given["no_plot"])
             _show(finished, screen)
             outcome = _verdict(experiment, finished, screen)
-            figures = [] if given["no_plot"] else _draw(finished, screen, brief=not sweep)
+            figures = [] if given["no_plot"] else _draw(finished, screen)
             _close(experiment, finished, figures, outcome, screen, sweep=sweep)
         except KeyboardInterrupt:
             screen.clear()
@@ -181,11 +181,11 @@ def _verdict(experiment: "Experiment", finished: "Finished", screen: "Progress")
     return outcome
 
 
-def _draw(finished: "Finished", screen: "Progress", *, brief: bool) -> list[Path]:
+def _draw(finished: "Finished", screen: "Progress") -> list[Path]:
     from nashgames.cli.plot import draw
 
     screen.wait("drawing the figures")
-    written = draw(finished.directory, brief=brief) if len(finished.runs) else []
+    written = draw(finished.directory) if len(finished.runs) else []
     screen.clear()
     return written
 

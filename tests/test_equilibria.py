@@ -491,7 +491,7 @@ def random_path(betas, n, seed=0):
 def test_the_path_falls_to_the_right_and_its_lines_are_named_at_their_ends():
     frame = path_of([[0.4, 0.3, 0.3], [0.2, 0.5, 0.3], [0.0, 0.25, 0.75]], [1, 0.1, 0.01])
     ax = drawn(frame, title="mine").axes[0]
-    assert (ax.get_xscale(), ax.get_title()) == ("log", "mine")
+    assert (ax.get_xscale(), ax.figure.get_suptitle()) == ("log", "mine")
     assert ax.get_xlim()[0] > ax.get_xlim()[1]
     assert names_of(ax) == ["a2", "a1", "a0"], "in the order of the ends"
     curves = {to_hex(line.get_color()).upper(): line.get_ydata().tolist() for line in ax.get_lines()}
@@ -556,9 +556,9 @@ def test_one_beta_is_ranked_and_what_is_left_is_said():
     ticks = [text.get_text() for text in ax.get_yticklabels()]
     assert ticks == [*ranked["label"][:15], "15 others"]
     assert names_of(ax)[-1] == f"{100 * ranked['probability'][15:].sum():.1f} % together"
-    assert ax.get_title() == "mine · β = 1"
+    assert ax.figure.get_suptitle() == "mine · β = 1"
     limit = drawn(path_of([[1.0, 0.0]], [0.0])).axes[0]
-    assert limit.get_title() == "β = 0, the limit of β → 0"
+    assert limit.figure.get_suptitle() == "β = 0, the limit of β → 0"
     assert names_of(limit) == ["100.0 %", "0.00 %"]
 
 
@@ -578,7 +578,7 @@ def test_degenerate_paths_are_drawn(policies, betas):
 
 def test_the_first_context_is_shown_and_said():
     ax = drawn(path_of([[0.5, 0.5], [0.6, 0.4]], [1, 0.1], contexts=3), title="mine").axes[0]
-    assert ax.get_title() == "mine · first of 3 contexts"
+    assert ax.figure.get_suptitle() == "mine · first of 3 contexts"
 
 
 def test_a_callers_axes_are_used():
@@ -606,5 +606,5 @@ def test_figures_draw_equilibria_from_the_rows_and_no_curve_of_them():
     rows = frames(asked, answers(asked).values())
     made = plots.figures(plots.Rows(rows["runs"], rows["curves"], policies=rows["policies"]))
     assert set(made) == {"equilibria"}
-    assert made["equilibria"].axes[0].child_axes[0].get_title() == "random-logits · uniform reference · n = 12"
+    assert made["equilibria"].get_suptitle() == "random-logits · uniform reference · n = 12"
     assert plots.figures(plots.Rows(rows["runs"], rows["curves"])) == {}

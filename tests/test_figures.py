@@ -20,11 +20,11 @@ from nashgames.core.game import make_game
 from nashgames.core.margins import DenseMargins
 from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
-from nashgames.plots import FIGURES, Rows, applicable, distances, figures, palette
+from nashgames.plots import FIGURES, Rows, applicable, distances, figures
 from nashgames.store import Results
 from tests import sweeps
 from tests.games import random_game
-from tests.test_plots import decay, draw, experiment, join, rows, sampled, walk
+from tests.test_plots import decay, experiment, join, rows, sampled, walk
 
 FOLDER = Path(plots.__file__).parent
 
@@ -79,9 +79,9 @@ def made_again():
 KINDS = {
     three_actions: {"convergence", "improvement", "profiles", "simplex", "theorems"},
     duels: {"convergence-comparisons", "share"},
-    swept_steps: {"convergence", "phases", "rates", "scaling"},
+    swept_steps: {"convergence", "phases", "queries", "rates"},
     exact_path: {"equilibria"},
-    grid: {"convergence", "queries", "rates", "scaling", "theorems"},
+    grid: {"convergence", "queries", "rates", "theorems"},
     made_again: {"convergence", "preferences"},
 }
 EXAMPLES = {name: next(kind for kind, there in KINDS.items() if name in there) for name in FIGURES}
@@ -90,7 +90,7 @@ EXAMPLES = {name: next(kind for kind, there in KINDS.items() if name in there) f
 def save_examples(folder, examples):
     """Every figure as a file, and one of them in all formats."""
     for name, kind in examples:
-        made = figures(kind(), [name], brief=True)
+        made = figures(kind(), [name])
         assert list(made) == [name]
         formats = ("png", "pdf", "svg") if name == "simplex" else ("svg",)
         plots.save(made[name], folder / kind.__name__ / name, formats)
@@ -131,11 +131,11 @@ def test_a_figure_that_does_not_apply_says_why_and_what_does(name, kind):
 
 
 def test_what_is_drawn_unasked_is_a_part_of_what_applies():
-    assert set(figures(grid(), brief=True)) == {"convergence", "queries", "rates"}
-    assert set(figures(duels(), brief=True)) == {"convergence-comparisons", "share"}
-    assert set(figures(swept_steps())) == {"convergence", "convergence-kl", "phases"}
+    assert set(figures(grid())) == {"convergence", "queries", "rates"}
+    assert set(figures(duels())) == {"convergence-comparisons", "share"}
+    assert set(figures(swept_steps())) == {"convergence", "phases"}
     assert set(figures(exact_path())) == {"equilibria"}
-    assert set(figures(made_again(), brief=True)) == {"convergence"}
+    assert set(figures(made_again())) == {"convergence"}
     # What an experiment asks is answered by the figure of that name alone.
     asked = grid()
     asked = Rows(asked.runs, asked.curves, verdict="theorems")
@@ -219,7 +219,7 @@ def test_distances_are_asked_for_by_name():
 def test_a_new_metric_is_drawn_without_a_change_of_the_figures(elsewhere):
     said, _ = elsewhere
     assert said == "convergence-speed | axis of the new one\n"
-    assert set(distances.UNASKED) <= set(plots.DISTANCES)
+    assert distances.UNASKED in plots.DISTANCES
 
 
 def test_the_heat_map_never_needs_all_of_a_game(monkeypatch, tmp_path):
@@ -229,7 +229,7 @@ def test_the_heat_map_never_needs_all_of_a_game(monkeypatch, tmp_path):
     monkeypatch.setattr(DenseMargins, "blocks", lambda self: height(self, 7))
     files = plot.draw_game(game, None, tmp_path)
     assert [path.suffix for path in files] == [".png", ".svg"]
-    assert figures(made_again(), ["preferences"])["preferences"].axes[0].get_title() == "random-logits · n = 4 · seed 0"
+    assert figures(made_again(), ["preferences"])["preferences"].get_suptitle() == "random-logits · n = 4 · seed 0"
 
 
 def test_a_file_that_a_directory_names_is_not_run(tmp_path):
@@ -237,32 +237,6 @@ def test_a_file_that_a_directory_names_is_not_run(tmp_path):
     assert not len(limits_of(run))
     with Results.open(tmp_path) as results, pytest.raises(NashGamesError, match=r"nowhere\.py"):
         plot._game_of(results, run.iloc[0])
-
-
-def test_the_scaling_is_that_of_the_median_and_of_the_theorem():
-    parts = []
-    for n, needed in ((10, (20, 30, 90)), (100, (200, None, None))):
-        for seed, queries in enumerate(needed):
-            status = "converged" if queries else "budget"
-            curve = [(0, 0.3), (queries or 700, 0.01)]
-            parts += [rows(curve, n=n, seed=seed, status=status, solver=name) for name in ("nash-mp", "online-ipo")]
-    runs, curves = join(*parts)
-    runs = runs.assign(tolerance=1e-3, hyperparameters=[json.dumps({"eta": 0.2})] * len(runs))
-    figure = draw(figures(Rows(runs, curves), ["scaling"])["scaling"])
-    lines = figure.axes[0].get_lines()
-    shown = next(line for line in lines if line.get_color() == palette.colour("nash-mp") and line.get_marker() == "o")
-    assert shown.get_ydata()[0] == 30 and np.isnan(shown.get_ydata()[1]), "two of three did not arrive"
-    (spent,) = [
-        line for line in lines if line.get_markerfacecolor() == "white" and line.get_color() == shown.get_color()
-    ]
-    assert spent.get_ydata().tolist() == [700]
-    (proved,) = [line for line in lines if line.get_color() == palette.INK]
-    assert proved.get_xdata().tolist() == [10, 100]
-    # (β + 1/(4β))/(4β²)·(1+2β)^{−K} is the tolerance at N = 2K + 1.
-    whole = (proved.get_ydata() - 1) / 2
-    assert (0.1 + 1 / 0.4) / 0.04 * 1.2**-whole == pytest.approx(1e-3)
-    one = figures(Rows(runs[runs["n"] == 10].assign(beta=[0.1, 0.2] * 3, seed=[0, 0, 1, 1, 2, 2]), curves), ["scaling"])
-    assert one["scaling"].axes[0].get_xlabel() == "β"
 
 
 # --- the command -------------------------------------------------------------------------------------------------

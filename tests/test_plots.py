@@ -9,15 +9,16 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from nashgames import plots
+from nashgames import plots, solvers
 from nashgames.errors import NashGamesError
-from nashgames.plots import estimates, palette, panels
+from nashgames.plots import estimates, methods, palette, panels
 from nashgames.plots.convergence import convergence
 from nashgames.plots.preferences import preferences
-from nashgames.plots.queries import heat_map_queries
+from nashgames.plots.queries import queries
 from nashgames.plots.rates import rates
 from nashgames.plots.simplex import simplex
 
+SOLVERS_OF_THE_PROJECT = tuple(solvers.SOLVERS)
 SOLVERS = ("nash-mp", "nash-prox", "online-ipo", "mirror-descent")
 DISTANCES = ("suboptimality", "duality_gap", "exploitability", "kl_to_equilibrium", "span_to_equilibrium")
 
@@ -108,7 +109,8 @@ def legend_of(figure):
 
 
 def captions_of(figure):
-    return [box.get_title().get_text() for box in figure.legends]
+    """What the caption says behind the title and what is drawn."""
+    return figure.caption.rsplit(". ", 1)[-1].split("; ")[1:]
 
 
 def lines_of(ax, colour):
@@ -118,14 +120,23 @@ def lines_of(ax, colour):
 # --- colours and labels ------------------------------------------------------------------------------------------
 
 
-def test_every_solver_of_the_project_has_a_colour_and_a_marker_of_its_own():
-    """In the palette of Okabe and Ito, which is safe for colour-blind readers, as far as its seven colours go."""
-    okabe_and_ito = {"#000000", "#0072B2", "#009E73", "#56B4E9", "#CC79A7", "#D55E00", "#E69F00"}
-    assert okabe_and_ito <= set(palette.COLOURS.values())
-    assert set(palette.COLOURS) == set(palette.MARKERS) >= set(SOLVERS)
-    assert len(set(palette.COLOURS.values())) == len(set(palette.MARKERS.values())) == len(palette.COLOURS)
-    # The hashed colour of another solver is none of these.
-    assert not set(palette.COLOURS.values()) & {palette.colour(f"somebody-elses-{i}") for i in range(100)}
+def test_every_solver_of_the_project_has_a_style_of_its_own():
+    assert set(methods.METHODS) >= set(SOLVERS_OF_THE_PROJECT) - {"halves", "average"}
+    own = list(methods.METHODS.values())
+    assert len({(style.dashes, style.marker) for style in own}) == len(own), "told apart where there is no colour"
+    others = [methods.style_of(f"somebody-elses-{i}") for i in range(300)]
+    assert not {(style.dashes, style.marker) for style in own} & {(style.dashes, style.marker) for style in others}
+    assert len(set(others)) > 100
+
+
+def test_the_methods_that_are_compared_first_differ_in_grey_and_without_red_or_green():
+    """In lightness, by a tenth of the scale from black to white, and none is too light to be seen."""
+    first = ("nash-mp", "nash-prox", "online-ipo", "mirror-descent", "adaptive-nash-mp")
+    light = sorted(palette.lightness(palette.colour(name)) for name in first)
+    assert np.diff(light).min() >= 10 and light[-1] <= 72
+    # The scale itself: IEC 61966-2-1 has mid grey at #777777.
+    assert palette.lightness("#000000") == 0 and palette.lightness("#FFFFFF") == pytest.approx(100)
+    assert palette.lightness("#777777") == pytest.approx(50, abs=0.1)
 
 
 def test_a_colour_depends_on_the_name_alone():
@@ -138,12 +149,18 @@ def test_a_colour_depends_on_the_name_alone():
     assert backwards == whole and list(backwards) == list(whole)
 
 
-def test_variants_share_their_colour_and_differ_in_their_dashes():
-    labels = {"nash-mp": "nash-mp", "nash-mp[eta=0.1]": "nash-mp", "average[nash-mp]": "average[nash-mp]"}
+def test_variants_share_their_marker_and_differ_in_lightness_and_dashes():
+    steps = (1, 0.1, 0.0177828, 0.5)
+    labels = {"nash-mp": "nash-mp", "average[nash-mp]": "average[nash-mp]"}
+    labels |= {f"nash-mp[eta={step}]": "nash-mp" for step in steps}
     looks = palette.looks(labels)
-    assert {look.colour for look in looks.values()} == {palette.colour("nash-mp")}
-    assert len({str(look.dashes) for look in looks.values()}) == 3
-    assert looks["nash-mp"].dashes == "-"
+    assert {look.marker for look in looks.values()} == {palette.marker("nash-mp")}
+    assert looks["nash-mp"].colour == palette.colour("nash-mp") and looks["nash-mp"].dashes == "-"
+    assert len({(look.colour, str(look.dashes)) for look in looks.values()}) == len(labels)
+    shades = [palette.lightness(look.colour) for look in looks.values()]
+    assert shades == sorted(shades)
+    numbered = [label for label in looks if "=" in label]
+    assert numbered == [f"nash-mp[eta={step}]" for step in sorted(steps)], "in the order of their numbers"
 
 
 def test_colours_in_the_figure_survive_a_subset_and_another_order():
@@ -172,19 +189,19 @@ def test_seeds_become_a_median_and_a_band_that_says_what_it_is():
     assert ax.get_lines()[0].get_ydata().tolist() == pytest.approx([1, 0.2])
     corners = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert corners.min() == pytest.approx(0.1) and corners[corners < 1].max() == pytest.approx(0.3)
-    assert captions_of(figure) == ["median and range over 3 seeds"]
+    assert captions_of(figure)[:1] == ["median and range over 3 seeds"]
     runs, curves = join(*[rows(decay(), seed=seed) for seed in range(20)])
-    assert captions_of(convergence(curves, runs)) == ["median and 10–90 % quantile band over 20 seeds"]
+    assert captions_of(convergence(curves, runs))[:1] == ["median and 10–90 % quantile band over 20 seeds"]
 
 
-def test_diverged_runs_are_counted_and_crossed_and_converged_ones_end_in_a_dot():
+def test_diverged_runs_are_counted_and_crossed_and_converged_ones_end_in_a_bar():
     parts = [rows([(0, 0.5), (4, 0.2), (6, np.nan)], seed=0, status="diverged")]
     parts += [rows([(0, 0.5), (4, 0.1), (8, 0.01)], seed=seed, status="converged") for seed in (1, 2)]
     figure = convergence(*reversed(join(*parts)))
     assert legend_of(figure)[0] == "nash-mp (1 of 3 diverged)"
     marked = {line.get_marker(): line.get_xydata().tolist() for line in figure.axes[0].get_lines()}
     assert marked["x"] == [[4, 0.2]]
-    assert marked["o"] == [[8, 0.01], [8, 0.01]]
+    assert marked["_"] == [[8, 0.01], [8, 0.01]]
 
 
 def test_gaps_are_not_bridged_and_zeros_stay_on_the_lower_edge():
@@ -199,18 +216,25 @@ def test_gaps_are_not_bridged_and_zeros_stay_on_the_lower_edge():
     assert captions_of(figure) == ["zeros are drawn on the lower edge"]
 
 
-def test_the_query_axis_is_logarithmic_with_a_place_for_zero_where_records_span_two_decades():
-    for last, scale in ((90, "linear"), (5000, "symlog")):
-        runs, curves = rows([(0, 1.0), (2, 0.5), (last, 0.1)])
-        ax = convergence(curves, runs).axes[0]
+def test_the_axis_of_queries_is_linear_where_geometric_convergence_is_straight():
+    """A curve of rate r is a line there; one that falls like a power of N, or a start too short to see, is not."""
+    power = [(q, 0.3 * q**-3.0) for q in range(1, 5000, 7)]
+    short = decay(8, 4)
+    for curve, scale in ((decay(0.05), "linear"), (power, "symlog"), ([(0, 1.0), (2, 0.5), (5000, 0.1)], "symlog")):
+        ax = convergence(*reversed(rows(curve))).axes[0]
         assert ax.get_xscale() == scale and ax.get_xlim()[0] == 0 and ax.get_yscale() == "log"
+    beside = join(rows(decay(0.01, 2000)), rows(short, solver="omwu"))
+    assert convergence(*reversed(beside)).axes[0].get_xscale() == "symlog"
+    for wanted, scale in (("linear", "linear"), ("log", "symlog"), (None, "linear")):
+        figure = figures_of(*rows(decay(0.05)), page=plots.Page(x_scale=wanted))["convergence"]
+        assert figure.axes[0].get_xscale() == scale
 
 
 def test_panels_are_titled_in_the_terms_of_the_field():
     figure = draw(convergence(*reversed(experiment(seeds=1, solvers=("nash-mp",)))))
     assert len(figure.axes) == 6
-    assert [ax.get_title() for ax in figure.axes[:3]] == ["β = 1", "β = 0.1", "β = 0.01"]
-    assert [figure.axes[i].texts[0].get_text() for i in (2, 5)] == ["n = 10", "n = 100"]
+    assert [ax.get_title() for ax in figure.axes[:3]] == [f"n = 10, β = {beta:g}" for beta in (1, 0.1, 0.01)]
+    assert [ax.get_title() for ax in figure.axes[3:]] == [f"n = 100, β = {beta:g}" for beta in (1, 0.1, 0.01)]
     assert figure.get_suptitle() == "random-logits · uniform reference"
     assert len({ax.get_ylim() for ax in figure.axes}) == 1
 
@@ -220,8 +244,8 @@ def test_what_does_not_fit_is_named_in_the_title():
     figure = convergence(curves, runs)
     assert len(figure.axes) == 8
     assert figure.get_suptitle().endswith("4 of 7 values of β shown")
-    shown = [ax.get_title() for ax in figure.axes[:4]]
-    assert shown[0] == "β = 1" and shown[-1] == "β = 0.015625", "the ends of the range are always shown"
+    shown = [ax.get_title().replace("\n", " ") for ax in figure.axes[:4]]
+    assert shown[0] == "n = 10, β = 1" and shown[-1] == "n = 10, β = 0.015625", "the ends are always shown"
 
 
 def test_a_grid_with_holes_becomes_a_list_of_what_was_run():
@@ -284,9 +308,9 @@ def test_policies_and_feedback_have_panels_and_optimisers_labels():
     policies = ("mlp[depth=3]", "tabular", "log-linear")
     parts = [sampled(decay(), policy=policy, beta=beta) for policy in policies for beta in (0.1, 0.01)]
     figure = draw(convergence(*reversed(join(*parts))))
-    assert [ax.get_title() for ax in figure.axes] == ["β = 0.1", "β = 0.01", "", "", "", ""]
-    strips = [ax.texts[0].get_text() for ax in figure.axes[1::2]]
-    assert strips == ["tabular", "log-linear", "mlp[depth=3]"], "what is usual comes first"
+    titles = [ax.get_title().replace("\n", " ") for ax in figure.axes]
+    usual_first = ("tabular", "log-linear", "mlp[depth=3]")
+    assert titles == [f"{policy}, β = {beta}" for policy in usual_first for beta in (0.1, 0.01)]
     feedbacks = ("duels", "duels[label=probability]")
     runs, curves = join(*[sampled(decay(), seed=i) for i in range(2)])
     runs["feedback"] = feedbacks
@@ -320,8 +344,7 @@ def test_a_long_legend_does_not_take_its_place_from_the_panels():
 def test_figures_keep_exact_feedback_and_samples_apart():
     both = join(rows(decay()), sampled(decay()), sampled(decay(0.01), seed=1))
     made = figures_of(*both)
-    kinds = {f"convergence{kind}{short}" for kind in ("", "-comparisons") for short in ("", "-kl", "-span")}
-    assert set(made) == kinds, "no share of two seeds"
+    assert set(made) == {"convergence", "convergence-comparisons"}, "no share of two seeds"
     for name, figure in made.items():
         assert figure.axes[0].get_xlabel() == ("comparisons" if "comparisons" in name else "queries")
     games = [sampled(decay(), game=game) for game in ("disc", "melo")]
@@ -334,8 +357,9 @@ def test_figures_keep_exact_feedback_and_samples_apart():
 def test_many_seeds_on_samples_are_shown_by_their_quantiles_and_the_share_under_the_tolerance():
     runs, curves = join(*[sampled(decay(0.01 * (1 + seed)), seed=seed) for seed in range(12)])
     made = figures_of(runs, curves)
-    assert captions_of(made["convergence-comparisons"]) == ["last iterate over 12 seeds; dotted: tolerance 0.05"]
-    assert captions_of(made["share"]) == ["last iterate, 95 % intervals over 12 seeds"]
+    said = "suboptimality of the last iterate over 12 seeds; dotted: tolerance 0.05"
+    assert made["convergence-comparisons"].caption.endswith(said)
+    assert made["share"].caption.endswith("last iterate, 95 % intervals over 12 seeds")
     assert "share" not in figures_of(runs.assign(tolerance=0.0), curves), "nothing is reached"
     assert "convergence" in figures_of(runs.assign(feedback="exact"), curves)
 
@@ -356,10 +380,10 @@ def test_of_swept_steps_every_solver_shows_its_best():
     runs, curves = join(*parts)
     runs["tolerance"] = 0.0
     made = figures_of(runs, curves, walk(runs.assign(n=3)))
-    assert set(made) == {"convergence", "convergence-kl", "convergence-span", "phases"}
+    assert set(made) == {"convergence", "phases"}
     figure = made["convergence"]
     assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
-    assert captions_of(figure) == ["every solver with the best of its steps, of up to 6 in a panel"]
+    assert captions_of(figure)[-1] == "every solver with the best of its steps, of up to 6 in a panel"
     for ax in figure.axes:
         line = lines_of(ax, palette.colour("online-ipo"))[0]
         assert line.get_ydata()[1] == pytest.approx(0.3 * np.exp(-0.2 * 2))
@@ -367,7 +391,7 @@ def test_of_swept_steps_every_solver_shows_its_best():
     chosen = chosen[chosen["label"].str.contains("step=[34]")]
     figure = figures_of(chosen, curves)["convergence"]
     assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
-    assert captions_of(figure) == ["numbers that a name leaves out are chosen for every panel"]
+    assert captions_of(figure)[-1] == "numbers that a name leaves out are chosen for every panel"
     fewer = runs[runs["label"].str.contains("step=[1234]")]
     assert "phases" not in figures_of(fewer, curves), "four steps are no sweep"
 
@@ -376,24 +400,31 @@ def test_of_swept_steps_every_solver_shows_its_best():
 
 
 def theorem_line(figure):
-    return next(line for line in figure.axes[0].get_lines() if line.get_color() == palette.INK)
+    dashes = palette.BOUND["linestyle"][1]
+    width = palette.BOUND["linewidth"]
+    scaled = [width * length for length in dashes]
+    [line] = [line for line in figure.axes[0].get_lines() if line.get_linewidth() == width]
+    assert list(line._dash_pattern[1]) == scaled
+    return line
 
 
 @pytest.mark.parametrize(
     ("distance", "bound", "name"),
     [
-        ("kl_to_equilibrium", estimates.kl_bound, "theorem, "),
-        ("suboptimality", estimates.suboptimality_bound, "theorem (half step), "),
+        ("kl_to_equilibrium", estimates.kl_bound, "the theorem's bound, "),
+        ("suboptimality", estimates.suboptimality_bound, "the theorem's bound on the half step, "),
     ],
 )
-def test_a_run_that_meets_the_bound_lies_on_the_line(distance, bound, name):
-    queries = np.arange(0.0, 200, 2)
-    runs, curves = rows(list(zip(queries, bound(queries, 0.1, 0.2), strict=True)))
+def test_a_run_that_meets_the_bound_lies_on_the_line_in_its_colour(distance, bound, name):
+    points = np.arange(0.0, 200, 2)
+    runs, curves = rows(list(zip(points, bound(points, 0.1, 0.2), strict=True)))
     figure = convergence(curves, runs, distance=distance)
     line = theorem_line(figure)
-    drawn = np.exp(np.interp(queries, line.get_xdata(), np.log(line.get_ydata())))
+    drawn = np.exp(np.interp(points, line.get_xdata(), np.log(line.get_ydata())))
     assert drawn == pytest.approx(curves[distance].to_numpy(), rel=1e-9)
-    assert name + r"$(1+2\beta)^{-N/2}$" in legend_of(figure)
+    assert to_hex(line.get_color()).upper() == palette.colour("nash-mp")
+    assert "nash-mp, proved bound" in legend_of(figure)
+    assert any(f"dashed: {name}(1+2β)^(−N/2)" in part for part in captions_of(figure))
 
 
 def test_the_theorem_is_drawn_only_where_it_holds():
@@ -401,66 +432,82 @@ def test_the_theorem_is_drawn_only_where_it_holds():
         runs, curves = rows(decay(), hyperparameters=hyperparameters)
         for bound in (True, False):
             labels = legend_of(convergence(curves, runs, bound=bound))
-            assert any("theorem" in label for label in labels) == (expected and bound)
+            assert any("proved" in label for label in labels) == (expected and bound)
     for solver in ("mirror-descent", "average[nash-mp]"):
         runs, curves = rows(decay(), solver=solver)
-        assert not any("theorem" in label for label in legend_of(convergence(curves, runs)))
+        assert not any("proved" in label for label in legend_of(convergence(curves, runs)))
 
 
 def test_a_smaller_step_has_its_own_line():
-    runs, curves = rows([(q, 0.3) for q in range(0, 100, 2)], hyperparameters='{"eta": 0.05}')
+    runs, curves = rows(decay(0.02, 400), hyperparameters='{"eta": 0.05}')
     figure = convergence(curves, runs, distance="kl_to_equilibrium")
     line = theorem_line(figure)
     assert line.get_ydata() == pytest.approx(estimates.kl_bound(line.get_xdata(), 0.1, 0.05))
-    assert r"theorem, $(1+\eta)^{-N/2}$" in legend_of(figure)
+    assert captions_of(figure) == ["dashed: the theorem's bound, (1+η)^(−N/2) after N queries"]
 
 
-def test_a_bound_above_the_axes_is_said_and_not_named():
+@pytest.mark.parametrize("distance", ["suboptimality", "kl_to_equilibrium", "span_to_equilibrium", "duality_gap"])
+def test_a_bound_never_sets_the_limits_and_ends_where_its_solver_does(distance):
+    """At β = 0.01 the bound begins at 62,525 and the suboptimality is at most ½."""
+    parts = [rows(decay(0.01, 900), beta=0.01, hyperparameters='{"eta": 0.02}')]
+    parts += [rows(decay(0.001, 4000), beta=0.01, solver="online-ipo")]
+    runs, curves = join(*parts)
+    figure, bare = (convergence(curves, runs, distance=distance, bound=bound) for bound in (True, False))
+    assert figure.axes[0].get_ylim() == bare.axes[0].get_ylim()
+    assert figure.axes[0].get_xlim() == bare.axes[0].get_xlim()
+    assert figure.axes[0].get_ylim()[1] < 1
+    if distance != "span_to_equilibrium":
+        return
+    assert theorem_line(figure).get_xdata()[-1] == 900
+
+
+def test_a_bound_that_says_nothing_is_not_drawn_and_the_caption_says_so():
     runs, curves = rows([(0, 1e-4), (2, 1e-9)], beta=0.001)
     figure = convergence(curves, runs)
-    assert [text.get_text() for text in figure.axes[0].texts] == ["theorem line is higher"]
-    assert not any("theorem" in label for label in legend_of(figure))
+    assert not any("proved" in label for label in legend_of(figure)) and len(figure.axes[0].get_lines()) == 1
+    assert captions_of(figure) == [
+        "the proved bound is not drawn where it is above a tenth of the first value to the end"
+    ]
 
 
 def test_the_span_has_the_slope_alone():
-    runs, curves = rows([(0, 0.7), (10, 0.3), (20, 0.1)])
+    runs, curves = rows([(0, 0.7), (10, 0.3), (20, 0.1), (60, 0.01)])
     line = theorem_line(convergence(curves, runs, distance="span_to_equilibrium"))
     assert line.get_ydata()[0] == pytest.approx(0.7)
-    assert line.get_ydata()[-1] == pytest.approx(0.7 / 1.2**10)
+    assert line.get_ydata()[-1] == pytest.approx(0.7 / 1.2**30)
+
+
+def test_lines_that_hide_each_other_bear_their_symbols_in_turn():
+    runs, curves = join(*[rows(decay(), solver=solver) for solver in SOLVERS])
+    ax = draw(convergence(curves, runs, bound=False)).axes[0]
+    lines = [line for line in ax.get_lines() if line.get_marker() in {palette.marker(name) for name in SOLVERS}]
+    assert [line.get_marker() for line in lines] == [
+        palette.marker(name) for name in palette.looks({n: n for n in SOLVERS})
+    ]
+    places = [set(line.get_markevery()) for line in lines]
+    assert all(len(own) >= 3 for own in places) and not set.intersection(*places)
+    assert sum(map(len, places)) == len(set.union(*places))
+    # Noise is no way: it bears as few symbols as a line.
+    noise = np.random.default_rng(0).uniform(0.01, 0.4, 500)
+    noisy = convergence(*reversed(rows(list(enumerate(noise)))), bound=False).axes[0].get_lines()[0]
+    assert len(noisy.get_markevery()) <= 10
 
 
 # --- the other figures -------------------------------------------------------------------------------------------
-
-
-def test_the_heat_map_counts_what_half_of_the_seeds_needed():
-    parts = [rows(decay(), beta=0.1, n=10, seed=s, status="converged") for s in range(3)]
-    parts += [rows(decay(), beta=0.01, n=10, seed=s, status="budget") for s in range(3)]
-    parts += [rows(decay(), beta=0.1, n=20, seed=s, status="converged" if s else "diverged") for s in range(3)]
-    runs, _ = join(*parts)
-    runs.loc[:2, "queries_to_tolerance"] = [30, 12_345, 20]
-    runs.loc[7:8, "queries_to_tolerance"] = [10, 99_960]
-    figure = heat_map_queries(runs)
-    cells = {tuple(text.get_position()): text.get_text() for text in figure.axes[0].texts}
-    assert cells == {(0, 0): "–", (1, 0): "30", (1, 1): "100k"}, "diverged and unfinished runs count as never"
-    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.01", "0.1"]
-
-
-def test_heat_maps_of_several_solvers_share_one_scale():
-    figure = draw(heat_map_queries(experiment(seeds=1)[0]))
-    maps = [ax for ax in figure.axes if ax.images]
-    assert [ax.get_title() for ax in maps] == list(SOLVERS)
-    assert len({(ax.images[0].norm.vmin, ax.images[0].norm.vmax) for ax in maps}) == 1
 
 
 def test_rates_are_those_of_the_curves_beside_the_proved_ones():
     runs, curves = experiment(betas=(0.5, 0.2, 0.1), actions=(10,), seeds=1, solvers=("nash-mp", "online-ipo"))
     figure = rates(curves, runs)
     ax = figure.axes[0]
-    found = lines_of(ax, palette.colour("nash-mp"))[0].get_ydata()
+    found = lines_of(ax, palette.colour("nash-mp"))[1].get_ydata()
     assert found == pytest.approx([0.1, 0.2, 0.5], rel=1e-9)
-    proved = lines_of(ax, palette.INK)[0]
+    assert lines_of(ax, palette.colour("nash-mp"))[0].get_linewidth() == palette.BOUND["linewidth"]
+    proved = lines_of(ax, palette.colour("nash-mp"))[0]
     assert proved.get_ydata()[0] == pytest.approx(np.log(1.2) / 2)
-    assert r"theorem, $(1+2\beta)^{-1/2}$ per query" in legend_of(figure)
+    assert r"nash-mp, proved: $(1+2\beta)^{-1/2}$ a query" in legend_of(figure)
+    # Every point is at its own β.
+    assert {tuple(line.get_xdata()) for line in ax.get_lines() if line.get_marker() != "None"} == {(0.1, 0.2, 0.5)}
 
 
 def test_runs_without_a_rate_are_counted():
@@ -498,7 +545,7 @@ def test_the_simplex_joins_only_records_whose_way_is_known():
     figure = simplex(walk(runs), runs)
     path = max(lines_of(figure.axes[0], palette.colour("nash-mp")), key=lambda line: len(line.get_xdata()))
     assert np.isnan(path.get_xdata()).sum() == 3, "the steps 3→5, 5→9 and 9→17 turn by more than 60°"
-    assert captions_of(figure) == ["dots: records too far apart to be joined"]
+    assert captions_of(figure) == ["records too far apart to be joined are left out"]
 
 
 def test_the_game_is_ordered_by_rating_and_centred_at_one_half():
@@ -508,8 +555,9 @@ def test_the_game_is_ordered_by_rating_and_centred_at_one_half():
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["b", "a", "c"]
     image = ax.images[0]
     assert image.get_array()[0].tolist() == pytest.approx([0.5, 0.6, 0.9])
-    assert (image.norm.vmin + image.norm.vmax) / 2 == pytest.approx(0.5)
-    assert bar.get_ylabel() == "probability that the row is preferred to the column"
+    assert (image.norm.vmin, image.norm.vmax) == pytest.approx((0, 1)), "the next of the few ranges"
+    assert bar.get_ylabel() == "probability that the row wins"
+    assert "probability that the row is preferred to the column" in figure.caption
 
 
 def test_a_large_game_stays_small_in_the_file(tmp_path):
@@ -517,25 +565,23 @@ def test_a_large_game_stays_small_in_the_file(tmp_path):
     margins = np.tanh(ratings[:, None] - ratings) / 2
     figure = preferences(margins)
     assert figure.axes[0].images[0].get_array().shape == (500, 500)
-    assert "means over blocks of 2.4 actions" in figure.axes[0].get_ylabel()
+    assert "means over blocks of about 2.4 actions" in figure.caption
     [path] = plots.save(figure, tmp_path / "game", ("svg",))
     assert path.stat().st_size < 1_500_000
 
 
 def test_figures_decides_what_an_experiment_calls_for():
     runs, curves = experiment(seeds=1, solvers=("nash-mp",))
-    every = {"convergence", "convergence-kl", "convergence-span", "queries", "rates"}
-    assert set(figures_of(runs, curves)) == every
+    assert set(figures_of(runs, curves)) == {"convergence", "rates"}
+    assert set(figures_of(runs.assign(tolerance=1e-10), curves)) == {"convergence", "queries", "rates"}
     single = runs[(runs["beta"] == 0.1) & (runs["n"] == 10)]
-    assert set(figures_of(single, curves.assign(kl_to_equilibrium=np.nan))) == {"convergence", "convergence-span"}
+    assert set(figures_of(single, curves)) == {"convergence"}
     three, points = experiment(betas=(0.1,), actions=(3,), seeds=1)
     assert "simplex" in figures_of(three, points, walk(three))
     assert "simplex" not in figures_of(three, points, walk(three).iloc[:0])
     games = ["disc[strength=2]", "data/wins.csv"]
     several, points = join(*[rows(decay(), game=game) for game in games])
-    assert set(figures_of(several, points)) == {
-        f"convergence{kind}-{game}" for kind in ("", "-kl", "-span") for game in ("disc-strength-2", "data-wins.csv")
-    }
+    assert set(figures_of(several, points)) == {"convergence-disc-strength-2", "convergence-data-wins.csv"}
     assert figures_of(runs.iloc[:0], curves) == {}
 
 
@@ -565,14 +611,11 @@ def test_every_figure_survives_degenerate_runs(name):
     runs, curves = join(*DEGENERATE[name]())
     alone = draw(convergence(curves, runs))
     together = Figure(figsize=(12, 4))
-    span, heat, rate = together.subplots(1, 3)
+    span, rate = together.subplots(1, 2)
     convergence(curves, runs, distance="span_to_equilibrium", ax=span)
     rates(curves, runs, ax=rate)
-    if name == "many labels":  # which are panels
-        draw(heat_map_queries(runs))
-    else:
-        heat_map_queries(runs, ax=heat)
     draw(together)
+    draw(queries(curves, runs.assign(tolerance=1e-3, against=1.0), "n"))
     for ax in (alone.axes[0], span):
         assert ("not measured" in [text.get_text() for text in ax.texts]) == name.startswith("not measured")
 
@@ -601,7 +644,7 @@ def test_a_game_without_preferences_is_drawn():
         (lambda runs, curves: convergence(curves, runs, distance="suboptimalty"), "did you mean 'suboptimality'"),
         (lambda runs, curves: convergence(curves, runs.iloc[:0]), "no runs"),
         (lambda runs, curves: rates(curves, runs.iloc[:0]), "no runs"),
-        (lambda runs, curves: heat_map_queries(runs.iloc[:0]), "no runs"),
+        (lambda runs, curves: queries(curves, runs.iloc[:0], "n"), "no runs"),
         (lambda runs, curves: convergence(curves, runs, ax=Figure().add_subplot()), "need 6"),
         (lambda runs, curves: simplex(walk(runs), runs), "three actions"),
         (lambda runs, curves: preferences(np.zeros((2, 3))), "[n, n]"),
@@ -629,7 +672,7 @@ def test_a_callers_axes_are_used_and_the_settings_left_alone():
     simplex(walk(runs), runs, ax=axes[2])
     preferences(np.zeros((3, 3)), ax=axes[3])
     assert axes[0].get_yscale() == "log" and axes[0].get_legend() and not figure.legends
-    assert heat_map_queries(runs.iloc[:1], ax=Figure().add_subplot()).axes
+    assert queries(curves, runs.assign(tolerance=1e-3, against=3.0), "n", ax=Figure().add_subplot()).axes
     draw(figure)
     assert dict(mpl.rcParams) == before
 
@@ -664,4 +707,14 @@ def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(tmp_
 
 
 def test_public_names():
-    assert set(plots.__all__) == {"DISTANCES", "FIGURES", "Entry", "Rows", "figures", "save"}
+    assert set(plots.__all__) == {
+        "DISTANCES",
+        "FIGURES",
+        "SCALES",
+        "WIDTHS",
+        "Entry",
+        "Page",
+        "Rows",
+        "figures",
+        "save",
+    }

@@ -17,16 +17,16 @@ from nashgames.plots import (
     profiles,
     queries,
     rates,
-    scaling,
     share,
     simplex,
     theorems,
 )
 from nashgames.plots.distances import DISTANCES
+from nashgames.plots.page import SCALES, WIDTHS, Page, drawn_for
 from nashgames.plots.palette import save
 from nashgames.plots.rows import Rows, by_axis, by_feedback, by_game, by_path, completed, together
 
-__all__ = ["ANSWERS", "DISTANCES", "FIGURES", "Entry", "Rows", "figures", "save"]
+__all__ = ["ANSWERS", "DISTANCES", "FIGURES", "SCALES", "WIDTHS", "Entry", "Page", "Rows", "figures", "save"]
 
 Split = Callable[[Rows], Iterator[tuple[str, Rows]]]
 
@@ -42,8 +42,10 @@ def _never(rows: Rows) -> bool:
 class Entry(NamedTuple):
     """A figure: a line of `help`, what it `needs`, whether it `applies` to rows, and how it is drawn of them.
 
-    It is drawn `unasked` of the rows of which this says so. Its curves show one of `distances`, if there are any, which
-    `draw` takes. `split` gives the rows of each figure of this kind, with the end of its file name.
+    It is drawn `unasked` of the rows of which this says so. Where `distances` is not empty, `draw` takes one of them;
+    `curves` says that it shows curves against what was spent, whose scale can be chosen, and of which those with a
+    distance are meant where another distance is asked for and no figure by name.
+    `split` gives the rows of each figure of this kind, with the end of its file name.
     """
 
     help: str
@@ -52,6 +54,7 @@ class Entry(NamedTuple):
     draw: Callable[..., Figure]
     unasked: Callable[[Rows], bool] = _always
     distances: Iterable[str] = ()
+    curves: bool = False
     split: Split = by_game
 
 
@@ -69,6 +72,7 @@ FIGURES: Mapping[str, Entry] = {
         convergence.applies,
         convergence.draw,
         distances=DISTANCES,
+        curves=True,
     ),
     "convergence-comparisons": Entry(
         "a distance against comparisons; from ten seeds on, quantiles of the last iterate",
@@ -76,6 +80,7 @@ FIGURES: Mapping[str, Entry] = {
         convergence_comparisons.applies,
         convergence_comparisons.draw,
         distances=DISTANCES,
+        curves=True,
     ),
     "share": Entry(
         "the share of the seeds whose last iterate is under the tolerance, against comparisons",
@@ -83,6 +88,7 @@ FIGURES: Mapping[str, Entry] = {
         share.applies,
         share.draw,
         share.unasked,
+        curves=True,
     ),
     "phases": Entry(
         "the largest stable step and the best rate against β, measured and derived",
@@ -91,10 +97,13 @@ FIGURES: Mapping[str, Entry] = {
         phases.draw,
     ),
     "queries": Entry(
-        "queries to the tolerance over β and n, as a heat map",
-        "runs on exact feedback with several β and several n",
+        "queries to ε against n, β or another number, with bands over seeds",
+        "runs with several n or several β, or a number that differs between them, by --against",
         queries.applies,
         queries.draw,
+        queries.unasked,
+        distances=DISTANCES,
+        split=queries.split,
     ),
     "rates": Entry(
         "the fitted rate of every solver against β, beside the theorem's",
@@ -102,13 +111,6 @@ FIGURES: Mapping[str, Entry] = {
         rates.applies,
         rates.draw,
         rates.unasked,
-    ),
-    "scaling": Entry(
-        "queries to the tolerance against n, or against β, and the theorem's for Nash-MP",
-        "runs on exact feedback with several n or several β",
-        scaling.applies,
-        scaling.draw,
-        _never,
     ),
     "simplex": Entry(
         "the ways of the policies through the simplex of three actions",
@@ -156,14 +158,13 @@ ANSWERS: Mapping[str, Sequence[str]] = {"theorems": ["theorems"], "race": ["prof
 
 
 def figures(
-    rows: Rows, names: Sequence[str] | None = None, *, distance: str | None = None, brief: bool = False
+    rows: Rows, names: Sequence[str] | None = None, *, distance: str | None = None, page: Page | None = None
 ) -> dict[str, Figure]:
-    """The named figures of an experiment, or those that it calls for, by the names of their files.
+    """The named figures of an experiment, or those that it calls for, by the names of their files, made for a `page`.
 
     An experiment that asks for a verdict calls for the figures in `ANSWERS`. With a `distance`, only the figures that
-    show one are drawn, with this one, a figure for all games together. `brief` leaves out the distances to the
-    equilibrium. Raises NashGamesError, saying which figures there are, for a name or a distance that does not exist and
-    for a figure that does not apply.
+    show one are drawn, with this one, a figure for all games together. Raises NashGamesError, saying which figures
+    there are, for a name or a distance that does not exist and for a figure that does not apply.
     """
     rows = completed(rows)
     if distance is not None:
@@ -173,13 +174,14 @@ def figures(
     for name in names or ():
         _check(name, rows, distance)
     made: dict[int, dict[str, Figure]] = {}
-    for name in FIGURES if names is None else names:
-        entry = FIGURES[name]
-        if distance is not None and not entry.distances:
-            continue
-        for place, (ending, part) in enumerate((by_feedback if distance else entry.split)(rows)):
-            if (names is not None or entry.unasked(part)) and entry.applies(part):
-                made.setdefault(place, {}).update(_forms(name, part, ending, distance, brief=brief))
+    with drawn_for(page or Page()):
+        for name in FIGURES if names is None else names:
+            entry = FIGURES[name]
+            if names is None and distance is not None and not (entry.curves and entry.distances):
+                continue
+            for place, (ending, part) in enumerate((by_feedback if distance and entry.curves else entry.split)(rows)):
+                if (names is not None or entry.unasked(part)) and entry.applies(part):
+                    made.setdefault(place, {}).update(_form(entry, name + ending, part, distance))
     # Game by game, as files are listed.
     return {name: figure for place in sorted(made) for name, figure in made[place].items()}
 
@@ -194,15 +196,11 @@ def _applies(name: str, rows: Rows) -> bool:
     return any(FIGURES[name].applies(part) for _, part in FIGURES[name].split(rows))
 
 
-def _forms(name: str, part: Rows, ending: str, distance: str | None, *, brief: bool) -> Iterator[tuple[str, Figure]]:
-    entry = FIGURES[name]
-    if not entry.distances:
-        yield f"{name}{ending}", entry.draw(part)
-    elif distance is not None:
-        yield f"{name}{ending}-{distance}", entry.draw(part, distance=distance)
-    else:
-        for each in distances.unasked(part, brief=brief):
-            yield f"{name}{distances.UNASKED[each]}{ending}", entry.draw(part, distance=each)
+def _form(entry: Entry, name: str, part: Rows, distance: str | None) -> dict[str, Figure]:
+    """A figure by the name of its files, which tells the distance where that was asked for."""
+    if distance is None or not entry.distances:
+        return {name: entry.draw(part)}
+    return {f"{name}-{distance}": entry.draw(part, distance=distance)}
 
 
 def _check(name: str, rows: Rows, distance: str | None) -> None:

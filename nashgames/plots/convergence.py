@@ -13,9 +13,10 @@ from matplotlib.lines import Line2D
 
 from nashgames.analysis.outcomes import on_samples
 from nashgames.plots import estimates
-from nashgames.plots.distances import DISTANCES, check_distance, scale_cost
+from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost
 from nashgames.plots.estimates import Band, Floats, Trace
-from nashgames.plots.palette import FAINT, THEOREM, Look, looks, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import BOUND, FAINT, Look, looks, plain
 from nashgames.plots.panels import (
     PROBLEM,
     Handle,
@@ -35,11 +36,19 @@ _LEVELS = (0.1, 0.9)
 # What diverges may rise this far above the largest first value: three decades show that it grows and leave the room to
 # what converges.
 _HEADROOM = 1e3
+# Room above what is drawn, as a factor: a line along the edge would be cut in half.
+_ROOM = 2.0
+# A bound says something of a method when at its last record it is a decade below where the method began.
+_INFORMS = 0.1
+# Each line bears a symbol a fifth of the panel apart: lines that hide each other are told by their symbols.
+_APART = 0.2
+# Bands of more methods than this cover each other: they are as light as lets two of them be seen.
+_MANY_BANDS = 3
 # Markers of one entry from which they are stored as pixels: an SVG of single marks would be megabytes.
 _MANY = 200
-# A cross of the size of a dot is thin and is not seen: it is drawn at twice the size (points).
-_ENDS = (("converged", "o", 2.0), ("diverged", "x", 4.0))
-_REMARK: Mapping[str, Any] = {"color": FAINT, "fontsize": 6}
+# The ends of runs, no method's symbols: a bar below a curve that fell to its tolerance, a cross; sizes in points.
+_ENDS = (("converged", "_", 5.0), ("diverged", "x", 4.5))
+_REMARK: Mapping[str, Any] = {"color": FAINT, "fontsize": "small"}
 
 
 def applies(rows: Rows) -> bool:
@@ -64,11 +73,12 @@ def convergence(
     """A distance (logarithmic) against queries, or on samples comparisons, for the solvers of `runs`.
 
     A panel is a game, n, policy, feedback and β. Runs that differ in the seed only become a median and a 10–90 %
-    quantile band; a dot is where a run reached its tolerance, a cross where it diverged. `x` chooses queries for runs
-    on samples too. `bound` draws the theorem's line (theory §4.1) where nash-mp has η ≤ 2β and exact feedback: a bound
-    for the KL, one for the half step for the suboptimality and the duality gap, the order alone for the span. The
-    `remark` joins the caption. Raises NashGamesError for an unknown distance or axis, no runs, runs on exact feedback
-    together with runs on samples, or several panels in `ax`.
+    quantile band; a bar is where a run reached its tolerance, a cross where it diverged. `x` chooses queries for runs
+    on samples too. `bound` draws what is proved (theory §4.1) of nash-mp with η ≤ 2β on exact feedback, in its colour,
+    as far as it was played and where that says anything; limits are those of the runs: a bound for the KL, one for the
+    half step for the suboptimality and the duality gap, the order alone for the span. The `remark` joins the caption.
+    Raises NashGamesError for an unknown distance or axis, no runs, runs on exact feedback together with runs on
+    samples, or several panels in `ax`.
     """
     check_distance(distance)
     runs = prepare(runs)
@@ -82,17 +92,18 @@ def convergence(
     low, high = _limits(drawn)
     for cell, curves_here in zip(axes, drawn, strict=True):
         cell.set(yscale="log", ylim=(low, high))
-        scale_cost(cell, [trace.cost for each in drawn for trace in each.all])
+        scale_cost(cell, [trace for each in drawn for trace in each.all])
         _draw(cell, curves_here, look, low, high)
     name_axes(axes, x, DISTANCES[distance])
-    legend(figure, ax, _handles(drawn, look, distance, high), _caption(drawn, remark))
+    legend(figure, ax, _handles(drawn, look, distance), _caption(drawn, distance, x, remark))
     return figure
 
 
 @dataclass(frozen=True)
 class _Theorem:
-    """A line of theory §4.1 for one step size: its `values` `[t]` at `queries` `[t]`."""
+    """What is proved of the solver `label` with one step size: `values` `[t]` at `queries` `[t]`, as far as it went."""
 
+    label: str
     eta: float
     beta: float
     queries: Floats
@@ -101,11 +112,13 @@ class _Theorem:
 
 @dataclass(frozen=True)
 class _Curves:
-    """What one panel shows: the traces and the band of every label, and the theorem's lines."""
+    """What one panel shows: the traces and the band of every label, and the theorem's lines, those that say something
+    and the number of those that do not."""
 
     traces: Mapping[str, list[Trace]]
     bands: Mapping[str, Band]
     theorems: list[_Theorem]
+    empty: int
 
     @property
     def all(self) -> list[Trace]:
@@ -116,18 +129,29 @@ def _estimate(panel: Panel, traces: Mapping[str, Trace], distance: str, bound: b
     groups = panel.runs[panel.runs["run_id"].isin(list(traces))].groupby("label")["run_id"]
     found = {str(label): [traces[run] for run in group] for label, group in groups}
     bands = {label: estimates.over_runs(group, _LEVELS) for label, group in found.items()}
+    proved = _proved(panel, bands, distance) if bound else []
+    told = [theorem for theorem in proved if _informs(theorem, bands[theorem.label])]
+    return _Curves(found, bands, told, len(proved) - len(told))
+
+
+def _proved(panel: Panel, bands: Mapping[str, Band], distance: str) -> list[_Theorem]:
+    """The bounds on the runs of nash-mp in a panel."""
     theorems = []
-    if bound and bands:
-        last = max(band.cost[-1] for band in bands.values())
-        queries = np.unique(np.concatenate([np.linspace(0, last, 500), np.geomspace(1, max(last, 1), 500)]))
-        proved = panel.runs[panel.runs["solver"] == "nash-mp"].drop_duplicates("hyperparameters")
-        for label, beta, text in proved[["label", "beta", "hyperparameters"]].itertuples(index=False):
-            eta = json.loads(text).get("eta")
-            # The slack admits η = 2β that went through decimal text or float32.
-            if isinstance(eta, int | float) and 0 < eta <= 2 * beta * (1 + 1e-6) and label in bands:
-                values = _bound(distance, queries, beta, eta, bands[label])
-                theorems += [] if values is None else [_Theorem(eta, beta, queries, values)]
-    return _Curves(found, bands, theorems)
+    mine = panel.runs[panel.runs["solver"] == "nash-mp"].drop_duplicates("hyperparameters")
+    for label, beta, text in mine[["label", "beta", "hyperparameters"]].itertuples(index=False):
+        eta = json.loads(text).get("eta")
+        # The slack admits η = 2β that went through decimal text or float32.
+        if isinstance(eta, int | float) and 0 < eta <= 2 * beta * (1 + 1e-6) and label in bands:
+            last = bands[label].cost[-1]
+            queries = np.unique(np.concatenate([np.linspace(0, last, 500), np.geomspace(1, max(last, 1), 500)]))
+            values = _bound(distance, queries, beta, eta, bands[label])
+            theorems += [] if values is None else [_Theorem(label, eta, beta, queries, values)]
+    return theorems
+
+
+def _informs(theorem: _Theorem, band: Band) -> bool:
+    began = band.median[np.isfinite(band.median) & (band.median > 0)]
+    return bool(len(began)) and float(theorem.values[-1]) <= _INFORMS * float(began[0])
 
 
 def _bound(distance: str, queries: Floats, beta: float, eta: float, band: Band) -> Floats | None:
@@ -146,18 +170,24 @@ def _bound(distance: str, queries: Floats, beta: float, eta: float, band: Band) 
 
 def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high: float) -> None:
     for theorem in curves.theorems:
-        ax.plot(theorem.queries, theorem.values, zorder=1.5, **THEOREM)
-    if any(theorem.values[-1] >= high for theorem in curves.theorems):
-        ax.text(0.98, 0.97, "theorem line is higher", transform=ax.transAxes, ha="right", va="top", **_REMARK)
-    for label, own in look.items():
+        ax.plot(theorem.queries, theorem.values, color=look[theorem.label].colour, **BOUND)
+    light = len(curves.bands) > _MANY_BANDS
+    for place, (label, own) in enumerate(look.items()):
         if label not in curves.bands:
             continue
         band = curves.bands[label]
         if band.runs > 1:
             lower, upper = (np.clip(edge, low, 10 * high) for edge in (band.lower, band.upper))
-            ax.fill_between(band.cost, lower, upper, color=own.colour, alpha=0.18, linewidth=0, zorder=2)
+            ax.fill_between(band.cost, lower, upper, color=own.colour, alpha=0.1 if light else 0.18, linewidth=0)
         shown = np.where(np.isfinite(band.median), np.maximum(band.median, low), np.nan)
-        ax.plot(band.cost, shown, color=own.colour, linestyle=own.dashes, zorder=2.5)
+        ax.plot(
+            band.cost,
+            shown,
+            color=own.colour,
+            linestyle=own.dashes,
+            zorder=2.5,
+            **marked(ax, own, place, len(look), band.cost, shown),
+        )
         missing = ~np.isfinite(np.concatenate([[np.nan], shown, [np.nan]]))
         alone = ~missing[1:-1] & missing[:-2] & missing[2:]
         _dots(ax, own.colour, own.marker, 2.5, band.cost[alone], shown[alone])
@@ -167,6 +197,24 @@ def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high:
             _dots(ax, own.colour, marker, size, points[:, 0], np.clip(points[:, 1], low, high))
     if not any(np.isfinite(trace.values).any() for trace in curves.all):
         ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", va="center", **_REMARK)
+
+
+def marked(ax: Axes, look: Look, place: int, of: int, x: Floats, y: Floats) -> dict[str, Any]:
+    """The symbols on the line through `x`, `y` `[t]`, at this `place` of a legend: between those of the others.
+
+    They are evenly far from each other to the right and downwards: noise, which is no way, gathers none.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        across, up = ax.transAxes.inverted().transform(ax.transData.transform(np.column_stack([x, y]))).T
+    seen = np.flatnonzero(np.isfinite(across) & np.isfinite(up))
+    way = np.diff(across[seen], prepend=across[seen[:1]]) - np.diff(
+        np.minimum.accumulate(up[seen]), prepend=up[seen[:1]]
+    )
+    wanted = np.arange(_APART * (place + 0.5) / of, way.sum(), _APART)
+    return {
+        "marker": look.marker,
+        "markevery": [int(i) for i in np.unique(seen[np.searchsorted(np.cumsum(way), wanted)])],
+    }
 
 
 def _end(trace: Trace) -> tuple[float, float] | None:
@@ -182,33 +230,29 @@ def _dots(ax: Axes, colour: str, marker: str, size: float, x: Floats, y: Floats)
 
 
 def _limits(drawn: Sequence[_Curves]) -> tuple[float, float]:
-    """Limits of the distance over all panels; room above for the theorem and for what grows, but not without end."""
+    """Limits of the distance over the runs of all panels; room above for what grows, but not without end."""
     traces = [trace.values[np.isfinite(trace.values)] for curves in drawn for trace in curves.all]
     values = np.concatenate([np.empty(0), *traces])
     positive = values[values > 0]
     if not len(positive):
         return 1e-16, 1.0
     first = [trace[trace > 0][:1] for trace in traces]
-    tops = [theorem.values.max() for curves in drawn for theorem in curves.theorems]
-    high = min(max([positive.max(), *tops]), _HEADROOM * np.concatenate(first).max())
+    high = min(positive.max(), _HEADROOM * np.concatenate(first).max())
     # Exact zeros have no logarithm: they are drawn on the lower edge, a decade under the least value that has one.
-    low = positive.min() / (10 if (values == 0).any() else 2)
-    return float(max(low, 1e-300)), float(high * 2)
+    low = positive.min() / (10 if (values == 0).any() else _ROOM)
+    return float(max(low, 1e-300)), float(high * _ROOM)
 
 
-def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str, high: float) -> list[Handle]:
+def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str) -> list[Handle]:
     handles: list[Handle] = []
     for label, own in look.items():
         statuses = [trace.status for curves in drawn for trace in curves.traces.get(label, [])]
         lost = statuses.count("diverged")
-        text = plain(label) + (f" ({lost} of {len(statuses)} diverged)" if lost else "")
-        handles.append(own.handle(text, marker=""))
-    theorems = [theorem for curves in drawn for theorem in curves.theorems]
-    if any((theorem.values < high).any() for theorem in theorems):
-        largest = all(np.isclose(theorem.eta, 2 * theorem.beta, rtol=1e-5) for theorem in theorems)
-        rate = r"$(1+2\beta)^{-N/2}$" if largest else r"$(1+\eta)^{-N/2}$"
-        kinds = {"kl_to_equilibrium": "theorem", "span_to_equilibrium": "slope of the theorem"}
-        handles.append(Line2D([], [], label=f"{kinds.get(distance, 'theorem (half step)')}, {rate}", **THEOREM))
+        handles.append(own.handle(plain(label) + (f" ({lost} of {len(statuses)} diverged)" if lost else "")))
+    theorems = {theorem.label: theorem for curves in drawn for theorem in curves.theorems}
+    what = "slope proved" if distance == "span_to_equilibrium" else "proved bound"
+    for label in theorems:
+        handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, {what}", **BOUND))
     present = {trace.status for curves in drawn for trace in curves.all}
     for status, marker, size in _ENDS:
         if status in present:
@@ -216,15 +260,23 @@ def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str, 
     return handles
 
 
-def _caption(drawn: Sequence[_Curves], remark: str) -> str:
-    """What the lines and bands are taken over, what the logarithm cannot show, and the remark."""
+def _caption(drawn: Sequence[_Curves], distance: str, x: str, remark: str) -> str:
+    """What is drawn, over how many seeds, what is proved, what the logarithm cannot show, and the remark."""
+    parts = [f"{said(distance)} against {x}"]
     counts = [band.runs for curves in drawn for band in curves.bands.values()]
-    parts = []
     if max(counts, default=1) > 1:
         over = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)}–{max(counts)}"
         # With fewer than ten runs the 10 % and 90 % quantiles are the least and the greatest value.
         band = "range" if max(counts) < 10 else f"{100 * _LEVELS[0]:g}–{100 * _LEVELS[1]:g} % quantile band"
         parts.append(f"median and {band} over {over} seeds")
+    theorems = [theorem for curves in drawn for theorem in curves.theorems]
+    if theorems:
+        largest = all(np.isclose(theorem.eta, 2 * theorem.beta, rtol=1e-5) for theorem in theorems)
+        rate = "(1+2β)^(−N/2)" if largest else "(1+η)^(−N/2)"
+        kinds = {"kl_to_equilibrium": "bound", "span_to_equilibrium": "slope"}
+        parts.append(f"dashed: the theorem's {kinds.get(distance, 'bound on the half step')}, {rate} after N queries")
+    if any(curves.empty for curves in drawn):
+        parts.append("the proved bound is not drawn where it is above a tenth of the first value to the end")
     if any((trace.values == 0).any() for curves in drawn for trace in curves.all):
         parts.append("zeros are drawn on the lower edge")
     return "; ".join([*parts, remark] if remark else parts)

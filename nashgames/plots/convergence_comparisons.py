@@ -12,10 +12,11 @@ from matplotlib.lines import Line2D
 
 from nashgames.analysis.outcomes import levels, quantiles
 from nashgames.plots import estimates
-from nashgames.plots.convergence import convergence
-from nashgames.plots.distances import DISTANCES, check_distance, scale_cost
+from nashgames.plots.convergence import convergence, marked
+from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost
 from nashgames.plots.estimates import Floats, Trace
-from nashgames.plots.palette import FAINT, Look, looks, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import FAINT, Look, looks
 from nashgames.plots.panels import PROBLEM, axes_of, axis_of, facets, legend, name_axes, prepare
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS, caption_of, groups_of, handles_of
@@ -24,6 +25,8 @@ from nashgames.plots.seeds import MANY_SEEDS, caption_of, groups_of, handles_of
 _WIDTHS = (1.3, 0.8, 0.45)
 # Opacities between these lines: the bands of four solvers above each other are still told apart.
 _SHADES = (0.16, 0.08)
+# Bands of more methods than this above each other are brown.
+_BANDS = 4
 _TOLERANCE: Mapping[str, Any] = {"color": FAINT, "linewidth": 0.6, "linestyle": (0, (1, 2))}
 # A line on the edge of the panel would be cut in half.
 _ROOM = 1.6
@@ -74,22 +77,23 @@ def tails(
     ended = False
     for cell, group in zip(axes, drawn, strict=True):
         cell.set(yscale="log", ylim=(low, high))
-        scale_cost(cell, [lines.cost for each in drawn for lines in each.values()])
+        scale_cost(cell, [trace for each in groups for traces in each.values() for trace in traces])
         _draw_tolerance(cell, tolerances, low)
-        for label, own in look.items():
+        for place, (label, own) in enumerate(look.items()):
             if label in group:
-                ended |= _draw(cell, group[label], own, low)
+                ended |= _draw(cell, group[label], own, low, (place, len(look)))
     name_axes(axes, x, DISTANCES[distance])
     statuses = [(label, trace.status) for group in groups for label, traces in group.items() for trace in traces]
     handles = handles_of(look, statuses)
     if len(names) > 1:
-        told = ", ".join(names)
+        # From the top, as they stand in the panels.
+        told = ", ".join(reversed(names))
         handles.append(tuple(Line2D([], [], color=FAINT, linewidth=_WIDTHS[i], label=told) for i in range(len(names))))
     if ended:
         text = "from here on a diverged seed"
         handles.append(Line2D([], [], color=FAINT, linestyle="none", marker="x", markersize=4, label=text))
     dotted = [f"dotted: tolerance {tolerances[0]:g}"] if len(tolerances) == 1 and tolerances[0] > low else []
-    legend(figure, ax, handles, caption_of(groups, "last iterate", [*dotted, remark]))
+    legend(figure, ax, handles, caption_of(groups, f"{said(distance)} of the last iterate", [*dotted, remark]))
     return figure
 
 
@@ -106,15 +110,18 @@ def _lines(traces: Sequence[Trace], wanted: Sequence[float]) -> _Lines:
     return _Lines(cost, quantiles(held, wanted))
 
 
-def _draw(ax: Axes, lines: _Lines, look: Look, low: float) -> bool:
-    """The quantiles of one solver from the rarest to the median; returns whether one of them ends in diverged seeds."""
+def _draw(ax: Axes, lines: _Lines, look: Look, low: float, rank: tuple[int, int]) -> bool:
+    """The quantiles of the solver of this `rank` among so many, from the rarest to the median, which bears symbols;
+    returns whether one of them ends in diverged seeds."""
     ended = False
     shown = np.where(np.isfinite(lines.quantiles), np.maximum(lines.quantiles, low), np.nan)
+    symbols = marked(ax, look, *rank, lines.cost, shown[0])
     for inner, outer, shade in zip(shown, shown[1:], _SHADES, strict=False):
-        ax.fill_between(lines.cost, inner, outer, color=look.colour, alpha=shade, linewidth=0, zorder=2)
+        if rank[1] <= _BANDS:
+            ax.fill_between(lines.cost, inner, outer, color=look.colour, alpha=shade, linewidth=0, zorder=2)
     for place in reversed(range(len(shown))):
         style: dict[str, Any] = {"color": look.colour, "linewidth": _WIDTHS[place], "zorder": 2.9 - 0.1 * place}
-        ax.plot(lines.cost, shown[place], linestyle=look.dashes, **style)
+        ax.plot(lines.cost, shown[place], linestyle=look.dashes, **style, **({} if place else symbols))
         lost = np.flatnonzero(np.isposinf(lines.quantiles[place]))
         before = np.flatnonzero(np.isfinite(shown[place]))
         if len(lost) and len(before):

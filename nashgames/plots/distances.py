@@ -1,6 +1,6 @@
 """What curves can show of a policy: the metrics that fall to 0 as it is learned; and the scale of what it costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib import ticker
@@ -8,17 +8,21 @@ from matplotlib.axes import Axes
 
 from nashgames.core.metrics import METRICS
 from nashgames.errors import unknown
-from nashgames.plots.estimates import Floats
-from nashgames.plots.rows import Rows
+from nashgames.plots.estimates import Floats, Trace
+from nashgames.plots.page import page
 
 DISTANCES: Mapping[str, str] = {name: metric.axis for name, metric in METRICS.items() if metric.distance}
 """Columns that curves can show, and what their axis says."""
 
-UNASKED: Mapping[str, str] = {"suboptimality": "", "kl_to_equilibrium": "-kl", "span_to_equilibrium": "-span"}
-"""Those that are drawn unasked, and the ends of their file names: what runs stop by, and what the theorems bound."""
+UNASKED = "suboptimality"
+"""The one that is drawn unasked: what runs stop by."""
 
-# Below two decades a linear axis shows every record, above them it would press the first half of them into a line.
+# Below two decades a linear axis shows every record, above them it may press the first half of them into a line.
 _DECADES = 2
+# On a linear axis the shortest curve is still told from the edge when it takes this part of it, the width of a line.
+_SHORTEST = 1 / 200
+# Curves that fell less than this are no lines on any axis.
+_FALLEN = 0.01
 # The place of 0 on a logarithmic axis, as a part of a decade: enough for its tick label beside that of the first power.
 _ZERO = 0.4
 # Room to the right of the last record: its marker is whole, on a logarithmic and on a linear axis.
@@ -31,20 +35,49 @@ def check_distance(distance: str) -> None:
         raise unknown("distance", distance, DISTANCES)
 
 
-def unasked(rows: Rows, *, brief: bool = False) -> list[str]:
-    """The distances that are drawn of these rows unasked: those that were measured; if `brief`, the first alone."""
-    first, *others = UNASKED
-    return [first, *(name for name in others if not brief and rows.curves[name].notna().any())]
+def said(distance: str) -> str:
+    """A distance in a sentence."""
+    return METRICS[distance].label
 
 
-def scale_cost(ax: Axes, costs: Sequence[Floats]) -> None:
-    """A logarithmic axis with a place for 0 where the records span more than two decades, else a linear one."""
-    every = np.concatenate([np.zeros(1), *costs])
+def scale_cost(ax: Axes, traces: Sequence[Trace]) -> None:
+    """The axis of queries or comparisons: linear, or logarithmic with a place for 0, as the page asks or `scale_of`."""
+    every = np.concatenate([np.zeros(1), *(trace.cost for trace in traces)])
     last, positive = float(every.max()), every[every > 0]
-    if len(positive) and last > 10**_DECADES * positive.min():
+    if len(positive) and (page().x_scale or scale_of(traces)) == "log":
         first = 10.0 ** np.floor(np.log10(positive.min()))
         ax.set_xscale("symlog", linthresh=first, linscale=_ZERO)
         ax.xaxis.set_minor_locator(ticker.SymmetricalLogLocator(base=10, linthresh=first, subs=list(range(2, 10))))
         ax.set_xlim(0, last * _ROOM)
     else:
         ax.set_xlim(0, max(last * _ROOM_LINEAR, 1.0))
+
+
+def scale_of(traces: Sequence[Trace]) -> str:
+    """The scale on which curves over a logarithmic distance are read: `linear` where most are straight on it.
+
+    There the slope of geometric convergence is its rate. It is `log` where most are straighter on that, or where the
+    shortest of them would be a hair on a linear axis, and always linear where records span less than two decades.
+    """
+    costs = np.concatenate([np.zeros(1), *(trace.cost for trace in traces)])
+    positive = costs[costs > 0]
+    if not len(positive) or positive.max() <= 10**_DECADES * positive.min():
+        return "linear"
+    falling = [trace for trace in traces if _falls(trace)]
+    straight = sum(_straightness(trace, np.asarray) >= _straightness(trace, np.log) for trace in falling)
+    shortest = min((float(trace.cost[-1]) for trace in falling), default=0.0)
+    return "linear" if 2 * straight > len(falling) and shortest >= _SHORTEST * positive.max() else "log"
+
+
+def _falls(trace: Trace) -> bool:
+    values = trace.values[np.isfinite(trace.values) & (trace.values > 0)]
+    return len(values) > 2 and float(values[-1]) <= _FALLEN * float(values[0])
+
+
+def _straightness(trace: Trace, scale: Callable[[Floats], Floats]) -> float:
+    """|correlation| of the logarithm of the values with the scaled cost."""
+    shown = np.isfinite(trace.values) & (trace.values > 0) & (trace.cost > 0)
+    # A standard deviation of 0 is that of a single point, which is as straight on every scale.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.corrcoef(scale(trace.cost[shown]), np.log(trace.values[shown]))[0, 1] if shown.sum() > 1 else 0.0
+    return abs(float(np.nan_to_num(found)))

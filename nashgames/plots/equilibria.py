@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
-from nashgames.plots.palette import CATEGORIES, FAINT, INK, PaperFigure, plain, styled
-from nashgames.plots.panels import floats, say
+from nashgames.plots.page import page, styled
+from nashgames.plots.palette import CATEGORIES, FAINT, INK, plain
+from nashgames.plots.panels import floats, new_figure, say, tell
 from nashgames.plots.rows import Rows
 
 _COLUMNS = ("beta", "action", "label", "probability")
@@ -20,6 +21,8 @@ _COLUMNS = ("beta", "action", "label", "probability")
 _LINES = len(CATEGORIES)
 # As high as a figure with a path of β.
 _BARS = 15
+# Height of a path as a part of its width; of a ranked mixture, in sizes of type, a bar's and what is around the bars.
+_HIGH, _BAR, _AROUND = 0.62, 1.55, 5.0
 # Letters of an action's name: a longer one would take half of the figure.
 _NAMED = 24
 # More dots than this on a line touch each other.
@@ -55,19 +58,35 @@ def equilibria(policies: pd.DataFrame, *, title: str = "", ax: Axes | None = Non
     if "context" in policies and (several := policies["context"].nunique()) > 1:
         title = " · ".join(part for part in (title, f"first of {several} contexts") if part)
     if ax is None:
-        wider = 0.055 * max(0, max(map(len, names)) - 8)
-        height = 3.4 if len(table) > 1 else 0.75 + 0.17 * (min(len(names), _BARS) + 1)
-        figure: Figure = PaperFigure(figsize=(4.6 + wider, height), layout="constrained")
+        line = page().font / 72
+        height = (
+            max(_HIGH * page().inches, 2.4)
+            if len(table) > 1
+            else line * (_AROUND + _BAR * (min(len(names), _BARS) + 1))
+        )
+        title = _title(table, title)
+        figure: Figure = new_figure(title, height)
         ax = figure.add_subplot()
+        said = "the most played actions of the equilibrium"
+        tell(figure, said if len(table) == 1 else f"{said} against β, falling")
+        title = ""
     else:
         root = ax.get_figure(root=True)
         assert root is not None
         figure = root
+        title = _title(table, title)
     if len(table) == 1:
-        _bars(ax, float(table.index[0]), floats(table.iloc[0]), names, title)
+        _bars(ax, floats(table.iloc[0]), names, title)
     else:
         _lines(ax, table, names, title)
     return figure
+
+
+def _title(table: pd.DataFrame, title: str) -> str:
+    """The title, with the β where there is one."""
+    beta = float(table.index[0])
+    limit = "β = 0, the limit of β → 0" if beta == 0 else f"β = {beta:g}"
+    return " · ".join(part for part in (title, limit if len(table) == 1 else "") if part)
 
 
 def _table(policies: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -87,11 +106,11 @@ def _table(policies: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return table, [plain(str(label), _NAMED) for label in labels]
 
 
-def _bars(ax: Axes, beta: float, policy: Floats, names: Sequence[str], title: str) -> None:
+def _bars(ax: Axes, policy: Floats, names: Sequence[str], title: str) -> None:
     """One mixture, the most played action on top, the others pooled in grey below."""
     order = np.argsort(-policy, kind="stable")[:_BARS]
     shares, places, texts = policy[order], -np.arange(len(order)), [names[i] for i in order]
-    where: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 6.5}
+    where: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": "small"}
     ax.barh(places, shares, height=0.62, color=CATEGORIES[0])
     for place, share in zip(places, shares, strict=True):
         ax.annotate(_percent(share), (share, place), (3, 0), color=INK, **where)
@@ -105,8 +124,7 @@ def _bars(ax: Axes, beta: float, policy: Floats, names: Sequence[str], title: st
     ax.grid(False, axis="y")
     ax.xaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=" %"))
     ax.set(xlim=(0, 1.14 * shares[0]), xlabel="probability", ylim=(places[-1] - 0.6, 0.6))
-    limit = "β = 0, the limit of β → 0" if beta == 0 else f"β = {beta:g}"
-    ax.set_title(" · ".join(part for part in (title, limit) if part))
+    ax.set_title(title)
 
 
 def _percent(share: float) -> str:
@@ -122,7 +140,7 @@ def _lines(ax: Axes, table: pd.DataFrame, names: Sequence[str], title: str) -> N
     order = reached[np.argsort(-values[-1, reached], kind="stable")]
     x = _places(betas)
     high = 1.06 * float(values[:, order].max())
-    ax.set(xscale="log", ylim=(-0.015 * high, high), xlabel="β", ylabel="probability")
+    ax.set(xscale="log", ylim=(-0.015 * high, high), xlabel="β, falling to the right", ylabel="probability")
     _scale(ax, betas, x)
     for colour, action in zip(CATEGORIES, order, strict=False):
         _line(ax, betas, x, values[:, action], colour)
@@ -177,7 +195,12 @@ def _name(ax: Axes, x: float, ends: Floats, names: Sequence[str], colour: str | 
     heights = _spread(wanted, _SPACING)
     for rank, (height, wish, name) in enumerate(zip(heights, wanted, names, strict=True)):
         own = colour or CATEGORIES[rank]
-        where: dict[str, Any] = {"xycoords": ax.transAxes, "textcoords": ax.transAxes, "va": "center", "fontsize": 6.5}
+        where: dict[str, Any] = {
+            "xycoords": ax.transAxes,
+            "textcoords": ax.transAxes,
+            "va": "center",
+            "fontsize": "small",
+        }
         lead = {"arrowstyle": "-", "color": own, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)}
         ax.annotate(name, (1.0, wish), (1.05, height), color=own, arrowprops=lead, annotation_clip=False, **where)
 

@@ -1,14 +1,15 @@
 """How figures look and how they reach the disk: fixed colours, one style, reproducible files."""
 
-import hashlib
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib import font_manager, style
+from matplotlib import font_manager
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
@@ -16,98 +17,22 @@ from matplotlib.lines import Line2D
 from nashgames import registry
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError, unknown
+from nashgames.plots.methods import DASHES, METHODS, Dashes, style_of
+from nashgames.plots.page import DPI, styled
 
-# Dots per inch, twice those of the usual screen, so that five inches are 1,100 pixels; for print there is PDF.
-_DPI = 220
-
-# DejaVu Sans ships with matplotlib, so the same rows give the same bytes on every machine; text in an SVG is drawn
-# as outlines for the same reason, and so that the file needs no font where it is shown.
-STYLE: Mapping[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "mathtext.fontset": "dejavusans",
-    "axes.titlesize": 7.5,
-    "axes.labelsize": 7.5,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.edgecolor": "#404040",
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.5,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "xtick.color": "#404040",
-    "ytick.color": "#404040",
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.minor.size": 1.2,
-    "ytick.minor.size": 1.2,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "legend.fontsize": 7.0,
-    "legend.frameon": False,
-    "legend.handlelength": 2.4,
-    "legend.columnspacing": 1.6,
-    "figure.titlesize": 8.0,
-    "lines.linewidth": 1.2,
-    "hatch.linewidth": 0.4,
-    "figure.dpi": _DPI,
-    "savefig.dpi": _DPI,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "nashgames",
-}
-styled = style.context(["default", dict(STYLE)])
-"""Decorator of all that makes or saves a figure; the caller's own matplotlib settings are neither used nor changed."""
+if TYPE_CHECKING:
+    import pandas as pd
 
 INK = "#404040"
 FAINT = "#808080"
+BOUND: Mapping[str, Any] = {"linewidth": 0.8, "linestyle": (0, (6, 2)), "zorder": 1.8}
+"""What is proved of a method, in the colour of the method."""
 THEOREM: Mapping[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (6, 2))}
 
-# Told apart by colour-blind readers: those of Okabe and Ito (2008) first, then mostly those of Tol's muted scheme.
-COLOURS: Mapping[str, str] = {
-    "nash-mp": "#0072B2",
-    "nash-prox": "#009E73",
-    "online-ipo": "#D55E00",
-    "mirror-descent": "#CC79A7",
-    "adaptive-nash-mp": "#56B4E9",
-    "secant-nash-mp": "#E69F00",
-    "approximate-nash-mp": "#332288",
-    "practical-nash-mp": "#882255",
-    "uniform-ipo": "#661100",
-    "egpo": "#117733",
-    "nash-md-pg": "#000000",
-    "nash-ema-pg": "#BFAE4D",
-    "omwu": "#44AA99",
-}
-MARKERS: Mapping[str, str] = {
-    "nash-mp": "o",
-    "nash-prox": "s",
-    "online-ipo": "^",
-    "mirror-descent": "D",
-    "adaptive-nash-mp": "v",
-    "secant-nash-mp": "P",
-    "approximate-nash-mp": "p",
-    "practical-nash-mp": "h",
-    "uniform-ipo": "<",
-    "egpo": ">",
-    "nash-md-pg": "d",
-    "nash-ema-pg": "*",
-    "omwu": "X",
-}
-_OTHER_COLOURS = ("#999933", "#6699CC", "#AA4499", "#B15928", "#88CCEE")
-_OTHER_MARKERS = ("<", "p", ">", "h", "*")
 CATEGORIES = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#999933", "#882255", "#44AA99",
 )  # fmt: skip
 """Colours for what has no colour of its own, such as actions, by rank."""
-
-# On and off in widths of the line: solid, dashed, dotted, dash-dot, dash-dot-dot, told apart in black and white.
-_DASHES: Sequence[Any] = ("-", (0, (4, 1.4)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (2.4, 1, 1, 1, 1, 1)))
 
 _METADATA: Mapping[str, dict[str, Any]] = {
     "png": {"Software": "nashgames"},
@@ -117,7 +42,13 @@ _METADATA: Mapping[str, dict[str, Any]] = {
 
 
 class PaperFigure(Figure):
-    """A figure that shows itself in a notebook although it belongs to no pyplot window."""
+    """A figure that shows itself in a notebook although it belongs to no pyplot window.
+
+    `caption` says what stands below it in print, and `numbers` holds what it shows, where that is a table.
+    """
+
+    caption: str = ""
+    numbers: "pd.DataFrame | None" = None
 
     def _repr_png_(self) -> bytes:
         return _render(self, "png")
@@ -129,12 +60,12 @@ class Look:
 
     colour: str
     marker: str
-    dashes: Any
+    dashes: Dashes
 
     def handle(self, text: str, marker: str | None = None) -> Line2D:
         """The legend entry `text`, with the look's own marker unless another one (or "") is given."""
         shape = self.marker if marker is None else marker
-        return Line2D([], [], color=self.colour, linestyle=self.dashes, marker=shape, markersize=3, label=text)
+        return Line2D([], [], color=self.colour, linestyle=self.dashes, marker=shape, label=text)
 
 
 def base(solver: str) -> str:
@@ -145,36 +76,57 @@ def base(solver: str) -> str:
 
 def colour(solver: str) -> str:
     """The colour of a solver, a function of its name alone; a wrapped solver has the colour of what it wraps."""
-    return COLOURS.get(base(solver)) or _OTHER_COLOURS[_digest(base(solver)) % len(_OTHER_COLOURS)]
+    return style_of(base(solver)).colour
 
 
 def marker(solver: str) -> str:
     """The marker of a solver, a function of its name alone."""
-    return MARKERS.get(base(solver)) or _OTHER_MARKERS[_digest(base(solver) + "#") % len(_OTHER_MARKERS)]
+    return style_of(base(solver)).marker
 
 
 def looks(solvers: Mapping[str, str]) -> dict[str, Look]:
     """The look of every label in `solvers` (label → solver), in the order of the legend.
 
-    Variants of one solver share its colour and marker and differ in their dashes, the plain name being solid.
+    Variants of one solver share its marker and its hue, and differ in their dashes and in how light they are; the plain
+    name is as in every other figure, and the numbers of the others rise.
     """
-    known = list(COLOURS)
+    known = list(METHODS)
 
     def rank(label: str) -> tuple[Any, ...]:
         name = base(solvers[label])
-        return (known.index(name) if name in known else len(known), name, solvers[label] != name, label != name, label)
+        place = known.index(name) if name in known else len(known)
+        return (place, name, solvers[label] != name, label != name, _by_number(label))
 
-    used: dict[str, int] = {}
+    ordered = sorted(solvers, key=rank)
+    families = {
+        name: [label for label in ordered if base(solvers[label]) == name] for name in map(base, solvers.values())
+    }
     result = {}
-    for label in sorted(solvers, key=rank):
+    for label in ordered:
         name = base(solvers[label])
-        result[label] = Look(colour(name), marker(name), _DASHES[used.get(name, 0) % len(_DASHES)])
-        used[name] = used.get(name, 0) + 1
+        own, place, last = style_of(name), families[name].index(label), len(families[name]) - 1
+        shade = _shaded(own.colour, place / last if last else 0.0)
+        result[label] = Look(shade, own.marker, DASHES[(own.dashes + place) % len(DASHES)])
     return result
 
 
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+def _by_number(label: str) -> list[tuple[float, str]]:
+    """What sorts `eta=0.1` between `eta=0.0178` and `eta=1`."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", label)
+    return [(float(part), "") if place % 2 else (0.0, part) for place, part in enumerate(parts)]
+
+
+def lightness(colour: str) -> float:
+    """CIE L* of a colour, which is what grey leaves of it: 0 black, 100 white. Source: IEC 61966-2-1, CIE 15."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return 116 * luminance ** (1 / 3) - 16 if luminance > (6 / 29) ** 3 else luminance * (29 / 3) ** 3
+
+
+def _shaded(colour: str, part: float) -> str:
+    """The colour on its way to white if it is dark, or else to black; at most half of it."""
+    end = 1.0 if lightness(colour) < 50 else 0.0
+    return to_hex([0.5 * part * end + (1 - 0.5 * part) * share for share in to_rgb(colour)]).upper()
 
 
 def plain(text: str, longest: int = 46) -> str:
@@ -220,7 +172,7 @@ def _render(figure: Figure, name: str) -> bytes:
     # width: one pass at the resolution of the file, then frozen, makes all files alike.
     engine = figure.get_layout_engine()
     if engine is not None:
-        figure.dpi, dpi = _DPI, figure.dpi
+        figure.dpi, dpi = DPI, figure.dpi
         engine.execute(figure)
         figure.dpi = dpi
         figure.set_layout_engine("none")

@@ -1,4 +1,4 @@
-"""Small multiples: which runs share a panel, how panels are laid out and titled, and the legend below them."""
+"""Small multiples: which runs share a panel, how panels are laid out and titled, the legend and the caption."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import ticker
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,10 +17,11 @@ from matplotlib.lines import Line2D
 from nashgames.analysis.outcomes import VARIANTS, complete, on_samples
 from nashgames.errors import NashGamesError, unknown
 from nashgames.plots.estimates import Floats, Trace
+from nashgames.plots.page import page
 from nashgames.plots.palette import FAINT, PaperFigure, plain
 
 LIMIT = 4
-"""Rows and columns of panels in one figure; what is left out is said in the title."""
+"""Rows and columns of panels in a grid; what is left out is said in the title."""
 
 PROBLEM = ("game", "reference", "n", "policy", "feedback")
 """What tells the panels of a figure apart, beside β: what is learned, in which class, from what."""
@@ -28,26 +30,37 @@ AXES = ("queries", "comparisons")
 """What a run is charged in: queries of the game on exact feedback, single duels on samples."""
 
 _CELL = [*PROBLEM, "optimiser", "beta", "seed", "dtype", "device"]
-_LETTERS = 17
-"""Letters of a title to the inch."""
 
-# Rows of a legend for which figures are high enough.
-_ROWS = 2
-# Inches of another row: letters of 7 points with half as much between the lines.
-_ROW = 0.145
+# Inches of a panel with the numbers of its axes, at least: two tick labels stand side by side.
+_NARROWEST = 1.3
+# Rows of a list of panels: more are higher than a page.
+_ROWS = 5
+# Height of a panel alone, and of one of several, as parts of its width; a grid is read down its columns too.
+_ALONE, _OF_SEVERAL = 0.5, 0.72
+# Room beside the outermost marks, as a factor on a logarithmic axis and as a part of a linear one.
+_ROOM, _ROOM_LINEAR = 1.35, 0.06
+# Values that span less than this factor stand on a linear axis.
+_SPAN = 5
+# More ticks than this would touch each other.
+_TICKS = 6
+# Lines of type that the numbers and the name of the axis take below the panels, and those of a panel's title.
+_BELOW, _TITLED = 3.2, 1.6
+# A line of a legend or a title in sizes of type.
+_LEADING = 1.45
 
 
-def prepare(runs: pd.DataFrame) -> pd.DataFrame:
+def prepare(runs: pd.DataFrame, beside: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of runs.parquet with labels that tell curves apart that are not repetitions of one another.
 
     A label is extended by the optimiser, the precision or the device where these differ, and replaced by the full
-    selection where one cell of the experiment has it twice. Raises NashGamesError where there are no runs.
+    selection where one cell of the experiment, and of the columns `beside`, has it twice. Raises NashGamesError where
+    there are no runs.
     """
     if runs.empty:
         raise NashGamesError("there are no runs to draw; a figure needs at least one finished run")
     runs = complete(runs)
     labels = runs["label"].astype(str)
-    twice = labels[runs.assign(label=labels).duplicated([*_CELL, "label"])].unique()
+    twice = labels[runs.assign(label=labels).duplicated([*_CELL, *beside, "label"])].unique()
     labels = labels.where(~labels.isin(twice), runs["selection"].astype(str))
     for key in ("optimiser", "dtype", "device"):
         if several(runs[key]):
@@ -99,15 +112,14 @@ def floats(column: "pd.Series[Any]") -> Floats:
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Panel:
-    """One panel: where it stands, the runs it shows, its title, and the text at its right edge."""
+    """One panel: where it stands, the runs it shows, and its title."""
 
     row: int
     column: int
     runs: pd.DataFrame
     title: str
-    strip: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,8 +146,8 @@ def facets(runs: pd.DataFrame, keys: Sequence[str]) -> Facets:
     """The panels for every combination of `keys` that occurs in `runs`; keys with one value go to the title.
 
     So does how all runs learned, where that is not from exact feedback, in a table and by plain steps.
-    Two or more keys that vary make a grid with the last one along its columns, where every cell of it has runs;
-    otherwise the panels are a list, wrapped.
+    Two or more keys that vary make a grid with the last one along its columns, where every cell of it has runs and the
+    page is wide enough; otherwise the panels are a list, wrapped.
     """
     varied = [key for key in keys if several(runs[key])]
     told = [key for key in dict.fromkeys([*keys, *VARIANTS]) if not several(runs[key])]
@@ -146,17 +158,19 @@ def facets(runs: pd.DataFrame, keys: Sequence[str]) -> Facets:
     cells, down = _combinations(runs, varied), _combinations(runs, varied[:-1]) if len(varied) > 1 else []
     last = varied[-1]
     across = list(_sorted(runs, [last])[last].unique())
-    if last != keys[-1] or len(down) * len(across) != len(cells):
-        chosen = some(cells, LIMIT * LIMIT)
-        rows, columns = wrap(len(chosen))
+    beside = max(int(page().inches / _NARROWEST), 1)
+    if last != keys[-1] or len(down) * len(across) != len(cells) or min(len(across), LIMIT) > beside:
+        columns = min(wrap(min(len(cells), LIMIT * LIMIT)), beside)
+        chosen = some(cells, min(LIMIT * LIMIT, _ROWS * columns))
         panels = [Panel(*divmod(i, columns), frame, text) for i, (text, frame) in enumerate(chosen)]
+        rows = -(-len(chosen) // columns)
         return Facets(rows, columns, panels, _title(fixed, _left_out(len(chosen), len(cells), "panels")))
     shown, values = some(down, LIMIT), some(across, LIMIT)
-    panels = []
-    for i, (text, frame) in enumerate(shown):
-        for j, value in enumerate(values):
-            title, strip = say(last, value) if i == 0 else "", text if j == len(values) - 1 else ""
-            panels.append(Panel(i, j, frame[frame[last] == value], title, strip))
+    panels = [
+        Panel(i, j, frame[frame[last] == value], f"{text}, {say(last, value)}")
+        for i, (text, frame) in enumerate(shown)
+        for j, value in enumerate(values)
+    ]
     names = {"beta": "values of β", "label": "solvers"}
     left_out = (_left_out(len(values), len(across), names.get(last, last)), _left_out(len(shown), len(down), "rows"))
     return Facets(len(shown), len(values), panels, _title(fixed, *left_out))
@@ -211,32 +225,34 @@ def some(values: Iterable[Any], limit: int) -> list[Any]:
     return [listed[i] for i in np.linspace(0, len(listed) - 1, limit).round().astype(int)]
 
 
-def wrap(panels: int) -> tuple[int, int]:
-    """Rows and columns for a list of panels: one row up to three, else close to a square."""
-    columns = panels if panels <= 3 else int(np.ceil(np.sqrt(panels)))
-    return int(np.ceil(panels / columns)), columns
+def wrap(panels: int) -> int:
+    """Columns for a list of panels: one row up to three, else close to a square."""
+    return panels if panels <= 3 else int(np.ceil(np.sqrt(panels)))
 
 
 def axes_of(
-    laid: Facets, ax: Axes | None, *, share: bool = True, single: tuple[float, float] = (4.6, 3.2), height: float = 1.75
+    laid: Facets, ax: Axes | None, *, share: bool = True, alone: float = _ALONE, each: float = _OF_SEVERAL
 ) -> tuple[Figure, list[Axes]]:
     """A figure with one axes for every panel, titled; or the figure of `ax`, which holds a single panel.
 
-    Sizes are inches: `single` for one panel, else at most 7 wide and `height` a row.
+    It is as wide as the page; a panel is as high as the part `alone` of its width, or `each` where there are several.
     """
     if ax is not None:
         if len(laid.panels) != 1:
             raise NashGamesError(
                 f"ax holds one panel and these runs need {len(laid.panels)}; select fewer runs or leave ax out"
             )
-        ax.set_title(fold(laid.title, _LETTERS * single[0]))
         figure = ax.get_figure(root=True)
         assert figure is not None
+        ax.set_title(fold(laid.title, page().letters(ax.get_position().width * figure.get_figwidth())))
         return figure, [ax]
-    size = single
-    if len(laid.panels) > 1:
-        size = (min(7.0, 0.7 + 2.1 * max(laid.columns, 2)), 1.0 + height * laid.rows)
-    made = PaperFigure(figsize=size, layout="constrained")
+    line = page().font * _LEADING / 72
+    titles = {panel: fold(panel.title, page().letters(0.82 * page().inches / laid.columns)) for panel in laid.panels}
+    width = page().inches / laid.columns
+    # A narrow page has no low panels: the type is as large there.
+    height = max((alone if len(laid.panels) == 1 else each) * width, 1.1)
+    above = max(title.count("\n") + 1 if title else 0 for title in titles.values())
+    made = new_figure(laid.title, laid.rows * (height + above * line) + _BELOW * line)
     cells = made.subplots(laid.rows, laid.columns, sharex=share, sharey=share, squeeze=False)
     used = {(panel.row, panel.column) for panel in laid.panels}
     for place, cell in np.ndenumerate(cells):
@@ -245,19 +261,21 @@ def axes_of(
         elif (place[0] + 1, place[1]) not in used:
             cell.tick_params(labelbottom=True)
     for panel in laid.panels:
-        cell = cells[panel.row, panel.column]
-        cell.set_title(fold(panel.title, 0.85 * _LETTERS * size[0] / laid.columns))
-        if panel.strip:
-            where: dict[str, Any] = {
-                "xy": (1, 0.5),
-                "xytext": (3, 0),
-                "xycoords": "axes fraction",
-                "textcoords": "offset points",
-            }
-            strip = fold(panel.strip, _LETTERS * height * 0.8)
-            cell.annotate(strip, rotation=-90, ha="left", va="center", **where)
-    made.suptitle(fold(laid.title, _LETTERS * size[0]))
+        cells[panel.row, panel.column].set_title(titles[panel])
     return made, [cells[panel.row, panel.column] for panel in laid.panels]
+
+
+def new_figure(title: str, height: float, width: float | None = None) -> PaperFigure:
+    """An empty figure as wide as the page, or `width`, and `height` inches high besides its title, where that stands
+    in it; its caption begins with the title."""
+    width = page().inches if width is None else min(width, page().inches)
+    text = fold(title, page().letters(width)) if page().title else ""
+    lines = text.count("\n") + 1 if text else 0
+    made = PaperFigure(figsize=(width, height + lines * page().font * _LEADING / 72), layout="constrained")
+    made.caption = title
+    if text:
+        made.suptitle(text)
+    return made
 
 
 def name_axes(axes: Sequence[Axes], x: str, y: str) -> None:
@@ -267,6 +285,24 @@ def name_axes(axes: Sequence[Axes], x: str, y: str) -> None:
             cell.set_xlabel(x)
         if cell.yaxis.get_tick_params()["labelleft"]:
             cell.set_ylabel(y)
+
+
+def scale_places(ax: Axes, places: Floats) -> None:
+    """The axis of the places: logarithmic where they are positive and span a factor; they are the ticks if few."""
+    if places[0] > 0 and places[-1] >= _SPAN * places[0]:
+        ax.set(xscale="log", xlim=(places[0] / _ROOM, places[-1] * _ROOM))
+    else:
+        beside = _ROOM_LINEAR * (places[-1] - places[0] or 1.0)
+        ax.set_xlim(places[0] - beside, places[-1] + beside)
+    if len(places) <= _TICKS:
+        ax.xaxis.set_minor_locator(ticker.NullLocator())
+        ax.set_xticks(places, [f"{place:g}" for place in places])
+
+
+def tell(figure: Figure, text: str) -> None:
+    """Let the caption of a figure of ours go on with this text."""
+    if isinstance(figure, PaperFigure):
+        figure.caption = ". ".join(filter(None, [figure.caption, text]))
 
 
 Handle = Line2D | tuple[Line2D, ...]
@@ -297,31 +333,33 @@ class _Stacked(HandlerBase):
 
 
 def legend(figure: Figure, ax: Axes | None, handles: Sequence[Handle], caption: str = "") -> None:
-    """A legend with a caption below the data: of the figure, or of the caller's own `ax`.
+    """A legend below the data: of the figure, or of the caller's own `ax`; and what is to be said of the figure.
 
-    A figure grows with a legend of more than two rows, which would otherwise take its place from the panels.
+    A figure grows with its legend, which takes no place from the panels. The `caption` goes on with that of the figure,
+    which stands outside; the legend of `ax` has it as its title.
     """
+    if ax is None:
+        tell(figure, caption)
     if not handles:
         return
     labels = [str((handle[0] if isinstance(handle, tuple) else handle).get_label()) for handle in handles]
-    # Inches of an entry at this size of type, without the marks of its formulae.
-    widths = [0.62 + 0.052 * len(re.sub(r"[\\${}^]", "", label)) for label in labels]
+    # Of an entry at this size of type, without the marks of its formulae; its line and the gaps are nine letters wide.
+    widths = [9 + len(re.sub(r"[\\${}^]", "", label)) for label in labels]
+    room = page().letters(figure.get_figwidth())
     columns = len(handles)
-    while columns > 1 and sum(max(part) for part in np.array_split(widths, columns)) > figure.get_figwidth():
+    while columns > 1 and sum(max(part) for part in np.array_split(widths, columns)) > room:
         columns -= 1
     options: dict[str, Any] = {
         "handles": handles,
         "labels": labels,
         "ncols": columns,
-        "title": fold(caption, 1.2 * _LETTERS * figure.get_figwidth()) or None,
-        "title_fontsize": 6.5,
         "handler_map": {tuple: _Stacked()},
     }
     if ax is not None:
-        made = ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), **options)
+        made = ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), title=fold(caption, room) or None, **options)
+        made.get_title().set_color(FAINT)
+        made.get_title().set_multialignment("center")
     else:
         rows = -(-len(handles) // columns)
-        figure.set_figheight(figure.get_figheight() + _ROW * max(rows - _ROWS, 0))
-        made = figure.legend(loc="outside lower center", **options)
-    made.get_title().set_color(FAINT)
-    made.get_title().set_multialignment("center")
+        figure.set_figheight(figure.get_figheight() + rows * page().font * _LEADING / 72)
+        figure.legend(loc="outside lower center", **options)

@@ -13,16 +13,13 @@ from nashgames.analysis.outcomes import VARIANTS
 from nashgames.analysis.stability import measured
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
-from nashgames.plots.palette import INK, THEOREM, Look, PaperFigure, looks, plain, styled
-from nashgames.plots.panels import Handle, fold, legend, say, several, some
+from nashgames.plots.page import page, styled
+from nashgames.plots.palette import INK, THEOREM, Look, looks, plain
+from nashgames.plots.panels import Handle, fold, legend, new_figure, say, several, some
 from nashgames.plots.rows import Rows
 
-# Inches of a figure of one row of panels, the width of a page's text.
-_SIZE = (5.4, 2.5)
-# Of its height what legend and title take, which further rows do not.
-_MARGIN = 0.6
-# Letters that fit above one panel of this width at the size of titles.
-_TITLE = 44
+# Height of a panel as a part of its width; lines of type below a figure's panels and above one of them.
+_HIGH, _BELOW, _TITLED = 0.66, 3.5, 1.7
 # More rows of panels are higher than a page.
 _ROWS = 4
 # More values of β would touch each other as tick labels.
@@ -61,7 +58,12 @@ def phases(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | None
     varied = [key for key in _PROBLEM if several(table[key])]
     rows = [rows for _, rows in table.groupby(varied, sort=True)] if varied else [table]
     shown = some(rows, _ROWS)
-    figure = PaperFigure(figsize=(_SIZE[0], _MARGIN + (_SIZE[1] - _MARGIN) * len(shown)), layout="constrained")
+    first = table.iloc[0]
+    told = [say(key, first[key]) for key in _PROBLEM if key not in varied and first[key] != VARIANTS.get(key)]
+    left_out = [f"{len(shown)} of {len(rows)} rows shown"] if len(shown) < len(rows) else []
+    point, room = page().font / 72, page().letters(page().inches / 2)
+    each = max(_HIGH * page().inches / 2, 1.1) + (_TITLED if varied else 0) * point
+    figure = new_figure(" · ".join([*told, *left_out]), each * len(shown) + _BELOW * point)
     cells = figure.subplots(len(shown), 2, sharex=True, sharey="col", squeeze=False)
     look = looks(dict(zip(table["name"], table["solver"], strict=True)))
     derived = [_limits_of(mine, limits) for mine in shown]
@@ -75,20 +77,16 @@ def phases(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | None
                 cell.plot(line["beta"], line[column], color=look[str(name)].colour, zorder=2, **_DERIVED)
         for place, (name, own) in enumerate(look.items()):
             points = mine[mine["name"] == name]
-            _draw_limits(left, points, own)
-            # Solvers of nearly one rate would hide each other: they stand side by side.
-            aside = 1.02 ** (2 * place - len(look) + 1)
+            _draw_limits(left, points, own, place)
             positive = points[points["rate"] > 0]
-            right.plot(positive["beta"] * aside, positive["rate"], **_mark(own))
+            right.plot(positive["beta"], positive["rate"], **_mark(own, place))
         if varied:
-            left.set_title(fold(", ".join(say(key, mine[key].iloc[0]) for key in varied), _TITLE), loc="left")
+            left.set_title(fold(", ".join(say(key, mine[key].iloc[0]) for key in varied), room), loc="left")
     _scale_beta(cells[-1], np.sort(table["beta"].unique())[::-1])
     _never_stable(cells, shown, look)
-    first = table.iloc[0]
-    told = [say(key, first[key]) for key in _PROBLEM if key not in varied and first[key] != VARIANTS.get(key)]
-    left_out = [f"{len(shown)} of {len(rows)} rows shown"] if len(shown) < len(rows) else []
-    figure.suptitle(fold(" · ".join([*told, *left_out]), 2 * _TITLE))
-    handles: list[Handle] = [Line2D([], [], label=plain(name), **_mark(own)) for name, own in look.items()]
+    handles: list[Handle] = [
+        Line2D([], [], label=plain(name), **_mark(own, place)) for place, (name, own) in enumerate(look.items())
+    ]
     if any(map(len, derived)):
         handles.append(Line2D([], [], color=INK, label="derived at the equilibrium", **_DERIVED))
     legend(figure, None, handles, _caption(table))
@@ -108,7 +106,10 @@ def _limits_of(mine: pd.DataFrame, limits: pd.DataFrame | None) -> pd.DataFrame:
 def _caption(table: pd.DataFrame) -> str:
     counts = sorted(set(table["steps"][table["steps"] > 1].tolist()))
     over = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}" if counts else "single"
-    parts = [f"measured over {over} steps a solver and β", "bars reach to the neighbouring steps"]
+    parts = [
+        f"measured over {over} steps a solver and β",
+        "bars, where they are wider than a symbol, reach to the neighbouring steps",
+    ]
     if np.isposinf(table["high"]).any() or (table["low"] == 0).any():
         parts.append("open: every step was stable (up) or none (down)")
     return "; ".join(parts)
@@ -124,17 +125,19 @@ def _scale_beta(cells: Any, betas: Floats) -> None:
             cell.set_xticks(betas, [f"{beta:g}" for beta in betas])
 
 
-def _mark(look: Look) -> dict[str, Any]:
-    return {"color": look.colour, "marker": look.marker, "markersize": 3.5, "linestyle": "none", "zorder": 3}
+def _mark(look: Look, place: int) -> dict[str, Any]:
+    """The symbol at this place of the legend: what comes later is smaller, on top of what it would hide."""
+    own = {"color": look.colour, "marker": look.marker, "linestyle": "none"}
+    return own | {"markersize": max(5.0 - 0.5 * place, 2.5), "zorder": 3 + 0.01 * place}
 
 
-def _draw_limits(ax: Axes, points: pd.DataFrame, look: Look) -> None:
+def _draw_limits(ax: Axes, points: pd.DataFrame, look: Look, place: int) -> None:
     """The largest stable steps; a triangle upwards where all steps were stable, downwards where none was."""
     bounded = points[(points["low"] > 0) & np.isfinite(points["high"])]
     ax.vlines(bounded["beta"], bounded["low"], bounded["high"], color=look.colour, linewidth=0.8)
-    ax.plot(bounded["beta"], bounded["limit"], **_mark(look))
+    ax.plot(bounded["beta"], bounded["limit"], **_mark(look, place))
     for open_end, shape in ((points[np.isposinf(points["high"])], "^"), (points[points["low"] == 0], "v")):
-        style = _mark(look) | {"marker": shape, "markerfacecolor": "none"}
+        style = _mark(look, place) | {"marker": shape, "markerfacecolor": "none"}
         ax.plot(open_end["beta"], open_end["limit"], **style)
 
 
@@ -143,9 +146,9 @@ def _never_stable(cells: Any, shown: list[pd.DataFrame], look: dict[str, Look]) 
     for (_, right), mine in zip(cells, shown, strict=True):
         low, high = right.get_ylim()
         right.set_ylim(low, high)
-        for name, own in look.items():
+        for place, (name, own) in enumerate(look.items()):
             growing = mine[(mine["name"] == name) & (mine["rate"] <= 0)]
-            style = _mark(own) | {"marker": "x", "markersize": 4, "clip_on": False}
+            style = _mark(own, place) | {"marker": "x", "markersize": 4, "clip_on": False}
             # What is not clipped counts for the layout, also where it is nothing.
             if len(growing):
                 right.plot(growing["beta"], np.full(len(growing), low), **style)

@@ -11,17 +11,22 @@ from numpy.typing import NDArray
 from nashgames.errors import NashGamesError
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Floats
-from nashgames.plots.palette import INK, PaperFigure, plain, styled
-from nashgames.plots.panels import say, several
+from nashgames.plots.page import page, styled
+from nashgames.plots.palette import INK, PaperFigure, plain
+from nashgames.plots.panels import new_figure, say, several, tell
 from nashgames.plots.rows import Rows
 
 if TYPE_CHECKING:
     from nashgames.core.margins import Margins
 
 # More names than this are smaller than can be read.
-_LABELLED = 40
+_LABELLED = 48
+# As many names as a panel of this width (inches) takes at the size of other labels; and how high that is.
+_FEW, _WIDE, _HIGH = 20, 4.4, 0.84
 # With more actions a cell is narrower than a number of two decimals.
 _NUMBERED = 12
+# How far colours reach from ½: few reaches, so that a colour means the same in most figures.
+_REACHES = (0.05, 0.1, 0.25, 0.5)
 # Cells a side of a large game, at more than one pixel each in a file of 220 dpi.
 _CELLS = 500
 # Actions up to which each has a cell of its own, at two to a pixel and 8 MB; beyond, cells would grow with n².
@@ -53,8 +58,8 @@ def preferences(
     """P = A + ½ of `margins` `[n, n]` as a heat map, actions ordered by falling Hodge rating (`ratings` `[n]`).
 
     Margins are read block by block: the picture of a large game needs little memory beside it. The colours are centred
-    at ½ and reach to the largest margin. Up to 40 actions are named; above 1,000 the cells are means over blocks of
-    actions, and the axis says so. Raises NashGamesError where the shapes do not fit.
+    at ½ and reach 0.05, 0.1, 0.25 or ½ to both sides. Up to 48 actions are named; above 1,000 the cells are means over
+    blocks of actions, and the caption says so. Raises NashGamesError where the shapes do not fit.
     """
     n = margins.shape[0]
     if margins.shape != (n, n) or n < 2:
@@ -64,9 +69,10 @@ def preferences(
         if given is not None and len(given) != n:
             raise NashGamesError(f"there are {len(given)} {what} for {n} actions; give one for every action")
     shown = estimates.ordered_preferences(_blocks(margins), ratings, _CELLS if n > _FULL else n)
-    reach = float(np.abs(shown - 0.5).max()) or 0.5
+    largest = float(np.abs(shown - 0.5).max())
+    reach = next((step for step in _REACHES if largest <= step), 0.5) if largest else 0.5
     if ax is None:
-        figure: Figure = PaperFigure(figsize=(4.2, 3.5), layout="constrained")
+        figure: Figure = new_figure(title, _HIGH * min(_WIDE, page().inches), _WIDE)
         ax = figure.add_subplot()
     else:
         root = ax.get_figure(root=True)
@@ -74,23 +80,29 @@ def preferences(
         figure = root
     image = ax.imshow(shown, cmap="RdBu_r", vmin=0.5 - reach, vmax=0.5 + reach, extent=(-0.5, n - 0.5, n - 0.5, -0.5))
     ax.grid(False)
-    ax.set_title(plain(title, 60))
+    if not isinstance(figure, PaperFigure):
+        ax.set_title(plain(title, 60))
     if n <= _LABELLED:
         order = np.argsort(-ratings, kind="stable")
         names = [plain(str(labels[i] if labels is not None else i), 18) for i in order]
         ax.set_xticks(range(n), names, rotation=0 if n * max(map(len, names)) < 40 else 90)
         ax.set_yticks(range(n), names)
-        ax.tick_params(length=0, labelsize=6.5 if n <= 20 else 5)
-        ax.set_ylabel("action, from the highest rating to the lowest")
+        ax.tick_params(length=0, labelsize="small" if n <= _FEW else 0.6 * page().font)
+        ax.set(ylabel="action, by falling rating", xlabel="against")
     else:
-        blocks = f", means over blocks of {n / len(shown):.3g} actions" if len(shown) < n else ""
-        ax.set_ylabel("rank by Hodge rating" + blocks)
+        ax.set(ylabel="rank by Hodge rating", xlabel="against rank")
     if n <= _NUMBERED:
         for (i, j), value in np.ndenumerate(shown):
             strong = abs(value - 0.5) > 0.6 * reach
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color="white" if strong else INK)
-    bar = figure.colorbar(image, ax=ax, label="probability that the row is preferred to the column", pad=0.02)
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize="small", color="white" if strong else INK)
+    bar = figure.colorbar(image, ax=ax, label="probability that the row wins", pad=0.02)
     bar.outline.set_visible(False)
+    if isinstance(figure, PaperFigure):
+        blocks = f"; means over blocks of about {n / len(shown):.1f} actions a side" if len(shown) < n else ""
+        said = (
+            "probability that the row is preferred to the column, actions from the highest Hodge rating to the lowest"
+        )
+        tell(figure, said + blocks)
     return figure
 
 

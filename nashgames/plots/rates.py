@@ -1,5 +1,8 @@
 """The measured rate of every solver against β, beside the proved one."""
 
+import json
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,9 +11,12 @@ from matplotlib.lines import Line2D
 
 from nashgames.analysis.outcomes import quantiles
 from nashgames.analysis.stability import rounding_floor
+from nashgames.analysis.theorems import NASH_MP
+from nashgames.core.metrics import METRICS
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Trace
-from nashgames.plots.palette import THEOREM, Look, looks, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import BOUND, Look, looks, plain
 from nashgames.plots.panels import (
     PROBLEM,
     Handle,
@@ -20,6 +26,7 @@ from nashgames.plots.panels import (
     legend,
     name_axes,
     prepare,
+    scale_places,
     several,
     traces_of,
 )
@@ -68,36 +75,52 @@ def rates(curves: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
     betas = np.geomspace(runs["beta"].min(), runs["beta"].max(), 100)
     proved = estimates.proved_rate(betas)
-    positive = np.concatenate([proved, runs["rate"][runs["rate"] > 0]])
-    low, high = positive.min() / 3, positive.max() * 2
+    positive = floats(runs["rate"][runs["rate"] > 0])
+    low, high = (positive.min() / 3, positive.max() * 2) if len(positive) else (proved.min() / 3, proved.max() * 2)
+    # What is proved is proved of Nash-MP with its largest step.
+    owners = sorted(runs["label"][_largest_step(runs)].unique())
     for cell, panel in zip(axes, laid.panels, strict=True):
-        cell.set(xscale="log", yscale="log", xlim=(betas[0] / 1.5, betas[-1] * 1.5), ylim=(low, high))
-        cell.plot(betas, proved, zorder=1.5, **THEOREM)
+        cell.set(xscale="log", yscale="log", ylim=(low, high))
+        scale_places(cell, np.unique(floats(runs["beta"])))
+        for label in owners:
+            cell.plot(betas, proved, color=look[label].colour, **BOUND)
         for place, (label, own) in enumerate(look.items()):
-            # Bars of different solvers at one β would hide each other: they stand side by side.
-            aside = 1.03 ** (2 * place - len(look) + 1)
-            _draw_rates(cell, panel.runs[panel.runs["label"] == label], own, aside, low)
-    name_axes(axes, "β", r"fitted rate $r$, $e^{-r}$ per query")
+            _draw_rates(cell, panel.runs[panel.runs["label"] == label], own, place, low)
+    name_axes(axes, "β", "rate $r$ a query\n" r"(errors fall like $e^{-rN}$)")
     handles: list[Handle] = []
     for label, own in look.items():
         mine = runs["rate"][runs["label"] == label]
         counts = ((int((mine == 0).sum()), "without contraction"), (int(mine.isna().sum()), "too short to fit"))
         notes = ", ".join(f"{count} of {len(mine)} {what}" for count, what in counts if count)
         handles.append(own.handle(plain(label) + (f" ({notes})" if notes else "")))
-    handles.append(Line2D([], [], label=r"theorem, $(1+2\beta)^{-1/2}$ per query", **THEOREM))
-    legend(figure, ax, handles)
+    for label in owners:
+        text = rf"{plain(label)}, proved: $(1+2\beta)^{{-1/2}}$ a query"
+        handles.append(Line2D([], [], color=look[label].colour, label=text, **BOUND))
+    seeds = int(runs["seed"].nunique())
+    said = [f"rate fitted to the tail of the {METRICS[distance].label}, after N queries"]
+    said += [f"median and 10–90 % quantiles over {seeds} seeds"] * (seeds > 1)
+    legend(figure, ax, handles, "; ".join(said))
     return figure
 
 
-def _draw_rates(ax: Axes, runs: pd.DataFrame, look: Look, aside: float, low: float) -> None:
+def _largest_step(runs: pd.DataFrame) -> "pd.Series[bool]":
+    etas = [json.loads(text).get("eta") for text in runs["hyperparameters"]]
+    # The slack admits η = 2β that went through decimal text or float32.
+    largest = np.isclose(np.array(etas, np.float64), 2 * floats(runs["beta"]), rtol=1e-5)
+    return (runs["solver"] == NASH_MP) & largest
+
+
+def _draw_rates(ax: Axes, runs: pd.DataFrame, look: Look, place: int, low: float) -> None:
     groups = runs[runs["rate"].notna()].groupby("beta")["rate"]
     if not len(groups):
         return
-    x = floats(groups.first().index.to_series()) * aside
+    x = floats(groups.first().index.to_series())
     lower, median, upper = np.transpose([quantiles(floats(rates), (0.1, 0.5, 0.9)) for _, rates in groups])
     ax.vlines(x, np.maximum(lower, low), np.maximum(upper, low), color=look.colour, linewidth=0.8)
     shown = np.where(median > 0, median, np.nan)
-    ax.plot(x, shown, color=look.colour, linestyle=look.dashes, marker=look.marker, markersize=3)
+    # What comes later is drawn smaller, on top of what it would hide.
+    style: dict[str, Any] = {"markersize": max(5.0 - 0.5 * place, 2.5), "zorder": 3 + 0.01 * place}
+    ax.plot(x, shown, color=look.colour, linestyle=look.dashes, marker=look.marker, **style)
     flat = x[median == 0]
     if len(flat):
         ax.plot(flat, np.full(len(flat), low), "x", color=look.colour, markersize=4, clip_on=False)

@@ -23,7 +23,7 @@ class Rows:
 
     `limits_of` derives the limits of swept steps, as `analysis.derived_limits.limits_of`, and `game_of` makes the game
     of a row of `runs` again; both compute, and are called by the figures that need them only. `verdict` is what the
-    experiment asks, which the figure of this name answers.
+    experiment asks, which the figure of this name answers. `against` and `epsilon` are what queries to ε are asked for.
     """
 
     runs: pd.DataFrame
@@ -33,6 +33,8 @@ class Rows:
     limits_of: Callable[[pd.DataFrame], pd.DataFrame | None] | None = None
     game_of: "Callable[[pd.Series[Any]], Game] | None" = None
     verdict: str | None = None
+    against: str | None = None
+    epsilon: float | None = None
 
     def of(self, runs: pd.DataFrame) -> "Rows":
         """The same of some of the runs."""

@@ -32,7 +32,7 @@ def handles_of(look: Mapping[str, Look], statuses: Sequence[tuple[str, str]]) ->
         mine = table["status"][table["label"] == label]
         lost = int((mine == "diverged").sum())
         text = plain(label) + (f" ({lost:,} of {len(mine):,} diverged)" if lost else "")
-        handles.append(own.handle(text, marker=""))
+        handles.append(own.handle(text))
     return handles
 
 

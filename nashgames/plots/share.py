@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 from nashgames.analysis.outcomes import interval
 from nashgames.errors import NashGamesError
 from nashgames.plots import estimates
+from nashgames.plots.convergence import marked
 from nashgames.plots.distances import scale_cost
-from nashgames.plots.palette import looks, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import looks
 from nashgames.plots.panels import PROBLEM, axes_of, axis_of, facets, legend, name_axes, prepare, several
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS, caption_of, groups_of, handles_of
@@ -45,16 +47,16 @@ def shares(
     if several(runs["tolerance"]):
         raise NashGamesError("the runs have several tolerances; draw the share under one of them at a time")
     tolerance = float(runs["tolerance"].iloc[0])
-    laid = facets(runs, [*PROBLEM, "beta"])
+    laid = facets(_arriving(runs), [*PROBLEM, "beta"])
     groups = groups_of(curves, runs, laid, "suboptimality", x)
     figure, axes = axes_of(laid, ax)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
     for cell, group in zip(axes, groups, strict=True):
-        scale_cost(cell, [trace.cost for each in groups for traces in each.values() for trace in traces])
+        scale_cost(cell, [trace for each in groups for traces in each.values() for trace in traces])
         cell.set(ylim=(-0.02, 1.02))
         cell.yaxis.set_major_locator(ticker.MultipleLocator(0.25))
         cell.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=" %"))
-        for label, own in look.items():
+        for place, (label, own) in enumerate(look.items()):
             if label not in group:
                 continue
             cost, held = estimates.hold_all(group[label])
@@ -64,8 +66,30 @@ def shares(
             # The intervals of solvers of which no seed is there would cover each other and all else.
             some = shown > 0
             cell.fill_between(cost, low, high, where=some, color=own.colour, alpha=0.18, linewidth=0, zorder=2)
-            cell.plot(cost, shown, color=own.colour, linestyle=own.dashes, zorder=2.5)
+            cell.plot(
+                cost,
+                shown,
+                color=own.colour,
+                linestyle=own.dashes,
+                zorder=2.5,
+                **marked(cell, own, place, len(look), cost, shown),
+            )
     name_axes(axes, x, f"share of seeds with\nsuboptimality ≤ {tolerance:g}")
+    without = (
+        "panels in which no seed ends under the tolerance are left out" if len(_arriving(runs)) < len(runs) else ""
+    )
     statuses = [(label, trace.status) for group in groups for label, traces in group.items() for trace in traces]
-    legend(figure, ax, handles_of(look, statuses), caption_of(groups, "last iterate, 95 % intervals", [remark]))
+    legend(
+        figure,
+        ax,
+        handles_of(look, statuses),
+        caption_of(groups, "share of the seeds under the tolerance, last iterate, 95 % intervals", [without, remark]),
+    )
     return figure
+
+
+def _arriving(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the panels in which some seed ends under the tolerance; all where there are none."""
+    there = (runs["suboptimality"] <= runs["tolerance"]).groupby([runs[key] for key in (*PROBLEM, "beta")])
+    found = runs[there.transform("any")]
+    return found if len(found) else runs

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
-from nashgames.plots.palette import INK, Look, looks, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import INK, Look, looks, plain
 from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, prepare
 from nashgames.plots.rows import Rows
 
@@ -70,7 +71,7 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
         laid = dataclasses.replace(laid, title=f"{laid.title} · first of {runs['contexts'].max()} contexts")
     paths = paths[paths["run_id"].isin(runs["run_id"]) & (paths["context"] == paths["context"].min())]
     points = {str(run): rows.sort_values(["step", "action"]) for run, rows in paths.groupby("run_id")}
-    figure, axes = axes_of(laid, ax, share=False, single=(3.5, 3.6), height=1.8)
+    figure, axes = axes_of(laid, ax, share=False, alone=0.62, each=0.9)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
     apart = False
     for cell, panel in zip(axes, laid.panels, strict=True):
@@ -84,7 +85,9 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
     handles: list[Handle] = [own.handle(plain(label)) for label, own in look.items()]
     marked = {str(line.get_gid()) for cell in axes for line in cell.get_lines()}
     handles += [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items() if name in marked]
-    legend(figure, ax, handles, "dots: records too far apart to be joined" if apart else "")
+    said = ["ways of the policies from the start, each to a symbol at its last one"]
+    said += ["records too far apart to be joined are left out"] * apart
+    legend(figure, ax, handles, "; ".join(said))
     return figure
 
 
@@ -119,7 +122,7 @@ def _triangle(ax: Axes, names: Sequence[str]) -> None:
 def _way(ax: Axes, points: Floats, steps: Floats, look: Look, *, diverged: bool) -> bool:
     """A path `[t, 2]` over its `steps` `[t]`, arrow heads at a quarter and three quarters of it, a mark at its end.
 
-    Records that are not neighbours on a known way are dots; returns whether there are any.
+    Records that are not neighbours on a known way are left out; returns whether there are any.
     """
     if not len(points):
         return False
@@ -128,10 +131,7 @@ def _way(ax: Axes, points: Floats, steps: Floats, look: Look, *, diverged: bool)
     path = np.insert(points, np.flatnonzero(~joined) + 1, np.nan, axis=0)
     ax.plot(*path.T, color=look.colour, linestyle=look.dashes, linewidth=1.0, zorder=3)
     alone = ~np.concatenate([[False], joined]) | ~np.concatenate([joined, [False]])
-    ax.plot(
-        *points[alone].T, color=look.colour, linestyle="none", marker="o", markersize=1.2, markeredgewidth=0, zorder=3
-    )
-    ax.plot(*points[-1:].T, color=look.colour, marker="x" if diverged else look.marker, markersize=3, zorder=4)
+    ax.plot(*points[-1:].T, color=look.colour, marker="x" if diverged else look.marker, zorder=4)
     travelled = np.cumsum(np.hypot(*moves.T) * joined)
     for share in (0.25, 0.75):
         if len(travelled) and travelled[-1] > 0.05:

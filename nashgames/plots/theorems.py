@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from nashgames.analysis import theorems
 from nashgames.analysis.theorems import Law, kl_bound, laws_of
-from nashgames.plots.palette import THEOREM, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import THEOREM, plain
 from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, name_axes, prepare
 from nashgames.plots.rows import Rows
 
@@ -69,7 +70,8 @@ def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     handles.append(Line2D([], [], label=r"proved, from $1/(2\beta)$", **THEOREM))
     games = list(covered["game"].unique())
     named = ", ".join(map(plain, games)) if len(games) <= _NAMED else f"{len(games)} games"
-    legend(figure, None, handles, f"a line is a run on {named}" if len(games) > 1 else "")
+    said = "KL to the equilibrium against queries, each line a run" + (f" on {named}" if len(games) > 1 else "")
+    legend(figure, None, handles, f"{said}; dashed: what is proved")
     return figure
 
 

@@ -1,0 +1,180 @@
+"""Queries to ε: what a run had spent when it first came as near as asked, and that over seeds against any number."""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nashgames.analysis.outcomes import label_without_step, on_samples, quantiles
+from nashgames.defaults import TARGET
+from nashgames.errors import NashGamesError, unknown
+from nashgames.registry import parse
+
+Floats = NDArray[np.float64]
+
+LEVELS = (0.1, 0.9)
+"""The band over the seeds: without the best and the worst tenth; of fewer than ten seeds it is their range."""
+
+MANY = 10
+"""Seeds from which these are not the least and the most."""
+
+STOPPED_BY: Mapping[str, str] = {TARGET: "suboptimality", "original": "exploitability"}
+"""The metric by which runs on a target stop."""
+
+_WRITTEN = {"game_parameters": "game", "hyperparameters": "label"}
+_SELECTIONS = ("feedback", "policy", "optimiser", "reference")
+_PANEL = ("game", "reference", "n", "policy", "feedback", "beta", "label")
+
+
+def against(runs: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The runs that have the number `name`, in a column `against`, and without it in the name of what it belongs to.
+
+    It is a numeric column, or a parameter of the game, the solver, the feedback, the policy, the optimiser or the
+    reference: `eta` makes `nash-mp[eta=0.1]` and `nash-mp[eta=0.3]` two points of `nash-mp`. Raises NashGamesError,
+    saying which numbers vary, where no run has it or all runs have one value of it.
+    """
+    values, owner = _values(runs, name)
+    if not len(_distinct(values)):
+        raise unknown("number of a run", name, varying(runs))
+    if len(distinct := _distinct(values)) < 2:
+        raise NashGamesError(
+            f"every run has {name} = {distinct[0]:g}, and a figure against it needs two values; "
+            f"these vary: {', '.join(varying(runs)) or 'none'}"
+        )
+    found = runs.assign(against=values)[np.isfinite(values)]
+    if owner is not None:
+        found = found.assign(**{owner: [label_without_step(str(text), [name]) for text in found[owner]]})
+    return found
+
+
+def varying(runs: pd.DataFrame) -> list[str]:
+    """The numbers that runs were given and that differ between them."""
+    names = ["n", "beta", "contexts"]
+    for column in _WRITTEN:
+        names += [key for text in runs[column].unique() for key in json.loads(text)] if column in runs else []
+    for column in _SELECTIONS:
+        names += [key for text in runs[column].unique() for key in _parameters(str(text))] if column in runs else []
+    return [name for name in dict.fromkeys(names) if len(_distinct(_values(runs, name)[0])) > 1]
+
+
+def _distinct(values: Floats) -> Floats:
+    return np.unique(values[np.isfinite(values)])
+
+
+def _values(runs: pd.DataFrame, name: str) -> tuple[Floats, str | None]:
+    """A number of every run, NaN where it has none, and the column that is written with it."""
+    if name in runs and pd.api.types.is_numeric_dtype(runs[name]):
+        return runs[name].to_numpy(np.float64, na_value=np.nan), None
+    found = np.full(len(runs), np.nan)
+    for column, owner in _WRITTEN.items():
+        if column in runs:
+            found = np.array([_number(json.loads(text).get(name)) for text in runs[column]], np.float64)
+        if np.isfinite(found).any():
+            return found, owner
+    for column in _SELECTIONS:
+        if column in runs:
+            found = np.array([_number(_parameters(str(text)).get(name)) for text in runs[column]], np.float64)
+        if np.isfinite(found).any():
+            return found, column
+    return found, None
+
+
+def _parameters(text: str) -> Mapping[str, object]:
+    try:
+        return parse(text).parameters
+    except NashGamesError:
+        # A path of a user's is no selection and has no parameters.
+        return {}
+
+
+def _number(value: object) -> float:
+    try:
+        return np.nan if isinstance(value, bool) or value is None else float(str(value))
+    except ValueError:
+        return np.nan
+
+
+def reached(
+    runs: pd.DataFrame, curves: pd.DataFrame, *, distance: str = "suboptimality", epsilon: float | None = None
+) -> pd.DataFrame:
+    """The runs with what they spent until `distance` ≤ ε, in queries, or in comparisons where all learned from duels.
+
+    `epsilon`    ε; the tolerance of each run unless given
+    `cost`       at the first recorded point with `distance` ≤ ε, inf where there is none
+    `spent`      at the end of the run
+    `late`       by which part the true moment may be earlier: so far off is the point before, where steps between them
+                 were not recorded; 0 where the run stopped by this distance at this ε: that moment is known
+
+    Nothing is interpolated. Raises NashGamesError for an ε that is not above 0, or below the tolerance at which the
+    runs stop, and where there is no tolerance to take.
+    """
+    column = "comparisons" if on_samples(runs).all() else "queries"
+    targets = runs["target"] if "target" in runs else pd.Series(TARGET, runs.index)
+    stops = (targets.map(STOPPED_BY) == distance).to_numpy() & ~on_samples(runs).to_numpy()
+    tolerances = runs["tolerance"].to_numpy(np.float64)
+    _check(distance, epsilon, tolerances, stops)
+    wanted = tolerances if epsilon is None else np.full(len(runs), epsilon)
+    mine = curves[curves["run_id"].isin(runs["run_id"])].sort_values("step", kind="stable")
+    points = dict(tuple(mine.groupby("run_id", sort=False)[[column, distance, "step"]]))
+    found = [_first(points.get(run), column, distance, ε) for run, ε in zip(runs["run_id"], wanted, strict=True)]
+    cost, spent, late = np.array(found, np.float64).reshape(-1, 3).T
+    exact = stops & (wanted == tolerances)
+    known = runs["queries_to_tolerance"].to_numpy(np.float64, na_value=np.inf)
+    return runs.assign(
+        epsilon=wanted,
+        cost=np.where(exact, np.where(np.isnan(known), np.inf, known), cost),
+        spent=spent,
+        late=np.where(exact, 0.0, late),
+    )
+
+
+def _check(distance: str, epsilon: float | None, tolerances: Floats, stops: NDArray[np.bool_]) -> None:
+    if epsilon is None:
+        if not (tolerances > 0).all():
+            raise NashGamesError("epsilon is left out, but there are runs without a tolerance; give one, e.g. 1e-6")
+        if distance not in STOPPED_BY.values():
+            raise NashGamesError(f"epsilon is left out, but no run stops by {distance}; give one, e.g. 1e-6")
+    elif not 0 < epsilon < np.inf:
+        raise NashGamesError(f"epsilon is {epsilon:g}; accepted: a number above 0, e.g. 1e-6")
+    elif (stops & (tolerances > epsilon)).any():
+        raise NashGamesError(
+            f"epsilon is {epsilon:g}, but runs stopped at their tolerance of {tolerances[stops].max():g}; "
+            "give at least that, or play them with a smaller --tolerance"
+        )
+
+
+def _first(points: pd.DataFrame | None, column: str, distance: str, epsilon: float) -> tuple[float, float, float]:
+    """Cost of the first point with distance ≤ ε, cost of the last point, and the part between it and the one before."""
+    if points is None or points.empty:
+        return np.inf, np.nan, 0.0
+    cost, values = (points[name].to_numpy(np.float64, na_value=np.nan) for name in (column, distance))
+    there = np.flatnonzero(values <= epsilon)
+    if not len(there):
+        return np.inf, cost[-1], 0.0
+    at = cost[there[0]]
+    before = (
+        cost[there[0] - 1] if there[0] and points["step"].iloc[there[0]] > points["step"].iloc[there[0] - 1] + 1 else at
+    )
+    return at, cost[-1], (at - before) / at if at > 0 else 0.0
+
+
+def over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for the seeds of every panel, label and value of `against`, of runs as `reached` gives them.
+
+    Rows are in the order of panels, in each of them by what they are against and then by the fewest queries.
+    `median`, `low`, `high` are quantiles over the seeds of `cost`, inf where that share of them did not arrive;
+    `arrived` of `seeds` did; `spent` is the median of what was spent; `late` the largest.
+    """
+    keys = [key for key in _PANEL if key in runs]
+    rows = []
+    for values, mine in runs.groupby([*keys, "against"], sort=False):
+        low, median, high = quantiles(mine["cost"].to_numpy(), (LEVELS[0], 0.5, LEVELS[1]))
+        told = {"seeds": len(mine), "arrived": int(np.isfinite(mine["cost"]).sum())}
+        told |= {"median": float(median), "low": float(low), "high": float(high)}
+        told |= {"spent": float(np.nanmedian(mine["spent"])), "late": float(mine["late"].max())}
+        rows.append(dict(zip([*keys, "against"], values, strict=True)) | told)
+    table = pd.DataFrame(rows)
+    order = [*(key for key in keys if key != "label"), "against", "median"]
+    return table.sort_values(order, ascending=[key != "beta" for key in order], kind="stable", ignore_index=True)
