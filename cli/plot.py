@@ -15,6 +15,7 @@ from nashgames.errors import NashGamesError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nashgames.cli.verdict import Answer
     from nashgames.core.game import Game
     from nashgames.store import Results
 
@@ -42,11 +43,30 @@ def plot(
     folder = options.output_directory(out)
     screen = Screen(quiet=quiet, data=json)
     written = draw(directory, out=folder, formats=chosen, names=names, distance=y)
+    raced = _raced(directory, written)
     if json:
-        emit(json_text.dumps({"directory": str(folder or directory), "figures": [str(path) for path in written]}))
+        data: dict[str, Any] = {"directory": str(folder or directory), "figures": [str(path) for path in written]}
+        emit(json_text.dumps(data | ({} if raced is None else {"race": raced.data}), allow_nan=False))
     elif quiet:
         emit(str(folder or directory))
+    for sheet in () if raced is None else raced.sheets:
+        screen.sheet(sheet)
+        screen.line()
     screen.pairs([("figure", str(path)) for path in written])
+
+
+def _raced(directory: Path, written: Sequence[Path]) -> "Answer | None":
+    """The numbers of a race, where figures of one were drawn."""
+    from nashgames.plots import ANSWERS
+
+    if not any(path.stem.partition("-")[0] in ANSWERS["race"] for path in written):
+        return None
+    from nashgames.cli import backend, race
+    from nashgames.store import Results
+
+    backend.start("cpu")
+    results = Results.read(directory)
+    return race.judged(_wanted(results), results.curves, results.game_file)
 
 
 def formats_of(texts: list[str] | None) -> list[str]:
@@ -90,7 +110,7 @@ def draw(
     from nashgames.store import Results
 
     results = Results.read(directory)
-    wanted = results.runs[results.runs["run_id"].isin(results.manifest["run_ids"])]
+    wanted = _wanted(results)
     if not len(wanted):
         raise NashGamesError(f"'{directory}' has no finished run to draw; start its command again")
     if distance is not None and (wanted["solver"] == REFEREE).all():
@@ -114,6 +134,11 @@ def draw(
             results.manifest["figures"] = sorted(drawn)
             results.flush()
     return written
+
+
+def _wanted(results: "Results") -> "pd.DataFrame":
+    """The runs of the last experiment of a directory."""
+    return results.runs[results.runs["run_id"].isin(results.manifest["run_ids"])]
 
 
 def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":

@@ -13,8 +13,8 @@ from nashgames.cli.failures import FAILED, STOPPED
 from nashgames.errors import NashGamesError, unknown
 
 if TYPE_CHECKING:
-    from nashgames.analysis.theorems import Verdict
     from nashgames.cli.display import Progress
+    from nashgames.cli.verdict import Answer
     from nashgames.experiments.events import Finished
     from nashgames.experiments.experiment import Experiment
 
@@ -78,10 +78,8 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
             f"{finished.failed} of {len(finished.runs) + finished.failed} runs failed; the others are kept"
         )
         raise typer.Exit(FAILED)
-    if outcome is not None and len(outcome.breaks):
-        from nashgames.cli import verdict
-
-        streams.complain(str(verdict.sentence(outcome)))
+    if outcome is not None and outcome.complaint is not None:
+        streams.complain(outcome.complaint)
         raise typer.Exit(FAILED)
 
 
@@ -98,9 +96,9 @@ def _experiment(base: Mapping[str, Any], values: Mapping[str, Any]) -> "Experime
     merged = {key: value for key, value in {**base, **values}.items() if key not in dropped}
     experiment = Experiment.from_dict(merged)
     if experiment.verdict is not None:
-        from nashgames.cli import verdict
+        from nashgames.cli.verdict import judge
 
-        verdict.check(experiment)
+        judge(experiment.verdict).check(experiment)
     return experiment
 
 
@@ -167,16 +165,16 @@ def _show(finished: "Finished", screen: "Progress") -> None:
         screen.sheet(sheet)
 
 
-def _verdict(experiment: "Experiment", finished: "Finished", screen: "Progress") -> "Verdict | None":
-    """The verdict that the experiment asks for, shown beneath the runs."""
+def _verdict(experiment: "Experiment", finished: "Finished", screen: "Progress") -> "Answer | None":
+    """The answer to what the experiment asks, shown beneath the runs."""
     if experiment.verdict is None or not len(finished.runs):
         return None
-    from nashgames.analysis import theorems
-    from nashgames.cli import verdict
+    from nashgames.cli.verdict import judge
 
-    screen.wait("checking every iterate")
-    outcome = theorems.verdict(finished.runs, finished.curves, finished.policies, finished.paths)
-    for sheet in verdict.sheets(outcome):
+    asked = judge(experiment.verdict)
+    screen.wait(asked.WAITING)
+    outcome = asked.answer(finished)
+    for sheet in outcome.sheets:
         screen.line()
         screen.sheet(sheet)
     screen.clear()
@@ -196,7 +194,7 @@ def _close(
     experiment: "Experiment",
     finished: "Finished",
     figures: list[Path],
-    outcome: "Verdict | None",
+    outcome: "Answer | None",
     screen: "Progress",
     *,
     sweep: bool,
@@ -213,9 +211,7 @@ def _close(
         if steps := summary.measured_steps(finished.runs, finished.curves):
             data["steps"] = steps
         if outcome is not None:
-            from nashgames.cli import verdict
-
-            data["verdict"] = verdict.payload(outcome)
+            data["verdict"] = outcome.data
         streams.emit(json.dumps(data, allow_nan=False))
         return
     if screen.quiet:

@@ -49,7 +49,7 @@ def limits_of(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None]
     runs = runs.assign(step=steps_of(runs), label=labels_without_step(runs))[known]
     columns = ["game", "reference", "n", "label", "beta", "limit", "rate"]
     rows: list[tuple[Any, ...]] = []
-    sources = _sources(runs, game_file)
+    sources = sources_of(runs, game_file)
     runs = runs[runs["game"].isin(sources)]
     # Seeds that draw nothing of the game would have its limits computed again.
     drawn = [
@@ -68,7 +68,7 @@ def limits_of(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None]
     return pd.DataFrame(rows, columns=columns).groupby(columns[:5], sort=False, as_index=False).median()
 
 
-def _sources(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None]) -> dict[str, Source]:
+def sources_of(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None]) -> dict[str, Source]:
     """The games of the runs that can be made again, by their text."""
     found: dict[str, Source] = {}
     for text, told in zip(runs["game"], runs["game_fingerprint"], strict=True):

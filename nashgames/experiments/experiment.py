@@ -25,7 +25,7 @@ from nashgames.errors import NashGamesError, unknown
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "gpu")
-VERDICTS = ("theorems",)
+VERDICTS = ("theorems", "race")
 TARGETS = ("regularised", "original")
 RECORDS = 200
 """Points of a curve unless asked otherwise, at geometrically spaced steps."""
@@ -70,7 +70,8 @@ class Experiment:
     `reference`, or near the `equilibrium[distance=…]`. A curve has `records` points at geometric steps, or one every
     `record_every` steps. The fields that hold several values also take one; integers and numbers also come as text;
     `low:high:count` among a solver's parameters stands for that many values, geometrically spaced.
-    `also` adds grids, each with some of those fields of its own; `verdict` = theorems has every iterate judged.
+    `also` adds grids, each with some of those fields of its own; `verdict` = theorems has every iterate judged, `race`
+    the solvers compared over all games.
 
     Raises NashGamesError, naming the field, its value and what is accepted.
     """

@@ -86,6 +86,13 @@ def facts(game: Game, rng_seed: int = 0) -> Facts:
     )
 
 
+def cyclic_share(game: Game) -> float:
+    """The `cyclic_energy` of `facts` alone, which takes no rank and no triples."""
+    weights = np.broadcast_to(np.asarray(game.weights, np.float64), (game.contexts,))
+    contexts = [game.margins.of_context(x) for x in range(game.contexts)]
+    return float(np.dot(weights, [_energies(margins, _sums(margins).ratings)[1] for margins in contexts]))
+
+
 def _facts_of_one(margins: Margins, rng: np.random.Generator) -> Facts:
     n = margins.shape[-1]
     sums = _sums(margins)

@@ -11,8 +11,10 @@ from nashgames.plots import (
     convergence_comparisons,
     distances,
     equilibria,
+    improvement,
     phases,
     preferences,
+    profiles,
     queries,
     rates,
     scaling,
@@ -22,9 +24,9 @@ from nashgames.plots import (
 )
 from nashgames.plots.distances import DISTANCES
 from nashgames.plots.palette import save
-from nashgames.plots.rows import Rows, by_feedback, by_game, by_path, completed, together
+from nashgames.plots.rows import Rows, by_axis, by_feedback, by_game, by_path, completed, together
 
-__all__ = ["DISTANCES", "FIGURES", "Entry", "Rows", "figures", "save"]
+__all__ = ["ANSWERS", "DISTANCES", "FIGURES", "Entry", "Rows", "figures", "save"]
 
 Split = Callable[[Rows], Iterator[tuple[str, Rows]]]
 
@@ -123,6 +125,22 @@ FIGURES: Mapping[str, Entry] = {
         _never,
         split=together,
     ),
+    "profiles": Entry(
+        "performance profiles: the share of games solved within a factor of the cheapest method's cost",
+        "runs of two or more solvers",
+        profiles.applies,
+        profiles.draw,
+        _never,
+        split=by_axis,
+    ),
+    "improvement": Entry(
+        "how probably every solver is cheaper than every other one, as a matrix",
+        "runs of two or more solvers",
+        improvement.applies,
+        improvement.draw,
+        _never,
+        split=by_axis,
+    ),
     "preferences": Entry(
         "who is preferred to whom in the game, as a heat map",
         "runs of one game and one n that can be made again",
@@ -133,13 +151,16 @@ FIGURES: Mapping[str, Entry] = {
 }
 """Every figure by the name of its files, in the order in which they are drawn. A figure is one file and one entry."""
 
+ANSWERS: Mapping[str, Sequence[str]] = {"theorems": ["theorems"], "race": ["profiles", "improvement"]}
+"""The figures that answer what an experiment asks, by its `verdict`."""
+
 
 def figures(
     rows: Rows, names: Sequence[str] | None = None, *, distance: str | None = None, brief: bool = False
 ) -> dict[str, Figure]:
     """The named figures of an experiment, or those that it calls for, by the names of their files.
 
-    An experiment that asks for a verdict calls for the figure of that name. With a `distance`, only the figures that
+    An experiment that asks for a verdict calls for the figures in `ANSWERS`. With a `distance`, only the figures that
     show one are drawn, with this one, a figure for all games together. `brief` leaves out the distances to the
     equilibrium. Raises NashGamesError, saying which figures there are, for a name or a distance that does not exist and
     for a figure that does not apply.
@@ -147,8 +168,8 @@ def figures(
     rows = completed(rows)
     if distance is not None:
         distances.check_distance(distance)
-    if names is None and distance is None and rows.verdict is not None and rows.verdict in FIGURES:
-        names = [rows.verdict]
+    if names is None and distance is None and rows.verdict is not None:
+        names = ANSWERS.get(rows.verdict)
     for name in names or ():
         _check(name, rows, distance)
     made: dict[int, dict[str, Figure]] = {}

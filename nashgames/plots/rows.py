@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nashgames.analysis.outcomes import complete, on_samples, sweeps_steps, tuned
+from nashgames.analysis.race import Race, race, reported
 from nashgames.defaults import REFEREE
 from nashgames.plots.panels import several
 
@@ -56,6 +57,12 @@ class Rows:
         """The runs as solvers are compared: of swept steps those of the best (`outcomes.tuned`)."""
         return self._tuned[0]
 
+    @cached_property
+    def raced(self) -> Race:
+        """The race of the solvers as they are compared; NashGamesError as `analysis.race.race`."""
+        mine = self.of(reported(self.runs))
+        return race(mine.compared, mine.curves)
+
     @property
     def remark(self) -> str:
         """What is to be said of the steps of `compared`."""
@@ -82,6 +89,13 @@ def by_feedback(rows: Rows) -> Iterator[tuple[str, Rows]]:
     runs = _of_solvers(rows)
     for _, mine in runs.groupby(on_samples(runs), sort=True):
         yield "", rows.of(mine)
+
+
+def by_axis(rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """All games together, but what is charged in queries and what is charged in comparisons in a figure each."""
+    runs = _of_solvers(rows)
+    for sampled, mine in runs.groupby(on_samples(runs), sort=True):
+        yield "-comparisons" if sampled and len(mine) < len(runs) else "", rows.of(mine)
 
 
 def by_game(rows: Rows) -> Iterator[tuple[str, Rows]]:

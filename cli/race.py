@@ -1,0 +1,128 @@
+"""The race as the terminal shows it: how every method did, who is first where, and the data of both."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from nashgames.cli import words
+from nashgames.cli.summary import Sheet, plain
+from nashgames.cli.verdict import Answer
+from nashgames.errors import NashGamesError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nashgames.analysis.race import Race
+    from nashgames.experiments.events import Finished
+    from nashgames.experiments.experiment import Experiment
+
+WAITING = "comparing the methods"
+
+# The factor whose levels are as many as there are games: it is among the data, and no table of a terminal.
+_LONG = "game"
+
+
+def check(experiment: "Experiment") -> None:
+    """Raise NashGamesError, before anything is played, where there is nobody to race against."""
+    solvers = experiment.every("solver")
+    if len(solvers) < 2:
+        raise NashGamesError(
+            f"verdict is 'race', but the only solver is {solvers[0]}; add another one, or leave verdict out"
+        )
+
+
+def answer(finished: "Finished") -> Answer:
+    """The race of the finished runs."""
+    from nashgames.store import Results
+
+    return judged(finished.runs, finished.curves, Results.read(finished.directory).game_file)
+
+
+def judged(runs: "pd.DataFrame", curves: "pd.DataFrame", game_file: Callable[[str | None], Path | None]) -> Answer:
+    """The race of these runs, those on exact feedback and those on duels apart; `game_file` is `Results.game_file`."""
+    from nashgames.analysis import outcomes
+    from nashgames.analysis.derived_limits import sources_of
+    from nashgames.analysis.race import improvement, race, regimes, reported, standings
+    from nashgames.analysis.regimes import levels_of
+
+    runs = reported(outcomes.complete(runs))
+    sources = sources_of(runs, game_file)
+    sheets: list[Sheet] = []
+    data: dict[str, Any] = {}
+    for _, mine in runs.groupby(outcomes.on_samples(runs), sort=True):
+        compared, steps = outcomes.tuned(mine)
+        found = race(compared, curves)
+        levels = levels_of(found.instances, sources)
+        tables = {
+            "standings": standings(found),
+            "improvement": improvement(found),
+            "regimes": regimes(found, levels),
+        }
+        sheets += [_standings(found, tables["standings"], tables["improvement"], steps), _regimes(tables["regimes"])]
+        data[found.axis] = {"epsilon": found.epsilon, "left_out": found.left_out, "at_start": found.at_start}
+        data[found.axis] |= {"resolution": found.resolution}
+        data[found.axis] |= {name: [_plain(row) for row in _records(table)] for name, table in tables.items()}
+    return Answer([sheet for sheet in sheets if sheet.rows], data)
+
+
+def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame", steps: int) -> Sheet:
+    from nashgames.analysis.race import remarks
+
+    pairs = {(row["method"], row["other"]): row for row in _records(improvement)}
+    rows = _records(table)
+    lines = []
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        beats = None if following is None else pairs[row["method"], following["method"]]
+        lines.append((
+            row["method"],
+            _between(row, "solved"),
+            words.share(row["fastest"]),
+            _between(row, "efficiency"),
+            words.optional(plain(row["factor"])),
+            words.DASH if row["leads"] != row["leads"] else words.share(row["leads"]),
+            "" if beats is None else words.between(beats["low"], beats["probability"], beats["high"]),
+        ))  # fmt: skip
+    told = [
+        f"the race to {race.epsilon:g} in {race.axis}",
+        *remarks(race),
+        *([f"every method with the best of up to {steps} steps"] if steps > 1 else []),
+        "efficiency: least cost of any method over the own cost, 0 where unsolved",
+        "factor: of the least cost, within which half of the games are solved",
+        "leads: share of resampled races in which nobody is more efficient",
+        "beats the next: probability to be cheaper on a game, ties half",
+        "95 % intervals over games and seeds",
+    ]
+    headings = ("method", "solved", "fastest", "efficiency", "factor", "leads", "beats the next")
+    return Sheet(headings, frozenset({"method"}), tuple(lines), "; ".join(told), spare=("fastest", "leads"))
+
+
+def _regimes(table: "pd.DataFrame") -> Sheet:
+    rows = [row for row in _records(table) if row["factor"] != _LONG]
+    lines = tuple(
+        (
+            f"{row['factor']} {row['level']}",
+            words.count(row["problems"]),
+            row["first"],
+            words.between(row["low"], row["efficiency"], row["high"]),
+            words.share(row["solved"]),
+            row["second"],
+            words.share(row["second_efficiency"]),
+            words.DASH if row["leads"] != row["leads"] else words.share(row["leads"]),
+        )
+        for row in rows
+    )
+    headings = ("regime", "games", "first", "efficiency", "solved", "then", "its efficiency", "leads")
+    caption = "leads: share of resampled races in which the first is the most efficient method"
+    return Sheet(headings, frozenset({"regime", "first", "then"}), lines, caption, spare=("solved", "leads"))
+
+
+def _between(row: dict[str, Any], name: str) -> str:
+    return words.between(row[f"{name}_low"], row[name], row[f"{name}_high"])
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: plain(value) for key, value in row.items()}
+
+
+def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", frame.to_dict("records"))

@@ -1,0 +1,283 @@
+"""What a method costs to reach ε on every game → how methods compare: profiles, efficiencies, who is probably faster.
+
+A *problem* is a game with its size, reference, β and target; an *instance* is a problem with one seed, which draws the
+game. Methods are compared on the same instance only, and every mean is over problems that count alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nashgames.analysis.outcomes import CELL, complete, on_samples
+from nashgames.analysis.resampling import Codes, Floats, even_weights, interval, resampled_weights
+from nashgames.core.metrics import STOPPING_COLUMN
+from nashgames.defaults import RUN
+from nashgames.errors import NashGamesError
+
+EPSILON = 1e-6
+"""The distance that a race is run to, where no tolerance is larger: one that all theories and float32 can reach."""
+
+PROBLEM = (*(column for column in CELL if column != "optimiser"), "start", "target")
+"""The columns that make a problem; an optimiser is part of the method."""
+
+
+@dataclass(frozen=True)
+class Race:
+    """Methods on instances: `costs` `[I, M]` to `epsilon`, counted in `axis`; inf where it was not reached.
+
+    `instances` has the columns `PROBLEM` and `seed`, a row an instance, sorted; `solvers` gives the solver of every
+    method, in the order of the columns of `costs`. `left_out` instances were not played by all methods, and
+    `at_start` were solved before the first query. A cost read from recorded points is too high by at most the share
+    `resolution`.
+    """
+
+    epsilon: float
+    axis: str
+    solvers: Mapping[str, str]
+    instances: pd.DataFrame
+    costs: Floats
+    left_out: int = 0
+    at_start: int = 0
+    resolution: float = 0.0
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods by their labels."""
+        return list(self.solvers)
+
+    @property
+    def ratios(self) -> Floats:
+        """Cost over the least cost of any method on the instance, `[I, M]`; inf where ε was not reached."""
+        best = self.costs.min(axis=1, keepdims=True)
+        return np.divide(self.costs, best, out=np.full_like(self.costs, np.inf), where=np.isfinite(self.costs))
+
+    @cached_property
+    def weights(self) -> Floats:
+        """How much every instance counts, `[I]` (`even_weights`)."""
+        return even_weights(self._codes(*PROBLEM))
+
+    @cached_property
+    def resamples(self) -> Floats:
+        """The weights of resampled races, `[B, I]` (`resampled_weights`); NaN where there is but one game and seed."""
+        games, seeds = self._codes("game"), self._codes("seed")
+        if games.max() == seeds.max() == 0:
+            return np.full((1, len(games)), np.nan)
+        return resampled_weights(games, self._codes(*PROBLEM), seeds)
+
+    def of(self, wanted: NDArray[np.bool_]) -> "Race":
+        """The same race on the instances of which `wanted` `[I]` is true."""
+        return replace(self, instances=self.instances[wanted].reset_index(drop=True), costs=self.costs[wanted])
+
+    def _codes(self, *columns: str) -> Codes:
+        """What the instances have in these columns, numbered from 0 on."""
+        return self.instances.groupby(list(columns), dropna=False).ngroup().to_numpy()
+
+
+def reported(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs without those that only served to tune: `role` is null or not there, or not `tuning`."""
+    return runs[runs["role"] != "tuning"] if "role" in runs else runs
+
+
+def axis_of(runs: pd.DataFrame) -> str:
+    """What the runs are charged in: queries, or comparisons on duels; NashGamesError for runs of both kinds."""
+    kinds = on_samples(complete(runs)).unique()
+    if len(kinds) > 1:
+        raise NashGamesError(
+            "runs on exact feedback are counted in queries and runs on samples in comparisons; race them separately"
+        )
+    return "comparisons" if kinds.any() else "queries"
+
+
+def costs_to(epsilon: float, runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """What every run paid to come within `epsilon`, as `cost`, with the `least` that it may have been; index of `runs`.
+
+    Runs on the original game come within ε in exploitability, all others in suboptimality. Where ε is the tolerance of
+    a run on exact feedback the cost is exact, because the run stopped there. Else it is that of the first recorded
+    point at or below ε, and `least` that of the step after the point before. inf is a run that never came there, or
+    that diverged. Raises NashGamesError for an ε below a tolerance, where runs stop before they reach it, for an ε of
+    0, and for runs of both kinds (`axis_of`).
+    """
+    axis, tolerance = axis_of(runs), runs["tolerance"].to_numpy(np.float64)
+    if not epsilon > 0 or epsilon < tolerance.max():
+        raise NashGamesError(
+            f"epsilon is {epsilon:g}; accepted: numbers above 0 and of at least {tolerance.max():g}, the tolerance at "
+            f"which runs stopped"
+        )
+    runs, curves = (frame.assign(**_filled(frame)) for frame in (runs, curves))
+    place = pd.Index(runs["run_id"]).get_indexer(pd.Index(curves["run_id"]))
+    curves, place = curves[place >= 0], place[place >= 0]
+    cost, step = (curves[name].to_numpy(np.float64) for name in (axis, "step"))
+    columns = {target: curves[column].to_numpy(np.float64) for target, column in STOPPING_COLUMN.items()}
+    distance = np.select([curves["target"] == target for target in columns], list(columns.values()), np.nan)
+    found, before, charged = (np.full(len(runs), start) for start in (np.inf, -np.inf, 0.0))
+    there = distance <= epsilon
+    np.minimum.at(found, place[there], cost[there])
+    earlier = cost < found[place]
+    np.maximum.at(before, place[earlier], cost[earlier])
+    np.maximum.at(charged, place, np.divide(cost, step, out=np.zeros_like(cost), where=step > 0))
+    stopped = (tolerance == epsilon) & ~on_samples(complete(runs)).to_numpy()
+    exact = runs["queries_to_tolerance"].to_numpy(np.float64, na_value=np.inf)
+    found = np.where(runs["status"] == "diverged", np.inf, np.where(stopped, exact, found))
+    least = np.where(stopped | ~np.isfinite(found), found, np.minimum(np.maximum(before + charged, 0), found))
+    return pd.DataFrame({"cost": found, "least": least}, index=runs.index)
+
+
+def race(runs: pd.DataFrame, curves: pd.DataFrame, epsilon: float | None = None) -> Race:
+    """The race of the methods of `runs`, a method being a `label` with its optimiser, to ε (`costs_to`).
+
+    Without an `epsilon` it is 1e-6, or the largest tolerance where that is larger. Runs that tuned are left out, and so
+    are instances that a method did not play, and those that were solved before the first query. Raises NashGamesError
+    for fewer than two methods, for two runs of a method on one instance, and where no instance is left.
+    """
+    runs = reported(runs)
+    runs = complete(runs).assign(**_filled(runs))
+    if runs["label"].nunique() < 2:
+        raise NashGamesError(f"a race needs two methods and there are {runs['label'].nunique()}; add another solver")
+    if epsilon is None:
+        epsilon = max(EPSILON, float(runs["tolerance"].max()))
+    label = runs["label"].astype(str)
+    if len(runs["optimiser"].unique()) > 1:
+        label = label + " · " + runs["optimiser"].astype(str)
+    runs = runs.assign(label=label, **costs_to(epsilon, runs, curves))
+    keys = [*PROBLEM, "seed"]
+    twice = runs[runs.duplicated([*keys, "label"])]
+    if len(twice):
+        raise NashGamesError(
+            f"{twice['label'].iloc[0]} was played twice on {twice['game'].iloc[0]}, seed {twice['seed'].iloc[0]}; "
+            f"give the runs of a race labels of their own"
+        )
+    table = runs.pivot_table("cost", keys, "label", aggfunc="first")
+    played = table[table.notna().all(axis=1)]
+    raced = played[played.min(axis=1) > 0]
+    if not len(raced):
+        reason = "were solved before the first query" if len(played) else "were played by every method"
+        raise NashGamesError(
+            f"no game is left to race on: {len(played)} of {len(table)} {reason}; let all methods play one game"
+        )
+    paid = np.isfinite(runs["cost"]) & (runs["cost"] > 0)
+    over = runs["cost"][paid] / runs["least"][paid].clip(lower=1) - 1
+    solvers = runs.drop_duplicates("label").set_index("label")["solver"]
+    return Race(
+        epsilon=epsilon,
+        axis=axis_of(runs),
+        solvers={str(name): str(solvers[name]) for name in raced.columns},
+        instances=raced.index.to_frame(index=False),
+        costs=raced.to_numpy(np.float64),
+        left_out=len(table) - len(played),
+        at_start=len(played) - len(raced),
+        resolution=float(over.max()) if len(over) else 0.0,
+    )
+
+
+def profiles(of: Race, factors: Floats) -> Floats:
+    """ρ_m(τ), the share of games that a method solves within the factor τ of the best one's cost, `[T, M]`.
+
+    ρ_m(τ) = mean over problems of the mean over seeds of 1[c_m ≤ τ · min_k c_k]. A game that no method solves counts
+    for none of them. Source: Dolan and Moré 2002, eq. 2.1.
+    """
+    return np.stack([of.weights @ (of.ratios <= factor) for factor in factors])
+
+
+def standings(of: Race) -> pd.DataFrame:
+    """How every method did, a row a method, the most efficient first.
+
+    solved               share of games that came within ε
+    fastest              share of games on which no method was cheaper; of equals each counts
+    efficiency           mean of (least cost of any method)/(own cost), 0 where ε was not reached: the area under the
+                         performance profile ∫₀¹ ρ(1/u) du
+    factor               what half of the games are solved within, of the best method's cost; inf where fewer are solved
+    leads                share of resampled races in which no method is more efficient
+
+    `…_low` and `…_high` of solved and efficiency are the 95 % interval over games and seeds (`resampled_weights`).
+    """
+    ratios = of.ratios
+    efficiencies, solved = 1 / ratios, np.isfinite(ratios)
+    resampled = of.resamples @ efficiencies
+    leads = (resampled == resampled.max(axis=1, keepdims=True)).mean(axis=0)
+    columns = {"method": of.methods, "solver": list(of.solvers.values())}
+    for name, values in (("solved", solved), ("efficiency", efficiencies)):
+        low, high = interval(of.resamples @ values)
+        columns |= {name: of.weights @ values, f"{name}_low": low, f"{name}_high": high}
+    columns |= {
+        "fastest": of.weights @ (ratios == 1),
+        "factor": np.quantile(ratios, 0.5, axis=0, weights=of.weights, method="inverted_cdf"),
+        "leads": np.where(np.isnan(of.resamples).any(), np.nan, leads),
+    }
+    return pd.DataFrame(columns).sort_values(["efficiency", "method"], ascending=[False, True], ignore_index=True)
+
+
+def improvement(of: Race) -> pd.DataFrame:
+    """How probably one method beats another on a game, a row an ordered pair of methods.
+
+    P(c_m < c_k) + ½ P(c_m = c_k) on the same instance, the mean over problems of the mean over seeds; two that do not
+    reach ε are equal. With one seed this is the mean over problems of the Mann–Whitney statistic U of single runs.
+    `low` and `high` are its 95 % interval over games and seeds, and `factor` the median of c_m/c_k over the games that
+    one of them solved. Source: Agarwal et al. 2021, §4.3 (their runs are not of one draw, so that all are paired).
+    """
+    rows = []
+    for name, cost in zip(of.methods, of.costs.T, strict=True):
+        for other, against in zip(of.methods, of.costs.T, strict=True):
+            if name == other:
+                continue
+            wins = (cost < against) + 0.5 * (cost == against)
+            some = np.isfinite(np.minimum(cost, against))
+            factor = np.nan
+            if some.any():
+                ratio = np.where(np.isfinite(against[some]), cost[some] / against[some], 0.0)
+                weights = of.weights[some]
+                factor = float(np.quantile(ratio, 0.5, weights=weights, method="inverted_cdf"))
+            low, high = interval(of.resamples @ wins)
+            values = {"probability": of.weights @ wins, "low": low, "high": high, "factor": factor}
+            rows.append({"method": name, "other": other} | {key: float(value) for key, value in values.items()})
+    return pd.DataFrame(rows)
+
+
+def regimes(of: Race, levels: Mapping[str, "pd.Series[str]"]) -> pd.DataFrame:
+    """Who is the most efficient where: a row a level of every factor, with the first and the second method there.
+
+    `levels` gives, by the name of a factor, the level of every instance, ordered categories (`analysis.regimes`).
+    Columns factor, level, `problems` (how many), `first` with its `efficiency`, `low`, `high`, `solved` and `leads`
+    (`standings`), and `second` with its `second_efficiency`.
+    """
+    rows = []
+    for factor, level in levels.items():
+        for name in level.sort_values().unique():
+            part = of.of((level == name).to_numpy())
+            first, second = standings(part).iloc[:2].to_dict("records")
+            rows.append(
+                {"factor": factor, "level": name, "problems": len(part.instances[list(PROBLEM)].drop_duplicates())}
+                | {"first": first["method"], "second": second["method"], "second_efficiency": second["efficiency"]}
+                | {key: first[key] for key in ("efficiency", "solved", "leads")}
+                | {"low": first["efficiency_low"], "high": first["efficiency_high"]}
+            )
+    return pd.DataFrame(rows)
+
+
+def remarks(of: Race) -> list[str]:
+    """What is to be said of a race: on how much it rests, what it leaves out, and how exact its costs are."""
+    problems, seeds = len(of.instances[list(PROBLEM)].drop_duplicates()), of.instances["seed"].nunique()
+    texts = [games(problems) + (f", up to {seeds} seeds each" if seeds > 1 else "")]
+    texts += [f"{games(of.left_out)} not played by all and left out"] * (of.left_out > 0)
+    texts += [f"{games(of.at_start)} solved before the first query and left out"] * (of.at_start > 0)
+    # Less than half a percent would be said as 0.
+    texts += [f"costs read from recorded points, at most {of.resolution:.0%} too high"] * (of.resolution >= 0.005)
+    return texts
+
+
+def games(count: int) -> str:
+    """So many games."""
+    return "one game" if count == 1 else f"{count:,} games"
+
+
+def played_beta(instances: pd.DataFrame) -> Floats:
+    """β of the game that every instance is after, `[I]`: 0 for the original game."""
+    return np.where(instances["target"] == "original", 0.0, instances["beta"].to_numpy(np.float64))
+
+
+def _filled(frame: pd.DataFrame) -> dict[str, object]:
+    """Where a run started and what it was after, for rows from before there was a choice."""
+    return {name: frame[name].fillna(RUN[name]) if name in frame else RUN[name] for name in ("start", "target")}
