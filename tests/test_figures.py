@@ -32,7 +32,7 @@ FOLDER = Path(plots.__file__).parent
 @cache
 def three_actions():
     runs, curves = experiment(betas=(0.1,), actions=(3,), seeds=1, solvers=("nash-mp", "online-ipo"))
-    return Rows(runs, curves, walk(runs))
+    return Rows(runs.assign(tolerance=1e-10), curves, walk(runs))
 
 
 @cache
@@ -77,7 +77,7 @@ def made_again():
 
 # What can be drawn of each kind of results, beside where `figures` draws more or less of it unasked.
 KINDS = {
-    three_actions: {"convergence", "simplex", "theorems"},
+    three_actions: {"convergence", "improvement", "profiles", "simplex", "theorems"},
     duels: {"convergence-comparisons", "share"},
     swept_steps: {"convergence", "phases", "rates", "scaling"},
     exact_path: {"equilibria"},

@@ -13,8 +13,10 @@ from nashgames.plots.rows import Rows
 
 # Part of the colour scale from which a cell is dark enough for white figures.
 _DARK = 0.45
-# Inches of a cell, of what stands beside and below all of them, and of the narrowest figure: names above, the bar left.
-_CELL, _BESIDE, _NARROWEST = 0.36, 2.3, 4.2
+# Inches of a cell, of the names beside all of them, and of the narrowest figure, which holds its title.
+_CELL, _BESIDE, _NARROWEST = 0.36, 1.3, 3.6
+# Inches of title and caption.
+_BELOW = 0.5
 # Letters of the caption to the inch.
 _LETTERS = 19
 # Points of the figures in the cells; two of them and their sign fill a cell.
@@ -41,11 +43,13 @@ def draw_improvement(race: Race, *, remark: str = "", ax: Axes | None = None) ->
     table = _matrix(found, "probability", order)
     sure = (_matrix(found, "low", order) > 0.5) | (_matrix(found, "high", order) < 0.5)
     side = max(_CELL * len(order) + _BESIDE, _NARROWEST)
-    figure = PaperFigure(figsize=(side, side), layout="constrained") if ax is None else ax.get_figure(root=True)
+    figure = (
+        PaperFigure(figsize=(side, side + _BELOW), layout="constrained") if ax is None else ax.get_figure(root=True)
+    )
     assert figure is not None
     cell = figure.subplots() if ax is None else ax
     norm = Normalize(0, 1)
-    image = cell.imshow(table, norm=norm, cmap="cividis_r", aspect="equal")
+    cell.imshow(table, norm=norm, cmap="cividis_r", aspect="equal")
     for (i, j), value in np.ndenumerate(table):
         if i != j:
             colour = "white" if norm(value) > 1 - _DARK else "black"
@@ -62,9 +66,6 @@ def draw_improvement(race: Race, *, remark: str = "", ax: Axes | None = None) ->
     told = [*remarks(race), "ties count half", "bold: the 95 % interval over games and seeds excludes 50 %", remark]
     caption = fold("; ".join(filter(None, told)), _LETTERS * side)
     cell.set_xlabel(caption, color=INK, fontsize=_SIZE)
-    if ax is None:
-        bar = figure.colorbar(image, ax=cell, shrink=0.6, pad=0.02)
-        bar.outline.set_visible(False)
     return figure
 
 

@@ -54,7 +54,7 @@ def draw_profiles(race: Race, *, remark: str = "", ax: Axes | None = None) -> Fi
         cell.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=" %"))
         cell.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         _draw(cell, race.of(np.isin(np.arange(len(race.instances)), panel.runs.index)), look, order, last)
-    name_axes(axes, f"{race.axis}, times those of the cheapest method", "share of games solved")
+    name_axes(axes, f"{race.axis} over those\nof the cheapest method", "share of games solved")
     handles: list[Handle] = [look[name].handle(plain(name)) for name in order]
     legend(figure, ax, handles, _caption(race, remark, bands=len(order) <= _BANDS))
     return figure
@@ -85,7 +85,7 @@ def _draw(ax: Axes, race: Race, look: Mapping[str, Look], order: list[str], last
         column, own = race.methods.index(name), look[name]
         style = {"color": own.colour, "zorder": 3 - rank / len(order)}
         if len(order) <= _BANDS:
-            low, high = interval(race.resamples @ (ratios[:, [column]] <= factors))
+            low, high = interval(race.resamples @ (ratios[:, [column]] <= factors).astype(np.float64))
             ax.fill_between(factors, low, high, color=own.colour, alpha=0.15, linewidth=0, zorder=1.5)
         ax.plot(steps, shares[:, column], drawstyle="steps-post", linestyle=own.dashes, **style)
         at: Floats = marks[rank :: len(order)]
