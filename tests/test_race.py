@@ -25,8 +25,9 @@ from nashgames.analysis.race import (
     standings,
 )
 from nashgames.analysis.regimes import levels_of
+from nashgames.cli.verdict import judge
 from nashgames.errors import NashGamesError
-from nashgames.experiments.experiment import Experiment, load_preset, presets
+from nashgames.experiments.experiment import VERDICTS, Experiment, load_preset, presets
 from nashgames.experiments.sources import find_source
 from nashgames.games.families import generate
 from nashgames.games.properties import cyclic_share, facts
@@ -417,6 +418,13 @@ def test_a_race_needs_two_solvers():
     )
     with pytest.raises(NashGamesError, match="unknown verdict 'races'; did you mean 'race'"):
         Experiment(verdict="races")
+
+
+def test_every_verdict_has_its_judge_and_its_figures():
+    assert set(plots.ANSWERS) == set(VERDICTS)
+    assert {name for names in plots.ANSWERS.values() for name in names} <= set(plots.FIGURES)
+    for name in VERDICTS:
+        assert {"WAITING", "check", "answer"} <= set(vars(judge(name)))
 
 
 def test_the_preset_races_every_family_and_every_shipped_game():

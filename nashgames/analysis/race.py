@@ -183,7 +183,7 @@ def profiles(of: Race, factors: Floats) -> Floats:
     """ρ_m(τ), the share of games that a method solves within the factor τ of the best one's cost, `[T, M]`.
 
     ρ_m(τ) = mean over problems of the mean over seeds of 1[c_m ≤ τ · min_k c_k]. A game that no method solves counts
-    for none of them. Source: Dolan and Moré 2002, eq. 2.1.
+    for none of them. Source: Dolan and Moré 2002, section 2.
     """
     return np.stack([_mean(of.weights, of.ratios <= factor) for factor in factors])
 
