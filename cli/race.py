@@ -83,7 +83,7 @@ def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame",
             "" if beats is None else words.between(beats["low"], beats["probability"], beats["high"]),
         ))  # fmt: skip
     told = [
-        f"the race to {race.epsilon:g} in {race.axis}",
+        f"the race to {race.goal}, in {race.axis}",
         *remarks(race),
         *([f"every method with the best of up to {steps} steps"] if steps > 1 else []),
         "efficiency: least cost of any method over the own cost, 0 where unsolved",

@@ -50,6 +50,12 @@ class Race:
         return list(self.solvers)
 
     @property
+    def goal(self) -> str:
+        """What the race is run to: `suboptimality ≤ 1e-06`."""
+        targets = self.instances["target"].unique()
+        return f"{' or '.join(column for key, column in STOPPING_COLUMN.items() if key in targets)} ≤ {self.epsilon:g}"
+
+    @property
     def ratios(self) -> Floats:
         """Cost over the least cost of any method on the instance, `[I, M]`; inf where ε was not reached."""
         best = self.costs.min(axis=1, keepdims=True)

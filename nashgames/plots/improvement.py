@@ -62,7 +62,7 @@ def draw_improvement(race: Race, *, remark: str = "", ax: Axes | None = None) ->
     cell.grid(False)
     cell.tick_params(length=0)
     cell.spines[:].set_visible(False)
-    cell.set_title(f"how often (%) the row is cheaper than the column, to {race.epsilon:g}")
+    cell.set_title(f"how often (%) the row reaches {race.goal}\nin fewer {race.axis} than the column")
     told = [*remarks(race), "ties count half", "bold: the 95 % interval over games and seeds excludes 50 %", remark]
     caption = fold("; ".join(filter(None, told)), _LETTERS * side)
     cell.set_xlabel(caption, color=INK, fontsize=_SIZE)

@@ -62,7 +62,7 @@ def draw_profiles(race: Race, *, remark: str = "", ax: Axes | None = None) -> Fi
 
 def _laid(race: Race, *, single: bool) -> Facets:
     """A panel for all games, and where there are several β one for each of them, falling."""
-    title = f"solved to {race.epsilon:g}"
+    title = f"solved: {race.goal}"
     played = played_beta(race.instances)
     betas = some(sorted(set(played.tolist()), reverse=True), _PANELS)
     if single or len(betas) == 1:
