@@ -7,6 +7,7 @@ game. Methods are compared on the same instance only, and every mean is over pro
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -210,7 +211,7 @@ def standings(of: Race) -> pd.DataFrame:
     efficiencies, solved = 1 / ratios, np.isfinite(ratios)
     resampled = _mean(of.resamples, efficiencies)
     leads = (resampled == resampled.max(axis=1, keepdims=True)).mean(axis=0)
-    columns = {"method": of.methods, "solver": list(of.solvers.values())}
+    columns: dict[str, Any] = {"method": of.methods, "solver": list(of.solvers.values())}
     for name, values in (("solved", solved), ("efficiency", efficiencies)):
         low, high = interval(_mean(of.resamples, values))
         columns |= {name: _mean(of.weights, values), f"{name}_low": low, f"{name}_high": high}
@@ -235,7 +236,8 @@ def improvement(of: Race) -> pd.DataFrame:
     low, high = interval(_mean(of.resamples, wins))
     values = {"probability": _mean(of.weights, wins), "low": low, "high": high}
     pairs = [(name, other) for name in of.methods for other in of.methods]
-    factors = [_median_factor(*of.costs[:, list(place)].T, of.weights) for place in np.ndindex(2 * (len(of.methods),))]
+    of_method = dict(zip(of.methods, of.costs.T, strict=True))
+    factors = [_median_factor(of_method[name], of_method[other], of.weights) for name, other in pairs]
     table = pd.DataFrame(pairs, columns=["method", "other"]).assign(**values, factor=factors)
     return table[table["method"] != table["other"]].reset_index(drop=True)
 
@@ -291,6 +293,6 @@ def played_beta(instances: pd.DataFrame) -> Floats:
     return np.where(instances["target"] == "original", 0.0, instances["beta"].to_numpy(np.float64))
 
 
-def _filled(frame: pd.DataFrame) -> dict[str, object]:
+def _filled(frame: pd.DataFrame) -> dict[str, Any]:
     """Where a run started and what it was after, for rows from before there was a choice."""
     return {name: frame[name].fillna(RUN[name]) if name in frame else RUN[name] for name in ("start", "target")}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from nashgames.analysis.race import played_beta
 from nashgames.core.game import DEFAULT_BETA
@@ -40,9 +41,9 @@ def levels_of(instances: pd.DataFrame, sources: Mapping[str, Source]) -> dict[st
     return {name: level for name, level in found.items() if len(level.unique()) > 1}
 
 
-def _ordered(places: np.ndarray, names: list[str]) -> "pd.Series[str]":
+def _ordered(places: NDArray[np.integer], names: list[str]) -> "pd.Series[str]":
     """Levels by their place among `names`."""
-    return pd.Series(pd.Categorical.from_codes(places.tolist(), names, ordered=True))
+    return pd.Series(pd.Categorical.from_codes(places, pd.Index(names), ordered=True))
 
 
 def _cyclic_shares(instances: pd.DataFrame, sources: Mapping[str, Source]) -> np.ndarray:

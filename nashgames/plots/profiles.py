@@ -1,6 +1,7 @@
 """Performance profiles: the share of games that every method solves within a factor of the cheapest one's cost."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib import ticker
@@ -83,7 +84,7 @@ def _draw(ax: Axes, race: Race, look: Mapping[str, Look], order: list[str], last
     marks = np.geomspace(1, last, _MARKS * len(order) + 1)
     for rank, name in enumerate(order):
         column, own = race.methods.index(name), look[name]
-        style = {"color": own.colour, "zorder": 3 - rank / len(order)}
+        style: dict[str, Any] = {"color": own.colour, "zorder": 3 - rank / len(order)}
         if len(order) <= _BANDS:
             low, high = interval(race.resamples @ (ratios[:, [column]] <= factors).astype(np.float64))
             ax.fill_between(factors, low, high, color=own.colour, alpha=0.15, linewidth=0, zorder=1.5)
