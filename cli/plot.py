@@ -68,8 +68,8 @@ def plot(directory: Path, asked: Mapping[str, Any], *, title: bool, json: bool, 
     for sheet in () if raced is None else raced.sheets:
         screen.sheet(sheet)
         screen.line()
-    screen.pairs([("figure", str(path)) for path in written])
-    screen.pairs([("caption", f"{name}: {caption}") for name, caption in captions.items()])
+    said = [("caption", f"{name}: {caption}") for name, caption in captions.items()]
+    screen.pairs([("figure", str(path)) for path in written] + said)
 
 
 def _figures(asked: Mapping[str, Any]) -> list[str] | None:
@@ -200,7 +200,7 @@ def _drawn(
         drawn.append(_Drawn(name, files, caption, getattr(figure, "numbers", None)))
     if out is None:
         with Results.open(directory) as results:
-            every = {*results.manifest["figures"], *(path.name for _, paths in drawn for path in paths)}
+            every = {*results.manifest["figures"], *(path.name for figure in drawn for path in figure.files)}
             results.manifest["figures"] = sorted(every)
             results.flush()
     return drawn

@@ -47,7 +47,7 @@ def swept_steps():
     # The stand-in rows have no column that no figure of steps reads.
     extra = {"span_to_equilibrium": np.nan, "comparisons": 0}
     ends = curves.drop_duplicates("run_id", keep="last").set_index("run_id")["suboptimality"]
-    ended = {"tolerance": 0.0, "queries": 2000, "queries_to_tolerance": None}
+    ended = {"tolerance": 1e-10, "queries": 2000, "queries_to_tolerance": None}
     runs = runs.assign(suboptimality=runs["run_id"].map(ends), **ended, **extra)
     return Rows(runs, curves.assign(status="budget", **extra))
 

@@ -212,9 +212,9 @@ def test_the_table_has_the_numbers_of_the_figure():
     runs, curves = join(*parts)
     figure = plots.figures(Rows(runs, curves, against="beta", epsilon=1e-3), ["queries"])["queries"]
     table = figure.numbers
-    assert len(table) == 6 and table["beta"].tolist() == sorted(table["beta"])
+    assert len(table) == 6 and table["beta"].tolist() == sorted(table["beta"], reverse=True)
     for solver in ("nash-mp", "omwu"):
-        mine = table[table["label"] == solver]
+        mine = table[table["label"] == solver].sort_values("beta")
         lines = [line for line in figure.axes[0].get_lines() if line.get_color() == palette.colour(solver)]
         [line] = [
             line
@@ -320,7 +320,7 @@ def test_the_command_says_the_table_and_writes_the_caption(played, tmp_path):
     assert (tmp_path / "queries.txt").read_text() == data["captions"]["queries"] + ".\n"
     assert "queries to suboptimality ≤ 1e-06" in data["captions"]["queries"]
     table = data["tables"]["queries"]
-    assert [row["beta"] for row in table] == [0.2, 0.5, 1.0] and [row["arrived"] for row in table] == [2, 2, 2]
+    assert [row["beta"] for row in table] == [1.0, 0.5, 0.2] and [row["arrived"] for row in table] == [2, 2, 2]
     said = CliRunner().invoke(app, told).stdout
     for row in table:
         assert any(f"{row['beta']:g}" in line and f"{row['queries']:g}" in line for line in said.splitlines())

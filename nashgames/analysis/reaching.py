@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nashgames.analysis.outcomes import label_without_step, on_samples, quantiles
+from nashgames.analysis.outcomes import complete, label_without_step, on_samples, quantiles
 from nashgames.defaults import TARGET
 from nashgames.errors import NashGamesError, unknown
 from nashgames.registry import parse
@@ -110,6 +110,7 @@ def reached(
     Nothing is interpolated. Raises NashGamesError for an ε that is not above 0, or below the tolerance at which the
     runs stop, and where there is no tolerance to take.
     """
+    runs = complete(runs)
     column = "comparisons" if on_samples(runs).all() else "queries"
     targets = runs["target"] if "target" in runs else pd.Series(TARGET, runs.index)
     stops = (targets.map(STOPPED_BY) == distance).to_numpy() & ~on_samples(runs).to_numpy()
