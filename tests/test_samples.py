@@ -83,7 +83,13 @@ def test_a_seed_is_the_same_run_in_any_company_and_order_and_no_two_are_one_run(
 
 
 @pytest.mark.parametrize(
-    ("text", "queries"), [("nash-mp[eta=1e-12]", 7), ("proximal-point[eta=1e-12]", 7), ("egpo[step=1e-12]", 6)]
+    ("text", "queries"),
+    [
+        ("nash-mp[eta=1e-12]", 7),
+        ("proximal-point[eta=1e-12]", 7),
+        ("comal[tau=1e12]", 7),
+        ("egpo[step=1e-12]", 6),
+    ],
 )
 def test_two_steps_and_two_queries_of_a_step_draw_other_duels(text, queries):
     """With the probabilities as labels and a policy that stays, only the draws tell two estimates apart."""
