@@ -241,15 +241,15 @@ def _tables(sheet: Sheet, width: int) -> list[Table]:
             del widths[sheet.headings.index(name)]
     left = width - sum(widths.values()) - 2
     if "step" in sheet.headings and left >= _LEAST_STEP:
-        widths[sheet.headings.index("step")] = left
+        widths[sheet.headings.index("step")] = left + 2
     least = {i: size - 2 for i, size in widths.items()}
     return [_table(sheet, headings, part, least, padding=2) for part in _parts(sheet, widths, width)]
 
 
 def _parts(sheet: Sheet, widths: Mapping[int, int], width: int) -> list[list[int]]:
-    """The columns by tables that fit, each beginning with those that say what a row is of, up to the solver."""
+    """The columns by tables that fit, each beginning with those that say what a row is of, up to solver and β."""
     shown = sorted(widths)
-    last = sheet.headings.index("solver") if "solver" in sheet.headings else shown[0]
+    last = max([i for i in shown if sheet.headings[i] in ("solver", "β")], default=shown[0])
     keys, others = [i for i in shown if i <= last], [i for i in shown if i > last]
     parts: list[list[int]] = [[]]
     for i in others:
