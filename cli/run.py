@@ -267,6 +267,7 @@ def _next_sweep(experiment: "Experiment") -> str:
     # A family whose usual size is another one takes only certain sizes.
     if family is not None and family.takes_actions and family.default_actions == 100:
         parts.append("--actions 10,100,1000")
+    parts += ["--tune auto"] if experiment.tune is not None else []
     return " ".join(parts)
 
 

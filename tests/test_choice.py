@@ -141,9 +141,9 @@ def test_on_duels_the_cost_is_the_comparisons_after_which_it_stays_below_the_tol
     ("costs", "said"),
     [
         ({1: [30], 2: [20], 4: [10]}, "the largest that was tried, and a larger one may be better; widen its range, "
-         "e.g. --tune nash-mp.eta=1:400:3"),
+         "e.g. --tune nash-mp.eta=1:400:2"),
         ({1: [10], 2: [20], 4: [30]}, "the smallest that was tried, and a smaller one may be better; widen its range, "
-         "e.g. --tune nash-mp.eta=0.01:4:3"),
+         "e.g. --tune nash-mp.eta=0.01:4:2"),
         ({1: [30], 2: [10], 4: [20]}, None),
         ({1: [30]}, None),
     ],

@@ -261,5 +261,5 @@ def test_an_end_of_the_range_is_told(tmp_path):
     (text,) = [event.text for event in of_kind(events, Noted)]
     assert text == (
         "the best eta of nash-mp at β = 0.1 is the largest that was tried, and a larger one may be better; widen its "
-        "range, e.g. --tune nash-mp.eta=0.001:20:3"
+        "range, e.g. --tune nash-mp.eta=0.001:20:2"
     )

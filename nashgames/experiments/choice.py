@@ -150,6 +150,6 @@ def edges(found: pd.DataFrame) -> list[str]:
         sentences.append(
             f"the best {parameter} of {label} at β = {betas} is the {which} that was tried, and a {other} one may be "
             f"better; widen its range, e.g. --tune {group['solver'].iloc[0]}.{parameter}={wider}:"
-            f"{int(group['trials'].max())}"
+            f"{max(int(group['trials'].max()) - 1, 2)}"
         )
     return sentences
