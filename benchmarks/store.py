@@ -77,8 +77,9 @@ def batch(number: int) -> dict[str, pd.DataFrame]:
     curves = pd.DataFrame({"run_id": np.repeat(ids, POINTS), "step": steps, "queries": 2 * steps, "comparisons": 0})
     curves = curves.assign(**key, seconds=0.1 * steps, status="running", **{m: rng.random(len(steps)) for m in METRICS})
     runs = curves.groupby("run_id", as_index=False).last().assign(
-        status="converged", selection="nash-mp[eta=0.1]", label="nash-mp", step_source="theory", game_fingerprint=None,
-        tolerance=1e-10, budget=1000, queries_to_tolerance=198, diverged_step=None, compile_seconds=1.0,
+        status="converged", selection="nash-mp[eta=0.1]", label="nash-mp", step_source="theory", role="reported",
+        tuned=None, game_fingerprint=None, tolerance=1e-10, budget=1000, queries_to_tolerance=198, diverged_step=None,
+        compile_seconds=1.0,
         solve_seconds=1.0, batch_size=RUNS, equilibrium_residual=1e-16, equilibrium_solves=7,
     )  # fmt: skip
     actions = np.tile(np.arange(ACTIONS), RUNS)

@@ -1,7 +1,7 @@
 """Everything that rich draws: the live progress, the tables, the lists. Nothing else in the package imports rich."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -57,7 +57,8 @@ class Screen:
 
     def sheet(self, sheet: Sheet) -> None:
         """A table of the result and its caption."""
-        self._print(Padding(_table(sheet, self._out.width - 1), (0, 0, 0, 1)))
+        for place, table in enumerate(_tables(sheet, self._out.width - 1)):
+            self._print(Padding(table, (1 if place else 0, 0, 0, 1)))
         if sheet.caption:
             self._print(Text(f" {sheet.caption}", style="dim"))
 
@@ -170,7 +171,8 @@ class Progress(Working):
             self.header(None, None)
         if planned.runs > planned.reused:
             batches = "1 batch" if planned.batches == 1 else f"{planned.batches} batches"
-            self.wait(f"{words.plural(planned.runs - planned.reused, 'run')} in {batches}")
+            runs = words.plural(planned.runs - planned.reused, "run")
+            self.wait(f"steps are tried in {batches}" if planned.tuning else f"{runs} in {batches}")
 
     def _on_game(self, ready: "GameReady") -> None:
         log_reference = ready.game.log_reference
@@ -221,37 +223,56 @@ def _progress_line(row: tuple[str, ...], width: int) -> str:
     return f"{position}  {label if len(label) <= room else label[: room - 1] + '…':<{room}}  {numbers}".rstrip()
 
 
-def _table(sheet: Sheet, width: int) -> Table:
-    """The sheet for a terminal of this width: headings break, the step is shortened, then left out."""
+def _tables(sheet: Sheet, width: int) -> list[Table]:
+    """The sheet for a terminal of this width: headings break, the step is shortened, then left out; what is wider still
+    goes on in another table, so that no number is ever cut."""
     cells = [[cell_len(row[i]) for row in sheet.rows] for i in range(len(sheet.headings))]
-    headings, padding = sheet.headings, 3
-    needed = sum(max([len(heading), *lengths]) + padding for heading, lengths in zip(headings, cells, strict=True))
-    step = None
-    spared: set[str] = set()
-    if needed > width and ("step" in headings or sheet.spare):
-        headings, padding = tuple(_SHORT_HEADINGS.get(h, "\n".join(h.rsplit(" ", 1))) for h in headings), 2
-        widths = {
-            name: max([*map(len, heading.split("\n")), *lengths]) + padding
-            for name, heading, lengths in zip(sheet.headings, headings, cells, strict=True)
-            if name != "step"
-        }
-        for name in reversed(sheet.spare):
-            if sum(widths.values()) - padding > width:
-                spared.add(name)
-                del widths[name]
-        step = max(width - sum(widths.values()) - padding, 0)
+    needed = sum(max([cell_len(name), *lengths]) + 3 for name, lengths in zip(sheet.headings, cells, strict=True))
+    if needed <= width:
+        return [_table(sheet, sheet.headings, range(len(sheet.headings)), {}, padding=3)]
+    headings = [_SHORT_HEADINGS.get(h, "\n".join(h.rsplit(" ", 1))) for h in sheet.headings]
+    widths = {
+        i: max([*map(cell_len, heading.split("\n")), *cells[i]]) + 2
+        for i, heading in enumerate(headings)
+        if sheet.headings[i] != "step"
+    }
+    for name in reversed(sheet.spare):
+        if sum(widths.values()) - 2 > width and name in sheet.headings:
+            del widths[sheet.headings.index(name)]
+    left = width - sum(widths.values()) - 2
+    if "step" in sheet.headings and left >= _LEAST_STEP:
+        widths[sheet.headings.index("step")] = left + 2
+    least = {i: size - 2 for i, size in widths.items()}
+    return [_table(sheet, headings, part, least, padding=2) for part in _parts(sheet, widths, width)]
+
+
+def _parts(sheet: Sheet, widths: Mapping[int, int], width: int) -> list[list[int]]:
+    """The columns by tables that fit, each beginning with those that say what a row is of, up to solver and β."""
+    shown = sorted(widths)
+    last = max([i for i in shown if sheet.headings[i] in ("solver", "β")], default=shown[0])
+    keys, others = [i for i in shown if i <= last], [i for i in shown if i > last]
+    parts: list[list[int]] = [[]]
+    for i in others:
+        if parts[-1] and sum(widths[j] for j in [*keys, *parts[-1], i]) - 2 > width:
+            parts.append([])
+        parts[-1].append(i)
+    return [[*keys, *part] for part in parts]
+
+
+def _table(
+    sheet: Sheet, headings: Sequence[str], shown: Iterable[int], least: Mapping[int, int], *, padding: int
+) -> Table:
+    """A table of the columns that are shown, each of which keeps its `least` width where it has one."""
     table = Table(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="bold")
-    shown = [i for i, heading in enumerate(headings) if heading != "step" or step is None or step >= _LEAST_STEP]
-    shown = [i for i in shown if sheet.headings[i] not in spared]
     for i in shown:
-        is_name = sheet.headings[i] in sheet.names
+        is_name, is_step = sheet.headings[i] in sheet.names, sheet.headings[i] == "step"
         table.add_column(
             headings[i],
             justify="left" if is_name else "right",
-            no_wrap=step is not None or not is_name,
-            overflow="ellipsis" if headings[i] == "step" else "fold",
-            max_width=step if headings[i] == "step" else None,
-            min_width=None if is_name or step is None else max(*map(len, headings[i].split("\n")), *cells[i]),
+            no_wrap=bool(least) or not is_name,
+            overflow="ellipsis" if is_step else "fold",
+            max_width=least.get(i) if is_step else None,
+            min_width=None if is_step else least.get(i),
         )
     for row in sheet.rows:
         table.add_row(*(Text(row[i], style=_STATUS_STYLES.get(row[i].split(" ")[-1], "")) for i in shown))

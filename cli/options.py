@@ -30,6 +30,8 @@ ACCEPTED = {
     "comparisons": "a whole number of at least 1, e.g. 1000000",
     "tolerance": "a number of at least 0 (0: never), e.g. 1e-10",
     "records": "a whole number of at least 1, e.g. 200",
+    "tune": "auto, a range parameter=low:high:count or solver.parameter=low:high:count, e.g. step=1e-3:10:8, trials=N, "
+    "seeds=N",
     "record_every": "a whole number of at least 1, e.g. 10",
     "dtype": "float64, float32",
     "device": "cpu, gpu",
@@ -50,7 +52,7 @@ EXACT_BETAS = "numbers of at least 0 (0: the original game), e.g. 1,0.1,0.01,0"
 
 SHORT = {"-g": "game", "-s": "solver", "-n": "actions"}
 
-_SEVERAL = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
+_SEVERAL = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser", "tune")
 _DRAWN = ("width", "font", "x_scale", "epsilon", "against")
 _ONE = (
     "seed",
@@ -131,6 +133,15 @@ Records = Annotated[
 ]
 RecordEvery = Annotated[
     str | None, _option("record_every", metavar="M", help="a point every M steps instead", panel=_MEASURE)
+]
+Tune = Annotated[
+    list[str] | None,
+    _option(
+        "tune",
+        metavar="GRID[,GRID…]",
+        help="play every solver with the best of as many steps, tried on other seeds",
+        panel=_MEASURE,
+    ),
 ]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", help="precision", panel=_MEASURE)]
 Device = Annotated[str | None, _option("device", metavar="DEVICE", help="where it is computed", panel=_MEASURE)]

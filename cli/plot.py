@@ -207,8 +207,10 @@ def _drawn(
 
 
 def _wanted(results: "Results") -> "pd.DataFrame":
-    """The runs of the last experiment of a directory."""
-    return results.runs[results.runs["run_id"].isin(results.manifest["run_ids"])]
+    """The runs that the last experiment of a directory reports."""
+    from nashgames.experiments.choice import reported
+
+    return reported(results.runs[results.runs["run_id"].isin(results.manifest["run_ids"])])
 
 
 def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":

@@ -145,22 +145,27 @@ def _run(
 
 def _show(finished: "Finished", screen: "Progress") -> None:
     from nashgames.cli import summary
+    from nashgames.experiments.choice import reported
 
     if screen.data or screen.quiet:
         return
-    if not len(finished.runs):
+    runs = reported(finished.runs)
+    if not len(runs):
         return
-    sizes, references = finished.runs["n"].unique(), finished.runs["reference"].unique()
+    sizes, references = runs["n"].unique(), runs["reference"].unique()
     screen.header(int(sizes[0]) if len(sizes) == 1 else None, references[0] if len(references) == 1 else None)
-    for sheet in summary.tables(finished.runs):
+    for sheet in summary.tables(runs):
         screen.line()
         screen.sheet(sheet)
-    if len(finished.runs) > summary.MANY_RUNS:
-        screen.line(f" {summary.tally(finished.runs)}", style="dim")
-    if steps := summary.measured_steps(finished.runs, finished.curves):
+    if len(runs) > summary.MANY_RUNS:
+        screen.line(f" {summary.tally(runs)}", style="dim")
+    if chosen := summary.choices(finished.runs, finished.curves):
+        screen.line()
+        screen.sheet(summary.choices_table(chosen))
+    if steps := summary.measured_steps(runs, finished.curves):
         screen.line()
         screen.sheet(summary.steps_table(steps))
-    for sheet in summary.mixtures(finished.runs, finished.policies):
+    for sheet in summary.mixtures(runs, finished.policies):
         screen.line()
         screen.sheet(sheet)
 
@@ -201,14 +206,18 @@ def _close(
 ) -> None:
     """The last lines: what was reused, the files, and what to type next; or the data alone."""
     from nashgames.cli import summary
+    from nashgames.experiments.choice import reported
 
     directory = str(finished.directory)
     if screen.data:
         data: dict[str, Any] = {"directory": directory, "reused": finished.reused}
         data["runs"] = summary.payload(finished.runs)
-        if cells := summary.cells(finished.runs):
+        runs = reported(finished.runs)
+        if cells := summary.cells(runs):
             data["cells"] = cells
-        if steps := summary.measured_steps(finished.runs, finished.curves):
+        if chosen := summary.choices(finished.runs, finished.curves):
+            data["tuning"] = chosen
+        if steps := summary.measured_steps(runs, finished.curves):
             data["steps"] = steps
         if outcome is not None:
             data["verdict"] = outcome.data
@@ -258,6 +267,7 @@ def _next_sweep(experiment: "Experiment") -> str:
     # A family whose usual size is another one takes only certain sizes.
     if family is not None and family.takes_actions and family.default_actions == 100:
         parts.append("--actions 10,100,1000")
+    parts += ["--tune auto"] if experiment.tune is not None else []
     return " ".join(parts)
 
 

@@ -35,6 +35,8 @@ _PLAIN = (
     "dtype",
     "device",
     "step_source",
+    "role",
+    "tuned",
 )
 _OF_CELL = ("seeds", "diverged", "comparisons", "tolerance", "reached", "share", "low", "high", "median", "q90", "q99")
 _MEASURED = (
@@ -190,6 +192,11 @@ def measured_steps(runs: "pd.DataFrame", curves: "pd.DataFrame") -> list[dict[st
     same = ["game", "reference", "n", "label", "beta"]
     derived = limits_of(runs).rename(columns={"limit": "derived_limit", "rate": "derived_rate"})
     found = stability.measured(curves, runs).merge(derived, on=same, how="left")
+    best, _ = outcomes.best_steps(runs)
+    best = best.assign(best=outcomes.steps_of(best), rate=stability.rates(curves, best))
+    # One best step in all tables of a command: that of the fewest queries, with the rate that it has.
+    medians = best.groupby([*outcomes.CELL, "label"])[["best", "rate"]].median().reset_index()
+    found = found.drop(columns=["best", "rate"]).merge(medians, on=[*outcomes.CELL, "label"], how="left")
     found = found[found["steps"] > 1].sort_values([*same[:4], "beta"], ascending=[True] * 4 + [False], kind="stable")
     columns = ("steps", "limit", "low", "high", "derived_limit", "best", "rate", "derived_rate")
     return [
@@ -220,6 +227,52 @@ def steps_table(found: list[dict[str, Any]]) -> Sheet:
     headings = ("solver", "β", "largest stable step", "derived step", "best step", "rate a query", "derived rate")
     caption = "errors fall like e^(−rate · queries); what is derived is the linearisation at the equilibrium"
     return Sheet((*map(_heading, cell), *headings), _NAMES, rows, caption)
+
+
+def choices(runs: "pd.DataFrame", curves: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The steps that were chosen for a program, a row for every solver in every cell (`experiments.choice.choices`).
+
+    null is a cost that was not reached, and a step that is no number; empty where nothing was tuned.
+    """
+    from nashgames.experiments import choice
+
+    return [
+        {str(key): plain(value) for key, value in row.items()}
+        for row in choice.choices(runs, curves).to_dict("records")
+    ]
+
+
+def choices_table(found: list[dict[str, Any]]) -> Sheet:
+    """The rows of `choices`: what was chosen between which ends, and what it and the solver's own step cost there."""
+    cell = [key for key in ("n", "reference", *_VARIANTS, "beta") if len({row[key] for row in found}) > 1]
+    ends = any(row["edge"] for row in found)
+    rows = tuple(
+        (
+            *(_cell_text(column, row[column]) for column in cell),
+            row["label"],
+            f"{row['parameter']} {words.optional(row['value'])}",
+            f"{words.optional(row['low'])} … {words.optional(row['high'])}",
+            words.count(row["cost"]),
+            words.count(row["own_cost"]),
+            *([row["edge"] or ""] if ends else []),
+        )
+        for row in sorted(found, key=lambda row: ([row[key] if key != "beta" else -row[key] for key in cell]))
+    )
+    headings = ("solver", "best step", "of", "its cost", "own step's", *(["end"] if ends else []))
+    return Sheet((*map(_heading, cell), *headings), _NAMES | {"best step", "end"}, rows, _tuned_on(found))
+
+
+def _tuned_on(found: list[dict[str, Any]]) -> str:
+    """How the choices were made, in a caption."""
+    trials = words.series(sorted({row["trials"] for row in found}))
+    drawn = [row for row in found if not row["same"]]
+    places = []
+    if drawn:
+        first, last = min(row["first"] for row in drawn), max(row["last"] for row in drawn)
+        places.append(f"seed {first}" if first == last else f"seeds {first}–{last}")
+    if len(drawn) < len(found):
+        places.append("the reported game itself where it is the same for every seed")
+    return f"the best of {trials} steps by the median cost to the tolerance, on {' and '.join(places)}"
 
 
 def mixtures(runs: "pd.DataFrame", policies: "pd.DataFrame", *, unnamed: bool = False) -> list[Sheet]:
@@ -266,7 +319,7 @@ def payload(runs: "pd.DataFrame") -> list[dict[str, Any]]:
     return [
         {
             "id": row["run_id"],
-            **{key: plain(row[key]) for key in _PLAIN},
+            **{key: plain(row.get(key)) for key in _PLAIN},
             "hyperparameters": json.loads(row["hyperparameters"]),
             "game_parameters": json.loads(row["game_parameters"]),
             "actions": plain(row["n"]),
@@ -321,7 +374,10 @@ def _tuned(runs: "pd.DataFrame") -> tuple["pd.DataFrame", str]:
     from nashgames.analysis import outcomes
 
     shown, steps = outcomes.tuned(runs)
-    return shown, f"every solver with the best of up to {steps} steps" if steps > 1 else ""
+    searched = f"every solver with the best of up to {steps} steps on the same seeds" if steps > 1 else ""
+    if searched and (ends := outcomes.at_an_end(runs)):
+        searched += f", at an end of them for {', '.join(ends)}: widen these"
+    return shown, _joined("steps tuned as below" if (shown["step_source"] == "tuned").any() else "", searched)
 
 
 def _ended(row: dict[str, Any]) -> str:

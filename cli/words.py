@@ -153,6 +153,9 @@ def header(
     seeds = f"seed {experiment.seed}"
     if experiment.seeds > 1:
         seeds = f"seeds {experiment.seed}–{experiment.seed + experiment.seeds - 1}"
+    if experiment.tune is not None:
+        first, last = experiment.tuning_seeds[0], experiment.tuning_seeds[-1]
+        seeds += f" · tuned on seed{f's {first}–{last}' if last > first else f' {first}'}"
     sizes = [actions] if actions is not None else list(experiment.every("actions"))
     games = list(experiment.every("game"))
     references = list(experiment.every("reference")) if reference is None else [reference]

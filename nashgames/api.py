@@ -1,7 +1,7 @@
 """The same from a notebook: `solve(game, solvers)` → DataFrames and a figure."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,14 @@ from nashgames.defaults import PARTS, TARGET
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError, shown
 from nashgames.exact.referee import Equilibrium
+from nashgames.experiments.choice import reported
 from nashgames.experiments.events import Refereed
 from nashgames.experiments.experiment import RECORDS, Experiment
-from nashgames.experiments.plan import Run, plan, settings_of
+from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
 from nashgames.experiments.rows import Frames
 from nashgames.experiments.runner import Failed, play
 from nashgames.experiments.sources import Source, find_source
+from nashgames.experiments.tuning import as_both, choose
 from nashgames.games import families
 from nashgames.registry import Selection, render
 from nashgames.solvers import (
@@ -45,7 +47,8 @@ class Result:
     """Solved runs as tidy DataFrames (columns as on disk), and the equilibrium they are compared with.
 
     `runs` has a row a run, `curves` a row a point, `policies` a row an action of the last iterate, `paths` a row an
-    action of a recorded iterate, for games of three actions.
+    action of a recorded iterate, for games of three actions. Where steps were tuned, runs that tried one are among them
+    with the `role` tuning, and `tuning` has a row for every choice (columns of `experiments.choice.choices`).
     """
 
     runs: pd.DataFrame
@@ -53,12 +56,14 @@ class Result:
     policies: pd.DataFrame
     paths: pd.DataFrame
     equilibrium: Equilibrium
+    tuning: pd.DataFrame
 
     def plot(self, distance: str = "suboptimality") -> "Figure":
         """The convergence curves of any column of `curves` against queries."""
         from nashgames.plots.convergence import convergence
 
-        return convergence(self.curves, self.runs, distance=distance)
+        runs = reported(self.runs)
+        return convergence(self.curves[self.curves["run_id"].isin(runs["run_id"])], runs, distance=distance)
 
 
 def load(
@@ -88,6 +93,7 @@ def solve(
     target: str = TARGET,
     records: int = RECORDS,
     record_every: int | None = None,
+    tune: str | Iterable[str] | Mapping[str, Any] | None = None,
     dtype: str = "float64",
     device: str = "cpu",
 ) -> Result:
@@ -96,7 +102,9 @@ def solve(
     β is the game's unless given; the budget is max(2000, 20/β) unless given. `feedback`, `policy` and `optimiser` are
     parts of every solver; a solver with a `learner` of its own keeps it where they are not given. On duels a run goes
     on to its budget (`comparisons` where given), and `seeds` many seeds are played, from `seed` or 0; a run that draws
-    nothing has the game's own seed unless one is given. No JAX setting is changed.
+    nothing has the game's own seed unless one is given. With `tune` every solver has the best of as many steps, as in
+    an `Experiment`: `auto`, or ranges as `step=1e-3:10:8`; on exact feedback they are tried on this very game. No JAX
+    setting is changed.
     Raises NashGamesError for anything that does not exist or fit.
     """
     if not isinstance(game, Game):
@@ -124,6 +132,7 @@ def solve(
             "target": target,
             "records": records if record_every is None or records != RECORDS else None,
             "record_every": record_every,
+            "tune": tune,
             "dtype": dtype,
             "device": device,
         }
@@ -132,27 +141,54 @@ def solve(
     settings.precision.jax_device()
     game = game.replace(beta=asked.beta[0])
     source = _source(game, pinned=asked.seed != own_seed or draws)
-    runs, _ = plan(asked, settings, sources={asked.game[0]: source}, solvers=named)
-    return _result(runs, settings)
+    sources = {asked.game[0]: source}
+    played = _Played(settings)
+    trials, _ = plan_trials(asked, settings, sources=sources, solvers=named)
+    played.play(trials)
+    chosen, tuning = choose(trials, played.table("runs"), played.table("curves")) if trials else ({}, pd.DataFrame())
+    runs, _ = plan(asked, settings, sources=sources, solvers=named, chosen=chosen)
+    runs = as_both(runs, trials)
+    played.play(runs, {run.run_id for run in trials})
+    return played.result(runs, trials, tuning)
 
 
-def _result(runs: list[Run], settings: Settings) -> Result:
-    """The tables of these runs, in their order, and the equilibrium of the one game that they play."""
-    collected: list[Frames] = []
-    for event in play(runs, settings):
-        if isinstance(event, Failed):
-            raise event.error
-        if isinstance(event, Frames):
-            collected.append(event)
-        if isinstance(event, Refereed):
-            found = event.equilibrium
-    order = {run.run_id: place for place, run in enumerate(runs)}
+class _Played:
+    """The tables of runs that were played, and the equilibrium of their one game."""
 
-    def joined(name: str) -> pd.DataFrame:
-        frame = pd.concat([getattr(frames, name) for frames in collected], ignore_index=True)
-        return frame.sort_values("run_id", key=lambda ids: ids.map(order), kind="stable", ignore_index=True)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._frames: list[Frames] = []
+        self._found: list[Equilibrium] = []
 
-    return Result(joined("runs"), joined("curves"), joined("policies"), joined("paths"), found)
+    def play(self, runs: Sequence[Run], done: Collection[str] = ()) -> None:
+        """Play the runs that are not in `done`; raises what one of them fails by."""
+        for event in play(runs, self._settings, done=done):
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Frames):
+                self._frames.append(event)
+            if isinstance(event, Refereed):
+                self._found.append(event.equilibrium)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The rows of one table, in the order in which they were made."""
+        return pd.concat([getattr(frames, name) for frames in self._frames], ignore_index=True)
+
+    def result(self, reported: Sequence[Run], trials: Sequence[Run], tuning: pd.DataFrame) -> Result:
+        """All that was played: first what is reported, then the trials that are not."""
+        runs = {run.run_id: run for run in [*trials, *reported]}
+        ids = dict.fromkeys(run.run_id for run in [*reported, *trials])
+        order = {run_id: place for place, run_id in enumerate(ids)}
+
+        def joined(name: str) -> pd.DataFrame:
+            return self.table(name).sort_values(
+                "run_id", key=lambda ids: ids.map(order), kind="stable", ignore_index=True
+            )
+
+        told = joined("runs")
+        for column in trials[0].told if trials else ():
+            told[column] = [runs[run_id].told[column] for run_id in told["run_id"]]
+        return Result(told, joined("curves"), joined("policies"), joined("paths"), self._found[-1], tuning)
 
 
 def _by_name(solvers: list[Solver]) -> dict[str, Solver]:

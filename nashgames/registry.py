@@ -20,7 +20,7 @@ from nashgames.errors import NashGamesError, choices, unknown
 
 _RANGE = re.compile(r"=\s*([^=,:\[\]]+):([^=,:\[\]]+):([^=,:\[\]]+)")
 # A range is a grid of runs: more values than this are a slip of the pen.
-_MOST_VALUES = 1000
+MOST_VALUES = 1000
 # A grid of ranges has more texts than anybody types; what is read again and again is among the last of them.
 _KEPT_TEXTS = 4096
 # Integers of a compiled program have 32 bits.
@@ -155,19 +155,27 @@ def expand(text: str) -> list[str]:
     found = _RANGE.search(text)
     if found is None:
         return [text]
+    texts = [f"{text[: found.start()]}={value}{text[found.end() :]}" for value in values_of(found[0][1:], text)]
+    return [expanded for each in texts for expanded in expand(each)]
+
+
+def values_of(range_: str, inside: str) -> list[str]:
+    """The numbers of a range `low:high:count`, geometrically spaced, with six digits.
+
+    Raises NashGamesError, naming the text that it stands `inside`, for what is no range.
+    """
+    parts = range_.split(":")
     try:
-        low, high, count = float(found[1]), float(found[2]), int(found[3])
-        accepted = 0 < low < math.inf and 0 < high < math.inf and 2 <= count <= _MOST_VALUES
-    except ValueError:
+        low, high, count = float(parts[0]), float(parts[1]), int(parts[2])
+        accepted = len(parts) == 3 and 0 < low < math.inf and 0 < high < math.inf and 2 <= count <= MOST_VALUES
+    except (ValueError, IndexError):
         accepted = False
     if not accepted:
         raise NashGamesError(
-            f"'{found[0][1:]}' in '{text}' is no range; accepted: low:high:count with numbers above 0 and a count from "
-            f"2 to {_MOST_VALUES}, e.g. 0.1:10:21"
+            f"'{range_}' in '{inside}' is no range; accepted: low:high:count with numbers above 0 and a count from "
+            f"2 to {MOST_VALUES}, e.g. 0.1:10:21"
         )
-    values = [low * (high / low) ** (i / (count - 1)) for i in range(count)]
-    texts = [f"{text[: found.start()]}={value:.6g}{text[found.end() :]}" for value in values]
-    return [expanded for each in texts for expanded in expand(each)]
+    return [f"{low * (high / low) ** (i / (count - 1)):.6g}" for i in range(count)]
 
 
 def is_range(text: str) -> bool:

@@ -33,6 +33,8 @@ def _rows(run_id, value):
         "selection": "nash-mp[eta=0.1]",
         "label": "nash-mp",
         "step_source": "theory",
+        "role": "reported",
+        "tuned": None,
         "game_fingerprint": None,
         "tolerance": 1e-10,
     }

@@ -41,6 +41,21 @@ def test_the_five_lines_of_a_notebook():
     assert result.equilibrium.converged
 
 
+def test_steps_are_tuned_on_the_game_that_is_given_and_on_other_duels():
+    result = solve(["nash-mp", "adaptive-nash-mp"], tune="eta=0.4:1.6:2", tolerance=1e-6)
+    assert sorted(result.runs["role"]) == ["both", "reported", "tuning", "tuning"]
+    assert list(result.runs["label"][:2]) == ["nash-mp", "adaptive-nash-mp"], "what is reported comes first"
+    (found,) = result.tuning.to_dict("records")
+    tried = result.runs[result.runs["label"] == "nash-mp"].set_index("selection")
+    assert set(tried.index) == {"nash-mp[eta=0.2]", "nash-mp[eta=0.4]", "nash-mp[eta=1.6]"}
+    assert found["selection"] == tried["queries_to_tolerance"].astype(float).idxmin()
+    assert tried.loc[found["selection"], ["role", "step_source"]].tolist() == ["both", "tuned"]
+    assert len(result.plot().axes[0].get_lines()) < len(tried) + 4, "trials are not drawn"
+    on_duels = solve(feedback="duels[batch=10]", tune=["eta=0.02:0.2:2", "seeds=2"], seeds=3, tolerance=0.1)
+    assert on_duels.runs.groupby("role")["seed"].agg(set).to_dict() == {"reported": {0, 1, 2}, "tuning": {3, 4}}
+    assert solve().tuning.empty
+
+
 def test_results_are_the_tables_that_a_directory_holds(tmp_path):
     result = solve(["nash-mp", "mirror-descent"])
     tables = {"runs": RUN_COLUMNS, "curves": CURVE_COLUMNS, "policies": POLICY_COLUMNS, "paths": PATH_COLUMNS}

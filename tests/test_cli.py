@@ -127,6 +127,53 @@ for arguments in json.loads(sys.argv[1]):
     assert found == [f"imported by {arguments} []" for arguments in commands], done.stderr
 
 
+def test_a_tuned_run_says_what_was_chosen_in_tables_data_and_notes():
+    command = (
+        "run",
+        "circulant",
+        "--reference",
+        "tilted",
+        "--beta",
+        "0.1",
+        "-s",
+        "nash-mp",
+        "--tune",
+        "eta=0.01:0.1:2",
+    )
+    command += ("--tolerance", "1e-3", "--queries", "300", "--out", "tuned")
+    result = call(*command)
+    assert result.exit_code == 0, result.stderr
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert lines[0] == "circulant · 3 actions · β 0.1 · tilted reference · seed 0 · tuned on seed 1 · float64 on cpu"
+    assert any(line.startswith("nash-mp η = 0.2 = 2β, tuned") for line in lines)
+    assert "solver best step of its cost own step's end" in lines
+    assert any(re.fullmatch(r"nash-mp eta 0.2 0.01 … 0.2 (\d+) \1 upper", line) for line in lines)
+    assert "convergence.png" in result.stdout
+    assert "circulant is the same for every seed: its steps are tuned on what is reported" in result.stderr
+    assert "the best eta of nash-mp at β = 0.1 is the largest that was tried" in result.stderr
+    data = json.loads(call(*command, "--json", "--no-plot").stdout)
+    assert data["reused"] == 3
+    assert sorted(run["role"] for run in data["runs"]) == ["both", "tuning", "tuning"]
+    assert [(found["parameter"], found["value"], found["edge"]) for found in data["tuning"]] == [("eta", 0.2, "upper")]
+
+
+@pytest.mark.parametrize(
+    ("tune", "said"),
+    [
+        ("steep", "--tune is 'steep'; accepted: auto, parameter=low:high:count or"),
+        ("", "--tune is empty; accepted: auto, a range"),
+        ("step=1:2:3", "unknown parameter of tune 'step'. Accepted: eta, nash-mp.eta"),
+        ("eta=1:2:3,trials=8", "--tune has grids of different lengths (eta has 3, trials has 8)"),
+        ("eta=2", "'2' in 'eta=2' is no range; accepted: low:high:count"),
+    ],
+)
+def test_a_wrong_tune_is_told_in_one_sentence(tune, said):
+    result = call("run", "circulant", "-s", "nash-mp", "--tune", tune)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {said}")
+    assert result.stderr.count("\n") == 1
+
+
 def test_run_writes_and_shows_everything():
     result = call("run", "circulant", "--queries", "60", "--tolerance", "1e-3")
     assert result.exit_code == 0, result.stderr

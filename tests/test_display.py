@@ -45,6 +45,8 @@ def row(**changes):
         "selection": "nash-mp[eta=0.1]",
         "label": "nash-mp",
         "step_source": "theory",
+        "role": "reported",
+        "tuned": None,
         "game_fingerprint": None,
         "tolerance": 1e-10,
         "budget": 5000,
@@ -425,7 +427,64 @@ def test_of_swept_steps_the_table_shows_the_best():
         ("0.1", "online-ipo", "step 3, theory", "100"),
         ("0.01", "online-ipo", "step 5, theory", "100"),
     ]
-    assert sheet.caption == "every solver with the best of up to 6 steps"
+    assert sheet.caption == "every solver with the best of up to 6 steps on the same seeds"
+    (sheet,) = summary.tables(frame(*(line for line in rows if json.loads(line["hyperparameters"])["step"] > 1)))
+    assert sheet.caption == "every solver with the best of up to 5 steps on the same seeds"
+    (sheet,) = summary.tables(frame(*(line for line in rows if json.loads(line["hyperparameters"])["step"] < 6)))
+    assert sheet.caption == (
+        "every solver with the best of up to 5 steps on the same seeds, at an end of them for online-ipo: widen these"
+    )
+
+
+def tried(step, queries, **changes):
+    """A row of a run that tries a step, which may have not arrived."""
+    numbers = {"hyperparameters": json.dumps({"step": step}), "selection": f"online-ipo[step={step}]"}
+    how = {"label": "online-ipo", "solver": "online-ipo", "step_source": "tried", "role": "tuning", "tuned": "step"}
+    return row(**how | numbers | {"queries_to_tolerance": queries, "seed": 1} | changes)
+
+
+def test_the_choice_is_told_beside_the_solver_s_own_step():
+    rows = [tried(0.3, 400), tried(3, 40), tried(1, None, step_source="theory", suboptimality=0.1)]
+    found = summary.choices(frame(*rows), pd.DataFrame())
+    (only,) = json.loads(json.dumps(found, allow_nan=False))
+    assert (only["value"], only["cost"], only["own_cost"], only["edge"]) == (3, 40, None, "upper")
+    sheet = summary.choices_table(found)
+    assert sheet.headings == ("solver", "best step", "of", "its cost", "own step's", "end")
+    assert sheet.rows == (("online-ipo", "step 3", "0.3 … 3", "40", "–", "upper"),)
+    assert sheet.caption == "the best of 3 steps by the median cost to the tolerance, on seed 1"
+    rows += [tried(step, queries, beta=0.1, seed=2) for step, queries in ((0.3, 90), (1, 60), (3, 40))] + [
+        tried(10, 90, beta=0.1, seed=2)
+    ]
+    sheet = summary.choices_table(summary.choices(frame(*rows), pd.DataFrame()))
+    assert sheet.headings[0] == "β"
+    assert [line[2] for line in sheet.rows] == ["step 3", "step 3"]
+    assert [line[-1] for line in sheet.rows] == ["", "upper"], "β falls from row to row"
+    assert sheet.caption.endswith("the best of 3, 4 steps by the median cost to the tolerance, on seeds 1–2")
+    own_game = summary.choices_table(summary.choices(frame(tried(1, 5, role="both"), tried(2, 9)), pd.DataFrame()))
+    assert own_game.caption.endswith("on the reported game itself where it is the same for every seed")
+    assert summary.choices(frame(row()), pd.DataFrame()) == []
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_no_terminal_is_too_narrow_for_a_number(terminal, monkeypatch, columns):
+    same = {"game": "circulant", "reference": "uniform", "n": 3, "policy": "tabular", "optimiser": "sgd"}
+    limit = {"steps": 6, "limit": 1.4331, "low": 1.4, "high": 1.5, "derived_limit": 1.433, "best": 0.7}
+    found = [
+        same | {"label": label, "beta": beta} | limit | {"rate": 0.0024, "derived_rate": 0.0025}
+        for label in ("approximate-nash-mp", "nash-mp") for beta in (0.1, 0.01)
+    ]  # fmt: skip
+    sheet = summary.steps_table(found)
+    out, _ = terminal()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    Screen().sheet(sheet)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    assert all(len(line) <= columns for line in lines)
+    cells = [[cell.strip() for cell in re.split(r"\s{2,}", line.strip())] for line in lines]
+    for number, line in enumerate(sheet.rows):
+        # Every part of the table says whose its rows are.
+        mine = [row for row in cells if row[:2] == list(line[:2])]
+        assert [cell for row in mine for cell in row[2:]] == list(line[2:]), number
 
 
 def test_the_steps_that_were_swept_are_told_beside_what_is_derived():

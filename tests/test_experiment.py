@@ -39,11 +39,22 @@ PRESETS = [
     "theorems",
 ]
 
+TUNES = "auto, parameter=low:high:count or solver.parameter=low:high:count (e.g. step=1e-3:10:8), trials=N, seeds=N"
+
 _plain = st.from_regex(r"[a-z][a-z0-9-]{0,8}(\[[a-z]{1,4}=[0-9.e-]{1,6}(,other=x\[y=1\])?\])?", fullmatch=True)
 _paths = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=20).map(lambda text: f"./{text}x")
 _selections = st.lists(_plain | _paths, min_size=1, max_size=3).map(tuple)
 _positive = st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False)
 _counts = st.integers(1, 10**15)
+
+
+_tunes = st.fixed_dictionaries(
+    {},
+    optional={
+        "seeds": st.integers(1, 20),
+        **{name: st.just("1e-3:10:8") for name in ("step", "nash-prox.step", "a/b.py:Mine.eta", 'odd "name"')},
+    },
+)
 
 
 @st.composite
@@ -61,6 +72,7 @@ def experiments(draw: st.DrawFn) -> Experiment:
         "tolerance": draw(_positive | st.just(0.0)),
         "dtype": draw(st.sampled_from(DTYPES)),
         "device": draw(st.sampled_from(DEVICES)),
+        "tune": draw(st.none() | st.just("auto") | _tunes),
     }
     return Experiment(
         **values, **draw(st.sampled_from([{}, {"records": draw(_counts)}, {"record_every": draw(_counts)}]))
@@ -103,6 +115,17 @@ def test_one_value_text_numpy_numbers_and_none_are_read():
     assert Experiment.from_dict({"beta": ["1", "0.1"], "seeds": "3"}) == Experiment(beta=(1.0, 0.1), seeds=3)
     assert Experiment(beta=np.array([1.0, 0.5])).beta == (1.0, 0.5)
     assert math.copysign(1, Experiment(tolerance=-0.0).tolerance) == 1
+
+
+def test_a_table_of_ranges_is_the_list_of_them_and_says_what_is_usual(tmp_path):
+    path = tmp_path / "tuned.toml"
+    path.write_text('[tune]\nseeds = 3\nstep = "1e-3:10:5"\nnash-prox.step = "1:1e3:5"\n')
+    listed = Experiment(tune=["step=1e-3:10:5", "nash-prox.step=1:1e3:5,seeds=3"])
+    assert Experiment.from_toml(path) == listed
+    assert listed.tune == {"trials": 5, "seeds": 3, "step": "1e-3:10:5", "nash-prox.step": "1:1e3:5"}
+    assert Experiment(tune="auto").tune == Experiment(tune={}).tune == {"trials": 8}
+    assert Experiment.from_dict({"tune": None}).tune is None
+    assert "tune" not in Experiment().to_dict()
 
 
 def test_without_options_beta_is_the_library_s():
@@ -158,6 +181,37 @@ def test_it_is_frozen_and_hashable():
         ({"solver": "a[x=1],b"}, "solver is 'a[x=1],b'; accepted: one name; write several as a list"),
         ({"solver": "nash-mp[eta=1"}, "solver: 'nash-mp[eta=1' has unbalanced brackets; write name[parameter=value,…]"),
         ({"reference": "tilted[s=2]x"}, "reference: 'tilted[s=2]x' does not end in ']'; write name[parameter=value,…]"),
+        *(
+            ({"tune": given}, f"tune is {shown}; accepted: {TUNES}")
+            for given, shown in (("steep", "'steep'"), ("", "''"), ("=1:2:3", "'=1:2:3'"), (3, "3"), ([3], "3"))
+        ),
+        (
+            {"tune": "step=0:10:8"},
+            "'0:10:8' in 'step=0:10:8' is no range; accepted: low:high:count with numbers above 0 and a count from 2 "
+            "to 1000, e.g. 0.1:10:21",
+        ),
+        ({"tune": {"step": 3}}, "tune has step = 3; accepted: a range low:high:count, e.g. '1e-3:10:8'"),
+        ({"tune": "trials=0"}, "tune has trials = 0; accepted: an integer from 1 to 1,000"),
+        ({"tune": {"seeds": 1.5}}, "tune has seeds = 1.5; accepted: an integer from 1 to 1,000"),
+        ({"tune": "seeds=many"}, "tune has seeds = many; accepted: an integer from 1 to 1,000"),
+        ({"tune": "step=1:2:3,step=1:4:3"}, "tune gives 'step' twice; give it once"),
+        (
+            {"tune": ["step=1:2:3", "eta=1:2:4"]},
+            "tune has grids of different lengths (step has 3, eta has 4); give every solver as many trials",
+        ),
+        (
+            {"tune": "step=1:2:3,trials=8"},
+            "tune has grids of different lengths (step has 3, trials has 8); give every solver as many trials",
+        ),
+        (
+            {"seed": 2**32 - 2, "seeds": 2, "tune": "seeds=3"},
+            "seed 4294967294 with seeds 2 and 3 more to tune on ends above 4294967295, the largest seed; give smaller "
+            "ones",
+        ),
+        (
+            {"seeds": 60_000, "tune": {"seeds": 600, "trials": 399}},
+            "the experiment has 1,200,000 runs; accepted: at most 1,000,000; split it or give fewer seeds",
+        ),
         (
             {"seeds": 10**7},
             "the experiment has 40,000,000 runs; accepted: at most 1,000,000; split it or give fewer seeds",

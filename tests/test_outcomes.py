@@ -169,7 +169,14 @@ def test_a_step_is_read_from_the_numbers_of_its_row():
 def swept(steps, solver="online-ipo", name="step", **changes):
     """A run for every step and seed: `steps` maps a step to the ends of its seeds."""
     return [
-        run(end, seed=seed, label=f"{solver}[{name}={step}]", status="diverged" if end == INF else "budget", **changes)
+        run(
+            end,
+            seed=seed,
+            label=f"{solver}[{name}={step}]",
+            hyperparameters=f'{{"{name}": {step}}}',
+            status="diverged" if end == INF else "budget",
+            **changes,
+        )
         for step, ends in steps.items()
         for seed, end in enumerate(ends)
     ]
@@ -210,7 +217,7 @@ def test_a_sweep_of_eta_is_one_solver_with_its_best_step():
     assert not outcomes.sweeps_steps(frame(*swept(steps, "nash-prox", "eta")))
 
 
-def test_the_best_step_is_that_of_most_seeds_then_queries_then_the_end():
+def test_the_best_step_is_that_of_the_fewest_queries_then_of_most_seeds_then_the_end():
     steps = {1: [0.001, 0.5], 2: [0.009, 0.008], 3: [INF, 1e-9], 4: [0.5, 0.5], 5: [0.4, 0.4]}
     best, most = outcomes.best_steps(frame(*swept(steps), *swept({7: [0.3], 8: [0.2]}, beta=0.01)))
     assert most == 5
@@ -223,8 +230,18 @@ def test_the_best_step_is_that_of_most_seeds_then_queries_then_the_end():
     exact = frame(*swept({1: [0.009], 2: [0.001]}, feedback="exact"))
     exact["queries_to_tolerance"] = pd.array([10, 20], dtype="Int64")
     assert outcomes.best_steps(exact)[0]["selection"].tolist() == ["online-ipo[step=1]"]
-    # A step that more seeds reach the tolerance with is better than one that gets there faster where it does.
+    # The median of the cost comes first, and of equal ones the step that more seeds reach the tolerance with.
     ends = {1: [0.009, 0.009, 0.5], 2: [0.009, 0.009, 0.009]}
     exact = frame(*swept(ends, feedback="exact"))
-    exact["queries_to_tolerance"] = pd.array([10, 10, None, 20, 20, 20], dtype="Int64")
-    assert set(outcomes.best_steps(exact)[0]["selection"]) == {"online-ipo[step=2]"}
+    for queries, best in (([10, 10, None, 20, 20, 20], 1), ([10, 10, None, 10, 10, 10], 2)):
+        exact["queries_to_tolerance"] = pd.array(queries, dtype="Int64")
+        assert set(outcomes.best_steps(exact)[0]["selection"]) == {f"online-ipo[step={best}]"}
+
+
+def test_a_best_step_at_an_end_of_its_sweep_is_told():
+    inside = {step: [abs(step - 3.1)] for step in range(1, 7)}
+    assert outcomes.at_an_end(frame(*swept(inside))) == []
+    assert outcomes.at_an_end(frame(*swept({step: [1.0 / step] for step in range(1, 7)}))) == ["online-ipo"]
+    both = [*swept(inside), *swept({step: [1.0 * step] for step in range(1, 7)}, "nash-mp", "eta")]
+    assert outcomes.at_an_end(frame(*both)) == ["nash-mp"]
+    assert outcomes.at_an_end(frame(*swept({1: [0.1], 2: [0.2]}))) == [], "two are variants to compare"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nashgames.defaults import PARTS
 from nashgames.errors import NashGamesError
+from nashgames.experiments.choice import ranked
 from nashgames.registry import Selection, parameters_of, parse, render, wrapped
 
 Floats = NDArray[np.float64]
@@ -20,6 +21,9 @@ VARIANTS: Mapping[str, str] = PARTS
 
 CELL = ("game", "n", "contexts", "reference", "feedback", "policy", "optimiser", "beta", "dtype", "device")
 """What runs have in common that only the solver and the seed tell apart."""
+
+_SEARCH = [*CELL, "family"]
+"""What a sweep of steps has one best step for."""
 
 LEVEL = 0.95
 """The level of every interval, as in most of the field's figures."""
@@ -224,22 +228,32 @@ def tuned(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 def best_steps(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """The runs of the best step of every solver in every cell, `label` without the step, and the most steps it had.
 
-    Best is what most seeds reach the tolerance with, in the fewest queries; then what has the least suboptimality.
+    Best as in tuning (`experiments.choice.ranked`), but chosen on the seeds that are shown, and for a game of its own;
+    a run on duels has no cost here.
     """
     runs = _steps(complete(runs))
-    ends = last(runs)
-    ranked = runs.assign(
-        _missed=ends > runs["tolerance"].to_numpy(np.float64),
-        _queries=runs["queries_to_tolerance"].to_numpy(np.float64, na_value=np.inf),
-        _end=np.where(np.isnan(ends), np.inf, ends),
-    )
-    several = [*CELL, "family"]
-    of_steps = ranked.groupby([*several, "selection"], sort=False)
-    table = of_steps.agg({"_missed": "mean", "_queries": "median", "_end": "median"}).reset_index()
-    table = table.sort_values(["_missed", "_queries", "_end"], kind="stable")
-    best = table.drop_duplicates(several)[[*several, "selection"]]
-    kept = runs.merge(best, on=[*several, "selection"])
-    return kept.assign(label=kept["family"]).drop(columns="family"), int(table.groupby(several).size().max())
+    table, best = _best(runs)
+    kept = runs.merge(best[[*_SEARCH, "selection"]], on=[*_SEARCH, "selection"])
+    return kept.assign(label=kept["family"]).drop(columns="family"), int(table.groupby(_SEARCH).size().max())
+
+
+def at_an_end(runs: pd.DataFrame) -> list[str]:
+    """The solvers, without their steps, whose best step is the largest or the smallest of some cell's sweep."""
+    runs = complete(runs)
+    if not sweeps_steps(runs):
+        return []
+    table, best = _best(_steps(runs))
+    ends = table.groupby(_SEARCH)["value"].agg(["min", "max"]).reset_index()
+    both = best.merge(ends, on=_SEARCH)
+    is_end = (both["value"] == both["min"]) | (both["value"] == both["max"])
+    return list(dict.fromkeys(both["family"][is_end & (both["min"] < both["max"])]))
+
+
+def _best(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The steps of every cell and family, best first, and the first of each."""
+    cost = runs["queries_to_tolerance"].to_numpy(np.float64, na_value=np.inf)
+    table = ranked(runs.assign(cost=cost, value=steps_of(runs)), _SEARCH)
+    return table, table.drop_duplicates(_SEARCH)
 
 
 def _steps(runs: pd.DataFrame, *, bare: bool = False) -> pd.DataFrame:

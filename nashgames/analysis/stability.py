@@ -104,7 +104,7 @@ def measured(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
     runs = complete(runs)
     runs = runs[~on_samples(runs)]
-    runs = runs.assign(step=steps_of(runs), rate=_rates(curves, runs), label=labels_without_step(runs))
+    runs = runs.assign(step=steps_of(runs), rate=rates(curves, runs), label=labels_without_step(runs))
     rows = []
     for _, group in runs.groupby([*CELL, "label"], sort=False):
         seeds = np.array([_of_steps(seed) for _, seed in group.groupby("seed")])
@@ -117,10 +117,10 @@ def measured(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _rates(curves: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
+def rates(curves: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
     """The signed rate of every run; −inf for one that diverged before there was anything to fit."""
     points = {str(run): rows.sort_values("step", kind="stable") for run, rows in curves.groupby("run_id", sort=False)}
-    rates = []
+    found = []
     for run, status, beta, dtype in runs[["run_id", "status", "beta", "dtype"]].itertuples(index=False):
         rate = float("nan")
         for distance in ("kl_to_equilibrium", "suboptimality") if run in points else ():
@@ -129,8 +129,8 @@ def _rates(curves: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
             rate = signed_rate(points[run]["queries"].to_numpy(np.float64), values, floor)
             if not np.isnan(rate):
                 break
-        rates.append(float("-inf") if np.isnan(rate) and status == "diverged" else rate)
-    return rates
+        found.append(float("-inf") if np.isnan(rate) and status == "diverged" else rate)
+    return found
 
 
 def _of_steps(runs: pd.DataFrame) -> tuple[float, float, float, float, float]:

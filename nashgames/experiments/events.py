@@ -12,12 +12,16 @@ from nashgames.games.properties import Facts
 
 @dataclass(frozen=True)
 class Planned:
-    """What will be done: `runs` of the experiment, of them `reused` from the directory, the rest in `batches`."""
+    """What will be done: `runs` of the experiment, of them `reused` from the directory, the rest in `batches`.
+
+    With `tuning` the batches are those that try steps, and another one of these follows when they are done.
+    """
 
     directory: Path
     runs: int
     reused: int
     batches: int
+    tuning: bool = False
 
 
 @dataclass(frozen=True)

@@ -198,8 +198,7 @@ def _point(found: Certified) -> dict[str, Any]:
 def _of_run(run: Run, found: Certified) -> dict[str, Any]:
     return {
         "selection": str(run.selection),
-        "label": run.label,
-        "step_source": run.step_source,
+        **run.told,
         "game_fingerprint": run.source.fingerprint,
         "tolerance": 0.0,
         "budget": 0,

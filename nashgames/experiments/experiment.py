@@ -22,6 +22,7 @@ from typing import Any, Self
 from nashgames import registry
 from nashgames.defaults import PARTS, START, TARGET
 from nashgames.errors import NashGamesError, unknown
+from nashgames.experiments import tune
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "gpu")
@@ -37,7 +38,7 @@ _MAX_INTEGER = 10**15
 # JAX keeps 32 bits of a seed unless 64-bit mode is on: beyond them two seeds would be one run.
 _MAX_SEED = 2**32 - 1
 _LISTS = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
-_OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict")
+_OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict", "tune")
 DEFAULT_GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
 """What is played where solvers are not given and the policy or the optimiser asks for policy gradients."""
 
@@ -73,6 +74,11 @@ class Experiment:
     `also` adds grids, each with some of those fields of its own; `verdict` = theorems has every iterate judged, `race`
     the solvers compared over all games.
 
+    With `tune` every solver that declares a number tuned, and was not given it, is tried with as many values of it on
+    the seeds after those, `tuning_seeds`, and played with the best of them: `auto`, or a table of `trials` (how many,
+    beside the solver as it was asked for), `seeds` (how many, as many as are reported and at most ten unless given)
+    and ranges `low:high:count` by `parameter` or `solver.parameter`; where no range is given, one about the default.
+
     Raises NashGamesError, naming the field, its value and what is accepted.
     """
 
@@ -99,6 +105,7 @@ class Experiment:
     dtype: str = "float64"
     device: str = "cpu"
     verdict: str | None = None
+    tune: Mapping[str, Any] | None = None
     also: tuple[Mapping[str, tuple[Any, ...]], ...] = ()
 
     def __post_init__(self) -> None:
@@ -112,11 +119,15 @@ class Experiment:
                 value = given if given is None and field in _OPTIONAL else read(field, given)
             object.__setattr__(self, field, value)
         object.__setattr__(self, "also", tuple(_grid(given) for given in _items("also", self.also)))
-        if self.seed + self.seeds - 1 > _MAX_SEED:
+        tuning = len(self.tuning_seeds)
+        if self.seed + self.seeds + tuning - 1 > _MAX_SEED:
+            beside = f" and {tuning} more to tune on" if tuning else ""
             raise NashGamesError(
-                f"seed {self.seed} with seeds {self.seeds} ends above {_MAX_SEED}, the largest seed; give smaller ones"
+                f"seed {self.seed} with seeds {self.seeds}{beside} ends above {_MAX_SEED}, the largest seed; give "
+                f"smaller ones"
             )
-        runs = self.seeds * sum(math.prod(len(grid[field]) or 1 for field in _LISTS) for grid in self._grids())
+        of_seeds = self.seeds + (tuning * (self.tune["trials"] + 1) if self.tune else 0)
+        runs = of_seeds * sum(math.prod(len(grid[field]) or 1 for field in _LISTS) for grid in self._grids())
         if runs > MAX_RUNS:
             raise NashGamesError(
                 f"the experiment has {runs:,} runs; accepted: at most {MAX_RUNS:,}; split it or give fewer seeds"
@@ -152,6 +163,7 @@ class Experiment:
         unused = "records" if self.record_every is not None else "record_every"
         values = {key: value for key, value in vars(self).items() if key not in (unused, "also") and value is not None}
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        values |= {"tune": dict(self.tune)} if self.tune is not None else {}
         grids = [{field: list(items) for field, items in grid.items()} for grid in self.also]
         return values | ({"also": grids} if grids else {})
 
@@ -172,9 +184,20 @@ class Experiment:
         """The text of a TOML file that `from_toml` reads as the same experiment."""
         return "".join(f"{key} = {_toml(value)}\n" for key, value in self.to_dict().items())
 
-    def cells(self) -> list[Cell]:
-        """The runs in the order of the fields of `Cell`, the last changing fastest; a repeated one counts once."""
-        seeds = range(self.seed, self.seed + self.seeds)
+    @property
+    def tuning_seeds(self) -> range:
+        """The seeds on which steps are tried: those after the ones that are reported; none without `tune`."""
+        if self.tune is None:
+            return range(0)
+        first = self.seed + self.seeds
+        return range(first, first + self.tune.get("seeds", min(self.seeds, tune.MOST_SEEDS)))
+
+    def cells(self, seeds: Iterable[int] | None = None) -> list[Cell]:
+        """The runs in the order of the fields of `Cell`, the last changing fastest; a repeated one counts once.
+
+        On the seeds that are reported, unless others are given.
+        """
+        seeds = range(self.seed, self.seed + self.seeds) if seeds is None else seeds
         products = (
             itertools.product(
                 g["game"],
@@ -400,6 +423,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "dtype": _choice(DTYPES),
     "device": _choice(DEVICES),
     "verdict": _choice(VERDICTS),
+    "tune": tune.read,
 }
 
 
@@ -407,7 +431,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key} = {_toml(item)}' for key, item in value.items())}}}"
+        keys = {key: key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key) for key in value}
+        return f"{{{', '.join(f'{keys[key]} = {_toml(item)}' for key, item in value.items())}}}"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'

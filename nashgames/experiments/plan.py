@@ -11,12 +11,13 @@ from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.precision import Precision
-from nashgames.defaults import PARTS, REFEREE, RUN
+from nashgames.defaults import PARTS, REFEREE, REPORTED, RUN, TUNING
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import falling
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
 from nashgames.experiments.sources import ReferenceKey, Source, find_reference, find_source, reference_key
+from nashgames.experiments.trials import Tuned, tuned_of
 from nashgames.learning.feedback import FEEDBACKS
 from nashgames.registry import Number, Registry, Selection, parameters_of, parse, render
 from nashgames.solvers import (
@@ -27,9 +28,9 @@ from nashgames.solvers import (
     parts_of,
     random_init,
     selection_of,
-    step_source,
     with_theory_defaults,
 )
+from nashgames.solvers import step_source as source_of_step
 from nashgames.solvers.protocol import Solver
 from nashgames.store import SCHEMA
 
@@ -60,6 +61,12 @@ class Referee:
 GameKey = tuple[Source, int | None, int, float]
 """What margins depend on: source, n, seed and β where they matter, else 0."""
 
+TuningKey = tuple[str, Source, int | None, Selection, float, tuple[str, ...]]
+"""What runs that differ in seed and in a tuned number only have in common."""
+
+Chosen = Mapping[TuningKey, float | None]
+"""The value of its tuned number that a solver is played with; None for the solver as it was asked for."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -67,7 +74,8 @@ class Run:
 
     `solver` has all its numbers, or is the `Referee`: then the run is the exact equilibrium itself. `label` is the
     solver as it was asked for, short where that is enough, and `step_source` says where its numbers come from. Runs
-    with equal `game_key` play the same margins.
+    with equal `game_key` play the same margins. A run of a solver that is tuned in the number `tuned` has the `role`
+    tuning where the value is tried, reported where it was chosen, and both where a game is the same for every seed.
     """
 
     run_id: str
@@ -84,6 +92,18 @@ class Run:
     target: str
     parts: Mapping[str, str] = field(hash=False)
     """Feedback, policy and optimiser as canonical text."""
+    tuned: str | None = None
+    role: str = REPORTED
+
+    @property
+    def told(self) -> dict[str, str | None]:
+        """What an experiment says of the run, and another one may say otherwise."""
+        return {"label": str(self.label), "step_source": self.step_source, "role": self.role, "tuned": self.tuned}
+
+    @property
+    def tuning_key(self) -> TuningKey:
+        """What the run has in common with those that differ in seed and tuned number only."""
+        return (self.label, self.source, self.actions, self.reference, self.beta, tuple(self.parts.values()))
 
     @property
     def played(self) -> Solver:
@@ -158,47 +178,158 @@ def plan(
     *,
     sources: Mapping[str, Source] | None = None,
     solvers: Mapping[str, Solver] | None = None,
+    chosen: Chosen | None = None,
 ) -> tuple[list[Run], list[str]]:
-    """The runs of an experiment, each once, and notes on what was left out.
+    """The runs that an experiment reports, each once, and notes on what was left out.
 
     `sources` and `solvers` are what the texts of the experiment stand for, where these are objects of a notebook.
-    Raises NashGamesError for a game, solver, reference or parameter that does not exist, for `actions` where no game's
-    size is free, and for a reference beside one that a game brings.
+    Solvers that are tuned have the values `chosen`, and are left out where there is none; without them all solvers are
+    as they were asked for. Raises NashGamesError for a game, solver, reference or parameter that does not exist, for
+    `actions` where no game's size is free, and for a reference beside one that a game brings.
     """
-    sources = {text: find_source(text) for text in experiment.every("game")} if sources is None else sources
-    betas = experiment.every("beta")
-    _check_sizes(experiment, sources)
-    start = find_start(experiment.start)
-    players = _players(experiment, start, solvers)
-    for player, beta in itertools.product(players.values(), (max(betas), min(betas))):
-        duels = player.solver.queries_per_step * player.feedback.comparisons
-        settings.record_steps(settings.max_steps(player.solver, beta, duels))
-    if experiment.comparisons is not None and not any(player.feedback.comparisons for player in players.values()):
-        raise NashGamesError(
-            f"comparisons is {experiment.comparisons}, but every run has exact feedback; give queries instead, or "
-            f"feedback = duels"
-        )
-    references = {text: find_reference(text) for text in experiment.every("reference")}
-    labels = _labels({text: player.solver for (text, *_), player in players.items()})
-    random_start = start.name != RUN["start"]
-    runs: dict[str, Run] = {}
-    notes: dict[str, None] = {}
-    for cell in experiment.cells():
-        source = sources[cell.game]
-        reference, reference_file = references[cell.reference]
+    return _Planner(experiment, settings, sources, solvers).reported(chosen)
+
+
+def plan_trials(
+    experiment: Experiment,
+    settings: Settings,
+    *,
+    sources: Mapping[str, Source] | None = None,
+    solvers: Mapping[str, Solver] | None = None,
+) -> tuple[list[Run], list[str]]:
+    """The runs on which an experiment tunes, each once, and notes on what is not tuned, or not on other seeds.
+
+    Every tuned solver is played as it was asked for and with every value that is tried, on the seeds after the reported
+    ones; a game that is the same for every seed, on its one. Empty without `tune`. Raises NashGamesError as `plan`
+    does, and for a `tune` that no solver of the experiment can follow.
+    """
+    if experiment.tune is None:
+        return [], []
+    return _Planner(experiment, settings, sources, solvers).trials()
+
+
+class _Planner:
+    """An experiment with all that its texts name."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        settings: Settings,
+        sources: Mapping[str, Source] | None,
+        solvers: Mapping[str, Solver] | None,
+    ) -> None:
+        self._experiment, self._settings = experiment, settings
+        given = {text: find_source(text) for text in experiment.every("game")}
+        self._sources = given if sources is None else sources
+        _check_sizes(experiment, self._sources)
+        self._start = find_start(experiment.start)
+        self._players = _players(experiment, self._start, solvers)
+        self._check_budgets()
+        self._references = {text: find_reference(text) for text in experiment.every("reference")}
+        asked = {text: player.solver for (text, *_), player in self._players.items()}
+        self._labels = _labels(asked)
+        tuned, self.untuned = ({}, []) if experiment.tune is None else tuned_of(asked, experiment.tune)
+        self._tuned = {
+            key: replace(tuned[key[0]], solver=player.solver)
+            for key, player in self._players.items()
+            if key[0] in tuned
+        }
+
+    def _check_budgets(self) -> None:
+        """Raise NashGamesError for a budget that pays for no step, or that no run can use."""
+        experiment, settings = self._experiment, self._settings
+        betas = experiment.every("beta")
+        for player, beta in itertools.product(self._players.values(), (max(betas), min(betas))):
+            duels = player.solver.queries_per_step * player.feedback.comparisons
+            settings.record_steps(settings.max_steps(player.solver, beta, duels))
+        on_duels = any(player.feedback.comparisons for player in self._players.values())
+        if experiment.comparisons is not None and not on_duels:
+            raise NashGamesError(
+                f"comparisons is {experiment.comparisons}, but every run has exact feedback; give queries instead, or "
+                f"feedback = duels"
+            )
+
+    def reported(self, chosen: Chosen | None) -> tuple[list[Run], list[str]]:
+        """The runs that are reported, and notes."""
+        runs: dict[str, Run] = {}
+        notes: dict[str, None] = {}
+        for cell in self._experiment.cells():
+            if self._is_fixed(cell) and cell.seed != self._experiment.seed:
+                seed = self._experiment.seed
+                notes[f"{self._what(cell)} does not depend on the seed: it is played once, with seed {seed}"] = None
+                continue
+            run, tuned = self._run(cell), self._tuned.get(_key(cell))
+            if tuned is not None and chosen is not None:
+                if run.tuning_key not in chosen:
+                    notes[f"{cell.solver} at β = {cell.beta:g} is not reported: nothing was chosen"] = None
+                    continue
+                run = self._run(cell, tuned, chosen[run.tuning_key], step_source="tuned")
+            kept = runs.setdefault(run.run_id, run)
+            if kept is not run:
+                notes[f"{cell.solver} on {cell.game} at β = {cell.beta:g} is asked for twice: it is played once"] = None
+        return list(runs.values()), list(notes)
+
+    def trials(self) -> tuple[list[Run], list[str]]:
+        """The runs on which steps are tried, and notes."""
+        runs: dict[str, Run] = {}
+        notes: dict[str, None] = dict.fromkeys(self.untuned)
+        seeds = self._experiment.tuning_seeds
+        for cell in self._experiment.cells(seeds):
+            tuned = self._tuned.get(_key(cell))
+            if tuned is None:
+                continue
+            if self._is_fixed(cell):
+                if cell.seed != seeds[0]:
+                    continue
+                # There is one such game alone.
+                notes[f"{self._what(cell)} is the same for every seed: its steps are tuned on what is reported"] = None
+                cell = replace(cell, seed=self._experiment.seed)
+            values = tuned.values(cell.beta)
+            if len(values) < tuned.count:
+                tried = f"{len(values)} of {tuned.count} values of {tuned.parameter}"
+                notes[f"{cell.solver} is tried with {tried} at β = {cell.beta:g}; it refuses the others"] = None
+            others = [self._run(cell, tuned, value, step_source="tried") for value in values]
+            for run in (self._run(cell, tuned), *others):
+                runs.setdefault(run.run_id, replace(run, role=TUNING))
+        return list(runs.values()), list(notes)
+
+    def _is_fixed(self, cell: Cell) -> bool:
+        """Whether two seeds give one run of the cell."""
+        source, reference = self._sources[cell.game], self._references[cell.reference][0]
         _check_reference(cell.game, source, cell.reference, reference)
-        player = players[cell.solver, cell.feedback, cell.policy, cell.optimiser]
         drawn = source.takes_seed or reference_key(reference, 1) != reference_key(reference, 2)
-        fixed = not (drawn or random_start or player.is_random)
-        if fixed and cell.seed != experiment.seed:
-            what = f"{cell.solver} on {cell.game}" if any(p.is_random for p in players.values()) else cell.game
-            notes[f"{what} does not depend on the seed: it is played once, with seed {experiment.seed}"] = None
-            continue
-        run = _run(cell, player, source, reference, reference_file, labels[cell.solver], start, settings)
-        kept = runs.setdefault(run.run_id, run)
-        if kept is not run:
-            notes[f"{cell.solver} on {cell.game} at β = {cell.beta:g} is asked for twice: it is played once"] = None
-    return list(runs.values()), list(notes)
+        return not (drawn or self._start.name != RUN["start"] or self._players[_key(cell)].is_random)
+
+    def _what(self, cell: Cell) -> str:
+        """What does not depend on the seed: the game, or the solver on it where others draw."""
+        draws = any(player.is_random for player in self._players.values())
+        return f"{cell.solver} on {cell.game}" if draws else cell.game
+
+    def _run(
+        self, cell: Cell, tuned: Tuned | None = None, value: float | None = None, step_source: str | None = None
+    ) -> Run:
+        """The run of the cell: with this value of what is tuned, or as it was asked for."""
+        source, player = self._sources[cell.game], self._players[_key(cell)]
+        reference, reference_file = self._references[cell.reference]
+        solver = player.solver if tuned is None else tuned.trial(value)
+        run = Run(
+            run_id="",
+            source=source,
+            actions=_actions(source, cell.actions),
+            seed=cell.seed,
+            reference=_settled(source, reference),
+            beta=cell.beta,
+            solver=with_theory_defaults(solver, cell.beta),
+            feedback=player.feedback,
+            start=self._start,
+            label=self._labels[cell.solver],
+            step_source=source_of_step(solver) if step_source is None else step_source,
+            target=self._settings.target,
+            parts=player.parts,
+            tuned=None if tuned is None else tuned.parameter,
+        )
+        content = _content(run, reference_file) | _of_playing(run, self._settings, player.code)
+        return replace(run, run_id=content_hash(content))
 
 
 def plan_equilibria(experiment: Experiment, betas: Sequence[float]) -> list[Run]:
@@ -292,7 +423,7 @@ def _players(
     """Every solver of the experiment with its parts, by the texts of a cell: solver, feedback, policy, optimiser."""
     made: dict[tuple[str, ...], _Player] = {}
     for cell in experiment.cells():
-        key = (cell.solver, cell.feedback, cell.policy, cell.optimiser)
+        key = _key(cell)
         if key in made:
             continue
         asked = make_solver(cell.solver) if given is None else given[cell.solver]
@@ -313,39 +444,15 @@ def _code_of(selection: Selection) -> str:
     return own + "".join(map(_code_of, selection.positional))
 
 
+def _key(cell: Cell) -> tuple[str, ...]:
+    """What a cell has of its player: the texts of solver, feedback, policy and optimiser."""
+    return (cell.solver, cell.feedback, cell.policy, cell.optimiser)
+
+
 def _with_parts(solver: Solver, cell: Cell) -> Solver:
     """The solver with the parts of the cell; an object of a notebook keeps its own where these are the usual."""
     own, asked = parts_of(solver), {"policy": cell.policy, "optimiser": cell.optimiser}
     return compose(solver, **{key: own[key] if text == RUN[key] else text for key, text in asked.items()})
-
-
-def _run(
-    cell: Cell,
-    player: _Player,
-    source: Source,
-    reference: Selection,
-    reference_file: str | None,
-    label: str,
-    start: Selection,
-    settings: Settings,
-) -> Run:
-    run = Run(
-        run_id="",
-        source=source,
-        actions=_actions(source, cell.actions),
-        seed=cell.seed,
-        reference=_settled(source, reference),
-        beta=cell.beta,
-        solver=with_theory_defaults(player.solver, cell.beta),
-        feedback=player.feedback,
-        start=start,
-        label=label,
-        step_source=step_source(player.solver),
-        target=settings.target,
-        parts=player.parts,
-    )
-    content = _content(run, reference_file) | _of_playing(run, settings, player.code)
-    return replace(run, run_id=content_hash(content))
 
 
 def _actions(source: Source, asked: int | None) -> int | None:

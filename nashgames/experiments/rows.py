@@ -110,8 +110,7 @@ def _of_run(batch: Batch, run: Run, equilibrium: Equilibrium, curve: Curve, cont
         budget = settings.max_steps(run.played, run.beta, duels) * cost
     return {
         "selection": str(run.selection),
-        "label": str(run.label),
-        "step_source": run.step_source,
+        **run.told,
         "game_fingerprint": run.source.fingerprint,
         "tolerance": settings.tolerance,
         "budget": budget,

@@ -6,7 +6,7 @@ experiment into a results directory.
 
 import itertools
 from collections import deque
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,13 @@ from nashgames.environment import environment
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium, equilibrium_path
 from nashgames.experiments.batches import MOST_BATCHES, batches_of, check_memory, game_chunks
+from nashgames.experiments.choice import edges
 from nashgames.experiments.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiments.experiment import Experiment, content_hash
-from nashgames.experiments.plan import GameKey, Run, distance_of, plan, settings_of
+from nashgames.experiments.plan import GameKey, Run, distance_of, plan, plan_trials, settings_of
 from nashgames.experiments.rows import Frames, frames_of
 from nashgames.experiments.sources import ReferenceKey
+from nashgames.experiments.tuning import as_both, choose
 from nashgames.games.properties import facts
 from nashgames.games.references import resolve_reference
 from nashgames.games.streams import stream
@@ -61,38 +63,67 @@ def execute(
 ) -> Generator[Event, None, None]:
     """Play an experiment and yield what happens; the last event is `Finished`.
 
+    Where steps are tuned, the runs that try them come first, and a second `Planned` tells of those that are reported.
     Runs that `directory` already holds are reused unless `force`. What is finished is on disk whenever the iteration
     stops, also by KeyboardInterrupt. Raises NashGamesError for anything in the experiment that does not exist or fit.
     """
     settings = settings_of(experiment)
     settings.precision.jax_device()
-    runs, notes = plan(experiment, settings)
+    trials, untuned = plan_trials(experiment, settings)
+    # As they were asked for: with the steps that are chosen they are as many.
+    reported, notes = plan(experiment, settings)
     directory = directory or default_directory(experiment)
-    ids = [run.run_id for run in runs]
+    ids = _ids(reported, trials)
     with Results.open(directory) as results:
-        done: set[str] = set() if force else results.finished & set(ids)
-        check_memory(runs, settings, done)
-        yield Planned(directory, len(runs), len(done), count_batches(runs, settings, done))
-        yield from map(Noted, notes)
+        there: set[str] = set() if force else results.finished
+        first = trials or reported
+        check_memory([*trials, *reported], settings, there)
+        batches = count_batches(first, settings, there)
+        yield Planned(directory, len(ids), len(there & set(_ids(first))), batches, tuning=bool(trials))
+        yield from map(Noted, [*notes, *untuned])
         results.begin(experiment.to_dict(), ids, environment(arguments) | settings.precision.description())
-        for source in {run.source for run in runs}:
+        for source in {run.source for run in reported}:
             if source.file is not None and source.fingerprint is not None:
                 results.keep_game(source.fingerprint, source.file)
-        results.relabel({run.run_id: {"label": str(run.label), "step_source": run.step_source} for run in runs})
-        failed = 0
+        failed, played = 0, set[str]()
         try:
-            for event in play(runs, settings, done=done):
-                if isinstance(event, Frames):
-                    results.add(event.runs, event.curves, event.policies, event.paths)
-                elif isinstance(event, Failed):
-                    failed += event.runs
-                    yield Noted(event.text)
-                else:
-                    yield event
+            if trials:
+                failed = yield from _play_into(results, trials, settings, there)
+                chosen, found = choose(trials, results.runs, results.curves)
+                asked, (reported, after) = notes, plan(experiment, settings, chosen=chosen)
+                reported = as_both(reported, trials)
+                ids = results.manifest["run_ids"] = _ids(reported, trials)
+                played = results.finished & set(_ids(trials))
+                batches = count_batches(reported, settings, there | played)
+                yield Planned(directory, len(ids), len(there & set(ids)), batches)
+                yield from map(Noted, [*(note for note in after if note not in asked), *edges(found)])
+            results.relabel({run.run_id: run.told for run in [*trials, *reported]})
+            failed += yield from _play_into(results, reported, settings, there | played)
         finally:
             if results.finished or directory.exists():
                 results.flush()
-        yield _finished(results, ids, len(done), failed)
+        yield _finished(results, ids, len(there & set(ids)), failed)
+
+
+def _ids(*several: Iterable[Run]) -> list[str]:
+    """The ids of all these runs, each once, in their order."""
+    return list(dict.fromkeys(run.run_id for runs in several for run in runs))
+
+
+def _play_into(
+    results: Results, runs: Sequence[Run], settings: Settings, done: Collection[str]
+) -> Generator[Event, None, int]:
+    """Play the runs that are not in `done`, keep their rows, and return how many have none because they failed."""
+    failed = 0
+    for event in play(runs, settings, done=done):
+        if isinstance(event, Frames):
+            results.add(event.runs, event.curves, event.policies, event.paths)
+        elif isinstance(event, Failed):
+            failed += event.runs
+            yield Noted(event.text)
+        else:
+            yield event
+    return failed
 
 
 def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) -> Finished:

@@ -206,6 +206,31 @@ def step_source(asked: Solver) -> str:
     return "theory" if is_plain(asked) and all(value is None for value in numbers.values()) else "default"
 
 
+def tuned_parameters(solver: Solver) -> dict[str, Parameter]:
+    """The numbers that the solver declares `tuned`: those of which tuning seeks the best value."""
+    declared = SOLVERS.parameters(type(_unwrapped(solver)))
+    return {name: parameter for name, parameter in declared.items() if parameter.tuned}
+
+
+def is_given(solver: Solver, name: str) -> bool:
+    """Whether a number of the solver is another than the default of its field."""
+    inner: Any = _unwrapped(solver)
+    return bool(getattr(inner, name) != next(f.default for f in dataclasses.fields(inner) if f.name == name))
+
+
+def with_number(solver: Solver, name: str, value: float) -> Solver:
+    """The solver with another value of one of its numbers; NashGamesError for one that it does not accept."""
+    inner = dataclasses.replace(_unwrapped(solver), **{name: value})
+    SOLVERS.check(inner)
+    return _rewrapped(solver, inner)  # type: ignore[no-any-return]
+
+
+def names_of(solver: Solver) -> tuple[str, str]:
+    """The name by which the solver, or the one it is written around, is selected, and the one that it gives itself."""
+    inner: Any = _unwrapped(solver)
+    return SOLVERS.name_of(inner), str(inner.name)
+
+
 def selection_of(solver: Solver) -> Selection:
     """The canonical text that selects this solver again, without its parts (`parts_of`)."""
     if type(solver) in WRAPPERS.values():

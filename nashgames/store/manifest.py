@@ -80,6 +80,6 @@ def merged(seen: Manifest, mine: Manifest, theirs: Manifest, *, began: bool) -> 
     """
     if began:
         return mine | {"history": _history(theirs)}
-    if any(theirs[key] != mine[key] for key in _ASKED):
+    if any(theirs[key] != seen[key] for key in _ASKED):
         return theirs
     return theirs | {key: value for key, value in mine.items() if value != seen.get(key)}

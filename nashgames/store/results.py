@@ -147,10 +147,10 @@ class Results:
             self._append(new)
             self._finished |= ids["runs"]
 
-    def relabel(self, labels: Mapping[str, Mapping[str, str]]) -> None:
+    def relabel(self, labels: Mapping[str, Mapping[str, str | None]]) -> None:
         """Give runs that are there other labels: two of them may have shared one in an earlier experiment.
 
-        `labels` has `label` and `step_source` by run id; what changes is written as a part of its own.
+        `labels` has some of `LABEL_COLUMNS` by run id; what changes is written as a part of its own.
         """
         rows = self._tables["runs"].select(LABEL_COLUMNS).to_pylist()
         said = [row | labels.get(row["run_id"], {}) for row in rows]

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from nashgames.core.metrics import METRICS
-from nashgames.defaults import RUN
+from nashgames.defaults import REPORTED, RUN
 
 # fmt: off
 RUN_KEYS = (
@@ -15,8 +15,8 @@ POINT_COLUMNS = ("step", "queries", "comparisons", "seconds", *METRICS, "status"
 """The columns of one measured point; in runs, of the last one."""
 CURVE_COLUMNS = (*RUN_KEYS, *POINT_COLUMNS)
 RUN_COLUMNS = (
-    *RUN_KEYS, "selection", "label", "step_source", "game_fingerprint", "tolerance", "budget", "queries_to_tolerance",
-    "diverged_step", "compile_seconds", "solve_seconds", "batch_size", "equilibrium_residual",
+    *RUN_KEYS, "selection", "label", "step_source", "role", "tuned", "game_fingerprint", "tolerance", "budget",
+    "queries_to_tolerance", "diverged_step", "compile_seconds", "solve_seconds", "batch_size", "equilibrium_residual",
     "equilibrium_solves", *POINT_COLUMNS,
 )
 POLICY_COLUMNS = ("run_id", "context", "action", "label", "probability", "log_probability")
@@ -26,13 +26,14 @@ PATH_COLUMNS = (
 CERTIFICATE_COLUMNS = (
     "run_id", "beta", "suboptimality", "duality_gap", "residual", "exploitability", "bias", "kl_bound", "support",
 )
-LABEL_COLUMNS = ("run_id", "label", "step_source")
+LABEL_COLUMNS = ("run_id", "label", "step_source", "role", "tuned")
 """What an experiment calls a run that an earlier one has finished."""
 
 OPTIONAL_INTEGERS = frozenset({"queries_to_tolerance", "diverged_step", "equilibrium_solves"})
 _INTEGERS = OPTIONAL_INTEGERS | {
     "n", "contexts", "seed", "step", "queries", "comparisons", "budget", "batch_size", "context", "action", "support",
 }
+_SOMETIMES_TEXT = frozenset({"game_fingerprint", "tuned"})
 _NEVER_NULL = frozenset({"beta", "tolerance"})
 _NUMBERS = _NEVER_NULL | {
     *METRICS, "seconds", "compile_seconds", "solve_seconds", "equilibrium_residual", "probability", "log_probability",
@@ -40,7 +41,13 @@ _NUMBERS = _NEVER_NULL | {
 }
 # fmt: on
 
-ADDED: dict[str, str | None] = {**RUN, "game_fingerprint": None, **dict.fromkeys(METRICS)}
+ADDED: dict[str, str | None] = {
+    **RUN,
+    "role": REPORTED,
+    "tuned": None,
+    "game_fingerprint": None,
+    **dict.fromkeys(METRICS),
+}
 """Columns that tables of before may not have, and what they would have said; a number was not measured: null."""
 
 
@@ -49,7 +56,7 @@ def _field(name: str) -> pa.Field:
         return pa.field(name, pa.int64(), nullable=name in OPTIONAL_INTEGERS)
     if name in _NUMBERS:
         return pa.field(name, pa.float64(), nullable=name not in _NEVER_NULL)
-    return pa.field(name, pa.string(), nullable=name == "game_fingerprint")
+    return pa.field(name, pa.string(), nullable=name in _SOMETIMES_TEXT)
 
 
 SCHEMAS: dict[str, pa.Schema] = {

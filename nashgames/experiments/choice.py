@@ -1,0 +1,155 @@
+"""Which of the steps that were tried is the best one: a pure function of rows (pandas, no JAX)."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nashgames.core.metrics import STOPPING_COLUMN
+from nashgames.defaults import BOTH, PARTS, RUN, TUNING
+
+Floats = NDArray[np.float64]
+
+CHOICE = ("n", "reference", *PARTS, "beta", "dtype", "device")
+"""What one choice is made for, beside the solver: all games that have these in common have the same step."""
+
+_NOT_OWN = ("tried", "tuned")
+"""The sources of steps that no solver was asked for with."""
+
+
+def reported(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that are reported, without those on which steps were tried; all in rows from before there were some."""
+    return runs[runs["role"] != TUNING] if "role" in runs else runs
+
+
+def choices(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """The best of the steps that were tried, a row for every solver in every cell of `CHOICE`.
+
+    parameter, value, selection   the number that was tuned, what was chosen (NaN: the solver's own is no number), and
+                                  the solver with it
+    trials, low, high             how many were tried, and the least and the largest value among them
+    edge                          lower or upper where the choice is one of these, else null
+    cost, missed, end             of the choice, over all games and tuning seeds: see `ranked`
+    own_value, own_cost           of the solver as it was asked for
+    runs, games, first, last      runs of every trial, over how many games, and the seeds from first to last
+    same                          whether some of its games are the same for every seed, tuned on what is reported
+
+    `runs` are rows of runs, of which those that try a step count; `curves` tell what runs on duels needed.
+    """
+    tried = runs[runs["role"].isin((TUNING, BOTH))] if "role" in runs else runs.head(0)
+    rows = []
+    for cell, group in tried.groupby([*CHOICE, "label"], sort=False):
+        parameter = str(group["tuned"].iloc[0])
+        told = [json.loads(numbers).get(parameter) for numbers in group["hyperparameters"]]
+        group = group.assign(value=np.array(told, np.float64), own=~group["step_source"].isin(_NOT_OWN))
+        table = ranked(group.assign(cost=costs(group, curves)), ["label"])
+        best, own = table.iloc[0], table[table["own"]] if table["own"].any() else table.head(1)
+        low, high = table["value"].min(), table["value"].max()
+        rows.append(
+            dict(zip([*CHOICE, "label"], cell, strict=True))
+            | {"solver": group["solver"].iloc[0], "parameter": parameter}
+            | {key: best[key] for key in ("value", "selection", "cost", "missed", "end")}
+            | {"trials": len(table), "low": low, "high": high, "edge": _edge(best["value"], low, high)}
+            | {"own_value": own["value"].iloc[0], "own_cost": own["cost"].iloc[0]}
+            | {"runs": int(table["runs"].max()), "games": group["game"].nunique()}
+            | {"first": int(group["seed"].min()), "last": int(group["seed"].max())}
+            | {"same": bool((group["role"] == BOTH).any())}
+        )
+    return pd.DataFrame(rows)
+
+
+def costs(runs: pd.DataFrame, curves: pd.DataFrame) -> Floats:
+    """What every run was charged until its tolerance was reached, inf where it was not.
+
+    That is queries on exact feedback. A run on duels goes on to its budget: it is charged the comparisons of the first
+    point from which on all that were recorded are at or below the tolerance.
+    """
+    queries = runs["queries_to_tolerance"].to_numpy(np.float64, na_value=np.inf)
+    on_duels = (runs["feedback"] != PARTS["feedback"]).to_numpy()
+    if not on_duels.any():
+        return queries
+    points = dict(iter(curves[curves["run_id"].isin(runs["run_id"][on_duels])].groupby("run_id")))
+    told = zip(runs["run_id"], runs["status"], _stopping(runs), runs["tolerance"], strict=True)
+    duels = [
+        _settled(points[run_id], column, tolerance) if run_id in points and status != "diverged" else np.inf
+        for run_id, status, column, tolerance in told
+    ]
+    return np.where(on_duels, duels, queries)
+
+
+def ends(runs: pd.DataFrame) -> Floats:
+    """The metric by which every run stops, at its last iterate; inf where it diverged or was not measured."""
+    values, stops_by = np.full(len(runs), np.nan), _stopping(runs)
+    for column in set(stops_by):
+        values = np.where(stops_by == column, runs[column].to_numpy(np.float64, na_value=np.nan), values)
+    return np.where((runs["status"] == "diverged") | np.isnan(values), np.inf, values)
+
+
+def ranked(runs: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
+    """The steps of every cell, best first within it: a row for each `selection`, with columns
+
+    cost      the median over its runs of the column `cost`, inf for a run that did not reach its tolerance
+    missed    the share of its runs that ended above the tolerance
+    end       the median of `ends`
+
+    and `runs`, how many it has, and `value` and `own` where `runs` has them. Best is the least cost, then the least
+    share missed, then the least end; of equal ones the solver's own, then the smallest value. A run that diverged is
+    worse than any other, and so is one that another step of the cell has and this one not.
+    """
+    last = ends(runs)
+    runs = runs.assign(missed=last > runs["tolerance"].to_numpy(np.float64), end=last, run=1)
+    kept = [name for name in ("value", "own") if name in runs]
+    most = runs.groupby([*cell, "selection"], sort=False).size().groupby(level=cell).max()
+    rows: list[dict[str, Any]] = []
+    for (*key, selection), group in runs.groupby([*cell, "selection"], sort=False):
+        lost = int(most.loc[tuple(key) if len(key) > 1 else key[0]]) - len(group)
+        rows.append(
+            dict(zip(cell, key, strict=True))
+            | {"selection": selection, "runs": len(group)}
+            | {name: group[name].iloc[0] if name == "value" else bool(group[name].any()) for name in kept}
+            | {"missed": float(np.mean(np.append(group["missed"], [1.0] * lost)))}
+            | {name: float(np.median(np.append(group[name], [np.inf] * lost))) for name in ("cost", "end")}
+        )
+    table = pd.DataFrame(rows)
+    ascending = {"cost": True, "missed": True, "end": True, "own": False, "value": True}
+    by = [name for name in ascending if name in table]
+    return table.sort_values(by, ascending=[ascending[name] for name in by], kind="stable", ignore_index=True)
+
+
+def _stopping(runs: pd.DataFrame) -> NDArray[np.object_]:
+    """The column by which every run stops."""
+    targets = runs["target"].fillna(RUN["target"]) if "target" in runs else pd.Series(RUN["target"], runs.index)
+    return cast("NDArray[np.object_]", targets.map(STOPPING_COLUMN).to_numpy(object))
+
+
+def _settled(points: pd.DataFrame, column: str, tolerance: float) -> float:
+    points = points.sort_values("step")
+    above = np.flatnonzero(~(points[column].to_numpy(np.float64) <= tolerance))
+    first = int(above[-1]) + 1 if len(above) else 0
+    return float(points["comparisons"].iloc[first]) if first < len(points) else np.inf
+
+
+def _edge(value: float, low: float, high: float) -> str | None:
+    if low == high:
+        return None
+    return "lower" if value == low else "upper" if value == high else None
+
+
+def edges(found: pd.DataFrame) -> list[str]:
+    """A sentence for every solver whose choice lies at an end of what was tried, with what to give instead."""
+    sentences = []
+    for (label, parameter, edge), group in found[found["edge"].notna()].groupby(["label", "parameter", "edge"]):
+        betas = ", ".join(f"{beta:g}" for beta in dict.fromkeys(group["beta"]))
+        low, high = group["low"].min(), group["high"].max()
+        # Two decades beyond the end: as far as the range that is usual reaches.
+        wider = f"{low:g}:{100 * high:g}" if edge == "upper" else f"{low / 100:g}:{high:g}"
+        which, other = ("largest", "larger") if edge == "upper" else ("smallest", "smaller")
+        sentences.append(
+            f"the best {parameter} of {label} at β = {betas} is the {which} that was tried, and a {other} one may be "
+            f"better; widen its range, e.g. --tune {group['solver'].iloc[0]}.{parameter}={wider}:"
+            f"{max(int(group['trials'].max()) - 1, 2)}"
+        )
+    return sentences

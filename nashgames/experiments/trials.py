@@ -1,0 +1,102 @@
+"""What tuning tries: the number of a solver that is tuned, and the values of it on a logarithmic grid."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nashgames.errors import NashGamesError, unknown
+from nashgames.experiments import tune
+from nashgames.registry import values_of
+from nashgames.solvers import (
+    hyperparameters,
+    is_given,
+    names_of,
+    tuned_parameters,
+    with_number,
+    with_theory_defaults,
+)
+from nashgames.solvers.protocol import Solver
+
+# Two neighbours of a grid without given ends: eight steps then span two decades to both sides of the default.
+_FACTOR = math.sqrt(10)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A solver as it was asked for, the number of it that is tuned, and the range it is tried in, None for one about
+    its default."""
+
+    solver: Solver
+    parameter: str
+    range_: str | None
+    count: int
+
+    def values(self, beta: float) -> list[float]:
+        """The values to try beside the solver's own, rising; those that it refuses are left out."""
+        kind = tuned_parameters(self.solver)[self.parameter].kind
+        own = hyperparameters(with_theory_defaults(self.solver, beta))[self.parameter]
+        wanted: Iterable[float] = (
+            _around(own, beta, self.count) if self.range_ is None else map(float, values_of(self.range_, ""))
+        )
+        rounded = (kind(round(value)) if kind is int else float(f"{value:.6g}") for value in wanted)
+        found = dict.fromkeys(value for value in rounded if value != own and self._accepts(value, beta))
+        return sorted(itertools.islice(found, self.count))
+
+    def trial(self, value: float | None) -> Solver:
+        """The solver with this value; as it was asked for where there is none."""
+        return self.solver if value is None else with_number(self.solver, self.parameter, value)
+
+    def _accepts(self, value: float, beta: float) -> bool:
+        try:
+            with_theory_defaults(with_number(self.solver, self.parameter, value), beta)
+        except NashGamesError:
+            return False
+        return True
+
+
+def tuned_of(solvers: Mapping[str, Solver], given: Mapping[str, Any]) -> tuple[dict[str, Tuned], list[str]]:
+    """The solvers that are tuned, by their texts, and notes on those that are played as they are.
+
+    A solver is tuned in the number that a range of `given` (see `tune.read`) names, else in the first that it declares
+    tuned, unless it was asked for with a value of it. Raises NashGamesError for a range that no solver is tuned in, and
+    for two ranges of one solver.
+    """
+    ranges = tune.grids(given)
+    found: dict[str, Tuned] = {}
+    left: dict[str, dict[str, None]] = {}
+    accepted: dict[str, None] = {}
+    used: set[str] = set()
+    for text, solver in solvers.items():
+        declared = [name for name in tuned_parameters(solver) if not is_given(solver, name)]
+        if not declared:
+            reason = "has its step given" if tuned_parameters(solver) else "declares nothing that is tuned"
+            left.setdefault(reason, {})[text] = None
+            continue
+        names = {name: [*(f"{own}.{name}" for own in names_of(solver)), name] for name in declared}
+        accepted |= dict.fromkeys(key for keys in names.values() for key in (keys[-1], keys[0]))
+        # Of a range for the parameter of every solver and one for this solver's own, its own.
+        chosen = {name: key for name, keys in names.items() for key in reversed(keys) if key in ranges}
+        if len(chosen) > 1:
+            raise NashGamesError(f"tune has ranges for {' and '.join(chosen)} of {text}; give one of them")
+        used |= {key for keys in names.values() for key in keys}
+        parameter, range_ = next(((name, ranges[key]) for name, key in chosen.items()), (declared[0], None))
+        found[text] = Tuned(solver, parameter, range_, given["trials"])
+    for key in ranges:
+        if key not in used:
+            raise unknown("parameter of tune", key, accepted)
+    notes = [f"{', '.join(texts)} {reason}: played as asked, untuned" for reason, texts in left.items()]
+    return found, notes
+
+
+def _around(own: float | None, beta: float, count: int) -> Iterator[float]:
+    """own·√10^k for k = 1, −1, …, count, −count, so that either side alone has enough of them.
+
+    Where a solver's own is no number, because it changes on the way, about 1/β, the step that forgets the policy it
+    starts from.
+    """
+    centre = 1 / beta if own is None else float(own)
+    for distance in range(1, count + 1):
+        yield centre * _FACTOR**distance
+        yield centre / _FACTOR**distance

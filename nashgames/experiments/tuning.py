@@ -1,0 +1,39 @@
+"""From the rows of the runs on which steps were tried to the steps that are played."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from nashgames.defaults import BOTH
+from nashgames.experiments.choice import CHOICE, choices
+from nashgames.experiments.plan import Chosen, Run, TuningKey
+
+
+def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[Chosen, pd.DataFrame]:
+    """The value that every tuned solver is played with, and what `choices` says of it.
+
+    `runs` and `curves` have the rows of the trials, and may have others; what an earlier experiment said of a run that
+    is reused here does not count. A solver whose trials all failed has no choice.
+    """
+    by_id = {run.run_id: run for run in trials}
+    rows = runs[runs["run_id"].isin(by_id)]
+    for column in ("label", "step_source", "role", "tuned"):
+        rows = rows.assign(**{column: [by_id[run_id].told[column] for run_id in rows["run_id"]]})
+    if rows.empty:
+        return {}, pd.DataFrame()
+    found = choices(rows, curves)
+    best = rows[[*CHOICE, "label", "run_id", "selection"]].merge(found, on=[*CHOICE, "label"], suffixes=("", "_best"))
+    # A number as its run has it, and not as the rows do: an integer stays one.
+    numbers = {run.selection: run.hyperparameters[run.tuned] for run in trials if run.tuned is not None}
+    chosen: dict[TuningKey, float | None] = {
+        by_id[run_id].tuning_key: numbers[selection]
+        for run_id, selection in zip(best["run_id"], best["selection_best"], strict=True)
+    }
+    return chosen, found
+
+
+def as_both(reported: Sequence[Run], trials: Sequence[Run]) -> list[Run]:
+    """The reported runs, those of them that were trials too in the role of both."""
+    tried = {run.run_id for run in trials}
+    return [replace(run, role=BOTH) if run.run_id in tried else run for run in reported]
