@@ -216,6 +216,13 @@ def test_gaps_are_not_bridged_and_zeros_stay_on_the_lower_edge():
     assert captions_of(figure) == ["zeros are drawn on the lower edge"]
 
 
+def test_an_infinite_distance_is_a_gap_and_does_not_set_the_limits():
+    runs, curves = rows([(0, 1.0), (2, 0.5), (4, np.inf), (6, 0.1), (8, 0.05), (10, np.inf)])
+    ax = draw(convergence(curves, runs, bound=False)).axes[0]
+    np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), [1.0, 0.5, np.nan, 0.1, 0.05, np.nan])
+    assert 1 < ax.get_ylim()[1] < 10
+
+
 def test_the_axis_of_queries_is_linear_where_geometric_convergence_is_straight():
     """A curve of rate r is a line there; one that falls like a power of N, or a start too short to see, is not."""
     power = [(q, 0.3 * q**-3.0) for q in range(1, 5000, 7)]

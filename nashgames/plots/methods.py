@@ -68,6 +68,7 @@ METHODS: Mapping[str, Style] = {
     "smooth-predictive-regret-matching-plus": Style(_GREY, _DOTTED, "v"),
     "extragradient-regret-matching-plus": Style(_GREY, _DASH_DOT_DOT, "v"),
     "fictitious-play": Style(_BLACK, _DASH_DOT, "o"),
+    "smooth-fictitious-play": Style(_BLACK, _DASH_DOT_DOT, "o"),
 }
 """The methods of the field by name, in the order of legends."""
 

@@ -5,6 +5,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nashgames.core.game import Game
 
@@ -69,8 +70,8 @@ class FictitiousPlay:
 
 def _best(log_policy: jax.Array, advantage: jax.Array) -> jax.Array:
     """log b: the policy given that one of the actions of the largest advantage is played."""
-    kind = jnp.finfo(advantage.dtype)
+    kind = np.finfo(advantage.dtype)
     # What n roundings of sums up to ½ may do to two entries of Aπ.
-    ties = advantage >= jnp.max(advantage, axis=-1, keepdims=True) - advantage.shape[-1] * kind.eps
-    shares = jnp.where(ties, jnp.maximum(jnp.exp(log_policy), kind.tiny), 0)
+    ties = advantage >= jnp.max(advantage, axis=-1, keepdims=True) - advantage.shape[-1] * float(kind.eps)
+    shares = jnp.where(ties, jnp.maximum(jnp.exp(log_policy), float(kind.tiny)), 0)
     return jnp.log(shares) - jnp.log(jnp.sum(shares, axis=-1, keepdims=True))

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nashgames.core.game import Game
 
@@ -35,7 +36,7 @@ def regret(advantage: jax.Array, log_policy: jax.Array) -> jax.Array:
     """
     gained = advantage - jnp.sum(jnp.exp(log_policy) * advantage, axis=-1, keepdims=True)
     # Regrets that begin at 0 make a policy of whatever comes first: at an equilibrium that would be its rounding.
-    return jnp.where(jnp.abs(gained) > jnp.finfo(gained.dtype).eps, gained, 0)
+    return jnp.where(jnp.abs(gained) > float(np.finfo(gained.dtype).eps), gained, 0)
 
 
 def positive(regrets: jax.Array) -> jax.Array:
