@@ -172,7 +172,7 @@ def over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for values, mine in runs.groupby([*keys, "against"], sort=False):
         low, median, high = quantiles(mine["cost"].to_numpy(), (LEVELS[0], 0.5, LEVELS[1]))
-        told = {"seeds": len(mine), "arrived": int(np.isfinite(mine["cost"]).sum())}
+        told: dict[str, float] = {"seeds": len(mine), "arrived": int(np.isfinite(mine["cost"]).sum())}
         told |= {"median": float(median), "low": float(low), "high": float(high)}
         told |= {"spent": float(np.nanmedian(mine["spent"])), "late": float(mine["late"].max())}
         rows.append(dict(zip([*keys, "against"], values, strict=True)) | told)

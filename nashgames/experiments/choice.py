@@ -102,10 +102,10 @@ def ranked(runs: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
     last = ends(runs)
     runs = runs.assign(missed=last > runs["tolerance"].to_numpy(np.float64), end=last, run=1)
     kept = [name for name in ("value", "own") if name in runs]
-    most = runs.groupby([*cell, "selection"], sort=False).size().groupby(level=cell).max()
+    most = runs.groupby([*cell, "selection"], sort=False).size().groupby(level=cell).max().to_dict()
     rows: list[dict[str, Any]] = []
     for (*key, selection), group in runs.groupby([*cell, "selection"], sort=False):
-        lost = int(most.loc[tuple(key) if len(key) > 1 else key[0]]) - len(group)
+        lost = int(most[tuple(key) if len(key) > 1 else key[0]]) - len(group)
         rows.append(
             dict(zip(cell, key, strict=True))
             | {"selection": selection, "runs": len(group)}

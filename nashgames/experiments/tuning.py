@@ -17,9 +17,9 @@ def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> t
     is reused here does not count. A solver whose trials all failed has no choice.
     """
     by_id = {run.run_id: run for run in trials}
-    rows = runs[runs["run_id"].isin(by_id)]
+    rows = runs[runs["run_id"].isin(by_id)].copy()
     for column in ("label", "step_source", "role", "tuned"):
-        rows = rows.assign(**{column: [by_id[run_id].told[column] for run_id in rows["run_id"]]})
+        rows[column] = [by_id[run_id].told[column] for run_id in rows["run_id"]]
     if rows.empty:
         return {}, pd.DataFrame()
     found = choices(rows, curves)

@@ -7,7 +7,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from nashgames.analysis.race import Race, improvement, remarks, standings
-from nashgames.plots.palette import INK, PaperFigure, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import INK, PaperFigure, plain
 from nashgames.plots.panels import fold, several
 from nashgames.plots.rows import Rows
 

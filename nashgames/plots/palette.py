@@ -65,7 +65,7 @@ class Look:
     def handle(self, text: str, marker: str | None = None) -> Line2D:
         """The legend entry `text`, with the look's own marker unless another one (or "") is given."""
         shape = self.marker if marker is None else marker
-        return Line2D([], [], color=self.colour, linestyle=self.dashes, marker=shape, label=text)
+        return Line2D([], [], color=self.colour, linestyle=self.dashes, marker=shape, label=text)  # type: ignore[arg-type]
 
 
 def base(solver: str) -> str:
@@ -126,7 +126,8 @@ def lightness(colour: str) -> float:
 def _shaded(colour: str, part: float) -> str:
     """The colour on its way to white if it is dark, or else to black; at most half of it."""
     end = 1.0 if lightness(colour) < 50 else 0.0
-    return to_hex([0.5 * part * end + (1 - 0.5 * part) * share for share in to_rgb(colour)]).upper()
+    red, green, blue = (0.5 * part * end + (1 - 0.5 * part) * share for share in to_rgb(colour))
+    return to_hex((red, green, blue)).upper()
 
 
 def plain(text: str, longest: int = 46) -> str:

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from nashgames.analysis.race import Race, played_beta, profiles, remarks, standings
 from nashgames.analysis.resampling import interval
 from nashgames.plots.estimates import Floats
-from nashgames.plots.palette import Look, looks, plain, styled
+from nashgames.plots.page import styled
+from nashgames.plots.palette import Look, looks, plain
 from nashgames.plots.panels import Facets, Handle, Panel, axes_of, legend, name_axes, several, some, wrap
 from nashgames.plots.rows import Rows
 
@@ -70,9 +71,9 @@ def _laid(race: Race, *, single: bool) -> Facets:
         return Facets(1, 1, [Panel(0, 0, race.instances, "")], title)
     parts = {"all games": race.instances}
     parts |= {f"β = {beta:g}": race.instances[played == beta] for beta in betas}
-    rows, columns = wrap(len(parts))
+    columns = wrap(len(parts))
     panels = [Panel(*divmod(place, columns), part, name) for place, (name, part) in enumerate(parts.items())]
-    return Facets(rows, columns, panels, title)
+    return Facets(-(-len(parts) // columns), columns, panels, title)
 
 
 def _draw(ax: Axes, race: Race, look: Mapping[str, Look], order: list[str], last: float) -> None:

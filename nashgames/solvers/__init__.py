@@ -222,7 +222,7 @@ def with_number(solver: Solver, name: str, value: float) -> Solver:
     """The solver with another value of one of its numbers; NashGamesError for one that it does not accept."""
     inner = dataclasses.replace(_unwrapped(solver), **{name: value})
     SOLVERS.check(inner)
-    return _rewrapped(solver, inner)  # type: ignore[no-any-return]
+    return _rewrapped(solver, inner)
 
 
 def names_of(solver: Solver) -> tuple[str, str]:
