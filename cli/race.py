@@ -1,5 +1,6 @@
 """The race as the terminal shows it: how every method did, who is first where, and the data of both."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -75,12 +76,12 @@ def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame",
         beats = None if following is None else pairs[row["method"], following["method"]]
         lines.append((
             row["method"],
-            _between(row, "solved"),
+            _of(row, "solved"),
             words.share(row["fastest"]),
-            _between(row, "efficiency"),
+            _of(row, "efficiency"),
             words.optional(plain(row["factor"])),
             words.DASH if row["leads"] != row["leads"] else words.share(row["leads"]),
-            "" if beats is None else words.between(beats["low"], beats["probability"], beats["high"]),
+            "" if beats is None else _between(beats["low"], beats["probability"], beats["high"]),
         ))  # fmt: skip
     told = [
         f"the race to {race.goal}, in {race.axis}",
@@ -103,7 +104,7 @@ def _regimes(table: "pd.DataFrame") -> Sheet:
             f"{row['factor']} {row['level']}",
             words.count(row["problems"]),
             row["first"],
-            words.between(row["low"], row["efficiency"], row["high"]),
+            _between(row["low"], row["efficiency"], row["high"]),
             words.share(row["solved"]),
             row["second"],
             words.share(row["second_efficiency"]),
@@ -116,8 +117,13 @@ def _regimes(table: "pd.DataFrame") -> Sheet:
     return Sheet(headings, frozenset({"regime", "first", "then"}), lines, caption, spare=("solved", "leads"))
 
 
-def _between(row: dict[str, Any], name: str) -> str:
-    return words.between(row[f"{name}_low"], row[name], row[f"{name}_high"])
+def _of(row: dict[str, Any], name: str) -> str:
+    return _between(row[f"{name}_low"], row[name], row[f"{name}_high"])
+
+
+def _between(low: float, value: float, high: float) -> str:
+    """A share in its interval; alone where one game and seed have none."""
+    return words.between(low, value, high) if math.isfinite(low) else words.share(value)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

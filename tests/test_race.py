@@ -25,6 +25,7 @@ from nashgames.analysis.race import (
     standings,
 )
 from nashgames.analysis.regimes import levels_of
+from nashgames.cli.race import judged
 from nashgames.cli.verdict import judge
 from nashgames.errors import NashGamesError
 from nashgames.experiments.experiment import VERDICTS, Experiment, load_preset, presets
@@ -365,6 +366,18 @@ def test_the_figures_show_the_shares_and_the_probabilities():
     assert [text.get_text() for text in cell.get_yticklabels()] == ["b", "a"]
     # By hand: (0.5 + 0.25 + 0.5)/3 for a over b.
     assert {(text.get_position(), text.get_text()) for text in cell.texts} == {((1, 0), "58"), ((0, 1), "42")}
+
+
+def test_one_game_and_seed_have_no_intervals_in_the_table():
+    runs, curves = join(played(10, solver="a", game="disc"), played(40, solver="b", game="disc"))
+    answer = judged(runs.assign(game_fingerprint=None), curves, lambda _: None)
+    (sheet,) = answer.sheets
+    assert [line[:5] for line in sheet.rows] == [
+        ("a", "100 %", "100 %", "100 %", "1"),
+        ("b", "100 %", "0 %", "25 %", "4"),
+    ]
+    assert (sheet.rows[0][5:], sheet.rows[1][5:]) == (("–", "100 %"), ("–", ""))
+    assert answer.data["queries"]["standings"][0]["efficiency_low"] is None
 
 
 def test_duels_have_figures_of_their_own():
