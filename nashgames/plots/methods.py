@@ -61,7 +61,7 @@ METHODS: Mapping[str, Style] = {
     "nash-pg": Style(_LIME, _DASHED, "X"),
     "garip": Style(_MAGENTA, _DASH_DOT, ">"),
     "regularised-gradient": Style(_SKY, _DASHED, "^"),
-    "optimistic-regularised-gradient": Style(_SKY, _DASH_DOT, "^"),
+    "regularised-optimistic-gradient": Style(_SKY, _DASH_DOT, "^"),
     "apmd": Style(_AMBER, _DASH_DOT, "P"),
     "regret-matching-plus": Style(_GREY, _DASHED, "v"),
     "predictive-regret-matching-plus": Style(_GREY, _DASH_DOT, "v"),
