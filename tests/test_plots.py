@@ -715,6 +715,7 @@ def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_the_old_one(tmp_
 
 def test_public_names():
     assert set(plots.__all__) == {
+        "ANSWERS",
         "DISTANCES",
         "FIGURES",
         "SCALES",

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from nashgames import registry
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError, unknown
-from nashgames.plots.methods import DASHES, METHODS, Dashes, style_of
+from nashgames.plots.methods import DASHES, METHODS, style_of
 from nashgames.plots.page import DPI, styled
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Look:
 
     colour: str
     marker: str
-    dashes: Dashes
+    dashes: Any
 
     def handle(self, text: str, marker: str | None = None) -> Line2D:
         """The legend entry `text`, with the look's own marker unless another one (or "") is given."""
