@@ -43,8 +43,9 @@ def judged(runs: "pd.DataFrame", curves: "pd.DataFrame", game_file: Callable[[st
     """The race of these runs, those on exact feedback and those on duels apart; `game_file` is `Results.game_file`."""
     from nashgames.analysis import outcomes
     from nashgames.analysis.derived_limits import sources_of
-    from nashgames.analysis.race import improvement, race, regimes, reported, standings
+    from nashgames.analysis.race import improvement, race, regimes, standings
     from nashgames.analysis.regimes import levels_of
+    from nashgames.experiments.choice import reported
 
     runs = reported(outcomes.complete(runs))
     sources = sources_of(runs, game_file)

@@ -371,6 +371,14 @@ def test_many_seeds_on_samples_are_shown_by_their_quantiles_and_the_share_under_
     assert "convergence" in figures_of(runs.assign(feedback="exact"), curves)
 
 
+@pytest.mark.parametrize(("role", "said"), [("reported", "other seeds"), ("both", "the same game")])
+def test_where_steps_were_tuned_is_said(role, said):
+    runs, curves = rows(decay())
+    of_all = plots.Rows(runs.assign(step_source="tuned", role=role), curves)
+    assert of_all.remark == f"steps tuned on {said}"
+    assert plots.Rows(runs.assign(step_source="theory", role="reported"), curves).remark == ""
+
+
 def test_of_swept_steps_every_solver_shows_its_best():
     parts = []
     for beta in (0.1, 0.01):
@@ -390,7 +398,9 @@ def test_of_swept_steps_every_solver_shows_its_best():
     assert set(made) == {"convergence", "phases"}
     figure = made["convergence"]
     assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
-    assert captions_of(figure)[-1] == "every solver with the best of its steps, of up to 6 in a panel"
+    assert (
+        captions_of(figure)[-1] == "every solver with the best of its steps, of up to 6 in a panel, on the same seeds"
+    )
     for ax in figure.axes:
         line = lines_of(ax, palette.colour("online-ipo"))[0]
         assert line.get_ydata()[1] == pytest.approx(0.3 * np.exp(-0.2 * 2))

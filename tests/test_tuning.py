@@ -103,8 +103,8 @@ def test_what_is_inside_a_wrapper_is_tuned_and_what_is_given_is_not():
     trials, notes = plan_trials(asked, settings_of(asked))
     assert {(run.selection.name, run.tuned) for run in trials} == {("average", "eta"), ("nash-prox", "step")}
     assert notes == [
-        "nash-mp[eta=0.3] has its step given: played as asked, untuned",
-        "adaptive-nash-mp declares nothing that is tuned: played as asked, untuned",
+        "played as asked for, with a step that is given: nash-mp[eta=0.3]",
+        "played as asked for, without a number that is tuned: adaptive-nash-mp",
     ]
 
 

@@ -18,6 +18,7 @@ from nashgames.analysis.resampling import Codes, Floats, even_weights, interval,
 from nashgames.core.metrics import STOPPING_COLUMN
 from nashgames.defaults import RUN
 from nashgames.errors import NashGamesError
+from nashgames.experiments.choice import reported
 
 EPSILON = 1e-6
 """The distance that a race is run to, where no tolerance is larger: one that all theories and float32 can reach."""
@@ -82,11 +83,6 @@ class Race:
     def _codes(self, *columns: str) -> Codes:
         """What the instances have in these columns, numbered from 0 on."""
         return self.instances.groupby(list(columns), dropna=False).ngroup().to_numpy()
-
-
-def reported(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs without those that only served to tune: `role` is null or not there, or not `tuning`."""
-    return runs[runs["role"] != "tuning"] if "role" in runs else runs
 
 
 def axis_of(runs: pd.DataFrame) -> str:

@@ -71,7 +71,7 @@ def tuned_of(solvers: Mapping[str, Solver], given: Mapping[str, Any]) -> tuple[d
     for text, solver in solvers.items():
         declared = [name for name in tuned_parameters(solver) if not is_given(solver, name)]
         if not declared:
-            reason = "has its step given" if tuned_parameters(solver) else "declares nothing that is tuned"
+            reason = "with a step that is given" if tuned_parameters(solver) else "without a number that is tuned"
             left.setdefault(reason, {})[text] = None
             continue
         names = {name: [*(f"{own}.{name}" for own in names_of(solver)), name] for name in declared}
@@ -86,7 +86,7 @@ def tuned_of(solvers: Mapping[str, Solver], given: Mapping[str, Any]) -> tuple[d
     for key in ranges:
         if key not in used:
             raise unknown("parameter of tune", key, accepted)
-    notes = [f"{', '.join(texts)} {reason}: played as asked, untuned" for reason, texts in left.items()]
+    notes = [f"played as asked for, {reason}: {', '.join(texts)}" for reason, texts in left.items()]
     return found, notes
 
 

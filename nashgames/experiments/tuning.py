@@ -18,10 +18,10 @@ def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> t
     """
     by_id = {run.run_id: run for run in trials}
     rows = runs[runs["run_id"].isin(by_id)].copy()
-    for column in ("label", "step_source", "role", "tuned"):
-        rows[column] = [by_id[run_id].told[column] for run_id in rows["run_id"]]
     if rows.empty:
         return {}, pd.DataFrame()
+    for column in trials[0].told:
+        rows[column] = [by_id[run_id].told[column] for run_id in rows["run_id"]]
     found = choices(rows, curves)
     best = rows[[*CHOICE, "label", "run_id", "selection"]].merge(found, on=[*CHOICE, "label"], suffixes=("", "_best"))
     # A number as its run has it, and not as the rows do: an integer stays one.

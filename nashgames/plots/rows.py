@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nashgames.analysis.outcomes import complete, on_samples, sweeps_steps, tuned
-from nashgames.analysis.race import Race, race, reported
-from nashgames.defaults import REFEREE
+from nashgames.analysis.race import Race, race
+from nashgames.defaults import BOTH, REFEREE
+from nashgames.experiments.choice import reported
 from nashgames.plots.panels import several
 
 if TYPE_CHECKING:
@@ -69,9 +70,12 @@ class Rows:
     def remark(self) -> str:
         """What is to be said of the steps of `compared`."""
         steps = self._tuned[1]
-        if steps < 2:
-            return "numbers that a name leaves out are chosen for every panel" if steps else ""
-        return f"every solver with the best of its steps, of up to {steps} in a panel"
+        if steps > 1:
+            return f"every solver with the best of its steps, of up to {steps} in a panel, on the same seeds"
+        if "step_source" in self.runs and (self.runs["step_source"] == "tuned").any():
+            same = (self.runs["role"] == BOTH).any()
+            return f"steps tuned on {'the same game' if same else 'other seeds'}"
+        return "numbers that a name leaves out are chosen for every panel" if steps else ""
 
 
 def completed(rows: Rows) -> Rows:
