@@ -329,6 +329,7 @@ def _run(
     start: Selection,
     settings: Settings,
 ) -> Run:
+    solver = with_theory_defaults(player.solver, cell.beta, sampled=player.feedback.comparisons > 0)
     run = Run(
         run_id="",
         source=source,
@@ -336,11 +337,11 @@ def _run(
         seed=cell.seed,
         reference=_settled(source, reference),
         beta=cell.beta,
-        solver=with_theory_defaults(player.solver, cell.beta),
+        solver=solver,
         feedback=player.feedback,
         start=start,
         label=label,
-        step_source=step_source(player.solver),
+        step_source=step_source(player.solver, solver),
         target=settings.target,
         parts=player.parts,
     )

@@ -40,7 +40,7 @@ class EGPO:
         return dataclasses.replace(self, step=step)
 
     def init(self, game: Game, key: jax.Array) -> Iterate:
-        return self.learner.start(game, key)
+        return self.learner.start(game, key, self.step)
 
     def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
         first, second = jax.random.split(key)
