@@ -372,12 +372,12 @@ def nash_md_pg(game, mixture=None, step=None):
 
 
 def nash_ema_pg(game, kappa=None, step=None):
-    """Theory §4.6: policy gradient against the geometric moving average of the past."""
+    """Theory §4.6: policy gradient against the geometric moving average of the past; a = 2β/(¼+β²)."""
     kappa = 0.1 if kappa is None else kappa
-    climb = Climber(game, step, plays_itself=False)
+    step = 2 * game.beta / (0.25 + game.beta**2) if step is None else step
     pi = past = game.start
     while True:
-        pi = climb(pi, game.q(past), game.beta, game.mu)
+        pi = climbed(pi, step, game.q(past), game.beta, game.mu)
         past = power_mean(past, pi, kappa)
         yield pi
 

@@ -92,18 +92,17 @@ class PolicyGradient:
         """Whether a step that is left out may follow the curvature: a table, plain steps, exact gradients."""
         return isinstance(self.policy, Tabular) and moves_plainly(self.optimiser) and not self.sampled
 
-    def default_step(self, stable: float, natural: float | None = None) -> float | None:
-        """The step where none is given, or None for one that follows the curvature.
+    def default_step(self, stable: float, natural: float) -> float | None:
+        """The step where none is given: None, which follows the curvature, or where that is not known a constant."""
+        return None if self.knows_curvature else self.constant_step(stable, natural)
 
-        `stable` is theory's for a table moved by plain steps, `natural` for one moved along the natural gradient;
-        without it the method's own direction is that of mirror descent already, and its step stays constant.
+    def constant_step(self, stable: float, natural: float) -> float:
+        """The constant step where none is given.
+
+        `stable` is theory's for a table moved by plain steps, `natural` for one moved along the natural gradient, which
+        moves the logits as far whatever they are made of.
         """
-        if natural is not None and self.knows_curvature:
-            return None
-        if not self.is_natural:
-            return self.optimiser.default_step(stable * self.policy.gain)
-        # The natural gradient moves the logits as far whatever they are made of.
-        return self.optimiser.default_step(stable if natural is None else natural)
+        return self.optimiser.default_step(natural if self.is_natural else stable * self.policy.gain)
 
     def start(self, game: Game, key: jax.Array, step: Scalar | None, *, self_play: bool = True) -> Iterate:
         """θ_0, at the policy where the run begins; with `self_play` the next query is against that policy."""

@@ -1,7 +1,7 @@
 """Steps of self-play policy gradients: constant ones, and the curvature that lets a step be larger.
 
 With F = diag π − ππᵀ and the skew K = F^½AF^½ the error of the logits follows 1 + aF^½(K − τ)F^½ near an equilibrium
-(theory §4.4). ‖F‖ is known from the policy, and what ‖K‖ is shows in two advantages that were queried anyway.
+(theory §6.1). ‖F‖ is known from the policy, and what ‖K‖ is shows in two advantages that were queried anyway.
 """
 
 import jax
@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from nashgames.core.simplex import Scalar
 
 SHARE = 0.75
-"""A step over its limit: at the limit itself an error need not shrink, and half of it was slower in 115 of 120 games."""
+"""A step over its limit, where an error need not shrink. Of the 120 games of `benchmarks/field.py` self-play is slower
+with half of it in 88, and with 0.9 it ends in a cycle in one."""
 
 MEMORY = 0.8
 """What a step keeps of the last κ²: two steps tell κ along one direction, and the next may be another."""
@@ -39,7 +40,7 @@ def mirror_step(temperature: float) -> float:
 def step_limit(temperature: Scalar, fisher: Scalar, rotation: Scalar) -> Scalar:
     """2τ/(‖F‖(κ² + τ²)), up to which no eigenvalue of 1 + aF^½(K − τ)F^½ is beyond the unit circle; κ² = `rotation`.
 
-    With F = 1 it is the limit of the natural gradient. Source: theory §4.4 [derived].
+    With F = 1 it is the limit of the natural gradient. Source: theory §6.1 (14) [derived].
     """
     return 2 * temperature / (fisher * (rotation + temperature**2))
 
@@ -55,7 +56,7 @@ def fisher_bound(log_policy: jax.Array) -> jax.Array:
 def rotation_bound(log_policy: jax.Array) -> jax.Array:
     """(1 − Σπ²)/8 ≥ ‖K‖² for margins of at most ½, `[1]`, `[m, 1]` over contexts.
 
-    2‖K‖² ≤ ‖K‖_F² ≤ Σ_{i≠j} π_i π_j A_ij², as the singular values of a skew matrix come in pairs [derived, theory §4.4].
+    2‖K‖² ≤ ‖K‖_F² ≤ Σ_{i≠j} π_i π_j A_ij², as the singular values of a skew matrix come in pairs [derived].
     """
     policy = jnp.exp(log_policy)
     return jnp.maximum(1 - jnp.sum(policy**2, axis=-1, keepdims=True), 0) / 8

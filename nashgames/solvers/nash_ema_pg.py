@@ -34,14 +34,14 @@ class NashEMAPG:
     kappa: Annotated[
         float | None, Number("κ, the share of θ in the average at every step; default 0.1", symbol="κ", above=0, most=1)
     ] = None
-    step: Annotated[float | None, Number("a, the gradient step; default as for online-ipo", above=0, tuned=True)] = None
+    step: Annotated[float | None, Number("a, the gradient step; default 2β/(¼+β²), as the lag bears no larger one", above=0, tuned=True)] = None
     learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "nash-ema-pg"
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:
-        step = self.learner.default_step(stable_step(beta), mirror_step(beta)) if self.step is None else self.step
+        step = self.learner.constant_step(stable_step(beta), mirror_step(beta)) if self.step is None else self.step
         # Our choice; on rock-paper-scissors it cycles from β = 0.1 down, where 0.3 is stable (theory §4.6).
         return dataclasses.replace(self, kappa=0.1 if self.kappa is None else self.kappa, step=step)
 

@@ -36,7 +36,8 @@ class UniformIPO:
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:
-        step = self.learner.default_step(mirror_step(beta)) if self.step is None else self.step
+        mirror = mirror_step(beta)
+        step = self.learner.constant_step(mirror, mirror) if self.step is None else self.step
         return dataclasses.replace(self, step=step)
 
     def init(self, game: Game, key: jax.Array) -> Iterate:
