@@ -107,7 +107,9 @@ def test_for_a_policy_with_full_features_the_fisher_system_gives_the_direction_o
     n = 4
     margins = np.stack([random_margins(rng, n) for _ in range(contexts)])
     log_mu = np.stack([log_softmax(rng.normal(size=n)) for _ in range(contexts)])
-    game = make_game(margins if contexts > 1 else margins[0], beta=0.3, log_reference=log_mu if contexts > 1 else log_mu[0])
+    game = make_game(
+        margins if contexts > 1 else margins[0], beta=0.3, log_reference=log_mu if contexts > 1 else log_mu[0]
+    )
     features = rng.normal(size=(*game.log_reference.shape, n * contexts))
     with Precision().scope():
         table, played_by_table, of_table = begun("online-ipo[step=0.1]", game, optimiser="natural")

@@ -34,7 +34,10 @@ class NashEMAPG:
     kappa: Annotated[
         float | None, Number("κ, the share of θ in the average at every step; default 0.1", symbol="κ", above=0, most=1)
     ] = None
-    step: Annotated[float | None, Number("a, the gradient step; default 2β/(¼+β²), as the lag bears no larger one", above=0, tuned=True)] = None
+    step: Annotated[
+        float | None,
+        Number("a, the gradient step; default 2β/(¼+β²), as the lag bears no larger one", above=0, tuned=True),
+    ] = None
     learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "nash-ema-pg"
