@@ -101,7 +101,7 @@ def plural(number_of: int, noun: str) -> str:
 
 
 def step(row: Mapping[str, Any]) -> str:
-    """The step of a run and where it comes from: `η = 0.1 = 2β, theory`; `η = 0.05, 40 inner, step 3.2, given`."""
+    """The step of a run and where it comes from: `η = 0.1 = 2β, theory`; `η = 0.4 = 8β, 5 inner, curvature`."""
     numbers = json.loads(row["hyperparameters"])
     parts = []
     for name, value in numbers.items():
@@ -113,8 +113,10 @@ def step(row: Mapping[str, Any]) -> str:
             parts.append(f"{name} {value}")
         elif symbol := _symbols().get(name):
             related = symbol if symbol.endswith("≥") else f"{symbol} ="
-            twice = symbol.startswith("η") and math.isclose(value, 2 * row["beta"], rel_tol=1e-6)
-            parts.append(f"{related} {number(value)}{' = 2β' if twice else ''}")
+            # The defaults of η: those of theory, and of Nash Prox with steps that follow the curvature.
+            multiple = next((k for k in (2, 8) if math.isclose(value, k * row["beta"], rel_tol=1e-6)), None)
+            told = f" = {multiple}β" if symbol.startswith("η") and multiple else ""
+            parts.append(f"{related} {number(value)}{told}")
         else:
             parts.append(f"{name} {number(value)}")
     return ", ".join([*parts, str(row["step_source"])])

@@ -226,23 +226,56 @@ def secant_nash_mp(game, least=None, memory=None):
         )
 
 
-def stable_step(temperature):
-    """2τ/(¼ + τ²): stable for self-play policy gradient in every game (theory §4.4)."""
-    return 2 * temperature / (0.25 + temperature**2)
+def variance(pi, values):
+    return np.sum(pi * (values - np.sum(pi * values, axis=-1, keepdims=True)) ** 2, axis=-1, keepdims=True)
+
+
+@dataclass
+class Climber:
+    """Steps of policy gradient: of the size given, or ¾ of 2τ/(‖F‖(κ² + τ²)) (theory §6.1), κ = 0 if `fixed`.
+
+    ‖F‖ is max_i min(π_i, 2π_i(1−π_i)). κ² is Var_π(Δq)/Var_π(Δlog π) of the last step where the policy plays itself, at
+    least 0.8 of the κ² before and at most (1 − Σπ²)/8; no logit moves by more than 1.
+    """
+
+    game: Numbers
+    step: float | None
+    plays_itself: bool = True
+    fixed: bool = False
+    rotation: np.ndarray | None = None
+
+    def largest(self, pi):
+        return (1 - np.sum(pi**2, axis=-1, keepdims=True)) / 8
+
+    def __call__(self, pi, q, temperature, anchor):
+        if self.step is not None:
+            return climbed(pi, self.step, q, temperature, anchor)
+        rotation = self.largest(pi) if self.rotation is None else self.rotation
+        size = np.max(np.where(pi > 0.5, 2 * pi * (1 - pi), pi), axis=-1, keepdims=True)
+        slope = q - temperature * np.log(pi / anchor)
+        farthest = np.max(np.abs(pi * (slope - np.sum(pi * slope, axis=-1, keepdims=True))), axis=-1, keepdims=True)
+        step = 1.5 * temperature / (size * ((0 if self.fixed else rotation) + temperature**2))
+        after = climbed(pi, np.minimum(step, 1 / np.maximum(farthest, 1e-300)), q, temperature, anchor)
+        self.rotation = self.largest(after)
+        if self.plays_itself and np.all(after != pi):
+            met = variance(after, self.game.q(after) - self.game.q(pi)) / variance(after, np.log(after / pi))
+            self.rotation = np.minimum(np.maximum(met, 0.8 * rotation), self.rotation)
+        return after
 
 
 def nash_prox(game, eta=None, inner=None, kappa=None, step=None):
     """Theory §4.5."""
-    eta = 2 * game.beta if eta is None else eta
+    multiple, steps = (8, 5) if step is None else (2, 20)
+    eta = multiple * game.beta if eta is None else eta
     kappa = 1 if kappa is None else kappa
-    inner = inner or (20 if kappa == 1 else 1)
+    inner = inner or (steps if kappa == 1 else 1)
     temperature = game.beta * (1 + 1 / eta)
-    step = stable_step(temperature) if step is None else step
+    climb = Climber(game, step)
     pi = target = game.start
     while True:
         anchor = power_mean(target, game.mu, eta / (1 + eta))
         for _ in range(inner):
-            pi = climbed(pi, step, game.q(pi), temperature, anchor)
+            pi = climb(pi, game.q(pi), temperature, anchor)
             yield pi
         target = power_mean(target, pi, kappa)
 
@@ -266,14 +299,14 @@ def approximate_nash_mp(game, eta=None, inner=None, step=None):
     eta = 2 * game.beta if eta is None else eta
     inner = inner or 20
     temperature = game.beta * (1 + 1 / eta)
-    step = 2 / temperature if step is None else step
+    climb = Climber(game, step, fixed=True)
     pi = game.start
     while True:
         anchor = power_mean(pi, game.mu, eta / (1 + eta))
         for _ in ("half step", "whole step"):
             opponent = pi
             for _ in range(inner):
-                pi = climbed(pi, step, game.q(opponent), temperature, anchor)
+                pi = climb(pi, game.q(opponent), temperature, anchor)
                 yield pi
 
 
@@ -282,21 +315,21 @@ def practical_nash_mp(game, eta=None, kappa=None, step=None, opponent="target"):
     eta = 2 * game.beta if eta is None else eta
     kappa = 0.1 if kappa is None else kappa
     temperature = game.beta * (1 + 1 / eta)
-    step = stable_step(temperature) if step is None else step
+    climb = Climber(game, step, plays_itself=opponent == "policy")
     pi = target = game.start
     while True:
         played = {"target": target, "policy": pi}[opponent]
-        pi = climbed(pi, step, game.q(played), temperature, power_mean(target, game.mu, eta / (1 + eta)))
+        pi = climb(pi, game.q(played), temperature, power_mean(target, game.mu, eta / (1 + eta)))
         target = power_mean(target, pi, kappa)
         yield pi
 
 
 def online_ipo(game, step=None):
     """Theory §4.4."""
-    step = stable_step(game.beta) if step is None else step
+    climb = Climber(game, step)
     pi = game.start
     while True:
-        pi = climbed(pi, step, game.q(pi), game.beta, game.mu)
+        pi = climb(pi, game.q(pi), game.beta, game.mu)
         yield pi
 
 
@@ -335,17 +368,17 @@ def nash_md(game, step=None, schedule="constant"):
 def nash_md_pg(game, mixture=None, step=None):
     """Theory §4.6: policy gradient against π^{1−λ} μ^λ."""
     mixture = 0.125 if mixture is None else mixture
-    step = stable_step(game.beta) if step is None else step
+    climb = Climber(game, step, plays_itself=False)
     pi = game.start
     while True:
-        pi = climbed(pi, step, game.q(power_mean(pi, game.mu, mixture)), game.beta, game.mu)
+        pi = climb(pi, game.q(power_mean(pi, game.mu, mixture)), game.beta, game.mu)
         yield pi
 
 
 def nash_ema_pg(game, kappa=None, step=None):
-    """Theory §4.6: policy gradient against the geometric moving average of the past."""
+    """Theory §4.6: policy gradient against the geometric moving average of the past; a = 2β/(¼+β²)."""
     kappa = 0.1 if kappa is None else kappa
-    step = stable_step(game.beta) if step is None else step
+    step = 2 * game.beta / (0.25 + game.beta**2) if step is None else step
     pi = past = game.start
     while True:
         pi = climbed(pi, step, game.q(past), game.beta, game.mu)

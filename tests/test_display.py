@@ -183,6 +183,8 @@ def test_numbers_are_said_as_a_person_reads_them(said, expected):
             "η = 0.1 = 2β, 20 inner, step 2.096, theory",
         ),
         ({"eta": 0.05, "inner": 1, "kappa": 0.1, "step": 4.0}, "given", "η = 0.05, 1 inner, κ = 0.1, step 4, given"),
+        ({"eta": 0.4, "inner": 5, "kappa": 1.0, "step": None}, "curvature", "η = 0.4 = 8β, 5 inner, curvature"),
+        ({"step": None}, "curvature", "curvature"),
         ({"step": 0.36}, "given", "step 0.36, given"),
         ({"mixture": 0.125, "opponent": "target"}, "theory", "λ = 0.125, opponent target, theory"),
     ],

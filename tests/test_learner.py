@@ -1,5 +1,7 @@
 """Policy gradients: the equality with the IPO loss, exact and sampled through the same code, and no bias in any."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +13,16 @@ from nashgames.core.game import make_game
 from nashgames.core.precision import Precision
 from nashgames.learning.features import resolve_features
 from nashgames.learning.feedback import FEEDBACKS
-from nashgames.learning.policy_gradient import Iterate, Objective, PolicyGradient, stable_step, uniform_pairs
-from nashgames.solvers import GRADIENTS, compose, features_of, make_solver
+from nashgames.learning.policy_gradient import Iterate, Objective, PolicyGradient, uniform_pairs
+from nashgames.learning.steps import mirror_step, stable_step
+from nashgames.solvers import (
+    GRADIENTS,
+    compose,
+    features_of,
+    hyperparameters,
+    make_solver,
+    with_theory_defaults,
+)
 from tests.games import arrays, log_softmax, random_game, random_margins
 
 LINEAR, NETWORK = "log-linear[features=random,dimension=3]", "mlp[features=random,dimension=3,depth=3,width=4]"
@@ -340,17 +350,52 @@ def test_averaged_parameters_are_what_is_reported(rng):
 @pytest.mark.parametrize(
     ("policy", "optimiser", "step"),
     [
-        ("tabular", "sgd", stable_step(0.1)),
+        ("tabular", "sgd", None),
+        ("tabular", "sgd[average=0.5]", None),
+        ("tabular", "natural", None),
+        ("tabular", "sgd[momentum=0.5]", stable_step(0.1)),
+        ("tabular", "sgd[clip=1]", stable_step(0.1)),
+        ("tabular", "sgd[schedule=inverse]", stable_step(0.1)),
+        ("tabular", "natural[clip=1]", mirror_step(0.1)),
+        ("log-linear", "natural", mirror_step(0.1)),
         ("log-linear", "sgd[momentum=0.5]", stable_step(0.1) / 10),
         ("mlp", "sgd", stable_step(0.1) / 50),
         ("tabular", "adam", 0.01),
         ("mlp", "adam", 0.01),
     ],
 )
-def test_the_default_step_is_theorys_for_a_table_and_scaled_for_other_parts(policy, optimiser, step):
+def test_the_default_step_follows_the_curvature_of_a_table_and_is_scaled_for_other_parts(policy, optimiser, step):
     solver = compose(make_solver("online-ipo"), policy=policy, optimiser=optimiser)
-    assert solver.with_theory_defaults(0.1).step == pytest.approx(step, rel=1e-15)
+    assert solver.with_theory_defaults(0.1).step == (None if step is None else pytest.approx(step, rel=1e-15))
     assert compose(make_solver("online-ipo[step=3]"), policy=policy).with_theory_defaults(0.1).step == 3
+
+
+@pytest.mark.parametrize(("name", "step"), [("uniform-ipo", mirror_step(0.1)), ("egpo", 2 / 1.2)])
+@pytest.mark.parametrize("optimiser", ["sgd", "natural"])
+def test_a_direction_that_is_mirror_descents_keeps_its_constant_step(name, step, optimiser):
+    solver = compose(make_solver(name), optimiser=optimiser).with_theory_defaults(0.1)
+    assert solver.step == pytest.approx(step, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [("online-ipo", stable_step(0.2)), ("nash-prox", stable_step(0.7)), ("approximate-nash-mp", 2 / 0.7)],
+)
+def test_on_duels_the_steps_are_theorys(name, step):
+    """Told beforehand they are numbers, as recorded; a run that was not told makes the same step."""
+    told = with_theory_defaults(make_solver(name), 0.2, sampled=True)
+    assert told.step == pytest.approx(step, rel=1e-15)
+    numbers = {key: value for key, value in hyperparameters(told).items() if key != "step"}
+    untold = dataclasses.replace(make_solver(name), **numbers)
+    with Precision().scope():
+        game = random_game(np.random.default_rng(1), 5, 0.2).replace(feedback=DUELS)
+        one, two, game = arrays((told, untold, game))
+        key = jax.random.key(0)
+        moved = [
+            iterate_of(solver.update(game, solver.init(game, key), jax.random.key(1))).parameters
+            for solver in (one, two)
+        ]
+    np.testing.assert_allclose(*moved, rtol=1e-12)
 
 
 def test_the_default_parts_are_plain():

@@ -57,8 +57,8 @@ def test_solvers_get_the_numbers_of_theory_for_their_beta():
     runs, _ = planned(beta=[0.5, 0.1], solver=["nash-mp", "average[nash-mp]", "nash-prox[inner=7]"])
     assert [selection_of(run.solver) for run in runs[:2]] == ["nash-mp[eta=1]", "average[nash-mp[eta=1]]"]
     assert selection_of(runs[3].solver) == "nash-mp[eta=0.2]"
-    assert selection_of(runs[2].solver).startswith("nash-prox[eta=1,inner=7,kappa=1,step=")
-    assert [run.step_source for run in runs[:3]] == ["theory", "theory", "given"]
+    assert selection_of(runs[2].solver) == "nash-prox[eta=4,inner=7,kappa=1]"
+    assert [run.step_source for run in runs[:3]] == ["theory", "theory", "curvature"]
 
 
 SAME = [

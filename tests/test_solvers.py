@@ -15,7 +15,7 @@ from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.games.families import generate
-from nashgames.learning.policy_gradient import stable_step
+from nashgames.learning.steps import stable_step
 from nashgames.solvers import (
     SOLVERS,
     Average,
@@ -23,9 +23,11 @@ from nashgames.solvers import (
     NashMP,
     NashProx,
     OnlineIPO,
+    follows_curvature,
     hyperparameters,
     make_solver,
     selection_of,
+    with_theory_defaults,
 )
 from tests.games import ROCK_PAPER_SCISSORS, arrays, kl, log_softmax, random_game, random_margins, softmax
 
@@ -250,8 +252,10 @@ def steps_to(text):
         ("practical-nash-mp", 0.05, False),
         ("practical-nash-mp", 0.01, True),
         ("practical-nash-mp[opponent=policy]", 0.01, False),
-        ("nash-prox[eta=0.004,inner=5]", 0.001, True),
-        ("nash-prox[eta=0.004,inner=40]", 0.001, False),
+        # The constant step 2τ/(¼+τ²), and the one that follows the curvature.
+        ("nash-prox[eta=0.004,inner=5,step=1.6038]", 0.001, True),
+        ("nash-prox[eta=0.004,inner=40,step=1.6038]", 0.001, False),
+        ("nash-prox[eta=0.004,inner=5]", 0.001, False),
     ],
 )
 def test_defaults_cycle_where_the_docstrings_say_so(text, beta, cycles):
@@ -310,7 +314,8 @@ def test_every_solver_keeps_the_contract(rng, name):
             assert jax.tree.structure(after) == jax.tree.structure(state)
             for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True):
                 assert (new.shape, new.dtype) == (old.shape, old.dtype)
-            assert all(value is not None for value in hyperparameters(solver).values())
+            left = {key for key, value in hyperparameters(solver).items() if value is None}
+            assert left == ({"step"} if follows_curvature(solver) else set())
     # The values in the precision with the larger rounding; those of float64 have their closed forms.
     with Precision("float32").scope():
         log_policy, direct, kept = _measured(*begun(name, random_game(rng, 5, 0.2), "float32"))
@@ -325,8 +330,13 @@ def test_defaults_are_those_of_theory_and_given_numbers_stay():
     assert NashMP().with_theory_defaults(0.3) == NashMP(0.6)
     assert NashMP(0.1).with_theory_defaults(0.3) == NashMP(0.1)
     assert make_solver("mirror-descent").with_theory_defaults(0.1).step == pytest.approx(0.4 / 1.04)
-    assert OnlineIPO().with_theory_defaults(0.1).step == pytest.approx(0.2 / 0.26)
+    assert OnlineIPO().with_theory_defaults(0.1).step is None
+    assert with_theory_defaults(OnlineIPO(), 0.1, sampled=True).step == pytest.approx(0.2 / 0.26)
     prox = NashProx().with_theory_defaults(0.1)
+    assert (prox.eta, prox.inner, prox.kappa, prox.step) == (0.8, 5, 1.0, None)
+    prox = NashProx(step=3.0).with_theory_defaults(0.1)
+    assert (prox.eta, prox.inner, prox.kappa, prox.step) == (0.2, 20, 1.0, 3.0)
+    prox = with_theory_defaults(NashProx(), 0.1, sampled=True)
     assert (prox.eta, prox.inner, prox.kappa) == (0.2, 20, 1.0)
     assert prox.step == pytest.approx(stable_step(0.1 * 6))
     assert NashProx(kappa=0.1).with_theory_defaults(0.1).inner == 1

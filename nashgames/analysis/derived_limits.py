@@ -46,7 +46,9 @@ def limits_of(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None]
     known = (runs["n"] <= runs["solver"].map(_LARGEST).fillna(0)) & (runs["contexts"] == 1)
     for column, plain in VARIANTS.items():
         known &= runs[column] == plain
-    runs = runs.assign(step=steps_of(runs), label=labels_without_step(runs))[known]
+    runs = runs.assign(step=steps_of(runs), label=labels_without_step(runs))
+    # A step that follows the curvature is none of the swept ones, and the best rate of Nash Prox is theirs.
+    runs = runs[known & (runs["step"].notna() | (runs["solver"] == _PLAIN))]
     columns = ["game", "reference", "n", "label", "beta", "limit", "rate"]
     rows: list[tuple[Any, ...]] = []
     sources = sources_of(runs, game_file)

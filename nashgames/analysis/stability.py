@@ -135,7 +135,7 @@ def rates(curves: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
 
 def _of_steps(runs: pd.DataFrame) -> tuple[float, float, float, float, float]:
     """Limit, its two neighbours, the best step and its rate, for the steps of one solver and seed."""
-    known = runs[runs["rate"].notna()].sort_values("step", kind="stable")
+    known = runs[runs["rate"].notna() & runs["step"].notna()].sort_values("step", kind="stable")
     if known.empty:
         return (float("nan"),) * 5
     steps, rates = known["step"].to_numpy(np.float64, na_value=np.nan), known["rate"].to_numpy(np.float64)

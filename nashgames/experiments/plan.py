@@ -284,7 +284,7 @@ class _Planner:
                 # There is one such game alone.
                 notes[f"{self._what(cell)} is the same for every seed: its steps are tuned on what is reported"] = None
                 cell = replace(cell, seed=self._experiment.seed)
-            values = tuned.values(cell.beta)
+            values = tuned.values(cell.beta, sampled=self._players[_key(cell)].feedback.comparisons > 0)
             if len(values) < tuned.count:
                 tried = f"{len(values)} of {tuned.count} values of {tuned.parameter}"
                 notes[f"{cell.solver} is tried with {tried} at β = {cell.beta:g}; it refuses the others"] = None
@@ -311,7 +311,8 @@ class _Planner:
         """The run of the cell: with this value of what is tuned, or as it was asked for."""
         source, player = self._sources[cell.game], self._players[_key(cell)]
         reference, reference_file = self._references[cell.reference]
-        solver = player.solver if tuned is None else tuned.trial(value)
+        asked = player.solver if tuned is None else tuned.trial(value)
+        solver = with_theory_defaults(asked, cell.beta, sampled=player.feedback.comparisons > 0)
         run = Run(
             run_id="",
             source=source,
@@ -319,11 +320,11 @@ class _Planner:
             seed=cell.seed,
             reference=_settled(source, reference),
             beta=cell.beta,
-            solver=with_theory_defaults(solver, cell.beta),
+            solver=solver,
             feedback=player.feedback,
             start=self._start,
             label=self._labels[cell.solver],
-            step_source=source_of_step(solver) if step_source is None else step_source,
+            step_source=source_of_step(asked, solver) if step_source is None else step_source,
             target=self._settings.target,
             parts=player.parts,
             tuned=None if tuned is None else tuned.parameter,

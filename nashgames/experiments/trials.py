@@ -33,10 +33,10 @@ class Tuned:
     range_: str | None
     count: int
 
-    def values(self, beta: float) -> list[float]:
-        """The values to try beside the solver's own, rising; those that it refuses are left out."""
+    def values(self, beta: float, *, sampled: bool) -> list[float]:
+        """The values to try beside the solver's own, rising, those that it refuses left out; `sampled` is on duels."""
         kind = tuned_parameters(self.solver)[self.parameter].kind
-        own = hyperparameters(with_theory_defaults(self.solver, beta))[self.parameter]
+        own = hyperparameters(with_theory_defaults(self.solver, beta, sampled=sampled))[self.parameter]
         wanted: Iterable[float] = (
             _around(own, beta, self.count) if self.range_ is None else map(float, values_of(self.range_, ""))
         )

@@ -93,6 +93,45 @@ class Sgd:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class Natural:
+    """Natural gradient ascent θ ← θ + a_t x along (F + damping) x = g, F = E_π[∇ log π ∇ log πᵀ] the Fisher matrix.
+
+    For a table x is F⁺g in closed form, and the damping has no effect: self-play is mirror descent. For other policies
+    x is found by conjugate gradients, from products with F alone (`policies.natural_direction`).
+    Source: Amari 1998; Kakade 2002; theory §6.2.
+    """
+
+    damping: Annotated[float, Number("added to the Fisher matrix of a policy that is no table", above=0)] = (
+        # Features have mean square 1, and so has F a diagonal of about 1: a thousandth of it.
+        1e-3
+    )
+    clip: Clip = None
+    schedule: Schedule = field(default="constant", metadata=_STATIC)
+    horizon: Horizon = None
+    average: Average = None
+
+    name: ClassVar[str] = "natural"
+
+    def check(self) -> None:
+        _check_horizon(self)
+
+    def default_step(self, stable: float) -> float:
+        return stable
+
+    def init(self, parameters: Any) -> Any:
+        return self._transformation(1.0).init(parameters)
+
+    def ascend(self, gradient: Any, state: Any, parameters: Any, step: Any) -> tuple[Any, Any]:
+        return _ascend(self._transformation(step), gradient, state, parameters)
+
+    def _transformation(self, step: Any) -> "optax.GradientTransformation":
+        import optax
+
+        return optax.chain(*_clipped(self.clip), *_scaled(step, self.schedule, self.horizon))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Adam:
     """Adam (Kingma and Ba 2015): θ ← θ + a_t m̂/(√v̂ + eps) from moving averages m of g and v of g²."""
 
@@ -125,6 +164,14 @@ class Adam:
 
         moments = optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)
         return optax.chain(*_clipped(self.clip), moments, *_scaled(step, self.schedule, self.horizon))
+
+
+def moves_plainly(optimiser: Optimiser) -> bool:
+    """Whether θ moves by the step times the direction and by nothing else, which theory's steps are about."""
+    if not isinstance(optimiser, Sgd | Natural):
+        return False
+    momentum = optimiser.momentum if isinstance(optimiser, Sgd) else None
+    return momentum is None and optimiser.clip is None and optimiser.schedule == "constant"
 
 
 def _ascend(transformation: "optax.GradientTransformation", gradient: Any, state: Any, parameters: Any) -> Any:
@@ -168,4 +215,4 @@ def _check_horizon(optimiser: Any) -> None:
         )
 
 
-OPTIMISERS = Registry("optimiser", {"sgd": Sgd, "adam": Adam}, group="nashgames.optimisers")
+OPTIMISERS = Registry("optimiser", {"sgd": Sgd, "natural": Natural, "adam": Adam}, group="nashgames.optimisers")

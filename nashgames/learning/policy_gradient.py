@@ -4,7 +4,7 @@ Every method of this kind climbs, in θ, P(π_θ ≻ π') − τ KL(π_θ‖π̄
 that it chooses anew at every step: what tells two of them apart is an `Objective`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +13,18 @@ import jax.numpy as jnp
 from nashgames.core.game import Game
 from nashgames.core.simplex import Scalar
 from nashgames.defaults import PARTS
-from nashgames.learning.optimisers import OPTIMISERS, Optimiser
-from nashgames.learning.policies import POLICIES, Policy, direction
+from nashgames.learning.optimisers import OPTIMISERS, Natural, Optimiser, moves_plainly
+from nashgames.learning.policies import POLICIES, Policy, Tabular, direction, natural_direction
+from nashgames.learning.steps import (
+    LONGEST,
+    SHARE,
+    fisher_bound,
+    mirror_step,
+    next_rotation,
+    rotation_bound,
+    stable_step,
+    step_limit,
+)
 
 _TABLE: Policy = POLICIES.make(PARTS["policy"])
 _STEPS: Optimiser = OPTIMISERS.make(PARTS["optimiser"])
@@ -41,7 +51,7 @@ class Iterate(NamedTuple):
 
     `parameters` θ and the `optimiser`'s state; `log_policy` log π_θ; `advantage` q(π_θ) where feedback is exact and the
     next step asks for it, else None; `average`, `log_average`: the moving average of θ and its policy where one is
-    kept, else None.
+    kept, else None. `rotation` κ² `[1]`, `[m, 1]` over contexts, where the step follows the curvature, else None.
     """
 
     parameters: Any
@@ -50,6 +60,7 @@ class Iterate(NamedTuple):
     advantage: jax.Array | None
     average: Any
     log_average: jax.Array | None
+    rotation: jax.Array | None = None
 
     @property
     def reported(self) -> jax.Array:
@@ -65,41 +76,85 @@ class Iterate(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PolicyGradient:
-    """What a policy gradient is made of beside its mathematics: π_θ, and how θ moves."""
+    """What a policy gradient is made of beside its mathematics: π_θ, how θ moves, and whether it learns from duels."""
 
     policy: Policy = _TABLE
     optimiser: Optimiser = _STEPS
+    sampled: bool = field(default=False, metadata={"static": True})
 
-    def default_step(self, stable: float) -> float:
-        """The step where none is given; `stable` is theory's for a table moved by plain steps."""
-        return self.optimiser.default_step(stable * self.policy.gain)
+    @property
+    def is_natural(self) -> bool:
+        """Whether θ moves along the natural gradient."""
+        return isinstance(self.optimiser, Natural)
 
-    def start(self, game: Game, key: jax.Array, *, self_play: bool = True) -> Iterate:
+    @property
+    def knows_curvature(self) -> bool:
+        """Whether a step that is left out may follow the curvature: a table, plain steps, exact gradients."""
+        return isinstance(self.policy, Tabular) and moves_plainly(self.optimiser) and not self.sampled
+
+    def default_step(self, stable: float, natural: float) -> float | None:
+        """The step where none is given: None, which follows the curvature, or where that is not known a constant."""
+        return None if self.knows_curvature else self.constant_step(stable, natural)
+
+    def constant_step(self, stable: float, natural: float) -> float:
+        """The constant step where none is given.
+
+        `stable` is theory's for a table moved by plain steps, `natural` for one moved along the natural gradient, which
+        moves the logits as far whatever they are made of.
+        """
+        return self.optimiser.default_step(natural if self.is_natural else stable * self.policy.gain)
+
+    def start(self, game: Game, key: jax.Array, step: Scalar | None, *, self_play: bool = True) -> Iterate:
         """θ_0, at the policy where the run begins; with `self_play` the next query is against that policy."""
         parameters = self.policy.init(game, key)
         average = None if self.optimiser.average is None else parameters
-        return self._iterate(game, parameters, self.optimiser.init(parameters), average, self_play)
+        begun = self._iterate(game, parameters, self.optimiser.init(parameters), average, self_play)
+        follows = step is None and not game.feedback.comparisons
+        return begun._replace(rotation=rotation_bound(begun.log_policy)) if follows else begun
 
     def ascend(
         self,
         game: Game,
         iterate: Iterate,
         objective: Objective,
-        step: Scalar,
+        step: Scalar | None,
         key: jax.Array,
         *,
         self_play: bool = True,
+        fixed: bool = False,
     ) -> Iterate:
         """One step of the optimiser along the gradient of `objective`, estimated by one query.
 
-        With `self_play` the query after this one is against the policy that comes of it.
+        A `step` of None follows the curvature; on duels, where that is not known, it is theory's. With `self_play` the
+        query after this one is against the policy that comes of it. An opponent that is `fixed` while θ climbs does not
+        rotate: κ = 0.
         """
         gradient = self.gradient(game, iterate, objective, key)
+        if step is None:
+            step = self._step(iterate, objective.temperature, gradient, fixed)
         parameters, optimiser = self.optimiser.ascend(gradient, iterate.optimiser, iterate.parameters, step)
         average = iterate.average
         if average is not None:
             average = polyak_update(average, parameters, 1 - self.optimiser.average)
-        return self._iterate(game, parameters, optimiser, average, self_play)
+        after = self._iterate(game, parameters, optimiser, average, self_play)
+        if iterate.rotation is None:
+            return after
+        known = iterate.advantage is not None and after.advantage is not None
+        change = after.advantage - iterate.advantage if known else None
+        moved = after.log_policy - iterate.log_policy
+        return after._replace(rotation=next_rotation(iterate.rotation, after.log_policy, moved, change))
+
+    def _step(self, iterate: Iterate, temperature: Scalar, direction: jax.Array, fixed: bool) -> Scalar:
+        """The step of a table that nobody gave, `[1]`, `[m, 1]` over contexts, which are games of their own."""
+        # Against a fixed opponent the Hessian is −τF: theory §4.2.
+        proved = 1 / temperature if fixed else mirror_step(temperature)
+        if iterate.rotation is None:
+            return proved if self.is_natural else 2 / temperature if fixed else stable_step(temperature)
+        fisher = 1 if self.is_natural else fisher_bound(iterate.log_policy)
+        limit = step_limit(temperature, fisher, 0 if fixed else iterate.rotation)
+        length = jnp.max(jnp.abs(direction), axis=-1, keepdims=True)
+        step = jnp.minimum(SHARE * limit, LONGEST / jnp.maximum(length, jnp.finfo(length.dtype).tiny))
+        return jnp.clip(step, proved, 1 / temperature) if self.is_natural else step
 
     def gradient(self, game: Game, iterate: Iterate, objective: Objective, key: jax.Array) -> Any:
         """Σ_y w(y) ∇ log π_θ(y) times the importance weight, like the parameters, from one query.
@@ -107,11 +162,27 @@ class PolicyGradient:
         w = margins − τ visits ∘ log(π_θ/π̄), of which ν Σ_y w(y) is taken off: with ν = π_θ that changes nothing, as
         E_π ∇ log π_θ = 0, and with another ν it is the contrast between pairs of actions that the IPO loss has.
         """
+        if self.is_natural:
+            objective = self._for_natural(game, iterate, objective)
         log_behaviour, log_opponent, temperature, log_anchor, advantage, importance = objective
         tally = game.tally(log_behaviour, log_opponent, key, advantage)
         weights = tally.margins - temperature * tally.visits * (iterate.log_policy - log_anchor)
         weights = weights - jnp.exp(log_behaviour) * jnp.sum(weights, axis=-1, keepdims=True)
-        return direction(self.policy, game, iterate.parameters, iterate.log_policy, importance * weights)
+        parts = self.policy, game, iterate.parameters, iterate.log_policy
+        found = direction(*parts, importance * weights)
+        if self.is_natural and not isinstance(self.policy, Tabular):
+            return natural_direction(*parts, found, self.optimiser.damping)
+        return found
+
+    def _for_natural(self, game: Game, iterate: Iterate, objective: Objective) -> Objective:
+        """The objective with the actions drawn as its natural gradient wants them.
+
+        For a table F⁺F(π)v = v up to a constant: uniform actions of weight n give it without a division by π. For other
+        policies conjugate gradients start from the gradient, with y ~ π_θ.
+        """
+        if isinstance(self.policy, Tabular):
+            return objective._replace(behaviour=uniform_like(iterate.log_policy), weight=game.actions)
+        return objective._replace(behaviour=iterate.log_policy, weight=1)
 
     def _iterate(self, game: Game, parameters: Any, optimiser: Any, average: Any, self_play: bool) -> Iterate:
         log_policy = self.policy.log_policy(game, parameters)
@@ -124,19 +195,14 @@ PLAIN = PolicyGradient()
 """A table, moved by plain steps along exact gradients."""
 
 
-def stable_step(temperature: float) -> float:
-    """A step of softmax self-play policy gradient, locally stable in every game while its anchor stays: 2τ/(¼ + τ²).
-
-    At the equilibrium the update is I + aF^½(M − τ)F^½ in F^½-coordinates, with M = F^½AF^½ skew, ‖F‖ ≤ ½ and
-    ‖M‖ ≤ max|A| ≤ ½: the squared logit error falls by at least a(2τ − a(¼ + τ²)/2)·δᵀFδ, which this step maximises
-    [derived].
-    """
-    return 2 * temperature / (0.25 + temperature**2)
+def uniform_like(log_policy: jax.Array) -> jax.Array:
+    """log(1/n), the shape of a policy."""
+    return jnp.full_like(log_policy, -jnp.log(log_policy.shape[-1]))
 
 
 def uniform_pairs(game: Game, opponent: Iterate) -> Objective:
     """The regularised game against `opponent` with y uniform, its gradient weighted by n."""
-    uniform = jnp.full_like(opponent.log_policy, -jnp.log(game.actions))
+    uniform = uniform_like(opponent.log_policy)
     return Objective(
         uniform, opponent.log_policy, game.beta, game.log_reference, opponent.advantage, weight=game.actions
     )

@@ -191,13 +191,16 @@ def hyperparameters(solver: Solver) -> dict[str, Any]:
     return {key: value for key, value in vars(_unwrapped(solver)).items() if key != "learner"}
 
 
-def step_source(asked: Solver) -> str:
-    """Where the numbers of a solver come from, as it was asked for: `given`, `theory`, or a `default`.
+def step_source(asked: Solver, filled: Solver) -> str:
+    """Where the step of a solver comes from: `given`, the `curvature`, `theory`, or a `default`.
 
-    Given are those that differ from the default of their field; theory fills in those left at None, and vouches for
-    them where a table is moved by plain steps.
+    `asked` is the solver as it was asked for and `filled` the same with its defaults. Left at None even there is a step
+    that follows the curvature. Given are numbers that differ from the default of their field; theory fills in those
+    left at None, and vouches for them where a table is moved by plain steps.
     """
     inner: Any = _unwrapped(asked)
+    if follows_curvature(filled):
+        return "curvature"
     declared = parameters_of(type(inner))
     defaults = {field.name: field.default for field in dataclasses.fields(inner)}
     numbers = {key: value for key, value in hyperparameters(inner).items() if not _is_word(declared.get(key), value)}
@@ -229,6 +232,11 @@ def names_of(solver: Solver) -> tuple[str, str]:
     """The name by which the solver, or the one it is written around, is selected, and the one that it gives itself."""
     inner: Any = _unwrapped(solver)
     return SOLVERS.name_of(inner), str(inner.name)
+
+
+def follows_curvature(filled: Solver) -> bool:
+    """Whether a solver with its defaults takes its step from the curvature at every iterate."""
+    return _learner(filled).knows_curvature and hyperparameters(filled).get("step", 0) is None
 
 
 def selection_of(solver: Solver) -> Selection:
@@ -264,8 +272,16 @@ def check_members(given: Any, name: str | None = None) -> None:
         )
 
 
-def with_theory_defaults(solver: Solver, beta: float) -> Solver:
-    """The solver with all its numbers for this β; NashGamesError where the code of a user's solver fails."""
+def with_theory_defaults(solver: Solver, beta: float, *, sampled: bool = False) -> Solver:
+    """The solver with all its numbers for this β; with `sampled` those for learning from duels.
+
+    Raises NashGamesError where the code of a user's solver fails.
+    """
+    inner = _unwrapped(solver)
+    if sampled and hasattr(inner, "learner"):
+        solver = _rewrapped(
+            solver, dataclasses.replace(inner, learner=dataclasses.replace(inner.learner, sampled=True))
+        )
     with plugins.explaining(f"the solver '{solver.name}'", solver):
         return solver.with_theory_defaults(beta)
 

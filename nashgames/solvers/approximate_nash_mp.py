@@ -44,7 +44,9 @@ class ApproximateNashMP:
     inner: Annotated[int | None, Number("gradient steps of each of the two loops; default 20", least=1)] = None
     step: Annotated[
         float | None,
-        Number("a, the gradient step; default 2/τ, the largest without overshoot at an optimum", above=0, tuned=True),
+        Number(
+            "a, the gradient step; default: follows the curvature, else 2/τ, without overshoot", above=0, tuned=True
+        ),
     ] = None
     learner: PolicyGradient = PLAIN
 
@@ -55,13 +57,13 @@ class ApproximateNashMP:
         eta = 2 * beta if self.eta is None else self.eta
         # 20 inner steps are our choice: the paper leaves them open.
         # At an optimum the Hessian in logits is −τF(π), and F(π) has no eigenvalue above ½ [derived].
-        stable = 2 / (beta * (1 + 1 / eta))
-        step = self.learner.default_step(stable) if self.step is None else self.step
+        tau = beta * (1 + 1 / eta)
+        step = self.learner.default_step(2 / tau, 1 / tau) if self.step is None else self.step
         # The paper names no number of inner steps: 20 is our choice, as for nash-prox.
         return dataclasses.replace(self, eta=eta, inner=20 if self.inner is None else self.inner, step=step)
 
     def init(self, game: Game, key: jax.Array) -> ApproximateNashMPState:
-        iterate = self.learner.start(game, key)
+        iterate = self.learner.start(game, key, self.step)
         steps = jnp.zeros((), jnp.int32)
         return ApproximateNashMPState(iterate, iterate.parameters, iterate.log_policy, iterate.advantage, steps)
 
@@ -70,7 +72,7 @@ class ApproximateNashMP:
         log_whole = self.learner.policy.log_policy(game, whole)
         anchor = simplex.geometric_mixture(log_whole, game.log_reference, self.eta / (1 + self.eta))
         objective = Objective(iterate.log_policy, log_opponent, game.beta * (1 + 1 / self.eta), anchor, advantage)
-        iterate, steps = self.learner.ascend(game, iterate, objective, self.step, key), steps + 1
+        iterate, steps = self.learner.ascend(game, iterate, objective, self.step, key, fixed=True), steps + 1
         first_ends, second_ends = steps % (2 * self.inner) == self.inner, steps % (2 * self.inner) == 0
         whole = tree_where(second_ends, iterate.parameters, whole)
         log_opponent, advantage = tree_where(

@@ -36,11 +36,12 @@ class EGPO:
     queries_per_step: ClassVar[int] = 2
 
     def with_theory_defaults(self, beta: float) -> Self:
-        step = self.learner.default_step(2 / (1 + 2 * beta)) if self.step is None else self.step
+        mirror = 2 / (1 + 2 * beta)
+        step = self.learner.constant_step(mirror, mirror) if self.step is None else self.step
         return dataclasses.replace(self, step=step)
 
     def init(self, game: Game, key: jax.Array) -> Iterate:
-        return self.learner.start(game, key)
+        return self.learner.start(game, key, self.step)
 
     def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
         first, second = jax.random.split(key)

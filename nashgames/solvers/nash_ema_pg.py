@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 import jax
 
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, polyak_update, stable_step
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, polyak_update
+from nashgames.learning.steps import mirror_step, stable_step
 from nashgames.registry import Number
 
 
@@ -34,7 +35,8 @@ class NashEMAPG:
         float | None, Number("κ, the share of θ in the average at every step; default 0.1", symbol="κ", above=0, most=1)
     ] = None
     step: Annotated[
-        float | None, Number("a, the gradient step; default 2β/(¼+β²), as for online-ipo", above=0, tuned=True)
+        float | None,
+        Number("a, the gradient step; default 2β/(¼+β²), as the lag bears no larger one", above=0, tuned=True),
     ] = None
     learner: PolicyGradient = PLAIN
 
@@ -42,12 +44,12 @@ class NashEMAPG:
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:
-        step = self.learner.default_step(stable_step(beta)) if self.step is None else self.step
+        step = self.learner.constant_step(stable_step(beta), mirror_step(beta)) if self.step is None else self.step
         # Our choice; on rock-paper-scissors it cycles from β = 0.1 down, where 0.3 is stable (theory §4.6).
         return dataclasses.replace(self, kappa=0.1 if self.kappa is None else self.kappa, step=step)
 
     def init(self, game: Game, key: jax.Array) -> NashEMAPGState:
-        iterate = self.learner.start(game, key, self_play=False)
+        iterate = self.learner.start(game, key, self.step, self_play=False)
         return NashEMAPGState(iterate, iterate.parameters)
 
     def update(self, game: Game, state: NashEMAPGState, key: jax.Array) -> NashEMAPGState:

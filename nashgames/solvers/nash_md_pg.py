@@ -8,7 +8,8 @@ import jax
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, stable_step
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient
+from nashgames.learning.steps import mirror_step, stable_step
 from nashgames.registry import Number
 
 
@@ -26,9 +27,7 @@ class NashMDPG:
     mixture: Annotated[
         float | None, Number("λ, the reference's share of the opponent; default 0.125", symbol="λ", above=0, most=1)
     ] = None
-    step: Annotated[
-        float | None, Number("a, the gradient step; default 2β/(¼+β²), as for online-ipo", above=0, tuned=True)
-    ] = None
+    step: Annotated[float | None, Number("a, the gradient step; default as for online-ipo", above=0, tuned=True)] = None
     learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "nash-md-pg"
@@ -36,12 +35,12 @@ class NashMDPG:
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:
-        step = self.learner.default_step(stable_step(beta)) if self.step is None else self.step
+        step = self.learner.default_step(stable_step(beta), mirror_step(beta)) if self.step is None else self.step
         # Our choice (theory §4.6): a bias of an eighth of the way to the reference.
         return dataclasses.replace(self, mixture=0.125 if self.mixture is None else self.mixture, step=step)
 
     def init(self, game: Game, key: jax.Array) -> Iterate:
-        return self.learner.start(game, key, self_play=False)
+        return self.learner.start(game, key, self.step, self_play=False)
 
     def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
         opponent = simplex.geometric_mixture(state.log_policy, game.log_reference, self.mixture)

@@ -15,9 +15,9 @@ from nashgames.learning.policy_gradient import (
     Objective,
     PolicyGradient,
     polyak_update,
-    stable_step,
     tree_where,
 )
+from nashgames.learning.steps import mirror_step, stable_step
 from nashgames.registry import Number
 
 
@@ -42,17 +42,23 @@ class NashProx:
 
     κ = 1 with `inner` steps is the proximal-point loop; `inner` = 1 with κ < 1 is the practical moving-average target.
     One query a gradient step. An exact outer step contracts, KL(π*‖π_{k+1}) ≤ KL(π*‖π_k)/(1+η), for every η > 0.
-    With the default step the inner loop is locally stable in every game for a fixed anchor. The whole loop is not, as
-    the anchor moves: on `circulant` with n = 9, uniform μ and β = 0.001, η = 4β with `inner` = 5 cycles.
+    For a table on exact feedback the default step follows the curvature, with η = 8β and `inner` = 5; elsewhere it is
+    constant, with η = 2β and `inner` = 20. The inner loop is then locally stable for a fixed anchor. The whole loop is
+    not in every game, as the anchor moves (theory §4.5).
     A reconstruction: arXiv 2505.19731 v2 fixes the structure, not the inner loop (theory §4.5).
     """
 
     eta: Annotated[
         float | None,
-        Number("η of the outer proximal step (papers' scale); default 2β, as for nash-mp", symbol="η", above=0),
+        Number(
+            "η of the outer proximal step (papers' scale); default 8β, 2β with a constant step", symbol="η", above=0
+        ),
     ] = None
     inner: Annotated[
-        int | None, Number("gradient steps between moves of the target; default 20, or 1 when kappa < 1", least=1)
+        int | None,
+        Number(
+            "gradient steps between moves of the target; default 5, 20 with a constant step, 1 if kappa < 1", least=1
+        ),
     ] = None
     kappa: Annotated[
         float | None,
@@ -60,7 +66,7 @@ class NashProx:
     ] = None
     step: Annotated[
         float | None,
-        Number("a, the inner gradient step; default 2τ/(¼+τ²), stable for a fixed anchor", above=0, tuned=True),
+        Number("a, the inner gradient step; default: follows the curvature, else 2τ/(¼+τ²)", above=0, tuned=True),
     ] = None
     learner: PolicyGradient = PLAIN
 
@@ -68,16 +74,20 @@ class NashProx:
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:
-        eta = 2 * beta if self.eta is None else self.eta
+        # Our choices. Constant steps are short: 20 with η = 2β are stable where 5 with η = 4β are not (theory §4.5,
+        # n = 9, β = 0.001). With steps that follow the curvature the others are the fastest of those that cycle in
+        # none of 120 games (`benchmarks/field.py`).
+        follows = self.step is None and self.learner.knows_curvature
+        multiple, steps = (8, 5) if follows else (2, 20)
+        eta = multiple * beta if self.eta is None else self.eta
         kappa = 1.0 if self.kappa is None else self.kappa
-        # Our choice: 20 steps with η = 2β are stable where 5 with η = 4β are not (theory §4.5, n = 9, β = 0.001).
-        inner = (20 if kappa == 1 else 1) if self.inner is None else self.inner
-        stable = stable_step(beta * (1 + 1 / eta))
-        step = self.learner.default_step(stable) if self.step is None else self.step
+        inner = (steps if kappa == 1 else 1) if self.inner is None else self.inner
+        tau = beta * (1 + 1 / eta)
+        step = self.learner.default_step(stable_step(tau), mirror_step(tau)) if self.step is None else self.step
         return dataclasses.replace(self, eta=eta, inner=inner, kappa=kappa, step=step)
 
     def init(self, game: Game, key: jax.Array) -> NashProxState:
-        iterate = self.learner.start(game, key)
+        iterate = self.learner.start(game, key, self.step)
         return NashProxState(iterate, iterate.parameters, jnp.zeros((), jnp.int32))
 
     def update(self, game: Game, state: NashProxState, key: jax.Array) -> NashProxState:

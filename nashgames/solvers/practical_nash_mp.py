@@ -8,7 +8,8 @@ import jax
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, polyak_update, stable_step
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, polyak_update
+from nashgames.learning.steps import mirror_step, stable_step
 from nashgames.registry import Choice, Number
 
 
@@ -38,7 +39,10 @@ class PracticalNashMP:
     kappa: Annotated[
         float | None, Number("κ, how fast the target follows; default 0.1", symbol="κ", above=0, most=1)
     ] = None
-    step: Annotated[float | None, Number("a, the gradient step; default 2τ/(¼+τ²)", above=0, tuned=True)] = None
+    step: Annotated[
+        float | None,
+        Number("a, the gradient step; default: follows the curvature, else 2τ/(¼+τ²)", above=0, tuned=True),
+    ] = None
     opponent: Annotated[str, Choice("whom the policy plays: target or policy", ("target", "policy"))] = field(
         default="target", metadata={"static": True}
     )
@@ -49,13 +53,13 @@ class PracticalNashMP:
 
     def with_theory_defaults(self, beta: float) -> Self:
         eta = 2 * beta if self.eta is None else self.eta
-        stable = stable_step(beta * (1 + 1 / eta))
-        step = self.learner.default_step(stable) if self.step is None else self.step
+        tau = beta * (1 + 1 / eta)
+        step = self.learner.default_step(stable_step(tau), mirror_step(tau)) if self.step is None else self.step
         # Our choice, as the paper gives no number; the moving target of theory §4.5 was fastest with it, at β = 0.005.
         return dataclasses.replace(self, eta=eta, kappa=0.1 if self.kappa is None else self.kappa, step=step)
 
     def init(self, game: Game, key: jax.Array) -> PracticalNashMPState:
-        iterate = self.learner.start(game, key, self_play=self.opponent == "policy")
+        iterate = self.learner.start(game, key, self.step, self_play=self.opponent == "policy")
         return PracticalNashMPState(iterate, iterate.parameters)
 
     def update(self, game: Game, state: PracticalNashMPState, key: jax.Array) -> PracticalNashMPState:

@@ -8,6 +8,7 @@ import jax
 
 from nashgames.core.game import Game
 from nashgames.learning.policy_gradient import PLAIN, Iterate, PolicyGradient, uniform_pairs
+from nashgames.learning.steps import mirror_step
 from nashgames.registry import Number
 
 
@@ -35,11 +36,12 @@ class UniformIPO:
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:
-        step = self.learner.default_step(4 * beta / (1 + 4 * beta**2)) if self.step is None else self.step
+        mirror = mirror_step(beta)
+        step = self.learner.constant_step(mirror, mirror) if self.step is None else self.step
         return dataclasses.replace(self, step=step)
 
     def init(self, game: Game, key: jax.Array) -> Iterate:
-        return self.learner.start(game, key)
+        return self.learner.start(game, key, self.step)
 
     def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
         return self.learner.ascend(game, state, uniform_pairs(game, state), self.step, key)

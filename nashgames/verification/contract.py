@@ -21,6 +21,7 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.games.families import generate
 from nashgames.learning.feedback import FEEDBACKS
+from nashgames.solvers import follows_curvature
 from nashgames.solvers.protocol import Solver
 
 # Two β apart, both of them where theory's steps are neither tiny nor at their limit.
@@ -78,6 +79,8 @@ def _pytree(solver: Solver) -> str:
     if type(filled) is not type(solver):
         raise _Broken(f"with_theory_defaults returns {type(filled).__name__}; return dataclasses.replace(self, …)")
     left = [f.name for f in dataclasses.fields(filled) if getattr(filled, f.name) is None]  # type: ignore[arg-type]
+    if follows_curvature(filled):
+        left.remove("step")
     if left:
         raise _Broken(f"{', '.join(left)} stays None after with_theory_defaults; give it a number for this β")
     numbers = jax.tree.leaves(filled)

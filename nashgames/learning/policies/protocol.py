@@ -4,9 +4,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.sparse.linalg import cg as conjugate_gradients
 
 from nashgames.core import random, simplex
 from nashgames.core.game import Game
+
+_MOST_PRODUCTS = 100
+"""Products with the Fisher matrix in a step, at most: in exact arithmetic ten features need ten."""
+
+_RESIDUAL = 1e-8
+"""Of the gradient: the direction is right to about this over the damping, far below the error of a step."""
 
 
 @runtime_checkable
@@ -88,3 +95,20 @@ def direction(policy: Policy, game: Game, parameters: Any, log_policy: jax.Array
     _, pull_back = jax.vjp(lambda theta: policy.logits(game, theta), parameters)
     (found,) = pull_back(at_logits)
     return found
+
+
+def natural_direction(
+    policy: Policy, game: Game, parameters: Any, log_policy: jax.Array, gradient: Any, damping: Any
+) -> Any:
+    """x with (F + damping) x = `gradient`, like `parameters`: F = Σ_x ρ_x E_π[∇ log π_θ ∇ log π_θᵀ], the Fisher matrix.
+
+    F v is the `direction` of the weights π ∘ (∇logits · v): conjugate gradients need it as a product alone. They end
+    after `_MOST_PRODUCTS`, or where the residual is below `_RESIDUAL` of the gradient.
+    """
+
+    def product(vector: Any) -> Any:
+        _, moved = jax.jvp(lambda theta: policy.logits(game, theta), (parameters,), (vector,))
+        found = direction(policy, game, parameters, log_policy, jnp.exp(log_policy) * moved)
+        return jax.tree.map(lambda one, own: one + damping * own, found, vector)
+
+    return conjugate_gradients(product, gradient, tol=_RESIDUAL, maxiter=_MOST_PRODUCTS)[0]
