@@ -21,7 +21,7 @@ ACCEPTED = {
     "optimiser": "sgd or adam, with clip, schedule=cosine, horizon, average",
     "start": "reference, or equilibrium[distance=0.001]",
     "target": "regularised (stop by suboptimality), or original (stop by exploitability, the game at β = 0)",
-    "beta": "a number above 0, e.g. 0.05",
+    "beta": "a number of at least 0 (0: the original game), e.g. 0.05",
     "actions": "a whole number of at least 2, e.g. 100",
     "reference": "uniform, random[scale=1], tilted[span=2], or a path to a table of probabilities",
     "seed": "a whole number of at least 0, e.g. 0",

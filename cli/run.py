@@ -39,7 +39,8 @@ def sweep_experiment(source: str | None, given: Mapping[str, Any]) -> "Experimen
     if source is None:
         base = load_preset("default").to_dict()
         if values:
-            del base["name"]
+            # Those of the preset are what is played unless the options ask for others, as β = 0 does.
+            del base["name"], base["solver"]
         if "game" in values:
             del base["actions"]
     elif source.endswith(".toml") or Path(source).is_file():
@@ -263,7 +264,7 @@ def _next_sweep(experiment: "Experiment") -> str:
     for part in ("feedback", "policy", "optimiser"):
         asked = getattr(experiment, part)
         parts += [f"--{part} {shlex.quote(','.join(asked))}"] if asked != getattr(plain, part) else []
-    parts.append("--beta 1,0.1,0.01")
+    parts.append("--beta 1,0.1,0.01,0" if 0 in experiment.beta else "--beta 1,0.1,0.01")
     # A family whose usual size is another one takes only certain sizes.
     if family is not None and family.takes_actions and family.default_actions == 100:
         parts.append("--actions 10,100,1000")

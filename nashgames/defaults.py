@@ -8,6 +8,10 @@ PARTS: Mapping[str, str] = {"feedback": "exact", "policy": "tabular", "optimiser
 START = "reference"
 TARGET = "regularised"
 
+# Far above ½, the largest margin, where every equilibrium is the reference to four digits; beyond, β² may overflow.
+LARGEST_BETA = 1e6
+"""The largest β that is accepted."""
+
 RUN: Mapping[str, str] = {**PARTS, "start": START, "target": TARGET}
 """Columns of a run that rows from before there was a choice do not have, and what they would have said."""
 

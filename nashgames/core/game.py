@@ -1,7 +1,6 @@
 """The KL-regularised preference game."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 
 from nashgames.core.feedback import EXACT, Feedback, Tally
 from nashgames.core.margins import DenseMargins, Margins
+from nashgames.defaults import LARGEST_BETA
 from nashgames.errors import NashGamesError
 
 # A tenth of the largest margin: the game tells more than the reference, and Nash-MP takes 500 queries to 1e-10; with a
@@ -175,10 +175,10 @@ def make_game(
 
 
 def check_beta(beta: float) -> None:
-    """Raise NashGamesError unless β is a finite positive number."""
-    if not (isinstance(beta, Real) and math.isfinite(beta) and beta > 0):
+    """Raise NashGamesError unless β is a positive number that is not too large."""
+    if not (isinstance(beta, Real) and 0 < beta <= LARGEST_BETA):
         shown = f"{beta:g}" if isinstance(beta, Real) else repr(beta)
-        raise NashGamesError(f"beta is {shown}; accepted: a finite number above 0")
+        raise NashGamesError(f"beta is {shown}; accepted: a finite number above 0 and at most {LARGEST_BETA:,.0f}")
 
 
 def _numbers(what: str, values: Any) -> np.ndarray:

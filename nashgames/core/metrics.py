@@ -156,6 +156,17 @@ STOPPING: Mapping[str, Callable[["Game", "jax.Array", "jax.Array"], "jax.Array"]
 STOPPING_COLUMN: Mapping[str, str] = {"regularised": "suboptimality", "original": "exploitability"}
 """The column that holds it."""
 
+AT_ZERO: Mapping[str, tuple[str, float]] = {
+    "suboptimality": ("exploitability", 1.0),
+    "duality_gap": ("exploitability", 2.0),
+}
+"""The columns that divide by β: at β = 0 their limit, how many times which other column."""
+
+
+def target_at(beta: float, asked: str) -> str:
+    """What a run at β is a run on: the original game at β = 0, whatever was asked."""
+    return asked if beta > 0 else "original"
+
 
 def measure(seen: Seen, names: Iterable[str] = tuple(METRICS)) -> dict[str, "jax.Array"]:
     """The named numbers of π, scalars; NaN where one needs an equilibrium that is not known."""

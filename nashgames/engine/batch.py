@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import Game
 from nashgames.core.margins import stack
-from nashgames.core.metrics import STOPPING_COLUMN
+from nashgames.core.metrics import AT_ZERO, STOPPING_COLUMN, target_at
 from nashgames.core.precision import Precision
 from nashgames.engine import audit, loop
 from nashgames.engine.loop import Recording
@@ -97,17 +97,23 @@ class Batch:
 
         `margins` are those of the games, stacked and on the device, where they serve several batches. Without a
         `recording` every metric is kept, and of games of three actions the path, which can be drawn; the metric by
-        which the runs stop is always kept.
+        which the runs stop is always kept. Runs at β = 0 are all of the batch or none; their target is the original
+        game, and what divides by β is the limit (`metrics.AT_ZERO`).
         """
-        self.settings = settings
-        self._stops_by = STOPPING_COLUMN[settings.target]
+        flat = [lane for row in lanes for lane in row]
+        self._at_zero = flat[0].beta == 0
+        if any((lane.beta == 0) != self._at_zero for lane in flat):
+            raise NashGamesError("some lanes have β = 0 and some have not; give each kind a batch of its own")
+        self.settings = replace(settings, target=target_at(flat[0].beta, settings.target))
+        self._stops_by = STOPPING_COLUMN[self.settings.target]
         wanted = Recording(path=games[0].actions == 3) if recording is None else recording
-        missing = () if self._stops_by in wanted.metrics else (self._stops_by,)
-        self._recording = Recording((*wanted.metrics, *missing), wanted.path)
+        measured = [name for name in wanted.metrics if not (self._at_zero and name in AT_ZERO)]
+        missing = () if self._stops_by in measured else (self._stops_by,)
+        self._recording = Recording((*measured, *missing), wanted.path)
+        self._limits_of = {name: AT_ZERO[name] for name in wanted.metrics if name not in measured}
         self.lanes = lanes
         self._stacked = len(games) > 1
         self._shape = (len(games), len(lanes[0])) if self._stacked else (len(lanes[0]),)
-        flat = [lane for row in lanes for lane in row]
         self.solver = flat[0].solver
         self._on_samples = flat[0].feedback.comparisons > 0
         self._limits = [lane.max_steps(settings, games[0].contexts) for lane in flat]
@@ -299,6 +305,7 @@ class Batch:
         rows = rows[first]
         status = loop.STATUS_NAMES[int(points.status[column][-1])]
         metrics = {name: np.asarray(values[column][rows], float) for name, values in points.metrics.items()}
+        metrics |= {name: times * metrics[source] for name, (source, times) in self._limits_of.items()}
         # A run on samples is judged by its last iterate, which did not choose when to stop.
         if self._on_samples and self.settings.tolerance > 0 and status == "budget":
             reached = metrics[self._stops_by][-1]

@@ -15,6 +15,8 @@ _MOST_STEPS = 2**31 - 1
 _MOST_RECORDS = 1_000_000
 # Nash-MP needs about ln(1/(β·1e-10))/β queries to 1e-10: twice that, and never fewer than suit a look at a curve.
 _QUERIES_PER_INVERSE_BETA, _LEAST_QUERIES = 20, 2000
+# At β = 0 nothing says how long: as at β = 0.001.
+_QUERIES_AT_ZERO = 20_000
 # Far beyond any budget that could be counted, and still an integer.
 _MOST_QUERIES = 1e15
 
@@ -25,7 +27,7 @@ class Settings:
 
     A run stops where the metric of its `target` is at most `tolerance` (the suboptimality of the regularised game, the
     exploitability of the original one), or after `queries` queries (None: max(2000, 20/β), about twice what Nash-MP
-    needs to 1e-10); one on duels goes on to the end of its budget, which `comparisons` gives instead where it is set.
+    needs to 1e-10, and 20,000 at β = 0); one on duels goes on to the end of its budget, which `comparisons` gives instead where it is set.
     `records` points at geometric steps are kept, or one every `record_every` steps.
     """
 
@@ -43,6 +45,8 @@ class Settings:
         """The queries a run at this β may use."""
         if self.queries is not None:
             return self.queries
+        if beta == 0:
+            return _QUERIES_AT_ZERO
         return max(_LEAST_QUERIES, round(min(_QUERIES_PER_INVERSE_BETA / beta, _MOST_QUERIES)))
 
     def max_steps(self, solver: Solver, beta: float, comparisons: int = 0) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nashgames import registry
-from nashgames.defaults import PARTS, START, TARGET
+from nashgames.defaults import LARGEST_BETA, PARTS, START, TARGET
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiments import tune
 
@@ -41,6 +41,9 @@ _LISTS = ("game", "solver", "beta", "actions", "reference", "feedback", "policy"
 _OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict", "tune")
 DEFAULT_GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
 """What is played where solvers are not given and the policy or the optimiser asks for policy gradients."""
+DEFAULT_ORIGINAL = ("omwu", "comal", "extragradient-regret-matching-plus", "average[sppo]")
+"""What is played at β = 0 where solvers are not given: a method of each kind, multiplicative weights whose last iterate
+converges, an iterated reference, regret matching, and an average, which alone needs no optimism."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,10 @@ class Experiment:
     budget and one tolerance.
 
     Seeds are `seed`, …, `seed + seeds − 1`. The reference `own` is the game's own, uniform unless it brings one. A run
-    is charged at most `queries` queries (None: max(2000, 20/β)) and stops where the metric of its `target` is at most
+    is charged at most `queries` queries (None: max(2000, 20/β), 20,000 at β = 0) and stops where the metric of its `target` is at most
     `tolerance` (0: never before the budget): the suboptimality of the regularised game, or the exploitability of the
-    original one; a run on duels never stops earlier, and `comparisons` may give its budget instead. It starts at the
+    original one. At β = 0 the target is the original game, and solvers that divide by β are left out. A run on duels
+    never stops earlier, and `comparisons` may give its budget instead. It starts at the
     `reference`, or near the `equilibrium[distance=…]`. A curve has `records` points at geometric steps, or one every
     `record_every` steps. The fields that hold several values also take one; integers and numbers also come as text;
     `low:high:count` among a solver's parameters stands for that many values, geometrically spaced.
@@ -154,8 +158,11 @@ class Experiment:
         gradients = any(
             part != PARTS[key] for key in ("policy", "optimiser") for part in _items(key, given.get(key, PARTS[key]))
         )
+        zero = [_real(beta) == 0 for beta in _items("beta", given.get("beta", cls.beta))]
         if "solver" not in given and gradients:
             given["solver"] = DEFAULT_GRADIENTS
+        elif "solver" not in given and any(zero):
+            given["solver"] = DEFAULT_ORIGINAL if all(zero) else (*cls.solver, *DEFAULT_ORIGINAL)
         return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
@@ -235,11 +242,11 @@ class Experiment:
 
 
 def exact_betas(given: Any) -> tuple[float, ...]:
-    """The β of exact equilibria, each once in the order given: unlike those of runs they may be 0, the original game.
+    """The β of exact equilibria, each once in the order given; 0 is the original game.
 
-    Raises NashGamesError for what is no finite number of at least 0.
+    Raises NashGamesError for what is no number from 0 to `LARGEST_BETA`.
     """
-    read = _number(0, above=False)
+    read = _READERS["beta"]
     return tuple(dict.fromkeys(read("beta", item) for item in _items("beta", given)))
 
 
@@ -335,11 +342,12 @@ def _real(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _number(least: float, *, above: bool) -> Callable[[str, Any], float]:
+def _number(least: float, most: float = math.inf) -> Callable[[str, Any], float]:
     def read(key: str, value: Any) -> float:
         number = _real(value)
-        if number is None or number < least or (above and number == least):
-            raise _wrong(key, value, f"a finite number {'above' if above else 'of at least'} {least:g}")
+        if number is None or not least <= number <= most:
+            limit = f" and at most {most:,.0f}" if math.isfinite(most) else ""
+            raise _wrong(key, value, f"a finite number of at least {least:g}{limit}")
         return abs(number)
 
     return read
@@ -408,7 +416,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "feedback": _selection,
     "policy": _selection,
     "optimiser": _selection,
-    "beta": _number(0, above=True),
+    "beta": _number(0, LARGEST_BETA),
     "actions": _integer(2),
     "reference": _selection,
     "seed": _integer(0, _MAX_SEED),
@@ -417,7 +425,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "target": _choice(TARGETS),
     "queries": _integer(1),
     "comparisons": _integer(1),
-    "tolerance": _number(0, above=False),
+    "tolerance": _number(0),
     "records": _integer(1),
     "record_every": _integer(1),
     "dtype": _choice(DTYPES),

@@ -1,7 +1,7 @@
 """An experiment → the runs it stands for."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
@@ -10,12 +10,14 @@ import jax
 from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import DEFAULT_BETA, Game
+from nashgames.core.metrics import target_at
 from nashgames.core.precision import Precision
 from nashgames.defaults import PARTS, REFEREE, REPORTED, RUN, TUNING
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import falling
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
+from nashgames.experiments.original import check_brings_none, is_defined, left_out
 from nashgames.experiments.sources import ReferenceKey, Source, find_reference, find_source, reference_key
 from nashgames.experiments.trials import Tuned, tuned_of
 from nashgames.learning.feedback import FEEDBACKS
@@ -142,7 +144,8 @@ class Run:
     @property
     def program_key(self) -> tuple[Any, ...]:
         """What the compiled program of the run depends on beside the shape of its game."""
-        return (jax.tree.structure(self.played), type(self.played), jax.tree.structure(self.feedback))
+        kinds = (jax.tree.structure(self.played), type(self.played), jax.tree.structure(self.feedback))
+        return (*kinds, self.target, self.beta == 0)
 
     @property
     def reference_key(self) -> ReferenceKey:
@@ -184,7 +187,7 @@ def plan(
 
     `sources` and `solvers` are what the texts of the experiment stand for, where these are objects of a notebook.
     Solvers that are tuned have the values `chosen`, and are left out where there is none; without them all solvers are
-    as they were asked for. Raises NashGamesError for a game, solver, reference or parameter that does not exist, for
+    as they were asked for. At β = 0 those that divide by β are left out. Raises NashGamesError for a game, solver, reference or parameter that does not exist, for
     `actions` where no game's size is free, and for a reference beside one that a game brings.
     """
     return _Planner(experiment, settings, sources, solvers).reported(chosen)
@@ -228,6 +231,8 @@ class _Planner:
         self._references = {text: find_reference(text) for text in experiment.every("reference")}
         asked = {text: player.solver for (text, *_), player in self._players.items()}
         self._labels = _labels(asked)
+        check_brings_none(self._sources, experiment.every("beta"))
+        self._left_out = left_out(experiment.cells(), asked)
         tuned, self.untuned = ({}, []) if experiment.tune is None else tuned_of(asked, experiment.tune)
         self._tuned = {
             key: replace(tuned[key[0]], solver=player.solver)
@@ -249,11 +254,16 @@ class _Planner:
                 f"feedback = duels"
             )
 
+    def _cells(self, seeds: Iterable[int] | None = None) -> list[Cell]:
+        """The cells of the experiment whose solver is defined at their β."""
+        cells = self._experiment.cells(seeds)
+        return [cell for cell in cells if is_defined(self._players[_key(cell)].solver, cell.beta)]
+
     def reported(self, chosen: Chosen | None) -> tuple[list[Run], list[str]]:
         """The runs that are reported, and notes."""
         runs: dict[str, Run] = {}
-        notes: dict[str, None] = {}
-        for cell in self._experiment.cells():
+        notes = dict.fromkeys(self._left_out)
+        for cell in self._cells():
             if self._is_fixed(cell) and cell.seed != self._experiment.seed:
                 seed = self._experiment.seed
                 notes[f"{self._what(cell)} does not depend on the seed: it is played once, with seed {seed}"] = None
@@ -274,7 +284,7 @@ class _Planner:
         runs: dict[str, Run] = {}
         notes: dict[str, None] = dict.fromkeys(self.untuned)
         seeds = self._experiment.tuning_seeds
-        for cell in self._experiment.cells(seeds):
+        for cell in self._cells(seeds):
             tuned = self._tuned.get(_key(cell))
             if tuned is None:
                 continue
@@ -325,7 +335,7 @@ class _Planner:
             start=self._start,
             label=self._labels[cell.solver],
             step_source=source_of_step(asked, solver) if step_source is None else step_source,
-            target=self._settings.target,
+            target=target_at(cell.beta, self._settings.target),
             parts=player.parts,
             tuned=None if tuned is None else tuned.parameter,
         )
@@ -345,8 +355,7 @@ def plan_equilibria(experiment: Experiment, betas: Sequence[float]) -> list[Run]
     _check_sizes(experiment, {text: source})
     reference, reference_file = find_reference(asked)
     _check_reference(text, source, asked, reference)
-    if source.takes_beta and 0 in betas:
-        raise NashGamesError(f"beta is 0, but {text} brings a reference made for a β above 0; leave 0 out")
+    check_brings_none({text: source}, betas)
     size = experiment.actions[0] if experiment.actions else None
     runs = (
         Run(
@@ -484,7 +493,7 @@ def _content(run: Run, reference_file: str | None) -> dict[str, Any]:
 
 def _of_playing(run: Run, settings: Settings, code: str | None) -> dict[str, Any]:
     """What the identity of a run has of how it is played and recorded; `code` is the hash of a solver's file."""
-    chosen = {**run.parts, "start": run.start, "target": settings.target}
+    chosen = {**run.parts, "start": run.start, "target": run.target}
     recorded = ("precision", "comparisons", "target")
     return {
         **{key: value for key, value in vars(settings).items() if key not in recorded},

@@ -224,6 +224,11 @@ def _start(run: Run, found: Equilibrium) -> np.ndarray | None:
             f"start is '{run.start}', but the equilibrium of {run.source.text} at β = {run.beta:g} could be computed "
             f"only to a residual of {found.residual:.1e}; start at the reference"
         )
+    if not np.isfinite(found.log_policy).all():
+        raise NashGamesError(
+            f"start is '{run.start}', but the equilibrium of {run.source.text} at β = 0 leaves actions out, whose "
+            f"logits are −∞; start at the reference"
+        )
     drawn = stream(run.seed, "start").standard_normal(found.log_policy.shape)
     return np.asarray(scipy.special.log_softmax(found.log_policy + distance * drawn, axis=-1))
 
@@ -276,7 +281,7 @@ class _Session:
             ready = prepared[run.run_id]
             found = ready.equilibrium
             known = np.full_like(ready.log_reference, np.nan)
-            if found is not None and found.converged:
+            if found is not None and found.converged and found.unique:
                 known = found.log_policy
             start = ready.log_reference if distance_of(run.start) is not None else None
             if found is not None:
@@ -368,8 +373,20 @@ def prepare(
             at_beta = [run for run in of_reference if run.beta == found.beta]
             prepared |= {run.run_id: Prepared(game, log_reference, found) for run in at_beta}
             yield Refereed(title, found)
-            if not found.converged:
-                yield Noted(
-                    f"the equilibrium of {title} at β = {found.beta:g} could be computed only to a residual of "
-                    f"{found.residual:.1e} (max |log π − log BR(π)|); {', '.join(OF_EQUILIBRIUM)} are left empty"
-                )
+            if not (found.converged and found.unique):
+                yield Noted(f"{_flaw(title, found)}; {', '.join(OF_EQUILIBRIUM)} are left empty")
+
+
+def _flaw(title: str, found: Equilibrium) -> str:
+    """Why there is no distance to an equilibrium."""
+    if found.converged:
+        return f"{title} has more than one equilibrium at β = 0"
+    if found.beta == 0:
+        return (
+            f"the equilibrium of {title} at β = 0 could be computed only to a regret of {found.regret:.1e} and to "
+            f"{found.error:.1e} nats"
+        )
+    return (
+        f"the equilibrium of {title} at β = {found.beta:g} could be computed only to a residual of "
+        f"{found.residual:.1e} (max |log π − log BR(π)|)"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 from jax.tree_util import all_leaves
 
 from nashgames import plugins
-from nashgames.defaults import PARTS
+from nashgames.defaults import PARTS, TARGET
 from nashgames.errors import NashGamesError, shown
 from nashgames.learning.optimisers import OPTIMISERS
 from nashgames.learning.policies import POLICIES
@@ -127,6 +127,9 @@ __all__ = [
 GRADIENTS = tuple(name for name, kind in SOLVERS.items() if "learner" in {f.name for f in dataclasses.fields(kind)})
 """The solvers that climb the gradient of a parametrised policy: any policy, any optimiser."""
 
+ORIGINALS = tuple(name for name, kind in SOLVERS.items() if getattr(kind, "fixed_point", TARGET) == "original")
+"""The solvers of the original game, which are defined at β = 0."""
+
 
 def make_solver(text: str) -> Solver:
     """The solver that `text` selects: `nash-mp`, `nash-prox[eta=0.05,inner=40]`, `average[mirror-descent]`.
@@ -207,6 +210,11 @@ def step_source(asked: Solver, filled: Solver) -> str:
     if any(value is not None and value != defaults[key] for key, value in numbers.items()):
         return "given"
     return "theory" if is_plain(asked) and all(value is None for value in numbers.values()) else "default"
+
+
+def solves_original(solver: Solver) -> bool:
+    """Whether the solver goes to an equilibrium of the original game and has no use for β: it is defined at β = 0."""
+    return getattr(_unwrapped(solver), "fixed_point", TARGET) == "original"
 
 
 def tuned_parameters(solver: Solver) -> dict[str, Parameter]:

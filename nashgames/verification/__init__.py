@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nashgames.core.game import Game
+from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.metrics import METRICS, OF_EQUILIBRIUM
 from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
@@ -53,10 +53,11 @@ class Verifying:
 
 @dataclass(frozen=True)
 class _Star:
-    """An equilibrium to measure distances to, and its residual."""
+    """An equilibrium to measure distances to, its residual, and whether it is the only one."""
 
     log_policy: np.ndarray
     residual: float
+    unique: bool = True
 
 
 def verify(
@@ -124,7 +125,7 @@ class _Verification:
         first = rows[0]
         try:
             actions = None if source.default_actions is None else first["n"]
-            game = source.make(actions, first["seed"], first["beta"], first["dtype"])
+            game = source.make(actions, first["seed"], first["beta"] or DEFAULT_BETA, first["dtype"])
         except NashGamesError as error:
             for row in rows:
                 self._report.give_up(row, str(error))
@@ -162,11 +163,14 @@ class _Verification:
         """The equilibria that are known, by β: the one the game was built around where it holds, else the referee's."""
         known = game.description.known_equilibrium
         stars: dict[float, _Star] = {}
-        if known is not None and known.beta in betas:
+        # At β = 0 the referee alone knows whether there is another.
+        if known is not None and known.beta in betas and known.beta > 0:
             stars[known.beta] = _Star(known.log_policy, certify(game, known.log_policy, known.beta).residual)
         wanted = {beta for beta in betas if not (beta in stars and _exact(game, beta, stars[beta]))}
         for found in equilibrium_path(game, sorted(wanted)) if wanted else ():
-            stars[found.beta] = _Star(found.log_policy, certify(game, found.log_policy, found.beta).residual)
+            residual = certify(game, found.log_policy, found.beta).residual
+            if found.beta > 0 or found.converged:
+                stars[found.beta] = _Star(found.log_policy, residual, found.unique)
         return {beta: star for beta, star in stars.items() if _exact(game, beta, star)}
 
     def _of_row(self, row: Row, game: Game, star: _Star | None) -> np.ndarray | None:
@@ -193,6 +197,9 @@ class _Verification:
         limit = known_residual(game.actions, row["beta"])
         empty = all(row[column] is None for column in OF_EQUILIBRIUM)
         if empty and residual is not None and residual > _KNOWN:
+            self._report.without_distances += 1
+            return
+        if empty and star is not None and not star.unique:
             self._report.without_distances += 1
             return
         if star is None:

@@ -7,6 +7,7 @@ underflow, and k the steps whose mean the policy is (0 where it is no mean):
     log π                                  u (8 + (4 + k) L)
     log π − log BR_β(π)                    u (n/2 + 12 + 2k)/β + u (8 + (4 + k) L)
     log π*                                 (1 + 1/β) (r + r')                  r, r' the residuals of both equilibria
+    log π* at β = 0                        2e-8                                1e-8 each, as the referee promises
     KL, its logarithms moved by δ          δ (√(2 KL) + KL + δ) + u (n/2 + 128) KL       as Σ |p − q| ≤ √(2 KL)
     entropy H                              (1 + H) u (n + 8 + (4 + k) L)
 
@@ -21,6 +22,10 @@ import numpy as np
 
 from nashgames.core.game import Game
 from nashgames.exact.certificate import Certificate, divergence, normalised
+
+
+# Nats by which a log-probability of an equilibrium at β = 0 may be off and be called exact.
+_NATS = 1e-8
 
 
 class Number(NamedTuple):
@@ -92,13 +97,18 @@ def of_policy(game: Game, log_policy: np.ndarray, certificate: Certificate, roun
 def of_distances(
     game: Game, log_policy: np.ndarray, log_equilibrium: np.ndarray, residuals: float, rounding: Rounding
 ) -> dict[str, Number]:
-    """KL(π*‖π), KL(π‖π*) and the span of log π − log π*; `residuals`: that of the row's π* and of this one, added."""
+    """KL(π*‖π), KL(π‖π*) and the span of log π − log π*; `residuals`: that of the row's π* and of this one, added.
+
+    A number is inf where one of both plays what the other never does, and then nothing is allowed.
+    """
     log_policies, _, weights = _read(game, log_policy)
     log_stars = normalised("log_equilibrium", log_equilibrium, game.margins.shape[:-1])
-    unsure = (1 + 1 / float(game.beta)) * residuals
-    kl, reverse = _mean_kl(weights, log_stars, log_policies), _mean_kl(weights, log_policies, log_stars)
+    unsure = (1 + 1 / float(game.beta)) * residuals if game.beta else 2 * _NATS
+    # Floats take a probability that underflows for 0, which tells where π* has a 0 and π would cost an infinite KL.
+    played = np.where(log_policies > np.log(float(np.finfo(rounding.dtype).tiny)), log_policies, -np.inf)
+    kl, reverse = _mean_kl(weights, log_stars, log_policies), _mean_kl(weights, played, log_stars)
     apart = rounding.logarithm(log_policies, log_stars) + unsure
-    span = float(np.max(np.ptp(log_policies - log_stars, axis=-1)))
+    span = float(np.max(np.ptp(_log_ratio(log_policies, log_stars), axis=-1)))
     return {
         "kl_to_equilibrium": Number(kl, rounding.kl(kl, apart)),
         "reverse_kl_to_equilibrium": Number(reverse, rounding.kl(reverse, apart)),
@@ -136,9 +146,9 @@ def averaged_steps(row: Mapping[str, Any]) -> int:
 
 
 def known_residual(actions: int, beta: float) -> float:
-    """The residual up to which an equilibrium is known: 1e-10, and the rounding of q/β in float64."""
+    """The residual up to which an equilibrium is known: 1e-10, and the rounding of q/β in float64, at β = 0 of q."""
     # n terms of Aπ and a dozen operations of the softmax, a unit of rounding each.
-    return 1e-10 + (actions + 16) * float(np.finfo(np.float64).eps) / beta
+    return 1e-10 + (actions + 16) * float(np.finfo(np.float64).eps) / (beta or 1)
 
 
 def _read(game: Game, log_policy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -147,6 +157,12 @@ def _read(game: Game, log_policy: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     log_policies = normalised("log_policy", log_policy, shape)
     log_references = normalised("log_reference", game.log_reference, shape)
     return log_policies, log_references, np.broadcast_to(np.asarray(game.weights, np.float64), len(log_policies))
+
+
+def _log_ratio(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
+    """log p − log q, 0 where both are −inf."""
+    with np.errstate(invalid="ignore"):
+        return np.where(log_p == log_q, 0, log_p - log_q)
 
 
 def _mean_kl(weights: np.ndarray, log_p: np.ndarray, log_q: np.ndarray) -> float:

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
+from nashgames.core.metrics import STOPPING_COLUMN
+from nashgames.defaults import RUN
 from nashgames.store import POINT_COLUMNS, RUN_KEYS, Results
 from nashgames.verification.ledger import Report, Row
 from nashgames.verification.numbers import Number, Rounding
@@ -41,12 +43,12 @@ def check_curves(results: Results, rows: list[dict[str, Any]], report: Report) -
 
 def check_end(row: Row, report: Report) -> None:
     """A run that reached its tolerance has converged, there and then, and no other run has."""
-    half_gap, tolerance = row["suboptimality"], row["tolerance"]
+    reached_by, tolerance = row[STOPPING_COLUMN[row.get("target") or RUN["target"]]], row["tolerance"]
     reached = row["status"] == "converged"
     # float32 rounds the tolerance as well, by a unit or two: at the edge both endings are right.
     edge = 4 * float(np.finfo(row["dtype"]).eps) * tolerance
-    if half_gap is not None and abs(half_gap - tolerance) > edge:
-        reached = tolerance > 0 and half_gap < tolerance
+    if reached_by is not None and abs(reached_by - tolerance) > edge:
+        reached = tolerance > 0 and reached_by < tolerance
     ending = {True: "converged", False: "budget" if row["status"] == "converged" else row["status"]}[reached]
     # On samples the end of the budget stops a run, not its tolerance.
     stopped = row["status"] == "converged" and not row["comparisons"]

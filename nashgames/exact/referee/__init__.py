@@ -34,7 +34,8 @@ class Equilibrium(NamedTuple):
     the path began, all contexts together; the other numbers are the largest over contexts. At β = 0, `regret` is the
     largest |(Aπ)_i| of an action that plays, or (Aπ)_i of another, relative to the margins among those who play, and
     `error` is how many nats log π may differ from the equilibrium closest to the reference, by the referee's own
-    account and by its certificate; inf where that is not known.
+    account and by its certificate, inf where that is not known; and `unique` whether it is the only one, which at
+    β > 0 it always is.
     """
 
     beta: float
@@ -43,6 +44,7 @@ class Equilibrium(NamedTuple):
     solves: int
     regret: float = 0.0
     error: float = 0.0
+    unique: bool = True
 
     @property
     def converged(self) -> bool:
@@ -82,6 +84,7 @@ def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium
             solves=sum(s.solves for s in solutions),
             regret=max(s.regret for s in solutions),
             error=max(_nats(game, log_policy, solutions[0].beta), *(s.error for s in solutions)),
+            unique=all(s.unique for s in solutions),
         )
 
 

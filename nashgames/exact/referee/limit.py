@@ -33,13 +33,14 @@ class Limit(NamedTuple):
 
     `exploitability` is max_i (Aπ)_i; `regret` the largest |(Aπ)_i| of a played action and (Aπ)_i of another, relative
     to the margins among those who play (see `_regrets`); `error` is how many nats log π may be off, as the equilibrium
-    closest to the reference.
+    closest to the reference; `unique` whether there is no other.
     """
 
     log_policy: np.ndarray
     exploitability: float
     regret: float
     error: float
+    unique: bool
 
 
 def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) -> Limit:
@@ -71,7 +72,7 @@ def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) 
     )
     log_policy = np.full(len(matrix), -np.inf)
     log_policy[support] = closest.log_policy
-    return Limit(log_policy, *_regrets(matrix, support, np.exp(closest.log_policy)), closest.error)
+    return Limit(log_policy, *_regrets(matrix, support, np.exp(closest.log_policy)), closest.error, closest.unique)
 
 
 def _played(matrix: Matrix, largest: float, chosen: np.ndarray, found: Interior) -> tuple[np.ndarray, np.ndarray]:

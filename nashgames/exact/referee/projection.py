@@ -33,10 +33,12 @@ _BROKEN = 1e-11
 
 
 class Projection(NamedTuple):
-    """log π `[k]` of the closest equilibrium, and by how many nats they may be off, inf where not known."""
+    """log π `[k]` of the closest equilibrium, by how many nats they may be off, inf where not known, and whether there
+    is no other equilibrium."""
 
     log_policy: np.ndarray
     error: float
+    unique: bool = False
 
 
 class Balance(NamedTuple):
@@ -137,13 +139,14 @@ def closest_equilibrium(
     """
     range_, rounding = _range(margins)
     log_start = np.log(policy)
-    if range_.shape[1] >= len(policy) - 1:
-        # One equilibrium, whatever the reference is.
+    unique = range_.shape[1] >= len(policy) - 1
+    if unique:
+        # Whatever the reference is.
         log_reference = log_start
     scale = np.max(np.abs(fences), axis=1, keepdims=True, initial=0.0)
     path = _Path(range_, fences / np.where(scale > 0, scale, 1.0), log_start, normalise(log_reference) - log_start)
     found = path.follow()
-    return found._replace(error=found.error + rounding)
+    return found._replace(error=found.error + rounding, unique=unique)
 
 
 def _range(margins: np.ndarray) -> tuple[np.ndarray, float]:

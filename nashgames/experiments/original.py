@@ -1,0 +1,45 @@
+"""β = 0 in an experiment: which solvers play the original game, and which games have one."""
+
+from collections.abc import Iterable, Mapping
+
+from nashgames.errors import NashGamesError
+from nashgames.experiments.experiment import Cell
+from nashgames.experiments.sources import Source
+from nashgames.solvers import ORIGINALS, solves_original
+from nashgames.solvers.protocol import Solver
+
+
+def is_defined(solver: Solver, beta: float) -> bool:
+    """Whether the solver can be played at β: those that rest at an equilibrium of a game with β divide by it."""
+    return beta > 0 or solves_original(solver)
+
+
+def left_out(cells: Iterable[Cell], solvers: Mapping[str, Solver]) -> list[str]:
+    """Notes on the solvers that are not played at β = 0, as they divide by β; `solvers` are those of the texts of cells.
+
+    Raises NashGamesError for a solver that would be played nowhere, and where β = 0 would have no solver at all.
+    """
+    by_beta: dict[float, dict[str, None]] = {}
+    for cell in cells:
+        by_beta.setdefault(cell.beta, {})[cell.solver] = None
+    undefined = [text for text in by_beta.get(0.0, ()) if not is_defined(solvers[text], 0.0)]
+    elsewhere = {text for beta, texts in by_beta.items() if beta > 0 for text in texts}
+    lost = [text for text in undefined if text not in elsewhere]
+    if lost or (undefined and len(undefined) == len(by_beta[0.0])):
+        raise NashGamesError(
+            f"beta is 0, the original game, but {_series(lost or undefined)} by β; accepted at β = 0: "
+            f"{', '.join(ORIGINALS)}, and averages of them, as average[sppo]"
+        )
+    return [f"not played at β = 0, the original game: {', '.join(undefined)}, which divide by β"] if undefined else []
+
+
+def check_brings_none(sources: Mapping[str, Source], betas: Iterable[float]) -> None:
+    """Raise NashGamesError for β = 0 of a game that brings a reference made for its β."""
+    for text, source in sources.items():
+        if source.takes_beta and 0 in betas:
+            raise NashGamesError(f"beta is 0, but {text} brings a reference made for a β above 0; leave 0 out")
+
+
+def _series(texts: list[str]) -> str:
+    """The solvers as the subject of a sentence: `nash-mp divides`, `nash-mp, nash-prox divide`."""
+    return f"{', '.join(texts)} {'divides' if len(texts) == 1 else 'divide'}"
