@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nashgames.core.game import Game
 from nashgames.core.simplex import Scalar
@@ -139,8 +140,8 @@ class PolicyGradient:
         after = self._iterate(game, parameters, optimiser, average, self_play)
         if iterate.rotation is None:
             return after
-        known = iterate.advantage is not None and after.advantage is not None
-        change = after.advantage - iterate.advantage if known else None
+        before, now = iterate.advantage, after.advantage
+        change = None if before is None or now is None else now - before
         moved = after.log_policy - iterate.log_policy
         return after._replace(rotation=next_rotation(iterate.rotation, after.log_policy, moved, change))
 
@@ -153,7 +154,7 @@ class PolicyGradient:
         fisher = 1 if self.is_natural else fisher_bound(iterate.log_policy)
         limit = step_limit(temperature, fisher, 0 if fixed else iterate.rotation)
         length = jnp.max(jnp.abs(direction), axis=-1, keepdims=True)
-        step = jnp.minimum(SHARE * limit, LONGEST / jnp.maximum(length, jnp.finfo(length.dtype).tiny))
+        step = jnp.minimum(SHARE * limit, LONGEST / jnp.maximum(length, float(np.finfo(length.dtype).tiny)))
         return jnp.clip(step, proved, 1 / temperature) if self.is_natural else step
 
     def gradient(self, game: Game, iterate: Iterate, objective: Objective, key: jax.Array) -> Any:
@@ -170,7 +171,7 @@ class PolicyGradient:
         weights = weights - jnp.exp(log_behaviour) * jnp.sum(weights, axis=-1, keepdims=True)
         parts = self.policy, game, iterate.parameters, iterate.log_policy
         found = direction(*parts, importance * weights)
-        if self.is_natural and not isinstance(self.policy, Tabular):
+        if isinstance(self.optimiser, Natural) and not isinstance(self.policy, Tabular):
             return natural_direction(*parts, found, self.optimiser.damping)
         return found
 

@@ -4,8 +4,11 @@ With F = diag π − ππᵀ and the skew K = F^½AF^½ the error of the logits 
 (theory §6.1). ‖F‖ is known from the policy, and what ‖K‖ is shows in two advantages that were queried anyway.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nashgames.core.simplex import Scalar
 
@@ -20,7 +23,7 @@ LONGEST = 1.0
 """The farthest that a logit moves in a step, so that no probability, and no entry of F, changes more than e-fold."""
 
 
-def stable_step(temperature: float) -> float:
+def stable_step(temperature: Any) -> Any:
     """A step of softmax self-play policy gradient, locally stable in every game while its anchor stays: 2τ/(¼ + τ²).
 
     Half of `step_limit` at ‖F‖ = κ = ½, which no game exceeds: it maximises the guaranteed decrease, theory §4.4 (8)
@@ -29,7 +32,7 @@ def stable_step(temperature: float) -> float:
     return 2 * temperature / (0.25 + temperature**2)
 
 
-def mirror_step(temperature: float) -> float:
+def mirror_step(temperature: Any) -> Any:
     """The step of mirror descent 4τ/(1+4τ²), with which KL(π*‖π) falls by 1 + 4τ² from anywhere, in every game.
 
     Source: arXiv 2206.05825 with L = ½; theory §4.6.
@@ -49,7 +52,7 @@ def fisher_bound(log_policy: jax.Array) -> jax.Array:
     """max_i min(π_i, 2π_i(1−π_i)) ≥ ‖diag π − ππᵀ‖, `[1]`, `[m, 1]` over contexts (theory §6.1)."""
     policy = jnp.exp(log_policy)
     # An action without any probability left has a bound above 0, by which can be divided.
-    tiny = jnp.finfo(policy.dtype).tiny
+    tiny = float(np.finfo(policy.dtype).tiny)
     return jnp.maximum(jnp.max(jnp.minimum(policy, 2 * policy * (1 - policy)), axis=-1, keepdims=True), tiny)
 
 

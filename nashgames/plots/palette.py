@@ -65,7 +65,7 @@ class Look:
     def handle(self, text: str, marker: str | None = None) -> Line2D:
         """The legend entry `text`, with the look's own marker unless another one (or "") is given."""
         shape = self.marker if marker is None else marker
-        return Line2D([], [], color=self.colour, linestyle=self.dashes, marker=shape, label=text)  # type: ignore[arg-type]
+        return Line2D([], [], color=self.colour, linestyle=self.dashes, marker=shape, label=text)
 
 
 def base(solver: str) -> str:

@@ -111,4 +111,5 @@ def natural_direction(
         found = direction(policy, game, parameters, log_policy, jnp.exp(log_policy) * moved)
         return jax.tree.map(lambda one, own: one + damping * own, found, vector)
 
-    return conjugate_gradients(product, gradient, tol=_RESIDUAL, maxiter=_MOST_PRODUCTS)[0]
+    found: Any = conjugate_gradients(product, gradient, tol=_RESIDUAL, maxiter=_MOST_PRODUCTS)  # type: ignore[no-untyped-call]
+    return found[0]
