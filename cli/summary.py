@@ -250,7 +250,7 @@ def choices_table(found: list[dict[str, Any]]) -> Sheet:
         (
             *(_cell_text(column, row[column]) for column in cell),
             row["label"],
-            f"{row['parameter']} {words.optional(row['value'])}",
+            f"{row['parameter']} {'own' if row['value'] is None else words.number(row['value'])}",
             f"{words.optional(row['low'])} … {words.optional(row['high'])}",
             words.count(row["cost"]),
             words.count(row["own_cost"]),

@@ -124,11 +124,15 @@ def step(row: Mapping[str, Any]) -> str:
 
 @cache
 def _symbols() -> dict[str, str]:
-    """The symbols of the parameters of our solvers, as these declare them."""
+    """The symbols of the parameters of our solvers: of a name that several have, the one that they agree on."""
     from nashgames.solvers import SOLVERS
 
-    declared = [parameter for solver in SOLVERS.values() for parameter in SOLVERS.parameters(solver).values()]
-    return {parameter.name: parameter.symbol for parameter in declared if parameter.symbol is not None}
+    declared: dict[str, set[str | None]] = {}
+    for solver in SOLVERS.values():
+        for name, parameter in SOLVERS.parameters(solver).items():
+            declared.setdefault(name, set()).add(parameter.symbol)
+    agreed = {name: next(iter(symbols)) for name, symbols in declared.items() if len(symbols) == 1}
+    return {name: symbol for name, symbol in agreed.items() if symbol is not None}
 
 
 def facts(found: "Facts") -> str:

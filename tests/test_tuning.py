@@ -92,6 +92,26 @@ def test_a_range_is_tried_as_it_is_and_one_of_a_solver_is_its_own():
     np.testing.assert_allclose(values["nash-mp"], [0.2, 0.2 / 10**0.5, 0.2 * 10**0.5, 2], rtol=1e-5)
 
 
+def test_a_solver_whose_own_step_is_no_number_is_tried_about_the_inverse_of_beta():
+    asked = changed(solver="online-ipo", beta=0.1, seeds=1)
+    trials, _ = plan_trials(asked, settings_of(asked))
+    own, *tried = [run.hyperparameters["step"] for run in trials]
+    assert own is None
+    np.testing.assert_allclose(tried, 10 * 10 ** (np.arange(-3, 5) / 2), rtol=1e-5)
+
+
+def test_at_beta_zero_steps_are_tuned_too():
+    asked = changed(solver=("omwu", "nash-mp"), beta=(0, 0.1), seeds=1, target="original")
+    trials, _ = plan_trials(asked, settings_of(asked))
+    tried = {
+        beta: sorted(r.hyperparameters["step"] for r in trials if r.beta == beta and r.tuned == "step")
+        for beta in (0, 0.1)
+    }
+    np.testing.assert_allclose(tried[0], 10 ** (np.arange(-4, 5) / 2), rtol=1e-5)
+    assert tried[0] == tried[0.1]
+    assert {run.beta for run in trials if run.label == "nash-mp"} == {0.1}
+
+
 def test_the_step_of_theory_among_the_range_is_played_once():
     asked = changed(tune="eta=0.02:2:3", solver="nash-mp", beta=0.1)
     trials, _ = plan_trials(asked, settings_of(asked))

@@ -96,7 +96,12 @@ def _around(own: float | None, beta: float, count: int) -> Iterator[float]:
     Where a solver's own is no number, because it changes on the way, about 1/β, the step that forgets the policy it
     starts from.
     """
-    centre = 1 / beta if own is None else float(own)
+    if own is None:
+        centre = 1 / beta if beta > 0 else 1.0
+        yield centre
+    else:
+        # It is tried already, as the solver was asked for.
+        centre = float(own)
     for distance in range(1, count + 1):
         yield centre * _FACTOR**distance
         yield centre / _FACTOR**distance
