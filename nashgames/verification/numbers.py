@@ -23,7 +23,6 @@ import numpy as np
 from nashgames.core.game import Game
 from nashgames.exact.certificate import Certificate, divergence, normalised
 
-
 # Nats by which a log-probability of an equilibrium at β = 0 may be off and be called exact.
 _NATS = 1e-8
 
