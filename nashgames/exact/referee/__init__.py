@@ -3,6 +3,7 @@
 It shares no code with the solvers that it judges.
 """
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -140,6 +141,8 @@ def _inside(solutions: Sequence[Equilibrium]) -> np.ndarray | None:
 
 @cache
 def _libraries() -> ThreadpoolController:
+    # SciPy loads its own BLAS with this module, and a controller knows the libraries that are there when it is made.
+    importlib.import_module("scipy.linalg")
     return ThreadpoolController()
 
 
