@@ -68,7 +68,7 @@ def _show(report: "Report", screen: "Working") -> None:
     if report.without_distances:
         screen.line(
             f" {words.plural(report.without_distances, 'run')} without distances: "
-            "the equilibrium was not known exactly when they were made",
+            "the equilibrium to measure them to was not known exactly when they were made",
             style="dim",
         )
     lines = []

@@ -2,7 +2,6 @@
 
 import decimal
 import itertools
-import sys
 from decimal import Decimal
 
 import numpy as np
@@ -13,7 +12,7 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.closest import nats_from_closest
 from nashgames.exact.referee import Equilibrium, equilibrium
 from nashgames.exact.referee.limit import _regrets
-from nashgames.exact.referee.projection import balance, closest_equilibrium
+from nashgames.exact.referee.projection import Face, balance
 from nashgames.exact.referee.system import Matrix
 from nashgames.games import families
 from nashgames.games.references import resolve_reference
@@ -220,12 +219,13 @@ def test_the_certificate_sees_what_was_taken_for_converged():
 
 
 def test_the_referee_s_own_account_is_not_enough(monkeypatch):
+    closest = Face.closest
+
     def wrong(*arguments):
-        found = closest_equilibrium(*arguments)
+        found = closest(*arguments)
         return found._replace(log_policy=log_softmax(found.log_policy + np.array([0, 0, 1, 0, 0, 0])))
 
-    # The package has a function of the module's name.
-    monkeypatch.setattr(sys.modules["nashgames.exact.referee.limit"], "closest_equilibrium", wrong)
+    monkeypatch.setattr(Face, "closest", wrong)
     found = equilibrium(tilted_bilinear(), 0)
     assert found.regret <= 1e-15
     assert not found.converged
@@ -387,8 +387,8 @@ def test_one_equilibrium_is_refined_whatever_the_reference_is(rng):
     margins[:] = 0
     margins[np.arange(5), (np.arange(5) + 1) % 5] = [0.1, 0.2, 0.3, 0.4, 0.5]
     margins -= margins.T
-    exact = closest_equilibrium(margins, np.zeros((0, 5)), np.zeros(5), np.full(5, 0.2))
-    far = closest_equilibrium(margins, np.zeros((0, 5)), -50.0 * np.arange(5), np.full(5, 0.2))
+    exact = Face(margins, np.zeros((0, 5)), np.full(5, 0.2)).closest(np.zeros(5))
+    far = Face(margins, np.zeros((0, 5)), np.full(5, 0.2)).closest(-50.0 * np.arange(5))
     np.testing.assert_array_equal(exact.log_policy, far.log_policy)
     np.testing.assert_allclose(margins @ np.exp(exact.log_policy), 0, atol=1e-16)
 
@@ -396,7 +396,7 @@ def test_one_equilibrium_is_refined_whatever_the_reference_is(rng):
 def test_actions_that_no_equilibrium_plays_together_have_no_closest_one():
     """The first action beats the others: an error of the support must not look like an answer."""
     margins = np.array([[0, 0.3, 0.2], [-0.3, 0, 0.1], [-0.2, -0.1, 0]])
-    assert closest_equilibrium(margins, np.zeros((0, 3)), np.zeros(3), np.full(3, 1 / 3)).error == np.inf
+    assert Face(margins, np.zeros((0, 3)), np.full(3, 1 / 3)).closest(np.zeros(3)).error == np.inf
 
 
 def test_the_rounding_of_nearly_dependent_rows_is_part_of_the_error():
@@ -405,4 +405,4 @@ def test_the_rounding_of_nearly_dependent_rows_is_part_of_the_error():
     for start in (0, 3, 6):
         margins[start : start + 3, start : start + 3] = cycle(1e-9)
     policy = np.kron([1, 2, 4], [1, 2, 4]) / 49
-    assert 1e-8 < closest_equilibrium(margins, np.zeros((0, 9)), np.zeros(9), policy).error < 1e-5
+    assert 1e-8 < Face(margins, np.zeros((0, 9)), policy).closest(np.zeros(9)).error < 1e-5

@@ -123,7 +123,9 @@ def rates(curves: pd.DataFrame, runs: pd.DataFrame) -> list[float]:
     found = []
     for run, status, beta, dtype in runs[["run_id", "status", "beta", "dtype"]].itertuples(index=False):
         rate = float("nan")
-        for distance in ("kl_to_equilibrium", "suboptimality") if run in points else ():
+        # At β = 0 the suboptimality is linear in the errors, not their square.
+        distances = ("kl_to_equilibrium", "suboptimality") if beta > 0 else ("kl_to_equilibrium",)
+        for distance in distances if run in points else ():
             values = points[run][distance].to_numpy(np.float64, na_value=np.nan)
             floor = rounding_floor(distance, beta, dtype)
             rate = signed_rate(points[run]["queries"].to_numpy(np.float64), values, floor)
@@ -197,9 +199,11 @@ def rounding_floor(distance: str, beta: float, dtype: str) -> float:
     """The value of a distance below which rounding speaks: (ε/β)² for the KL to π*, ε²/β for the suboptimality.
 
     Log-probabilities carry the error of Aπ/β, of the order ε/β; the KL is quadratic in them and the suboptimality
-    is β times a KL (theory §2).
+    is β times a KL (theory §2). At β = 0 they carry that of a sum of Aπ, and the suboptimality is linear: ε², and ε.
     """
     epsilon = float(np.finfo(dtype).eps)
+    if beta == 0:
+        return epsilon**2 if distance == "kl_to_equilibrium" else epsilon
     return (epsilon / beta) ** 2 * (1.0 if distance == "kl_to_equilibrium" else beta)
 
 

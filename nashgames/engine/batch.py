@@ -1,18 +1,19 @@
 """Runs that share one compiled program: lanes → arrays → chunks → recorded points."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import Game
 from nashgames.core.margins import stack
-from nashgames.core.metrics import AT_ZERO, STOPPING_COLUMN, target_at
+from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, Seen, measure, target_at
 from nashgames.core.precision import Precision
 from nashgames.engine import audit, loop
 from nashgames.engine.loop import Recording
@@ -32,7 +33,8 @@ _PROGRAMS = 200
 class Lane:
     """The numbers of one run of a batch; `solver` has all its own; arrays are `[n]`, or `[m, n]` over contexts.
 
-    `log_equilibrium` is NaN where π*_β is not known; `log_start` is log π_0, log μ where None, which all lanes of a
+    `log_equilibrium` is NaN where π*_β is not known, or at β = 0 not the only one: then `nearest` gives the one to
+    measure distances to, log π → log π*. `log_start` is log π_0, log μ where None, which all lanes of a
     batch have or none. An `idle` lane keeps its place in the batch and takes no step: its run is finished already.
     """
 
@@ -44,6 +46,7 @@ class Lane:
     log_start: np.ndarray | None = None
     feedback: Feedback = EXACT
     idle: bool = False
+    nearest: Callable[[np.ndarray], np.ndarray] | None = None
 
     def comparisons(self, contexts: int) -> int:
         """Duels that one step makes over all contexts; 0 where feedback is exact."""
@@ -109,11 +112,19 @@ class Batch:
         wanted = Recording(path=games[0].actions == 3) if recording is None else recording
         measured = [name for name in wanted.metrics if not (self._at_zero and name in AT_ZERO)]
         missing = () if self._stops_by in measured else (self._stops_by,)
-        self._recording = Recording((*measured, *missing), wanted.path)
+        several = any(lane.nearest is not None for lane in flat)
+        self._keeps_path = wanted.path
+        self._recording = Recording((*measured, *missing), wanted.path or several)
         self._limits_of = {name: AT_ZERO[name] for name in wanted.metrics if name not in measured}
         self.lanes = lanes
+        self._games = [game.replace(weights=np.asarray(game.weights, settings.precision.numpy)) for game in games]
         self._stacked = len(games) > 1
         self._shape = (len(games), len(lanes[0])) if self._stacked else (len(lanes[0]),)
+        self._nearest = {
+            place: lane.nearest
+            for place, lane in zip(np.ndindex(self._shape), flat, strict=True)
+            if lane.nearest is not None and not lane.idle
+        }
         self.solver = flat[0].solver
         self._on_samples = flat[0].feedback.comparisons > 0
         self._limits = [lane.max_steps(settings, games[0].contexts) for lane in flat]
@@ -243,7 +254,7 @@ class Batch:
             target=self.settings.target,
             recording=self._recording,
         )
-        point = jax.tree.map(np.asarray, point)
+        point = self._with_nearest(jax.tree.map(np.asarray, point))
         self._check_soundness(point)
         seconds = time.perf_counter() - began
         taken = int(np.max(point.step[-1])) - first
@@ -276,6 +287,27 @@ class Batch:
             f"the advantage {where} is not Aπ of the policy that it reports; advantage must return the game's own "
             f"query of that policy, or None"
         )
+
+    def _with_nearest(self, point: loop.Point) -> loop.Point:
+        """The points with the distances of lanes that have a nearest equilibrium, found on the host."""
+        if not self._nearest:
+            return point
+        columns = [name for name in OF_EQUILIBRIUM if name in point.metrics]
+        values = {name: np.array(point.metrics[name]) for name in columns}
+        for place, nearest in self._nearest.items():
+            for target in range(len(point.step)):
+                here, before = (target, *place), (target - 1, *place)
+                if target and point.step[here] == point.step[before]:
+                    found = {name: values[name][before] for name in columns}
+                else:
+                    log_policy = jnp.asarray(point.log_policy[here])
+                    star = jnp.asarray(nearest(point.log_policy[here]), log_policy.dtype)
+                    game = self._games[place[0] if self._stacked else 0]
+                    found = measure(Seen(game, log_policy, jnp.zeros_like(log_policy), star), columns)
+                for name in columns:
+                    values[name][here] = found[name]
+        path = point.log_policy if self._keeps_path else point.log_policy[..., :0]
+        return point._replace(metrics=point.metrics | values, log_policy=path)
 
     def curves(self) -> list[list[Curve | None]]:
         """The curve of every lane, `[G][B]`; None for an idle one."""

@@ -27,8 +27,8 @@ class Settings:
 
     A run stops where the metric of its `target` is at most `tolerance` (the suboptimality of the regularised game, the
     exploitability of the original one), or after `queries` queries (None: max(2000, 20/β), about twice what Nash-MP
-    needs to 1e-10, and 20,000 at β = 0); one on duels goes on to the end of its budget, which `comparisons` gives instead where it is set.
-    `records` points at geometric steps are kept, or one every `record_every` steps.
+    needs to 1e-10, and 20,000 at β = 0); one on duels goes on to the end of its budget, which `comparisons` gives
+    instead where it is set. `records` points at geometric steps are kept, or one every `record_every` steps.
     """
 
     queries: int | None = None

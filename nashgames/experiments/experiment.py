@@ -68,10 +68,10 @@ class Experiment:
     budget and one tolerance.
 
     Seeds are `seed`, …, `seed + seeds − 1`. The reference `own` is the game's own, uniform unless it brings one. A run
-    is charged at most `queries` queries (None: max(2000, 20/β), 20,000 at β = 0) and stops where the metric of its `target` is at most
-    `tolerance` (0: never before the budget): the suboptimality of the regularised game, or the exploitability of the
-    original one. At β = 0 the target is the original game, and solvers that divide by β are left out. A run on duels
-    never stops earlier, and `comparisons` may give its budget instead. It starts at the
+    is charged at most `queries` queries (None: max(2000, 20/β), 20,000 at β = 0) and stops where the metric of its
+    `target` is at most `tolerance` (0: never before the budget): the suboptimality of the regularised game, or the
+    exploitability of the original one. At β = 0 the target is the original game, and solvers that divide by β are left
+    out. A run on duels never stops earlier, and `comparisons` may give its budget instead. It starts at the
     `reference`, or near the `equilibrium[distance=…]`. A curve has `records` points at geometric steps, or one every
     `record_every` steps. The fields that hold several values also take one; integers and numbers also come as text;
     `low:high:count` among a solver's parameters stands for that many values, geometrically spaced.

@@ -15,7 +15,7 @@ def is_defined(solver: Solver, beta: float) -> bool:
 
 
 def left_out(cells: Iterable[Cell], solvers: Mapping[str, Solver]) -> list[str]:
-    """Notes on the solvers that are not played at β = 0, as they divide by β; `solvers` are those of the texts of cells.
+    """Notes on the solvers that are not played at β = 0, as they divide by β; `solvers` are by the texts of cells.
 
     Raises NashGamesError for a solver that would be played nowhere, and where β = 0 would have no solver at all.
     """

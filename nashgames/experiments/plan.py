@@ -187,8 +187,9 @@ def plan(
 
     `sources` and `solvers` are what the texts of the experiment stand for, where these are objects of a notebook.
     Solvers that are tuned have the values `chosen`, and are left out where there is none; without them all solvers are
-    as they were asked for. At β = 0 those that divide by β are left out. Raises NashGamesError for a game, solver, reference or parameter that does not exist, for
-    `actions` where no game's size is free, and for a reference beside one that a game brings.
+    as they were asked for. At β = 0 those that divide by β are left out. Raises NashGamesError for a game, solver,
+    reference or parameter that does not exist, for `actions` where no game's size is free, for a reference beside one
+    that a game brings, and for a solver that divides by β where no β is above 0.
     """
     return _Planner(experiment, settings, sources, solvers).reported(chosen)
 
@@ -244,7 +245,9 @@ class _Planner:
         """Raise NashGamesError for a budget that pays for no step, or that no run can use."""
         experiment, settings = self._experiment, self._settings
         betas = experiment.every("beta")
-        for player, beta in itertools.product(self._players.values(), (max(betas), min(betas))):
+        # β = 0 has a budget of its own.
+        ends = {max(betas), min(betas), min((beta for beta in betas if beta > 0), default=0.0)}
+        for player, beta in itertools.product(self._players.values(), ends):
             duels = player.solver.queries_per_step * player.feedback.comparisons
             settings.record_steps(settings.max_steps(player.solver, beta, duels))
         on_duels = any(player.feedback.comparisons for player in self._players.values())

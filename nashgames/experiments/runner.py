@@ -6,7 +6,7 @@ experiment into a results directory.
 
 import itertools
 from collections import deque
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from nashgames.engine.batch import Batch, Lane, placed_margins
 from nashgames.engine.settings import Settings
 from nashgames.environment import environment
 from nashgames.errors import NashGamesError
-from nashgames.exact.referee import Equilibrium, equilibrium_path
+from nashgames.exact.referee import Equilibrium, equilibrium_path, nearest
 from nashgames.experiments.batches import MOST_BATCHES, batches_of, check_memory, game_chunks
 from nashgames.experiments.choice import edges
 from nashgames.experiments.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
@@ -174,11 +174,12 @@ def play(runs: Sequence[Run], settings: Settings, *, done: Collection[str] = ())
 @dataclass(frozen=True)
 class Prepared:
     """What a run is played on: its game, and the equilibrium of it with the run's reference and β, None where it is
-    not looked for."""
+    not looked for; where there are several, `nearest` gives that which is nearest to a policy."""
 
     game: Game
     log_reference: np.ndarray
     equilibrium: Equilibrium | None
+    nearest: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 class _Games:
@@ -281,7 +282,7 @@ class _Session:
             ready = prepared[run.run_id]
             found = ready.equilibrium
             known = np.full_like(ready.log_reference, np.nan)
-            if found is not None and found.converged and found.unique:
+            if found is not None and found.converged and found.inside is None:
                 known = found.log_policy
             start = ready.log_reference if distance_of(run.start) is not None else None
             if found is not None:
@@ -295,6 +296,7 @@ class _Session:
                 start,
                 run.feedback,
                 idle=run.run_id in self._done,
+                nearest=ready.nearest,
             )
 
         lanes = [[lane(run) for run in of_game] for of_game in runs]
@@ -371,16 +373,19 @@ def prepare(
         prepared |= {run.run_id: Prepared(game, log_reference, None) for run in of_reference}
         for found in equilibrium_path(game.replace(log_reference=log_reference), betas):
             at_beta = [run for run in of_reference if run.beta == found.beta]
-            prepared |= {run.run_id: Prepared(game, log_reference, found) for run in at_beta}
+            several = found.converged and found.inside is not None
+            of_policy = nearest(game, found) if several and at_beta else None
+            prepared |= {run.run_id: Prepared(game, log_reference, found, of_policy) for run in at_beta}
             yield Refereed(title, found)
-            if not (found.converged and found.unique):
+            if several:
+                measured = ", ".join(OF_EQUILIBRIUM)
+                yield Noted(f"{title} has several equilibria at β = 0; {measured} are to that nearest to each policy")
+            if not found.converged:
                 yield Noted(f"{_flaw(title, found)}; {', '.join(OF_EQUILIBRIUM)} are left empty")
 
 
 def _flaw(title: str, found: Equilibrium) -> str:
-    """Why there is no distance to an equilibrium."""
-    if found.converged:
-        return f"{title} has more than one equilibrium at β = 0"
+    """How far an equilibrium is from exact."""
     if found.beta == 0:
         return (
             f"the equilibrium of {title} at β = 0 could be computed only to a regret of {found.regret:.1e} and to "

@@ -29,11 +29,13 @@ _DERIVED: dict[str, Any] = {key: value for key, value in THEOREM.items() if key 
 
 
 def applies(rows: Rows) -> bool:
-    return not rows.sampled and rows.swept
+    return not rows.sampled and rows.swept and bool((rows.runs["beta"] > 0).any())
 
 
 def draw(rows: Rows) -> Figure:
-    return phases(rows.curves, rows.runs, None if rows.limits_of is None else rows.limits_of(rows.runs))
+    # β = 0 has no place on a logarithmic axis.
+    runs = rows.runs[rows.runs["beta"] > 0]
+    return phases(rows.curves, runs, None if rows.limits_of is None else rows.limits_of(runs))
 
 
 @styled

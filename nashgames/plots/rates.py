@@ -37,16 +37,21 @@ _FEWEST = 3
 
 
 def applies(rows: Rows) -> bool:
-    return not rows.sampled and several(rows.compared["beta"])
+    return not rows.sampled and several(_on_axis(rows.compared)["beta"])
 
 
 def unasked(rows: Rows) -> bool:
     """Of three or more β; of swept steps the phase diagram shows the rates."""
-    return rows.compared["beta"].nunique() >= _FEWEST and not rows.swept
+    return _on_axis(rows.compared)["beta"].nunique() >= _FEWEST and not rows.swept
 
 
 def draw(rows: Rows) -> Figure:
-    return rates(rows.curves, rows.compared)
+    return rates(rows.curves, _on_axis(rows.compared))
+
+
+def _on_axis(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs whose β has a place on a logarithmic axis."""
+    return runs[runs["beta"] > 0]
 
 
 @styled

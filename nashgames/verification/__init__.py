@@ -5,7 +5,7 @@ in `numbers`; whether the tables agree with each other, in `stored`; what extern
 Code of a user's file runs only where its user names that file here: nothing in a results directory is ever imported.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from nashgames.core.metrics import METRICS, OF_EQUILIBRIUM
 from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
-from nashgames.exact.referee import equilibrium_path
+from nashgames.exact.referee import equilibrium_path, nearest
 from nashgames.experiments.exact_path import PLAYED
 from nashgames.experiments.sources import ReferenceKey, Source, reference_key
 from nashgames.games.references import resolve_reference
@@ -53,11 +53,15 @@ class Verifying:
 
 @dataclass(frozen=True)
 class _Star:
-    """An equilibrium to measure distances to, its residual, and whether it is the only one."""
+    """An equilibrium to measure distances to and its residual; of several, `nearest` gives that nearest to a policy."""
 
     log_policy: np.ndarray
     residual: float
-    unique: bool = True
+    nearest: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def to(self, log_policy: np.ndarray) -> np.ndarray:
+        """The equilibrium that the distances of a policy are measured to; NaN where it is not known."""
+        return self.log_policy if self.nearest is None else self.nearest(log_policy)
 
 
 def verify(
@@ -170,7 +174,8 @@ class _Verification:
         for found in equilibrium_path(game, sorted(wanted)) if wanted else ():
             residual = certify(game, found.log_policy, found.beta).residual
             if found.beta > 0 or found.converged:
-                stars[found.beta] = _Star(found.log_policy, residual, found.unique)
+                several = None if found.inside is None else nearest(game, found)
+                stars[found.beta] = _Star(found.log_policy, residual, several)
         return {beta: star for beta, star in stars.items() if _exact(game, beta, star)}
 
     def _of_row(self, row: Row, game: Game, star: _Star | None) -> np.ndarray | None:
@@ -199,16 +204,17 @@ class _Verification:
         if empty and residual is not None and residual > _KNOWN:
             self._report.without_distances += 1
             return
-        if empty and star is not None and not star.unique:
+        known = None if star is None else star.to(log_policy)
+        if known is not None and empty and np.isnan(known).any():
             self._report.without_distances += 1
             return
-        if star is None:
+        if star is None or known is None:
             self._report.give_up(row, f"its equilibrium at β = {row['beta']:g} cannot be found again exactly")
             return
         self._report.number(row, "equilibrium_residual", residual, Number(star.residual, limit))
         residuals = star.residual + min(residual or 0.0, limit)
-        for column, known in of_distances(game, log_policy, star.log_policy, residuals, rounding).items():
-            self._number(row, column, known)
+        for column, number in of_distances(game, log_policy, known, residuals, rounding).items():
+            self._number(row, column, number)
 
     def _number(self, row: Row, column: str, known: Number) -> None:
         """Compare a metric with the row's, unless the directory is older than the metric."""

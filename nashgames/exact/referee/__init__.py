@@ -3,7 +3,8 @@
 It shares no code with the solvers that it judges.
 """
 
-from collections.abc import Iterable, Iterator
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -13,8 +14,9 @@ from threadpoolctl import ThreadpoolController
 from nashgames.core.game import Game
 from nashgames.errors import NashGamesError
 from nashgames.exact.closest import nats_from_closest
-from nashgames.exact.referee.limit import limit
+from nashgames.exact.referee.limit import face_of, limit
 from nashgames.exact.referee.newton import tolerance
+from nashgames.exact.referee.projection import Face
 from nashgames.exact.referee.regularised import regularised
 from nashgames.exact.referee.system import Matrix
 
@@ -34,8 +36,8 @@ class Equilibrium(NamedTuple):
     the path began, all contexts together; the other numbers are the largest over contexts. At β = 0, `regret` is the
     largest |(Aπ)_i| of an action that plays, or (Aπ)_i of another, relative to the margins among those who play, and
     `error` is how many nats log π may differ from the equilibrium closest to the reference, by the referee's own
-    account and by its certificate, inf where that is not known; and `unique` whether it is the only one, which at
-    β > 0 it always is.
+    account and by its certificate, inf where that is not known; and `inside` `[m, n]` an equilibrium that plays every
+    action that any plays, None where there is one alone, as at β > 0.
     """
 
     beta: float
@@ -44,7 +46,7 @@ class Equilibrium(NamedTuple):
     solves: int
     regret: float = 0.0
     error: float = 0.0
-    unique: bool = True
+    inside: np.ndarray | None = None
 
     @property
     def converged(self) -> bool:
@@ -84,7 +86,7 @@ def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium
             solves=sum(s.solves for s in solutions),
             regret=max(s.regret for s in solutions),
             error=max(_nats(game, log_policy, solutions[0].beta), *(s.error for s in solutions)),
-            unique=all(s.unique for s in solutions),
+            inside=_inside(solutions),
         )
 
 
@@ -100,8 +102,47 @@ def falling(betas: Iterable[float]) -> list[float]:
     return targets
 
 
+def nearest(game: Game, found: Equilibrium) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives, for log π `[n]` (`[m, n]` over contexts), the equilibrium at β = 0 that is least in KL(·‖π).
+
+    `found` is an equilibrium of the original game. The answer is NaN in a context where π has a 0 that some equilibrium
+    plays, or where it is not known to 1e-8 nats.
+    """
+    inside = np.exp(found.log_policy) if found.inside is None else found.inside
+    contexts = [next(game.margins.of_context(x).blocks(game.actions))[1] for x in range(game.contexts)]
+    insides = inside.reshape(len(contexts), -1)
+    faces = [face_of(Matrix(a), pi) for a, pi in zip(contexts, insides, strict=True)]
+
+    def of_policy(log_policy: np.ndarray) -> np.ndarray:
+        log_policies = np.asarray(log_policy, np.float64).reshape(insides.shape)
+        with _libraries().limit(limits=1, user_api="blas"):
+            stars = [_nearest(*each) for each in zip(faces, insides > 0, log_policies, strict=True)]
+        return np.stack(stars).reshape(np.shape(log_policy))
+
+    return of_policy
+
+
+def _nearest(face: Face, plays: np.ndarray, log_policy: np.ndarray) -> np.ndarray:
+    """The equilibrium of one context nearest to log π `[n]`."""
+    star = np.where(plays, np.nan, -np.inf)
+    if face.single or np.isfinite(log_policy[plays]).all():
+        closest = face.closest(log_policy[plays])
+        if closest.error <= _NATS:
+            star[plays] = closest.log_policy
+    return star
+
+
+def _inside(solutions: Sequence[Equilibrium]) -> np.ndarray | None:
+    """Equilibria inside the faces of the contexts `[m, n]`; None where each has one alone."""
+    if all(solution.inside is None for solution in solutions):
+        return None
+    return np.stack([np.exp(s.log_policy) if s.inside is None else s.inside for s in solutions])
+
+
 @cache
 def _libraries() -> ThreadpoolController:
+    # SciPy loads its own BLAS with this module, and a controller knows the libraries that are there when it is made.
+    importlib.import_module("scipy.linalg")
     return ThreadpoolController()
 
 

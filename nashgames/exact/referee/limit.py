@@ -7,7 +7,7 @@ import numpy as np
 from nashgames.exact.referee.active import Actions
 from nashgames.exact.referee.interior import Interior, interior_point
 from nashgames.exact.referee.newton import best_response, normalise
-from nashgames.exact.referee.projection import closest_equilibrium
+from nashgames.exact.referee.projection import Face
 from nashgames.exact.referee.system import Matrix
 
 # What the interior-point method leaves of Σ π z, in units of the largest margin: below, π and z of an action that is
@@ -33,14 +33,15 @@ class Limit(NamedTuple):
 
     `exploitability` is max_i (Aπ)_i; `regret` the largest |(Aπ)_i| of a played action and (Aπ)_i of another, relative
     to the margins among those who play (see `_regrets`); `error` is how many nats log π may be off, as the equilibrium
-    closest to the reference; `unique` whether there is no other.
+    closest to the reference. `inside` `[n]` is an equilibrium that plays every action that any plays and beats all
+    others, None where there is one alone.
     """
 
     log_policy: np.ndarray
     exploitability: float
     regret: float
     error: float
-    unique: bool
+    inside: np.ndarray | None
 
 
 def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) -> Limit:
@@ -63,16 +64,25 @@ def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) 
             break
         actions.add(np.argsort(-advantage)[:lacking])
     support, inside = _played(matrix, part.largest, actions.chosen, found)
-    others = np.setdiff1d(np.arange(len(matrix)), support)
-    closest = closest_equilibrium(
-        matrix.block(support).astype(np.float64, copy=False),
-        matrix.margins[np.ix_(others, support)].astype(np.float64, copy=False),
-        log_reference[support],
-        inside / inside.sum(),
-    )
+    whole = np.zeros(len(matrix))
+    whole[support] = inside / inside.sum()
+    face = face_of(matrix, whole)
+    closest = face.closest(log_reference[support])
     log_policy = np.full(len(matrix), -np.inf)
     log_policy[support] = closest.log_policy
-    return Limit(log_policy, *_regrets(matrix, support, np.exp(closest.log_policy)), closest.error, closest.unique)
+    regrets = _regrets(matrix, support, np.exp(closest.log_policy))
+    return Limit(log_policy, *regrets, closest.error, None if face.single else whole)
+
+
+def face_of(matrix: Matrix, inside: np.ndarray) -> Face:
+    """The face of the equilibria, from one inside it, `[n]`."""
+    plays = inside > 0
+    support, others = np.flatnonzero(plays), np.flatnonzero(~plays)
+    return Face(
+        matrix.block(support).astype(np.float64, copy=False),
+        matrix.margins[np.ix_(others, support)].astype(np.float64, copy=False),
+        inside[support],
+    )
 
 
 def _played(matrix: Matrix, largest: float, chosen: np.ndarray, found: Interior) -> tuple[np.ndarray, np.ndarray]:

@@ -33,12 +33,10 @@ _BROKEN = 1e-11
 
 
 class Projection(NamedTuple):
-    """log π `[k]` of the closest equilibrium, by how many nats they may be off, inf where not known, and whether there
-    is no other equilibrium."""
+    """log π `[k]` of the closest equilibrium, by how many nats they may be off, inf where not known."""
 
     log_policy: np.ndarray
     error: float
-    unique: bool = False
 
 
 class Balance(NamedTuple):
@@ -126,27 +124,36 @@ def balance(columns: np.ndarray, log_weight: np.ndarray) -> Balance:
     return Balance(pivots, others, rows, np.finfo(float).eps * spread)
 
 
-def closest_equilibrium(
-    margins: np.ndarray, fences: np.ndarray, log_reference: np.ndarray, policy: np.ndarray
-) -> Projection:
-    """The equilibrium least in KL(π‖μ), over the k actions that some equilibrium plays.
+class Face:
+    """The equilibria of the original game: over the k actions that some equilibrium plays, the π > 0 with Aπ = 0 to
+    which no other action has a positive margin, and their limits.
 
-    `margins` A `[k, k]` are between these actions, `fences` `[r, k]` those of the others against them; `policy` is an
-    equilibrium that plays all of the former and beats all of the latter. The equilibria are the π > 0 with Aπ = 0 to
-    which no fence has a positive margin; a fence that is run into is held at margin 0 while that pulls π towards μ.
-
-    `policy` is itself the closest one to the reference `policy`. From there the reference moves to μ, and π follows.
+    `margins` A `[k, k]` are between these actions, `fences` `[r, k]` those of the others against them; `inside` `[k]`
+    is an equilibrium that plays all of the former and beats all of the latter.
     """
-    range_, rounding = _range(margins)
-    log_start = np.log(policy)
-    unique = range_.shape[1] >= len(policy) - 1
-    if unique:
-        # Whatever the reference is.
-        log_reference = log_start
-    scale = np.max(np.abs(fences), axis=1, keepdims=True, initial=0.0)
-    path = _Path(range_, fences / np.where(scale > 0, scale, 1.0), log_start, normalise(log_reference) - log_start)
-    found = path.follow()
-    return found._replace(error=found.error + rounding, unique=unique)
+
+    def __init__(self, margins: np.ndarray, fences: np.ndarray, inside: np.ndarray) -> None:
+        self._range, self._rounding = _range(margins)
+        scale = np.max(np.abs(fences), axis=1, keepdims=True, initial=0.0)
+        self._fences = fences / np.where(scale > 0, scale, 1.0)
+        self._log_inside = np.log(inside)
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one equilibrium alone."""
+        return self._range.shape[1] >= len(self._log_inside) - 1
+
+    def closest(self, log_reference: np.ndarray) -> Projection:
+        """The equilibrium least in KL(π‖μ), for finite log μ `[k]` that need not be normalised.
+
+        `inside` is itself the closest one to the reference `inside`. From there the reference moves to μ, and π
+        follows; a fence that is run into is held at margin 0 while that pulls π towards μ.
+        """
+        log_start = self._log_inside
+        # The only one is the closest whatever the reference is.
+        tilt = np.zeros_like(log_start) if self.single else normalise(log_reference) - log_start
+        found = _Path(self._range, self._fences, log_start, tilt).follow()
+        return found._replace(error=found.error + self._rounding)
 
 
 def _range(margins: np.ndarray) -> tuple[np.ndarray, float]:
