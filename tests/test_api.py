@@ -95,7 +95,7 @@ def test_one_solver_or_several_as_names_or_objects(solvers):
 
 def test_the_solvers_of_the_default_experiment_are_played_unless_some_are_named():
     result = ng.solve(GAME, queries=30, records=3)
-    assert list(result.runs["solver"]) == ["nash-mp", "nash-prox", "mirror-descent", "online-ipo"]
+    assert list(result.runs["solver"]) == ["nash-mp", "adaptive-nash-mp", "nash-prox", "mirror-descent", "online-ipo"]
 
 
 def test_variants_are_told_apart_by_label_and_one_asked_for_twice_is_played_once():

@@ -185,7 +185,7 @@ def test_run_writes_and_shows_everything():
     assert "nash-mp η = 0.1 = 2β, theory 0 0 0 converged" in lines
     (directory,) = Path("results/runs").iterdir()
     assert re.fullmatch(r"circulant-[0-9a-f]{4}", directory.name)
-    assert f"curves {directory}/curves.parquet (4 runs, 4 points)" in lines
+    assert f"curves {directory}/curves.parquet (5 runs, 5 points)" in lines
     assert f"figure {directory}/convergence.png" in lines
     assert f"plot nashgames plot {directory}" in lines
     assert lines[-1] == "next nashgames sweep --game circulant --beta 1,0.1,0.01"
@@ -208,7 +208,7 @@ def planned(*arguments, monkeypatch):
 def test_run_without_arguments_is_the_default_game(monkeypatch):
     experiment = planned("run", monkeypatch=monkeypatch)
     assert (experiment.game, experiment.beta, experiment.tolerance) == (("random-logits",), (0.05,), 1e-10)
-    assert experiment.solver == ("nash-mp", "nash-prox", "mirror-descent", "online-ipo")
+    assert experiment.solver == ("nash-mp", "adaptive-nash-mp", "nash-prox", "mirror-descent", "online-ipo")
     assert FAMILIES["random-logits"].default_actions == 100
 
 

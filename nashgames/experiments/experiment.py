@@ -88,7 +88,7 @@ class Experiment:
 
     name: str | None = None
     game: tuple[str, ...] = ("random-logits",)
-    solver: tuple[str, ...] = ("nash-mp", "nash-prox", "mirror-descent", "online-ipo")
+    solver: tuple[str, ...] = ("nash-mp", "adaptive-nash-mp", "nash-prox", "mirror-descent", "online-ipo")
     feedback: tuple[str, ...] = (PARTS["feedback"],)
     policy: tuple[str, ...] = (PARTS["policy"],)
     optimiser: tuple[str, ...] = (PARTS["optimiser"],)
