@@ -18,7 +18,7 @@ ACCEPTED = {
     "average[nash-mp]",
     "feedback": "exact, or duels[batch=100], with label=probability, noise, temperature",
     "policy": "tabular, log-linear[dimension=8], mlp[depth=3,width=10]",
-    "optimiser": "sgd or adam, with clip, schedule=cosine, horizon, average",
+    "optimiser": "sgd, natural or adam, with clip, schedule=cosine, horizon, average",
     "start": "reference, or equilibrium[distance=0.001]",
     "target": "regularised (stop by suboptimality), or original (stop by exploitability, the game at β = 0)",
     "beta": "a number of at least 0 (0: the original game), e.g. 0.05",
