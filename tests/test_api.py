@@ -300,7 +300,7 @@ def test_a_policy_to_learn_asks_for_policy_gradients(monkeypatch):
     assert told.value.args == (DEFAULT_GRADIENTS,)
 
 
-def test_an_opponent_is_no_number_so_that_the_step_is_still_theory_s():
+def test_an_opponent_is_no_number_so_that_the_step_is_still_told_apart():
     asked = Experiment(solver=("practical-nash-mp", "practical-nash-mp[step=0.1]"), beta=0.3)
     runs, _ = plan.plan(asked, plan.settings_of(asked))
-    assert [run.step_source for run in runs] == ["theory", "given"]
+    assert [run.step_source for run in runs] == ["curvature", "given"]

@@ -244,7 +244,8 @@ def names_of(solver: Solver) -> tuple[str, str]:
 
 def follows_curvature(filled: Solver) -> bool:
     """Whether a solver with its defaults takes its step from the curvature at every iterate."""
-    return _learner(filled).knows_curvature and hyperparameters(filled).get("step", 0) is None
+    learner = getattr(_unwrapped(filled), "learner", None)
+    return learner is not None and learner.knows_curvature and hyperparameters(filled).get("step", 0) is None
 
 
 def selection_of(solver: Solver) -> Selection:
