@@ -293,7 +293,7 @@ class Batch:
         if not self._nearest:
             return point
         columns = [name for name in OF_EQUILIBRIUM if name in point.metrics]
-        values = {name: np.array(point.metrics[name]) for name in columns}
+        values: dict[str, Any] = {name: np.array(point.metrics[name]) for name in columns}
         for place, nearest in self._nearest.items():
             for target in range(len(point.step)):
                 here, before = (target, *place), (target - 1, *place)
@@ -301,7 +301,7 @@ class Batch:
                     found = {name: values[name][before] for name in columns}
                 else:
                     log_policy = jnp.asarray(point.log_policy[here])
-                    star = jnp.asarray(nearest(point.log_policy[here]), log_policy.dtype)
+                    star = jnp.asarray(nearest(np.asarray(log_policy)), log_policy.dtype)
                     game = self._games[place[0] if self._stacked else 0]
                     found = measure(Seen(game, log_policy, jnp.zeros_like(log_policy), star), columns)
                 for name in columns:

@@ -159,10 +159,11 @@ def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]
         matrix = Matrix(margins)
         # Threads of BLAS gain little on these sizes, and wait for each other where other work runs beside.
         with _libraries().limit(limits=1, user_api="blas"):
-            found = (
-                regularised(matrix, log_reference, beta, log_policy)
-                if beta
-                else limit(matrix, log_reference, log_policy)
-            )
-        (log_policy, residual, *known), solves = found, solves + matrix.solves
-        yield Equilibrium(beta, log_policy, residual, solves, *known)
+            if beta:
+                log_policy, residual = regularised(matrix, log_reference, beta, log_policy)
+                found = Equilibrium(beta, log_policy, residual, matrix.solves)
+            else:
+                log_policy, residual, regret, error, inside = limit(matrix, log_reference, log_policy)
+                found = Equilibrium(beta, log_policy, residual, matrix.solves, regret, error, inside)
+        solves += found.solves
+        yield found._replace(solves=solves)
