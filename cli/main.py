@@ -139,6 +139,7 @@ def equilibrium(
     reference: o.Reference = None,
     seed: o.Seed = None,
     vertex: o.Vertex = False,
+    ratings: o.Ratings = False,
     format: o.Formats = None,
     out: o.Out = None,
     json: o.Json = False,
@@ -176,6 +177,7 @@ def plot(
     against: o.Against = None,
     width: o.Width = None,
     font: o.Font = None,
+    x: o.X = None,
     x_scale: o.XScale = None,
     no_title: o.NoTitle = False,
     format: o.Formats = None,
@@ -189,7 +191,7 @@ def plot(
     asked = {"figure": figure, "y": y, "epsilon": epsilon, "against": against, "format": format, "out": out}
     draw(
         directory,
-        asked | {"width": width, "font": font, "x_scale": x_scale},
+        asked | {"width": width, "font": font, "x": x, "x_scale": x_scale},
         title=not no_title,
         json=json,
         quiet=quiet,

@@ -28,14 +28,18 @@ from nashgames.experiments.experiment import (
 
 PRESETS = [
     "action-size",
+    "comal",
     "cure",
     "default",
     "egpo",
     "function-approximation",
     "high-probability",
     "instability",
+    "mmd",
+    "omwu",
+    "phases",
     "rate",
-    "real-games",
+    "real",
     "theorems",
 ]
 
@@ -363,7 +367,7 @@ def test_the_presets_ask_what_they_should():
     cure = load_preset("cure")
     assert (cure.beta, cure.reference, cure.queries) == ((0.005,), ("tilted[span=2]",), 60_000)
     assert len(cure.cells()) == 6
-    assert load_preset("real-games").actions == ()
+    assert load_preset("real").actions == ()
 
 
 def test_experiment_and_environment_import_nothing_heavy():
