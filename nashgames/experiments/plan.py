@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar
 
 import jax
 
-from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.metrics import target_at
@@ -18,17 +17,13 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.referee import falling
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
 from nashgames.experiments.original import check_brings_none, is_defined, left_out
+from nashgames.experiments.players import key_of, players
 from nashgames.experiments.sources import ReferenceKey, Source, find_reference, find_source, reference_key
 from nashgames.experiments.trials import Tuned, tuned_of
-from nashgames.learning.feedback import FEEDBACKS
 from nashgames.registry import Number, Registry, Selection, parameters_of, parse, render
 from nashgames.solvers import (
-    compose,
     features_of,
     hyperparameters,
-    make_solver,
-    parts_of,
-    random_init,
     selection_of,
     with_theory_defaults,
 )
@@ -221,7 +216,7 @@ class _Planner:
         self._sources = given if sources is None else sources
         _check_sizes(experiment, self._sources)
         self._start = find_start(experiment.start)
-        self._players = _players(experiment, self._start, solvers)
+        self._players = players(experiment, self._start, solvers)
         self._check_budgets()
         self._references = {text: find_reference(text) for text in experiment.every("reference")}
         asked = {text: player.solver for (text, *_), player in self._players.items()}
@@ -255,7 +250,7 @@ class _Planner:
     def _cells(self, seeds: Iterable[int] | None = None) -> list[Cell]:
         """The cells of the experiment whose solver is defined at their β."""
         cells = self._experiment.cells(seeds)
-        return [cell for cell in cells if is_defined(self._players[_key(cell)].solver, cell.beta)]
+        return [cell for cell in cells if is_defined(self._players[key_of(cell)].solver, cell.beta)]
 
     def reported(self, chosen: Chosen | None) -> tuple[list[Run], list[str]]:
         """The runs that are reported, and notes."""
@@ -266,7 +261,7 @@ class _Planner:
                 seed = self._experiment.seed
                 notes[f"{self._what(cell)} does not depend on the seed: it is played once, with seed {seed}"] = None
                 continue
-            run, tuned = self._run(cell), self._tuned.get(_key(cell))
+            run, tuned = self._run(cell), self._tuned.get(key_of(cell))
             if tuned is not None and chosen is not None:
                 if run.tuning_key not in chosen:
                     notes[f"{cell.solver} at β = {cell.beta:g} is not reported: nothing was chosen"] = None
@@ -283,7 +278,7 @@ class _Planner:
         notes: dict[str, None] = dict.fromkeys(self.untuned)
         seeds = self._experiment.tuning_seeds
         for cell in self._cells(seeds):
-            tuned = self._tuned.get(_key(cell))
+            tuned = self._tuned.get(key_of(cell))
             if tuned is None:
                 continue
             if self._is_fixed(cell):
@@ -292,7 +287,7 @@ class _Planner:
                 # There is one such game alone.
                 notes[f"{self._what(cell)} is the same for every seed: its steps are tuned on what is reported"] = None
                 cell = replace(cell, seed=self._experiment.seed)
-            values = tuned.values(cell.beta, sampled=self._players[_key(cell)].feedback.comparisons > 0)
+            values = tuned.values(cell.beta, sampled=self._players[key_of(cell)].feedback.comparisons > 0)
             if len(values) < tuned.count:
                 tried = f"{len(values)} of {tuned.count} values of {tuned.parameter}"
                 notes[f"{cell.solver} is tried with {tried} at β = {cell.beta:g}; it refuses the others"] = None
@@ -306,7 +301,7 @@ class _Planner:
         source, reference = self._sources[cell.game], self._references[cell.reference][0]
         _check_reference(cell.game, source, cell.reference, reference)
         drawn = source.takes_seed or reference_key(reference, 1) != reference_key(reference, 2)
-        return not (drawn or self._start.name != RUN["start"] or self._players[_key(cell)].is_random)
+        return not (drawn or self._start.name != RUN["start"] or self._players[key_of(cell)].is_random)
 
     def _what(self, cell: Cell) -> str:
         """What does not depend on the seed: the game, or the solver on it where others draw."""
@@ -317,7 +312,7 @@ class _Planner:
         self, cell: Cell, tuned: Tuned | None = None, value: float | None = None, step_source: str | None = None
     ) -> Run:
         """The run of the cell: with this value of what is tuned, or as it was asked for."""
-        source, player = self._sources[cell.game], self._players[_key(cell)]
+        source, player = self._sources[cell.game], self._players[key_of(cell)]
         reference, reference_file = self._references[cell.reference]
         asked = player.solver if tuned is None else tuned.trial(value)
         solver = with_theory_defaults(asked, cell.beta, sampled=player.feedback.comparisons > 0)
@@ -408,59 +403,6 @@ def distance_of(start: Selection) -> float | None:
     """How far from the equilibrium, in logits, a run starts; None where it starts at the reference."""
     text = start.parameters.get("distance")
     return None if text is None else float(text)
-
-
-@dataclass(frozen=True)
-class _Player:
-    """A solver as it was asked for, with the feedback it learns from and the texts of its parts."""
-
-    solver: Solver
-    feedback: Feedback
-    parts: Mapping[str, str]
-    code: str
-
-    @property
-    def is_random(self) -> bool:
-        """Whether two seeds give two runs on one game: it samples, or its first parameters are drawn."""
-        return self.feedback.comparisons > 0 or random_init(self.solver)
-
-
-def _players(
-    experiment: Experiment, start: Selection, given: Mapping[str, Solver] | None
-) -> dict[tuple[str, ...], _Player]:
-    """Every solver of the experiment with its parts, by the texts of a cell: solver, feedback, policy, optimiser."""
-    made: dict[tuple[str, ...], _Player] = {}
-    for cell in experiment.cells():
-        key = _key(cell)
-        if key in made:
-            continue
-        asked = make_solver(cell.solver) if given is None else given[cell.solver]
-        asked = _with_parts(asked, cell)
-        feedback: Feedback = FEEDBACKS.make(cell.feedback)
-        if start.name != RUN["start"] and features_of(asked) is not None:
-            raise NashGamesError(
-                f"start is '{start}', but the policy {cell.policy} starts at the reference; use the policy tabular"
-            )
-        parts = {"feedback": FEEDBACKS.text(feedback), **parts_of(asked)}
-        made[key] = _Player(asked, feedback, parts, "".join(map(_code_of, map(parse, key))))
-    return made
-
-
-def _code_of(selection: Selection) -> str:
-    """The hashes of the files that bring what a selection names, also inside a wrapper; empty for ours."""
-    own = plugins.fingerprint(selection.name) if plugins.is_file_name(selection.name) else ""
-    return own + "".join(map(_code_of, selection.positional))
-
-
-def _key(cell: Cell) -> tuple[str, ...]:
-    """What a cell has of its player: the texts of solver, feedback, policy and optimiser."""
-    return (cell.solver, cell.feedback, cell.policy, cell.optimiser)
-
-
-def _with_parts(solver: Solver, cell: Cell) -> Solver:
-    """The solver with the parts of the cell; an object of a notebook keeps its own where these are the usual."""
-    own, asked = parts_of(solver), {"policy": cell.policy, "optimiser": cell.optimiser}
-    return compose(solver, **{key: own[key] if text == RUN[key] else text for key, text in asked.items()})
 
 
 def _actions(source: Source, asked: int | None) -> int | None:
