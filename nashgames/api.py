@@ -99,12 +99,12 @@ def solve(
 ) -> Result:
     """Run solvers, those of the default experiment unless given, until suboptimality `tolerance` or `queries` queries.
 
-    β is the game's unless given; the budget is max(2000, 20/β) unless given. `feedback`, `policy` and `optimiser` are
-    parts of every solver; a solver with a `learner` of its own keeps it where they are not given. On duels a run goes
-    on to its budget (`comparisons` where given), and `seeds` many seeds are played, from `seed` or 0; a run that draws
-    nothing has the game's own seed unless one is given. With `tune` every solver has the best of as many steps, as in
-    an `Experiment`: `auto`, or ranges as `step=1e-3:10:8`; on exact feedback they are tried on this very game. No JAX
-    setting is changed.
+    β is the game's unless given, 0 the original game; the budget is max(2000, 20/β) unless given. `feedback`, `policy`
+    and `optimiser` are parts of every solver; a solver with a `learner` of its own keeps it where they are not given.
+    On duels a run goes on to its budget (`comparisons` where given), and `seeds` many seeds are played, from `seed` or
+    0; a run that draws nothing has the game's own seed unless one is given. With `tune` every solver has the best of as
+    many steps, as in an `Experiment`: `auto`, or ranges as `step=1e-3:10:8`; on exact feedback they are tried on this
+    very game. No JAX setting is changed.
     Raises NashGamesError for anything that does not exist or fit.
     """
     if not isinstance(game, Game):
@@ -113,7 +113,10 @@ def solve(
             f"ng.make_game(margins)"
         )
     parts = {"feedback": feedback, "policy": policy, "optimiser": optimiser}
-    made = [_solver(solver) for solver in _several(Experiment.from_dict(parts).solver if solvers is None else solvers)]
+    at = float(game.beta) if beta is None else beta
+    if solvers is None:
+        solvers = Experiment.from_dict({**parts, "beta": at}).solver
+    made = [_solver(solver) for solver in _several(solvers)]
     own_seed = game.description.seed
     draws = feedback != PARTS["feedback"] or any(_draws(solver, policy) for solver in made)
     named = _by_name(made)
@@ -123,7 +126,7 @@ def solve(
             **parts,
             "solver": list(named),
             "reference": "uniform" if _is_uniform(game) else "own",
-            "beta": float(game.beta) if beta is None else beta,
+            "beta": at,
             "seed": own_seed if seed is None and not draws else seed,
             "seeds": seeds,
             "queries": queries,

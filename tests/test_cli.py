@@ -367,7 +367,7 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["run", "--tolerence", "1"], "'--tolerence'; did you mean '--tolerance'? Accepted: --solver, --feedback"),
         (["run", "-x"], "unknown option of 'nashgames run' '-x'. Accepted: --solver"),
         (["--verison"], "did you mean '--version'?"),
-        (["run", "--beta"], "--beta needs a value; accepted: a number above 0"),
+        (["run", "--beta"], "--beta needs a value; accepted: a number of at least 0"),
         (["run", "-n"], "-n needs a value; accepted: a whole number of at least 2"),
         (["run", "--record-every"], "--record-every needs a value; accepted: a whole number"),
         (["run", "--quiet=3"], "--quiet takes no value"),
@@ -379,9 +379,9 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["run", "disc[strength=two]"], "disc[strength] is 'two'; accepted: a number"),
         (["run", "missing.csv"], "'missing.csv'"),
         (["run", "figure.toml"], "nashgames sweep figure.toml"),
-        (["run", "--beta", "x"], "--beta is 'x'; accepted: a finite number above 0"),
-        (["run", "--beta", "0"], "--beta is '0'; accepted: a finite number above 0"),
-        (["run", "--beta", ""], "--beta is empty; accepted: a number above 0"),
+        (["run", "--beta", "x"], "--beta is 'x'; accepted: a finite number of at least 0"),
+        (["run", "--beta", "1e155"], "--beta is '1e155'; accepted: a finite number of at least 0"),
+        (["run", "--beta", ""], "--beta is empty; accepted: a number of at least 0"),
         (["run", "--beta", "1,0.1"], "--beta has 2 values (1,0.1) and run plays one; several are for: nashgames sweep"),
         (["run", "-n", "10,20"], "--actions has 2 values (10,20) and run plays one"),
         (["run", "--reference", "uniform,random"], "--reference has 2 values"),
@@ -414,7 +414,10 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["sweep", "missing.toml"], "cannot read the experiment 'missing.toml'"),
         (["sweep", "folder/missing"], "there is no experiment file 'folder/missing'; give a TOML file or one of:"),
         (["sweep", "wrong.toml"], "'wrong.toml': unknown experiment key 'solvers'; did you mean 'solver'?"),
-        (["sweep", "--game", "disc", "--beta", "0.1,none"], "--beta is 'none'; accepted: a finite number above 0"),
+        (
+            ["sweep", "--game", "disc", "--beta", "0.1,none"],
+            "--beta is 'none'; accepted: a finite number of at least 0",
+        ),
         (["plot"], "'nashgames plot' needs DIRECTORY"),
         (["plot", "nothing-here"], "'nothing-here' holds no results"),
         (
@@ -670,7 +673,8 @@ def test_a_terminal_without_utf8_gets_words(twice):
 def test_a_sentence_and_exit_code_reach_the_shell():
     done = process("run", "--beta", "none")
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.decode() == "error: --beta is 'none'; accepted: a finite number above 0\n"
+    accepted = "a finite number of at least 0 and at most 1,000,000"
+    assert done.stderr.decode() == f"error: --beta is 'none'; accepted: {accepted}\n"
 
 
 def read_until(terminal, wanted, *, seconds):

@@ -742,9 +742,9 @@ def test_a_complaint_is_one_line(capsys):
     ("sentence", "keys", "expected"),
     [
         (
-            "beta is '0'; accepted: a finite number above 0",
+            "beta is '0'; accepted: a finite number of at least 0",
             ["beta"],
-            "--beta is '0'; accepted: a finite number above 0",
+            "--beta is '0'; accepted: a finite number of at least 0",
         ),
         ("unknown dtype 'dtype'. Accepted: float32", ["dtype"], "unknown --dtype 'dtype'. Accepted: float32"),
         ("record_every is 0; accepted", ["record_every"], "--record-every is 0; accepted"),

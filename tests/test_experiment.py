@@ -45,6 +45,7 @@ _plain = st.from_regex(r"[a-z][a-z0-9-]{0,8}(\[[a-z]{1,4}=[0-9.e-]{1,6}(,other=x
 _paths = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=20).map(lambda text: f"./{text}x")
 _selections = st.lists(_plain | _paths, min_size=1, max_size=3).map(tuple)
 _positive = st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False)
+_betas = st.floats(0, 1e6)
 _counts = st.integers(1, 10**15)
 
 
@@ -63,7 +64,7 @@ def experiments(draw: st.DrawFn) -> Experiment:
         "name": draw(st.none() | st.from_regex(r"\w([\w .+-]{0,20}\w)?", fullmatch=True)),
         "game": draw(_selections),
         "solver": draw(_selections),
-        "beta": tuple(draw(st.lists(_positive, min_size=1, max_size=3))),
+        "beta": tuple(draw(st.lists(_betas, min_size=1, max_size=3))),
         "actions": tuple(draw(st.lists(st.integers(2, 10**15), max_size=3))),
         "reference": draw(_selections),
         "seed": draw(st.integers(0, 2**31)),
@@ -141,16 +142,16 @@ def test_it_is_frozen_and_hashable():
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"beta": -1}, "beta is -1; accepted: a finite number above 0"),
-        ({"beta": [0.1, 0]}, "beta is 0; accepted: a finite number above 0"),
-        ({"beta": math.nan}, "beta is nan; accepted: a finite number above 0"),
-        ({"beta": "inf"}, "beta is 'inf'; accepted: a finite number above 0"),
-        ({"beta": True}, "beta is true; accepted: a finite number above 0"),
-        ({"beta": np.bool_(True)}, "beta is np.True_; accepted: a finite number above 0"),
-        ({"beta": "small"}, "beta is 'small'; accepted: a finite number above 0"),
-        ({"beta": 10**400}, f"beta is 1{'0' * 76}…; accepted: a finite number above 0"),
+        ({"beta": -1}, "beta is -1; accepted: a finite number of at least 0"),
+        ({"beta": [0.1, 1e155]}, "beta is 1e+155; accepted: a finite number of at least 0"),
+        ({"beta": math.nan}, "beta is nan; accepted: a finite number of at least 0"),
+        ({"beta": "inf"}, "beta is 'inf'; accepted: a finite number of at least 0"),
+        ({"beta": True}, "beta is true; accepted: a finite number of at least 0"),
+        ({"beta": np.bool_(True)}, "beta is np.True_; accepted: a finite number of at least 0"),
+        ({"beta": "small"}, "beta is 'small'; accepted: a finite number of at least 0"),
+        ({"beta": 10**400}, f"beta is 1{'0' * 76}…; accepted: a finite number of at least 0"),
         ({"beta": []}, "beta is an empty list; accepted: one value or a list with at least one"),
-        ({"beta": [[0.1]]}, "beta is [0.1]; accepted: a finite number above 0"),
+        ({"beta": [[0.1]]}, "beta is [0.1]; accepted: a finite number of at least 0"),
         ({"beta": {0.1, 0.2}}, "beta is {0.1, 0.2}; accepted: one value or a list of values"),
         ({"actions": 1}, "actions is 1; accepted: an integer of at least 2"),
         ({"actions": [10, 2.5]}, "actions is 2.5; accepted: an integer of at least 2"),
@@ -272,8 +273,8 @@ def test_an_unknown_key_names_the_nearest():
         (b"seed = 1\nseed = 2\n", "is not valid TOML: line 2: "),
         (b"\xff\xfe", "is not UTF-8 text; give a TOML file"),
         (b"sede = 1", "unknown experiment key 'sede'; did you mean 'seed'?"),
-        (b"beta = true", "beta is true; accepted: a finite number above 0"),
-        (b"beta = 2020-01-01", "beta is datetime.date(2020, 1, 1); accepted: a finite number above 0"),
+        (b"beta = true", "beta is true; accepted: a finite number of at least 0"),
+        (b"beta = 2020-01-01", "beta is datetime.date(2020, 1, 1); accepted: a finite number of at least 0"),
         (b"[game]\nname = 'disc'", "game is {'name': 'disc'}; accepted: one value or a list of values"),
     ],
 )

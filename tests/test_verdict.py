@@ -109,7 +109,7 @@ def test_grids_survive_toml_and_mistakes_in_them_are_named(tmp_path):
     for wrong, sentence in [
         ({"gaem": "disc"}, "unknown key of also 'gaem'; did you mean 'game'"),
         ({"queries": 5}, "unknown key of also 'queries'"),
-        ({"beta": 0}, "beta is 0; accepted: a finite number above 0"),
+        ({"beta": -1}, "beta is -1; accepted: a finite number of at least 0"),
         ({}, "also is {}; accepted: tables"),
         ("disc", "also is 'disc'; accepted: tables"),
     ]:
