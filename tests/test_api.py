@@ -231,7 +231,7 @@ NO_PYTREE = type("Plain", (), {name: lambda *_: None for name in vars(Sppo) if n
         (lambda: solve(ng.NashProx(inner=2.5)), r"nash-prox\[inner\] is '2.5'; accepted: an integer"),
         (lambda: solve(ng.NashProx(kappa=2.0)), r"nash-prox\[kappa\] is 2; accepted: a number above 0 and at most 1"),
         (lambda: solve(ng.Average(ng.NashMP(eta=-1.0))), r"nash-mp\[eta\] is -1; accepted"),
-        (lambda: solve(beta=1e155), "beta is 1e+155; accepted: a finite number of at least 0 and at most 1,000,000"),
+        (lambda: solve(beta=1e155), r"beta is 1e\+155; accepted: a finite number of at least 0 and at most 1,000,000"),
         (lambda: solve(beta=-0.1), "beta is -0.1; accepted: a finite number of at least 0"),
         (lambda: solve(beta=float("nan")), "beta is nan; accepted: a finite number of at least 0"),
         (lambda: solve(game=GAME.replace(beta=-1.0)), "beta is -1.0; accepted: a finite number of at least 0"),

@@ -81,7 +81,7 @@ def test_numbers_at_zero_are_the_limit_of_small_beta(reference):
     game = ng.make_game(CYCLE.margins, log_reference=reference)
     settings = {"queries": 40, "record_every": 1, "tolerance": 0}
     here = solve(game, ["omwu"], **settings).curves
-    once, twice = (ng.solve(game, ["omwu"], beta=beta, target="original", **settings).curves for beta in (1e-5, 2e-5))
+    once, twice = (ng.solve(game, ["omwu"], beta=beta, target="original", **settings).curves for beta in (1e-6, 2e-6))
     assert len(here) == 41
     for column in ("suboptimality", "duality_gap", "exploitability", *OF_EQUILIBRIUM, "kl_to_reference", "entropy"):
         # All are lines in a small β, and these two lines meet at 0.
