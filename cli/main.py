@@ -176,6 +176,7 @@ def plot(
     against: o.Against = None,
     width: o.Width = None,
     font: o.Font = None,
+    x: o.X = None,
     x_scale: o.XScale = None,
     no_title: o.NoTitle = False,
     format: o.Formats = None,
@@ -189,7 +190,7 @@ def plot(
     asked = {"figure": figure, "y": y, "epsilon": epsilon, "against": against, "format": format, "out": out}
     draw(
         directory,
-        asked | {"width": width, "font": font, "x_scale": x_scale},
+        asked | {"width": width, "font": font, "x": x, "x_scale": x_scale},
         title=not no_title,
         json=json,
         quiet=quiet,

@@ -39,6 +39,7 @@ ACCEPTED = {
     "format": "png, svg, pdf",
     "width": "column (3.25 inches), text (5.5), page (6.75)",
     "font": "the size of the type in points, 8 unless given",
+    "x": "queries, comparisons, steps (the updates of papers, each of which may cost several queries)",
     "x_scale": "linear, log",
     "epsilon": "a number above 0, at least the tolerance of the runs, which it is unless given, e.g. 1e-6",
     "against": "n, beta, or any number of a run, also a parameter of its game or solver, e.g. strength, eta",
@@ -53,7 +54,7 @@ EXACT_BETAS = "numbers of at least 0 (0: the original game), e.g. 1,0.1,0.01,0"
 SHORT = {"-g": "game", "-s": "solver", "-n": "actions"}
 
 _SEVERAL = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser", "tune")
-_DRAWN = ("width", "font", "x_scale", "epsilon", "against")
+_DRAWN = ("width", "font", "x", "x_scale", "epsilon", "against")
 _ONE = (
     "seed",
     "seeds",
@@ -179,12 +180,13 @@ Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="what the c
 Width = Annotated[str | None, _option("width", metavar="WIDTH", help="how wide the figures are printed", panel=_OUTPUT)]
 Font = Annotated[str | None, _option("font", metavar="SIZE", help="letters", panel=_OUTPUT)]
 NoTitle = Annotated[bool, _switch("--no-title", help="Leave the title to the caption, beside the figure as .txt.")]
+X = Annotated[str | None, _option("x", metavar="AXIS", help="what the curves are drawn against", panel=_OUTPUT)]
 XScale = Annotated[
     str | None,
     _option(
         "x_scale",
         metavar="SCALE",
-        help="the axis of queries",
+        help="the scale of that axis",
         panel=_OUTPUT,
         accepted="linear, log; unless given, that on which most curves are straight",
     ),

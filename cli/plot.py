@@ -46,9 +46,9 @@ def plot(directory: Path, asked: Mapping[str, Any], *, title: bool, json: bool, 
     chosen, folder = formats_of(asked["format"]), options.output_directory(asked["out"])
     epsilon = _number("epsilon", asked["epsilon"])
     screen = Screen(quiet=quiet, data=json)
-    with options.in_flags({key: asked[key] for key in ("width", "font", "x_scale", "epsilon", "against")}):
+    with options.in_flags({key: asked[key] for key in ("width", "font", "x", "x_scale", "epsilon", "against")}):
         page = _page(asked, title=title)
-        told = {"page": page, "against": asked["against"], "epsilon": epsilon}
+        told = {"page": page, "against": asked["against"], "epsilon": epsilon, "x": asked["x"]}
         drawn = _drawn(directory, folder, chosen, names, asked["y"], **told)
     written = [path for figure in drawn for path in figure.files]
     captions = {figure.name: figure.caption for figure in drawn if figure.caption}
@@ -81,13 +81,16 @@ def _figures(asked: Mapping[str, Any]) -> list[str] | None:
     if of_queries and "queries" not in (names or ()):
         verb = "is" if len(of_queries) == 1 else "are"
         raise NashGamesError(f"{' and '.join(of_queries)} {verb} of the figure 'queries' alone; add --figure queries")
-    if asked["x_scale"] is not None and names is not None:
+    of_curves = [options.flag(key) for key in ("x", "x_scale") if asked[key] is not None]
+    if of_curves and names is not None:
         from nashgames.plots import FIGURES
 
         if not any(FIGURES[name].curves for name in names if name in FIGURES):
             curves = ", ".join(name for name, entry in FIGURES.items() if entry.curves)
+            verb = "is" if len(of_curves) == 1 else "are"
             raise NashGamesError(
-                f"--x-scale is the scale of curves and no figure here shows any; those that do: {curves}"
+                f"{' and '.join(of_curves)} {verb} for the axis of curves and no figure here shows any; "
+                f"those that do: {curves}"
             )
     return names
 
@@ -162,6 +165,7 @@ def _drawn(
     page: "Page | None" = None,
     against: str | None = None,
     epsilon: float | None = None,
+    x: str | None = None,
 ) -> list[_Drawn]:
     """Draw the named figures of the last experiment in `directory`, or what it calls for, with captions beside them.
 
@@ -188,6 +192,7 @@ def _drawn(
         results.manifest["experiment"].get("verdict"),
         against,
         epsilon,
+        x,
     )
     folder = directory if out is None else out
     made = plots.figures(rows, names, distance=distance, page=page)

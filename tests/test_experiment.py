@@ -28,12 +28,15 @@ from nashgames.experiments.experiment import (
 
 PRESETS = [
     "action-size",
+    "comal",
     "cure",
     "default",
     "egpo",
     "function-approximation",
     "high-probability",
     "instability",
+    "mmd",
+    "omwu",
     "rate",
     "real-games",
     "theorems",

@@ -163,7 +163,7 @@ def figures(
     """The named figures of an experiment, or those that it calls for, by the names of their files, made for a `page`.
 
     An experiment that asks for a verdict calls for the figures in `ANSWERS`. With a `distance`, only the figures that
-    show one are drawn, with this one, a figure for all games together. Raises NashGamesError, saying which figures
+    show one are drawn, with this one, a figure for all games together; with an `x` of the rows, only curves. Raises NashGamesError, saying which figures
     there are, for a name or a distance that does not exist and for a figure that does not apply.
     """
     rows = completed(rows)
@@ -177,7 +177,7 @@ def figures(
     with drawn_for(page or Page()):
         for name in FIGURES if names is None else names:
             entry = FIGURES[name]
-            if names is None and distance is not None and not (entry.curves and entry.distances):
+            if names is None and ((distance and not (entry.curves and entry.distances)) or (rows.x and not entry.curves)):
                 continue
             for place, (ending, part) in enumerate((by_feedback if distance and entry.curves else entry.split)(rows)):
                 if (names is not None or entry.unasked(part)) and entry.applies(part):
@@ -197,10 +197,11 @@ def _applies(name: str, rows: Rows) -> bool:
 
 
 def _form(entry: Entry, name: str, part: Rows, distance: str | None) -> dict[str, Figure]:
-    """A figure by the name of its files, which tells the distance where that was asked for."""
+    """A figure by the name of its files, which tells the distance and the axis where those were asked for."""
+    ending = f"-{part.x}" if part.x is not None and entry.curves else ""
     if distance is None or not entry.distances:
-        return {name: entry.draw(part)}
-    return {f"{name}-{distance}": entry.draw(part, distance=distance)}
+        return {f"{name}{ending}": entry.draw(part)}
+    return {f"{name}-{distance}{ending}": entry.draw(part, distance=distance)}
 
 
 def _check(name: str, rows: Rows, distance: str | None) -> None:

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from nashgames.analysis.outcomes import on_samples
 from nashgames.plots import estimates
-from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost
+from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost, usual
 from nashgames.plots.estimates import Band, Floats, Trace
 from nashgames.plots.page import styled
 from nashgames.plots.palette import BOUND, FAINT, Look, looks, plain
@@ -55,8 +55,9 @@ def applies(rows: Rows) -> bool:
     return not rows.sampled
 
 
-def draw(rows: Rows, distance: str = "suboptimality") -> Figure:
-    return convergence(rows.curves, rows.compared, distance=distance, remark=rows.remark)
+def draw(rows: Rows, distance: str | None = None) -> Figure:
+    distance = distance or usual(rows.compared)
+    return convergence(rows.curves, rows.compared, distance=distance, x=rows.x, remark=rows.remark)
 
 
 @styled
@@ -70,13 +71,14 @@ def convergence(
     remark: str = "",
     ax: Axes | None = None,
 ) -> Figure:
-    """A distance (logarithmic) against queries, or on samples comparisons, for the solvers of `runs`.
+    """A distance (logarithmic) against queries, on samples comparisons, or steps, for the solvers of `runs`.
 
     A panel is a game, n, policy, feedback and β. Runs that differ in the seed only become a median and a 10–90 %
-    quantile band; a bar is where a run reached its tolerance, a cross where it diverged. `x` chooses queries for runs
-    on samples too. `bound` draws what is proved (theory §4.1) of nash-mp with η ≤ 2β on exact feedback, in its colour,
-    as far as it was played and where that says anything; limits are those of the runs: a bound for the KL, one for the
-    half step for the suboptimality and the duality gap, the order alone for the span. The `remark` joins the caption.
+    quantile band; a bar is where a run reached its tolerance, a cross where it diverged. `x` chooses another of
+    `panels.AXES`. `bound` draws what is proved (theory §4.1) of nash-mp with η ≤ 2β in queries on exact feedback, in
+    its colour, as far as it was played and where that says anything; limits are those of the runs: a bound for the KL,
+    one for the half step for the suboptimality and the duality gap, the order alone for the span. The `remark` joins
+    the caption.
     Raises NashGamesError for an unknown distance or axis, no runs, runs on exact feedback together with runs on
     samples, or several panels in `ax`.
     """
@@ -85,7 +87,7 @@ def convergence(
     x = axis_of(runs, x)
     laid = facets(runs, [*PROBLEM, "beta"])
     traces = traces_of(curves, runs, distance, x)
-    bound = bound and not on_samples(runs).any()
+    bound = bound and x == "queries" and not on_samples(runs).any()
     drawn = [_estimate(panel, traces, distance, bound) for panel in laid.panels]
     figure, axes = axes_of(laid, ax)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from nashgames.analysis.outcomes import levels, quantiles
 from nashgames.plots import estimates
 from nashgames.plots.convergence import convergence, marked
-from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost
+from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost, usual
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.page import styled
 from nashgames.plots.palette import FAINT, Look, looks
@@ -40,9 +40,10 @@ def applies(rows: Rows) -> bool:
     return rows.sampled
 
 
-def draw(rows: Rows, distance: str = "suboptimality") -> Figure:
+def draw(rows: Rows, distance: str | None = None) -> Figure:
     drawn = tails if rows.runs["seed"].nunique() >= MANY_SEEDS else convergence
-    return drawn(rows.curves, rows.compared, distance=distance, remark=rows.remark)
+    distance = distance or usual(rows.compared)
+    return drawn(rows.curves, rows.compared, distance=distance, x=rows.x, remark=rows.remark)
 
 
 @styled

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
+from nashgames.analysis.reaching import STOPPED_BY
 from nashgames.core.metrics import METRICS
 from nashgames.errors import unknown
 from nashgames.plots.estimates import Floats, Trace
@@ -14,8 +16,8 @@ from nashgames.plots.page import page
 DISTANCES: Mapping[str, str] = {name: metric.axis for name, metric in METRICS.items() if metric.distance}
 """Columns that curves can show, and what their axis says."""
 
-UNASKED = "suboptimality"
-"""The one that is drawn unasked: what runs stop by."""
+# What runs with several targets are all measured in.
+_UNASKED = "suboptimality"
 
 # Below two decades a linear axis shows every record, above them it may press the first half of them into a line.
 _DECADES = 2
@@ -27,6 +29,12 @@ _FALLEN = 0.01
 _ZERO = 0.4
 # Room to the right of the last record: its marker is whole, on a logarithmic and on a linear axis.
 _ROOM, _ROOM_LINEAR = 1.3, 1.03
+
+
+def usual(runs: pd.DataFrame) -> str:
+    """The distance that is drawn unasked: what the runs stop by, where all of them have one target."""
+    targets = runs["target"].unique() if "target" in runs else []
+    return STOPPED_BY.get(str(targets[0]), _UNASKED) if len(targets) == 1 else _UNASKED
 
 
 def check_distance(distance: str) -> None:

@@ -26,8 +26,9 @@ LIMIT = 4
 PROBLEM = ("game", "reference", "n", "policy", "feedback")
 """What tells the panels of a figure apart, beside β: what is learned, in which class, from what."""
 
-AXES = ("queries", "comparisons")
-"""What a run is charged in: queries of the game on exact feedback, single duels on samples."""
+AXES = {"queries": "queries", "comparisons": "comparisons", "steps": "step"}
+"""What curves are drawn against and its column: what a run is charged in, queries of the game on exact feedback and
+single duels on samples; or its steps, the updates of papers, each of which may cost several."""
 
 _CELL = [*PROBLEM, "optimiser", "beta", "seed", "dtype", "device"]
 
@@ -90,7 +91,7 @@ def traces_of(curves: pd.DataFrame, runs: pd.DataFrame, column: str, x: str = "q
     mine = curves[curves["run_id"].isin(runs["run_id"])]
     codes, names = pd.factorize(mine["run_id"])
     order = np.lexsort((mine["step"].to_numpy(), codes))
-    codes, costs, values = codes[order], floats(mine[x])[order], floats(mine[column])[order]
+    codes, costs, values = codes[order], floats(mine[AXES[x]])[order], floats(mine[column])[order]
     statuses = mine["status"].to_numpy(dtype=object)[order]
     # Of several points at one cost the last counts.
     kept = np.append((codes[1:] != codes[:-1]) | (costs[1:] != costs[:-1]), True)[: len(codes)]

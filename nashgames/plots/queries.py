@@ -13,7 +13,7 @@ from nashgames.analysis import reaching
 from nashgames.analysis.outcomes import on_samples
 from nashgames.analysis.theorems import NASH_MP, Law, kl_bound, law_of
 from nashgames.defaults import TARGET
-from nashgames.plots.distances import check_distance, said
+from nashgames.plots.distances import check_distance, said, usual
 from nashgames.plots.estimates import Floats
 from nashgames.plots.page import styled
 from nashgames.plots.palette import BOUND, FAINT, Look, PaperFigure, looks, plain
@@ -61,7 +61,8 @@ def unasked(rows: Rows) -> bool:
     return not rows.sampled and most >= _FEWEST and bool(stopping) and not rows.swept
 
 
-def draw(rows: Rows, distance: str = "suboptimality") -> Figure:
+def draw(rows: Rows, distance: str | None = None) -> Figure:
+    distance = distance or usual(rows.compared)
     if rows.against is not None:
         runs, name = rows.runs, rows.against
     else:

@@ -24,7 +24,8 @@ class Rows:
 
     `limits_of` derives the limits of swept steps, as `analysis.derived_limits.limits_of`, and `game_of` makes the game
     of a row of `runs` again; both compute, and are called by the figures that need them only. `verdict` is what the
-    experiment asks, which the figure of this name answers. `against` and `epsilon` are what queries to ε are asked for.
+    experiment asks, which the figure of this name answers. `against` and `epsilon` are what queries to ε are asked for,
+    `x` what curves are drawn against, one of `panels.AXES`.
     """
 
     runs: pd.DataFrame
@@ -36,6 +37,7 @@ class Rows:
     verdict: str | None = None
     against: str | None = None
     epsilon: float | None = None
+    x: str | None = None
 
     def of(self, runs: pd.DataFrame) -> "Rows":
         """The same of some of the runs."""

@@ -29,14 +29,14 @@ def unasked(rows: Rows) -> bool:
 
 
 def draw(rows: Rows) -> Figure:
-    return shares(rows.curves, rows.compared, remark=rows.remark)
+    return shares(rows.curves, rows.compared, x=rows.x, remark=rows.remark)
 
 
 @styled
 def shares(
     curves: pd.DataFrame, runs: pd.DataFrame, *, x: str | None = None, remark: str = "", ax: Axes | None = None
 ) -> Figure:
-    """The share of the seeds whose last iterate is at or below the tolerance, against comparisons or queries.
+    """The share of the seeds whose last iterate is at or below the tolerance, against comparisons, queries or steps.
 
     Bands are 95 % intervals of that share where it is above 0 (`outcomes.interval`); a diverged seed is above every
     tolerance. Panels, `x` and `remark` are those of `convergence`. Raises NashGamesError for no runs, runs with several
