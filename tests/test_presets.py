@@ -29,23 +29,24 @@ def played(name):
         return Results.read(Path(folder) / "results")
 
 
+def run_of(name, solver):
+    runs = played(name).runs
+    (run,) = runs[runs["solver"] == solver.partition("[")[0]]["run_id"]
+    return run
+
+
+def last_policy(name, solver):
+    policies = played(name).policies
+    return policies[policies["run_id"] == run_of(name, solver)].sort_values("action")["probability"].to_numpy()
+
+
 @pytest.mark.parametrize(("name", "solver"), CURVES)
 def test_a_preset_plays_the_curve_of_its_paper(name, solver):
     assert solver in load_preset(name).solver
     results, kept = played(name), KEPT[name]
-    runs = results.runs.set_index("run_id")["selection"]
-    labels = results.runs.set_index("run_id")["label"]
-    mine = [run for run in runs.index if solver in (runs[run], labels[run])]
-    (run,) = mine
-    curve = results.curves[results.curves["run_id"] == run].set_index("step")[kept["column"]]
+    curve = results.curves[results.curves["run_id"] == run_of(name, solver)].set_index("step")[kept["column"]]
     for step, value in kept["curves"][solver].items():
         assert curve[int(step)] == pytest.approx(value, rel=1e-7, abs=1e-13)
-
-
-def last_policy(name, solver):
-    results = played(name)
-    (run,) = results.runs[results.runs["label"] == solver]["run_id"]
-    return results.policies[results.policies["run_id"] == run].sort_values("action")["probability"].to_numpy()
 
 
 def test_of_the_three_actions_comal_reaches_the_equilibrium_and_a_fixed_magnet_its_biased_point():
@@ -56,9 +57,9 @@ def test_of_the_three_actions_comal_reaches_the_equilibrium_and_a_fixed_magnet_i
 
 
 def test_of_the_three_actions_sppo_only_moves_away():
-    results = played("comal")
-    (run,) = results.runs[results.runs["solver"] == "sppo"]["run_id"]
-    distances = results.curves[results.curves["run_id"] == run].sort_values("step")["kl_to_equilibrium"].to_numpy()
+    curves = played("comal").curves
+    sppo = curves[curves["run_id"] == run_of("comal", "sppo")].sort_values("step")
+    distances = sppo["kl_to_equilibrium"].to_numpy()
     assert len(distances) > 20
     assert (np.diff(distances) > 0).all()
 
