@@ -57,7 +57,8 @@ def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None
             _show(runs, found, rows, screen)
             written = [] if given["no_plot"] else _draw(runs, rows, directory, formats, screen)
             vertex = _vertex(found, screen) if given["vertex"] else None
-            _close(runs, found, vertex, directory, written, screen)
+            rated = _rated(runs, found, screen) if given["ratings"] else None
+            _close(runs, found, {"vertex": vertex, "ratings": rated}, directory, written, screen)
         except KeyboardInterrupt:
             screen.clear()
             kept = f"; what was found is kept in '{directory}'" if directory and directory.exists() else ""
@@ -235,10 +236,22 @@ def _vertex(found: Sequence["Certified"], screen: "Working") -> "Certified":
     return vertex
 
 
+def _rated(runs: Sequence["Run"], found: Sequence["Certified"], screen: "Working") -> list[dict[str, Any]]:
+    """The equilibrium at the smallest β beside Elo and Bradley–Terry, shown and as data."""
+    from nashgames.cli import ratings
+
+    screen.wait("rating the actions")
+    last = min(found, key=lambda each: each.beta)
+    rows = ratings.rated(runs[0], last)
+    screen.line()
+    screen.sheet(ratings.sheet(rows, last.beta))
+    return ratings.payload(rows)
+
+
 def _close(
     runs: Sequence["Run"],
     found: Sequence["Certified"],
-    vertex: "Certified | None",
+    beside: Mapping[str, Any],
     directory: Path | None,
     written: list[Path],
     screen: "Working",
@@ -254,7 +267,8 @@ def _close(
             "directory": None if directory is None else str(directory),
             "figures": [str(path) for path in written],
             "equilibria": [{"id": run.run_id} | _data(each) for run, each in zip(runs, found, strict=True)],
-            "vertex": None if vertex is None else _data(vertex),
+            "vertex": None if beside["vertex"] is None else _data(beside["vertex"]),
+            "ratings": beside["ratings"],
         }
         streams.emit(json.dumps(data, allow_nan=False))
         return

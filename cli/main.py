@@ -139,6 +139,7 @@ def equilibrium(
     reference: o.Reference = None,
     seed: o.Seed = None,
     vertex: o.Vertex = False,
+    ratings: o.Ratings = False,
     format: o.Formats = None,
     out: o.Out = None,
     json: o.Json = False,

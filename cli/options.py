@@ -161,6 +161,9 @@ Json = Annotated[bool, _switch("--json", help="Print data only, as JSON, on stan
 Quiet = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the directory and errors.")]
 Silent = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but errors.")]
 Force = Annotated[bool, _switch("--force", help="Compute again what an earlier command finished.")]
+Ratings = Annotated[
+    bool, _switch("--ratings", help="Beside the mixture, Elo and Bradley–Terry ratings with bootstrap intervals.")
+]
 Vertex = Annotated[
     bool, _switch("--vertex", help="Compare β = 0 with the vertex of the linear program (HiGHS).", panel=_MEASURE)
 ]

@@ -37,6 +37,7 @@ PRESETS = [
     "instability",
     "mmd",
     "omwu",
+    "phases",
     "rate",
     "real-games",
     "theorems",

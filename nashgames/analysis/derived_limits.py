@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from nashgames.analysis.outcomes import VARIANTS, complete, labels_without_step, steps_of
-from nashgames.analysis.stability import prox_rate, prox_step_limit, stable_step_limit
+from nashgames.analysis.stability import mirror_step_limit, prox_rate, prox_step_limit, stable_step_limit
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium_path
 from nashgames.experiments.sources import Source, find_again, reference_key
 from nashgames.games.references import resolve_reference
 
-_PLAIN, _PROX = "online-ipo", "nash-prox"
-_LARGEST = {_PLAIN: 200, _PROX: 20}
+_PLAIN, _PROX, _MIRROR = "online-ipo", "nash-prox", "mirror-descent"
+_LARGEST = {_PLAIN: 200, _MIRROR: 200, _PROX: 20}
 """Actions up to which limits are derived. All eigenvalues of a dense matrix are needed, for Nash Prox of twice the size
 at each of some hundred steps: at these sizes a second or less a β."""
 
@@ -36,9 +36,9 @@ def limits_of(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None]
     """What theory gives for the largest stable step and the best rate a query of the solvers of `runs`.
 
     Columns game, reference, n, label (the solver without its step), beta, limit and rate; medians over the seeds. Known
-    are `online-ipo` up to 200 actions and `nash-prox` up to 20, on exact feedback, for a table moved by plain steps, in
-    one context; of other runs, larger games and those that cannot be made again among them, there are no rows. Of small
-    games at few β there are some between them, to make a line. `game_file` gives the kept file of a
+    are `online-ipo` and `mirror-descent` up to 200 actions and `nash-prox` up to 20, on exact feedback, for a table
+    moved by plain steps, in one context; of other runs, larger games and those that cannot be made again among them,
+    there are no rows. Of small games at few β there are some between them, to make a line. `game_file` gives the kept file of a
     `game_fingerprint`, as `store.Results` does; a Python file is never run.
     The rate of nash-prox is that of the best of the swept steps: with an inner loop it has narrow peaks.
     """
@@ -116,8 +116,8 @@ class _Family:
 
     def limit(self, margins: np.ndarray, policy: np.ndarray, beta: float) -> tuple[float, float] | None:
         """The largest stable step and the best rate; None where the numbers at this β are not known."""
-        if self.solver == _PLAIN:
-            return stable_step_limit(margins, policy, beta)
+        if self.solver in (_PLAIN, _MIRROR):
+            return (stable_step_limit if self.solver == _PLAIN else mirror_step_limit)(margins, policy, beta)
         numbers = self._numbers(beta)
         if numbers is None:
             return None

@@ -49,21 +49,31 @@ def elo(log_odds: Floats) -> Floats:
     return np.asarray(ELO_CENTRE + ELO_SCALE * log_odds)
 
 
-def ratings(wins: Floats, *, counted: bool, resamples: int = RESAMPLES) -> Ratings:
-    """The ratings of greatest likelihood for `wins` W `[n, n]`, W_ij how often i beat j.
+def of_rates(preferences: Floats) -> Ratings:
+    """The ratings of greatest likelihood for P `[n, n]`, every pair counting alike; there are no intervals."""
+    fitted = bradley_terry(preferences)
+    unknown = np.full(len(fitted), np.nan)
+    return Ratings(fitted, unknown, unknown)
 
-    Where W was not `counted` it holds rates P, every pair alike, and there are no intervals. The bootstrap draws as
-    many comparisons as there were, with replacement. Sources: Bradley and Terry 1952; Elo 1978, whose model is the same
-    in other units; Efron and Tibshirani 1993, §6 and §13 (the percentile interval).
+
+def of_wins(wins: Floats, prior: float = 0.0, resamples: int = RESAMPLES) -> Ratings:
+    """The ratings of greatest likelihood for counts `[n, n]`, W_ij how often i beat j, with `prior` wins added to each.
+
+    The bootstrap draws as many comparisons as there were, with replacement, and adds the prior to each draw. Sources:
+    Bradley and Terry 1952; Elo 1978, whose model is the same in other units; Efron and Tibshirani 1993, §6 and §13 (the
+    percentile interval).
     """
-    wins = np.asarray(wins, np.float64)
-    fitted = bradley_terry(wins)
+    wins = np.where(np.eye(len(wins), dtype=bool), 0.0, wins)
+    fitted = bradley_terry(wins + prior)
     unknown = np.full(len(wins), np.nan)
-    if not counted or np.isnan(fitted).any():
+    if np.isnan(fitted).any():
         return Ratings(fitted, unknown, unknown)
     draw = np.random.default_rng(_SEED)
-    drawn = draw.multinomial(round(wins.sum()), (wins / wins.sum()).ravel(), size=resamples)
-    low, high = interval(np.stack([bradley_terry(one.reshape(wins.shape).astype(np.float64)) for one in drawn]))
+    drawn = [
+        bradley_terry(draw.multinomial(round(wins.sum()), (wins / wins.sum()).ravel()).reshape(wins.shape) + prior)
+        for _ in range(resamples)
+    ]
+    low, high = interval(np.stack(drawn))
     return Ratings(fitted, low, high)
 
 

@@ -40,7 +40,22 @@ def stable_step_limit(margins: Floats, equilibrium: Floats, beta: float) -> tupl
     min_a max_λ |1 + aλ|. `margins` A `[n, n]`, `equilibrium` π* `[n]`. Source: theory §4.4 [derived].
     """
     fisher, game = _on_mean_zero(margins, equilibrium)
-    real, square = _parts(np.linalg.eigvals(fisher @ (game - beta * np.eye(len(game)))))
+    return _limit_and_rate(fisher @ (game - beta * np.eye(len(game))))
+
+
+def mirror_step_limit(margins: Floats, equilibrium: Floats, beta: float) -> tuple[float, float]:
+    """The largest locally stable step of self-play mirror descent and the rate of the best one.
+
+    log π ← (1−aβ) log π + aβ log μ + aAπ has at π* the Jacobian I + aJ, J = AF(π*) − β, with the eigenvalues −β ± iω: a
+    step is stable below min 2β/(β² + ω²). `margins` A `[n, n]`, `equilibrium` π* `[n]`. Source: theory §4.6 [derived].
+    """
+    _, game = _on_mean_zero(margins, equilibrium)
+    return _limit_and_rate(game - beta * np.eye(len(game)))
+
+
+def _limit_and_rate(jacobian: Floats) -> tuple[float, float]:
+    """The step a up to which I + aJ contracts, and −log of its best spectral radius."""
+    real, square = _parts(np.linalg.eigvals(jacobian))
     limit = float(np.min(-2 * real / square))
 
     def excess(step: float) -> float:

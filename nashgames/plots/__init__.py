@@ -17,6 +17,7 @@ from nashgames.plots import (
     profiles,
     queries,
     rates,
+    regimes,
     share,
     simplex,
     theorems,
@@ -96,6 +97,12 @@ FIGURES: Mapping[str, Entry] = {
         phases.applies,
         phases.draw,
     ),
+    "regimes": Entry(
+        "which steps contract, circle or fly apart, over β and step",
+        "runs on exact feedback from beside the equilibrium with five or more steps of a solver and several β",
+        regimes.applies,
+        regimes.draw,
+    ),
     "queries": Entry(
         "queries to ε against n, β or another number, with bands over seeds",
         "runs with several n or several β, or a number that differs between them, by --against",
@@ -163,8 +170,9 @@ def figures(
     """The named figures of an experiment, or those that it calls for, by the names of their files, made for a `page`.
 
     An experiment that asks for a verdict calls for the figures in `ANSWERS`. With a `distance`, only the figures that
-    show one are drawn, with this one, a figure for all games together; with an `x` of the rows, only curves. Raises NashGamesError, saying which figures
-    there are, for a name or a distance that does not exist and for a figure that does not apply.
+    show one are drawn, with this one, a figure for all games together; with an `x` of the rows, only curves. Raises
+    NashGamesError, saying which figures there are, for a name or a distance that does not exist and for a figure that
+    does not apply.
     """
     rows = completed(rows)
     if distance is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from nashgames.core.game import Description, Game, make_game
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games.references import FILE_SUFFIXES
-from nashgames.games.tables.comparisons import PARAMETERS, read
+from nashgames.games.tables.comparisons import PARAMETERS, counts, read
 from nashgames.games.tables.files import SUFFIXES, locate
 from nashgames.games.tables.sheets import Sheet, open_sheet
 from nashgames.games.tables.shipped import TABLES, Table
@@ -59,6 +59,21 @@ def load(selection: str | os.PathLike[str], *, dtype: Any = np.float64, file: Pa
         raise unknown("table", chosen.name, [*TABLES, f"a path ending in {', '.join(SUFFIXES)}"])
     described = Description(chosen.name, given, labels=found.labels, fingerprint=found.fingerprint, notes=found.notes)
     return make_game(found.margins, description=described)
+
+
+def wins(selection: str | os.PathLike[str], file: Path | None = None) -> tuple[np.ndarray, float] | None:
+    """How often every action of the game `load` loads beat every other one `[n, n]`, and the prior added to both sides.
+
+    None where the game comes from rates, margins or scores, whose comparisons nobody counted, or is shipped: no shipped
+    table counts any.
+    """
+    text = os.fspath(selection)
+    if not is_path(text):
+        return None
+    chosen = path_selection(text)
+    given = bind("table", chosen, PARAMETERS)
+    found = counts(chosen.name, file or locate(chosen.name), given)
+    return None if found is None else (found, float(given.get("prior", 0.0)))
 
 
 def read_reference(path: str | os.PathLike[str], game: Game) -> np.ndarray:

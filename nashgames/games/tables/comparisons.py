@@ -11,7 +11,7 @@ from nashgames.core.margins import DenseMargins, Margins
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games.memory import check_memory
 from nashgames.games.tables.files import fingerprint
-from nashgames.games.tables.layout import arrange
+from nashgames.games.tables.layout import Layout, arrange
 from nashgames.registry import parameters_of, render
 
 ROUNDING = 1e-9
@@ -81,9 +81,7 @@ def read(name: str, path: Path, given: Mapping[str, Any], dtype: Any = np.float6
     reading = Reading(**given)
     layout = arrange(name, path, wins=reading.values == "wins")
     n = len(layout.values)
-    kind = reading.values
-    if kind == "auto":
-        kind = "wins" if layout.duels else "scores" if reading.scale else "probabilities"
+    kind = _kind(reading, layout)
     if layout.duels and (kind != "wins" or reading.scale):
         extra = "scale" if reading.scale else f"values={kind}"
         raise NashGamesError(f"'{name}' lists winners and losers, which are wins; leave out {extra}")
@@ -94,6 +92,23 @@ def read(name: str, path: Path, given: Mapping[str, Any], dtype: Any = np.float6
     margins = DenseMargins.filled(n, [pairs.block], dtype)
     pairs.check_diagonal()
     return Comparisons(margins, layout.labels, fingerprint(path), (*layout.notes, *pairs.verdict()))
+
+
+def counts(name: str, path: Path, given: Mapping[str, Any]) -> np.ndarray | None:
+    """How often every action beat every other one `[n, n]` in a file that `read` accepts; None where nobody counted.
+
+    The `prior` is not among them.
+    """
+    reading = Reading(**given)
+    layout = arrange(name, path, wins=reading.values == "wins")
+    return np.nan_to_num(_float64(layout.values)) if _kind(reading, layout) == "wins" else None
+
+
+def _kind(reading: Reading, layout: Layout) -> str:
+    """What the numbers of a file are, where they are to speak for themselves."""
+    if reading.values != "auto":
+        return reading.values
+    return "wins" if layout.duels else "scores" if reading.scale else "probabilities"
 
 
 @dataclass
