@@ -39,7 +39,7 @@ ACCEPTED = {
     "format": "png, svg, pdf",
     "width": "column (3.25 inches), text (5.5), page (6.75)",
     "font": "the size of the type in points, 8 unless given",
-    "x": "queries, comparisons, steps (the updates of papers, each of which may cost several queries)",
+    "x": "queries, comparisons, steps",
     "x_scale": "linear, log",
     "epsilon": "a number above 0, at least the tolerance of the runs, which it is unless given, e.g. 1e-6",
     "against": "n, beta, or any number of a run, also a parameter of its game or solver, e.g. strength, eta",
@@ -183,7 +183,12 @@ Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="what the c
 Width = Annotated[str | None, _option("width", metavar="WIDTH", help="how wide the figures are printed", panel=_OUTPUT)]
 Font = Annotated[str | None, _option("font", metavar="SIZE", help="letters", panel=_OUTPUT)]
 NoTitle = Annotated[bool, _switch("--no-title", help="Leave the title to the caption, beside the figure as .txt.")]
-X = Annotated[str | None, _option("x", metavar="AXIS", help="what the curves are drawn against", panel=_OUTPUT)]
+X = Annotated[
+    str | None,
+    _option(
+        "x", metavar="AXIS", help="the axis of curves; steps, the updates of papers, may cost several", panel=_OUTPUT
+    ),
+]
 XScale = Annotated[
     str | None,
     _option(

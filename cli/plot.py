@@ -41,8 +41,9 @@ def plot(directory: Path, asked: Mapping[str, Any], *, title: bool, json: bool, 
     from nashgames.cli.streams import emit
 
     names = _figures(asked)
-    if asked["y"] is not None:
-        options.among("y", [asked["y"]])
+    for key in ("x", "y"):
+        if asked[key] is not None:
+            options.among(key, [asked[key]])
     chosen, folder = formats_of(asked["format"]), options.output_directory(asked["out"])
     epsilon = _number("epsilon", asked["epsilon"])
     screen = Screen(quiet=quiet, data=json)

@@ -39,7 +39,7 @@ PRESETS = [
     "omwu",
     "phases",
     "rate",
-    "real-games",
+    "real",
     "theorems",
 ]
 
@@ -366,7 +366,7 @@ def test_the_presets_ask_what_they_should():
     cure = load_preset("cure")
     assert (cure.beta, cure.reference, cure.queries) == ((0.005,), ("tilted[span=2]",), 60_000)
     assert len(cure.cells()) == 6
-    assert load_preset("real-games").actions == ()
+    assert load_preset("real").actions == ()
 
 
 def test_experiment_and_environment_import_nothing_heavy():

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from nashgames import plots, solvers
 from nashgames.errors import NashGamesError
-from nashgames.plots import estimates, methods, palette, panels
+from nashgames.plots import distances, estimates, methods, palette, panels
 from nashgames.plots.convergence import convergence
 from nashgames.plots.preferences import preferences
 from nashgames.plots.queries import queries
@@ -736,3 +736,11 @@ def test_public_names():
         "figures",
         "save",
     }
+
+
+def test_runs_on_the_original_game_are_drawn_by_what_they_stop_by():
+    runs, curves = rows(decay(0.05))
+    assert distances.usual(runs) == "suboptimality"
+    assert distances.usual(runs.assign(target="original")) == "exploitability"
+    both = pd.concat([runs.assign(target="original"), runs.assign(target="regularised")])
+    assert distances.usual(both) == "suboptimality"

@@ -1,5 +1,6 @@
 """Queries to ε: read off recorded points by hand, in the figure, in the table of the command and in its data."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -15,6 +16,7 @@ from nashgames.cli import queries as tables
 from nashgames.cli.main import app
 from nashgames.errors import NashGamesError
 from nashgames.plots import Page, Rows, palette
+from nashgames.store import Results
 from tests.test_plots import decay, draw, join, legend_of, rows, sampled
 
 POINTS = [(0, 0.3), (2, 0.1), (10, 1e-2), (40, 1e-3), (100, 1e-6)]
@@ -326,9 +328,33 @@ def test_the_command_says_the_table_and_writes_the_caption(played, tmp_path):
         assert any(f"{row['beta']:g}" in line and f"{row['queries']:g}" in line for line in said.splitlines())
 
 
+def test_curves_are_drawn_against_steps_each_of_which_may_cost_several_queries(played, tmp_path):
+    told = ["plot", str(played), "--out", str(tmp_path), "--format", "svg", "--x", "steps", "--json"]
+    answer = CliRunner().invoke(app, told)
+    assert answer.exit_code == 0, answer.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["convergence-steps.svg", "convergence-steps.txt"]
+    assert "suboptimality against steps" in json.loads(answer.stdout)["captions"]["convergence-steps"]
+    results = Results.read(played)
+    rows = Rows(results.runs, results.curves)
+    (by_query,), (by_step,) = (
+        plots.figures(each, ["convergence"]).values() for each in (rows, dataclasses.replace(rows, x="steps"))
+    )
+    longest = [
+        max(line.get_xdata()[-1] for line in figure.axes[0].get_lines() if len(line.get_xdata()) > 2)
+        for figure in (by_query, by_step)
+    ]
+    assert longest[0] == 2 * longest[1] > 0
+    assert by_step.axes[-1].get_xlabel() == "steps"
+    # The theorem counts queries.
+    assert len(by_step.axes[0].get_lines()) < len(by_query.axes[0].get_lines())
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--x", "step"], "did you mean 'steps'"),
+        (["--x", "comparisons"], "exact feedback consumes none"),
+        (["--x", "steps", "--figure", "rates"], "--x is for the axis of curves and no figure here shows any"),
         (["--epsilon", "1e-12"], "--epsilon is 1e-12, but runs stopped at their tolerance of 1e-10"),
         (["--epsilon", "small"], "--epsilon is 'small'; accepted: a number above 0"),
         (["--against", "eto"], "did you mean 'eta'"),

@@ -185,7 +185,9 @@ def figures(
     with drawn_for(page or Page()):
         for name in FIGURES if names is None else names:
             entry = FIGURES[name]
-            if names is None and ((distance and not (entry.curves and entry.distances)) or (rows.x and not entry.curves)):
+            if names is None and (
+                (distance and not (entry.curves and entry.distances)) or (rows.x and not entry.curves)
+            ):
                 continue
             for place, (ending, part) in enumerate((by_feedback if distance and entry.curves else entry.split)(rows)):
                 if (names is not None or entry.unasked(part)) and entry.applies(part):
