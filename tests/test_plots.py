@@ -739,7 +739,7 @@ def test_public_names():
 
 
 def test_runs_on_the_original_game_are_drawn_by_what_they_stop_by():
-    runs, curves = rows(decay(0.05))
+    runs, _ = rows(decay(0.05))
     assert distances.usual(runs) == "suboptimality"
     assert distances.usual(runs.assign(target="original")) == "exploitability"
     both = pd.concat([runs.assign(target="original"), runs.assign(target="regularised")])

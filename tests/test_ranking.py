@@ -37,7 +37,8 @@ def test_ratings_come_back_from_their_own_probabilities():
     assert np.isnan(found.high).all()
 
 
-def test_no_other_ratings_are_likelier(rng=np.random.default_rng(3)):
+def test_no_other_ratings_are_likelier():
+    rng = np.random.default_rng(3)
     wins = drawn(rng, rng.normal(size=7), 1, 30)
 
     def loss(r):

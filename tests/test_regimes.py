@@ -14,7 +14,7 @@ RPS = np.array([[0, 0.5, -0.5], [-0.5, 0, 0.5], [0.5, -0.5, 0]])
 
 @pytest.mark.parametrize("beta", [0.5, 0.1, 0.01])
 def test_the_largest_step_of_mirror_descent_on_rock_paper_scissors_in_closed_form(beta):
-    # At the uniform equilibrium AF is A/3 with the eigenvalues ±i ½√3/3; the best factor is ω/√(β²+ω²) at half the limit.
+    # At the uniform equilibrium AF is A/3, its eigenvalues ±iω = ±i√3/6; the best factor is ω/√(β² + ω²).
     square = 1 / 12
     limit, rate = mirror_step_limit(RPS, np.full(3, 1 / 3), beta)
     assert limit == pytest.approx(2 * beta / (beta**2 + square), rel=1e-10)

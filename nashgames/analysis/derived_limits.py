@@ -38,8 +38,8 @@ def limits_of(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None]
     Columns game, reference, n, label (the solver without its step), beta, limit and rate; medians over the seeds. Known
     are `online-ipo` and `mirror-descent` up to 200 actions and `nash-prox` up to 20, on exact feedback, for a table
     moved by plain steps, in one context; of other runs, larger games and those that cannot be made again among them,
-    there are no rows. Of small games at few β there are some between them, to make a line. `game_file` gives the kept file of a
-    `game_fingerprint`, as `store.Results` does; a Python file is never run.
+    there are no rows. Of small games at few β there are some between them, to make a line. `game_file` gives the kept
+    file of a `game_fingerprint`, as `store.Results` does; a Python file is never run.
     The rate of nash-prox is that of the best of the swept steps: with an inner loop it has narrow peaks.
     """
     runs = complete(runs)

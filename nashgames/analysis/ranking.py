@@ -1,4 +1,4 @@
-"""What a score makes of a preference game: Bradley–Terry and Elo ratings, with intervals where comparisons are counted."""
+"""What a score makes of a preference game: Bradley–Terry and Elo, with intervals where comparisons are counted."""
 
 from dataclasses import dataclass
 
@@ -63,15 +63,15 @@ def of_wins(wins: Floats, prior: float = 0.0, resamples: int = RESAMPLES) -> Rat
     Bradley and Terry 1952; Elo 1978, whose model is the same in other units; Efron and Tibshirani 1993, §6 and §13 (the
     percentile interval).
     """
-    wins = np.where(np.eye(len(wins), dtype=bool), 0.0, wins)
+    wins = np.asarray(np.where(np.eye(len(wins), dtype=bool), 0.0, wins), np.float64)
     fitted = bradley_terry(wins + prior)
     unknown = np.full(len(wins), np.nan)
     if np.isnan(fitted).any():
         return Ratings(fitted, unknown, unknown)
     draw = np.random.default_rng(_SEED)
     drawn = [
-        bradley_terry(draw.multinomial(round(wins.sum()), (wins / wins.sum()).ravel()).reshape(wins.shape) + prior)
-        for _ in range(resamples)
+        bradley_terry(np.asarray(each.reshape(wins.shape) + prior, np.float64))
+        for each in draw.multinomial(round(wins.sum()), (wins / wins.sum()).ravel(), size=resamples)
     ]
     low, high = interval(np.stack(drawn))
     return Ratings(fitted, low, high)

@@ -33,8 +33,8 @@ _ROOM, _ROOM_LINEAR = 1.3, 1.03
 
 def usual(runs: pd.DataFrame) -> str:
     """The distance that is drawn unasked: what the runs stop by, where all of them have one target."""
-    targets = runs["target"].unique() if "target" in runs else []
-    return STOPPED_BY.get(str(targets[0]), _UNASKED) if len(targets) == 1 else _UNASKED
+    targets = set(runs["target"]) if "target" in runs else set()
+    return STOPPED_BY[targets.pop()] if len(targets) == 1 else _UNASKED
 
 
 def check_distance(distance: str) -> None:

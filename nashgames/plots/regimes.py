@@ -1,4 +1,4 @@
-"""The regimes of a step: where the last iterate contracts, circles in a limit cycle, or flies apart, over β and step."""
+"""The regimes of a step: where the last iterate contracts, circles, or flies apart, over β and step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,8 @@ _ROOM = 1.5
 
 def applies(rows: Rows) -> bool:
     """Steps swept over several β from beside the equilibrium: from afar a first distance is no measure."""
-    return not rows.sampled and rows.swept and bool((rows.runs["start"] != START).all())
+    beside = "start" in rows.runs and bool((rows.runs["start"] != START).all())
+    return beside and not rows.sampled and rows.swept
 
 
 def draw(rows: Rows) -> Figure:
@@ -44,8 +45,8 @@ def regimes(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | Non
     """A symbol for every β and step of a solver: how its run ended, judged by the KL to the equilibrium.
 
     Contracting: nearer than it began. Limit cycle: farther, but no farther than 100/β. Expanding: beyond. Of several
-    seeds the most common. The line is the largest stable step, derived at the equilibrium (`limits`, as `derived_limits.limits_of`
-    makes them). A panel is a solver, game and size. Raises NashGamesError for no runs.
+    seeds the most common. The line is the largest stable step, derived at the equilibrium (`limits`, as
+    `derived_limits.limits_of` makes them). A panel is a solver, game and size. Raises NashGamesError for no runs.
     """
     runs = prepare(runs)
     runs = runs.assign(step=steps_of(runs), label=labels_without_step(runs)).dropna(subset=["step"])
@@ -73,8 +74,8 @@ def regimes(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | Non
     handles += [Line2D([], [], label="largest stable step, derived", **_DERIVED)] * derived
     queries = int(floats(runs["budget"]).max()) if "budget" in runs else 0
     after = f"after {queries:,} queries " if queries else ""
-    said = f"{after}from beside the equilibrium: nearer to it (contracting), farther (limit cycle), beyond 100/β (expanding)"
-    legend(figure, None, handles, said)
+    ends = "nearer to it (contracting), farther (limit cycle), beyond 100/β (expanding), by KL(π*‖π)"
+    legend(figure, None, handles, f"{after}from beside the equilibrium: {ends}")
     return figure
 
 
