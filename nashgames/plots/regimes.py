@@ -74,8 +74,8 @@ def regimes(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | Non
     handles += [Line2D([], [], label="largest stable step, derived", **_DERIVED)] * derived
     queries = int(floats(runs["budget"]).max()) if "budget" in runs else 0
     after = f"after {queries:,} queries " if queries else ""
-    ends = "nearer to it (contracting), farther (limit cycle), beyond 100/β (expanding), by KL(π*‖π)"
-    legend(figure, None, handles, f"{after}from beside the equilibrium: {ends}")
+    meant = "nearer to it (contracting), farther (limit cycle), beyond 100/β (expanding), by KL(π*‖π)"
+    legend(figure, None, handles, f"{after}from beside the equilibrium: {meant}")
     return figure
 
 
