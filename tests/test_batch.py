@@ -72,19 +72,16 @@ def test_a_new_number_never_recompiles():
 
 
 def test_no_number_of_nash_prox_recompiles_either():
-    loop.clear_compiled_if_over()
     game = cyclic()
-    texts = [
-        "nash-prox[eta=0.3,inner=3,kappa=0.5,step=0.7]",
-        "nash-prox[eta=0.1,inner=40,kappa=1,step=2]",
-        "nash-prox[inner=1,kappa=0.1]",
-        "nash-prox",
-    ]
-    before = None
-    for text in texts:
-        played([game], [[lane(game, text)]], Settings(queries=50))
-        before = before or loop.compiled_count()
-    assert loop.compiled_count() == before
+    given = ["nash-prox[eta=0.3,inner=3,kappa=0.5,step=0.7]", "nash-prox[eta=0.1,inner=40,kappa=1,step=2]"]
+    followed = ["nash-prox[inner=1,kappa=0.1]", "nash-prox[eta=0.2,inner=7]", "nash-prox"]
+    # A step that follows the curvature is another program than one that is given.
+    for texts in (given, followed):
+        loop.clear_compiled_if_over()
+        for text in texts:
+            played([game], [[lane(game, text)]], Settings(queries=50))
+        # The program of the steps, and the one that measures.
+        assert loop.compiled_count() == 2
 
 
 def test_solvers_of_one_structure_are_told_apart(monkeypatch):
@@ -166,7 +163,7 @@ def test_a_batch_says_how_far_it_is():
     ("text", "dtype", "tolerance", "relative"),
     [
         ("nash-mp", "float64", 1e-10, 1e-12),
-        ("nash-prox", "float64", 1e-4, 1e-12),
+        ("nash-prox", "float64", 1e-12, 1e-8),
         ("mirror-descent", "float32", 1e-4, 3e-5),
     ],
 )

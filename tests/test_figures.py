@@ -1,6 +1,7 @@
 """The registry of figures: every entry draws what it applies to and says no elsewhere, by name and to the byte."""
 
 import ast
+import dataclasses
 import json
 import subprocess
 import sys
@@ -53,6 +54,13 @@ def swept_steps():
 
 
 @cache
+def beside_the_equilibrium():
+    """The same swept steps, started where a first distance is a measure."""
+    rows = swept_steps()
+    return dataclasses.replace(rows, runs=rows.runs.assign(start="equilibrium[distance=0.001]"))
+
+
+@cache
 def exact_path():
     runs, curves = join(*[rows([(0, 0.0)], solver=REFEREE, beta=beta, n=3) for beta in (1.0, 0.1)])
     policies = [
@@ -80,6 +88,7 @@ KINDS = {
     three_actions: {"convergence", "improvement", "profiles", "simplex", "theorems"},
     duels: {"convergence-comparisons", "share"},
     swept_steps: {"convergence", "phases", "queries", "rates"},
+    beside_the_equilibrium: {"convergence", "phases", "queries", "rates", "regimes"},
     exact_path: {"equilibria"},
     grid: {"convergence", "queries", "rates", "theorems"},
     made_again: {"convergence", "preferences"},
