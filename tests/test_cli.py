@@ -181,7 +181,7 @@ def test_run_writes_and_shows_everything():
     assert lines[0] == "circulant · 3 actions · β 0.05 · uniform reference · seed 0 · float64 on cpu"
     assert lines[1] == "no Condorcet winner · 100 % of triples are cycles · cyclic share of the energy 100 %"
     assert lines[3] == "solver step queries to 0.001 suboptimality KL to equilibrium status"
-    assert lines[4].startswith("mirror-descent step")
+    assert lines[4].startswith("adaptive-nash-mp η ≥")
     assert "nash-mp η = 0.1 = 2β, theory 0 0 0 converged" in lines
     (directory,) = Path("results/runs").iterdir()
     assert re.fullmatch(r"circulant-[0-9a-f]{4}", directory.name)
@@ -548,19 +548,21 @@ def test_plot_draws_again(results):
 @pytest.mark.parametrize("y", ["kl_to_equilibrium", "span_to_equilibrium", "exploitability"])
 def test_plot_takes_a_column_a_format_and_a_place(results, y):
     answer = data("plot", results, "--y", y, "--format", "svg", "--out", "figures")
-    assert answer == {"directory": "figures", "figures": [f"figures/convergence-{y}.svg"]}
+    caption = answer.pop("captions")[f"convergence-{y}"]
+    assert answer == {"directory": "figures", "figures": [f"figures/convergence-{y}.svg"], "tables": {}}
+    assert Path(f"figures/convergence-{y}.txt").read_text() == f"{caption}.\n"
     assert not list(results.glob("*.svg"))
 
 
 def test_plot_takes_several_formats_and_draws_two_unasked(results):
     asked = ("plot", results, "--y", "suboptimality")
     result = call(*asked, "--format", "svg,pdf")
-    assert {path.suffix for path in results.glob("convergence*")} == {".svg", ".pdf"}
+    assert {path.suffix for path in results.glob("convergence*")} == {".svg", ".pdf", ".txt"}
     assert f"figure   {results}/convergence-suboptimality.pdf" in result.stdout
     for path in results.glob("convergence*"):
         path.unlink()
     assert call(*asked, "-q").stdout == f"{results}\n"
-    assert {path.suffix for path in results.glob("convergence*")} == {".png", ".svg"}
+    assert {path.suffix for path in results.glob("convergence*")} == {".png", ".svg", ".txt"}
 
 
 def test_plot_has_nothing_to_draw_where_nothing_is_finished(results):

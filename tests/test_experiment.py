@@ -38,6 +38,7 @@ PRESETS = [
     "mmd",
     "omwu",
     "phases",
+    "race",
     "rate",
     "real",
     "theorems",
@@ -216,11 +217,11 @@ def test_it_is_frozen_and_hashable():
         ),
         (
             {"seeds": 60_000, "tune": {"seeds": 600, "trials": 399}},
-            "the experiment has 1,200,000 runs; accepted: at most 1,000,000; split it or give fewer seeds",
+            "the experiment has 1,500,000 runs; accepted: at most 1,000,000; split it or give fewer seeds",
         ),
         (
             {"seeds": 10**7},
-            "the experiment has 40,000,000 runs; accepted: at most 1,000,000; split it or give fewer seeds",
+            "the experiment has 50,000,000 runs; accepted: at most 1,000,000; split it or give fewer seeds",
         ),
     ],
 )
@@ -360,7 +361,7 @@ def test_the_presets_ask_what_they_should():
     default = load_preset("default")
     assert (default.beta, default.actions) == ((1.0, 0.1, 0.01), (10, 100, 1000))
     assert default.solver == Experiment().solver
-    assert len(default.cells()) == 36
+    assert len(default.cells()) == 45
     sizes = load_preset("action-size")
     assert (min(sizes.actions), max(sizes.actions), len(sizes.beta), sizes.seeds) == (10, 3000, 1, 3)
     rate = load_preset("rate")
