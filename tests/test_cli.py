@@ -558,7 +558,7 @@ def test_plot_takes_several_formats_and_draws_two_unasked(results):
     asked = ("plot", results, "--y", "suboptimality")
     result = call(*asked, "--format", "svg,pdf")
     assert {path.suffix for path in results.glob("convergence*")} == {".svg", ".pdf", ".txt"}
-    assert f"figure   {results}/convergence-suboptimality.pdf" in result.stdout
+    assert f"figure    {results}/convergence-suboptimality.pdf" in result.stdout
     for path in results.glob("convergence*"):
         path.unlink()
     assert call(*asked, "-q").stdout == f"{results}\n"
