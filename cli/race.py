@@ -40,10 +40,10 @@ def answer(finished: "Finished") -> Answer:
 
 
 def judged(runs: "pd.DataFrame", curves: "pd.DataFrame", game_file: Callable[[str | None], Path | None]) -> Answer:
-    """The race of these runs, those on exact feedback and those on duels apart; `game_file` is `Results.game_file`."""
+    """The races of these runs, one for each of the `fields`; `game_file` is `Results.game_file`."""
     from nashgames.analysis import outcomes
     from nashgames.analysis.derived_limits import sources_of
-    from nashgames.analysis.race import improvement, race, regimes, standings
+    from nashgames.analysis.race import fields, improvement, race, regimes, standings
     from nashgames.analysis.regimes import levels_of
     from nashgames.experiments.choice import reported
 
@@ -51,23 +51,30 @@ def judged(runs: "pd.DataFrame", curves: "pd.DataFrame", game_file: Callable[[st
     sources = sources_of(runs, game_file)
     sheets: list[Sheet] = []
     data: dict[str, Any] = {}
-    for _, mine in runs.groupby(outcomes.on_samples(runs), sort=True):
+    parts = [(ending, mine) for ending, mine in fields(runs) if len(set(mine["label"])) > 1]
+    # A method that is alone in its field has nobody to race against, unless there is no other field.
+    for ending, mine in parts or [("", runs)]:
         compared, steps = outcomes.tuned(mine)
         found = race(compared, curves)
+        name = found.axis + ending.removesuffix("-comparisons")
         levels = levels_of(found.instances, sources)
         tables = {
             "standings": standings(found),
             "improvement": improvement(found),
             "regimes": regimes(found, levels),
         }
-        sheets += [_standings(found, tables["standings"], tables["improvement"], steps), _regimes(tables["regimes"])]
-        data[found.axis] = {"epsilon": found.epsilon, "left_out": found.left_out, "at_start": found.at_start}
-        data[found.axis] |= {"resolution": found.resolution}
-        data[found.axis] |= {name: [_plain(row) for row in _records(table)] for name, table in tables.items()}
+        sheets += [
+            _standings(found, tables["standings"], tables["improvement"], steps, str(compared["label"].iloc[0])),
+            _regimes(tables["regimes"]),
+        ]
+        data[name] = {"epsilon": found.epsilon, "left_out": found.left_out, "at_start": found.at_start}
+        data[name] |= {"resolution": found.resolution}
+        data[name] |= {key: [_plain(row) for row in _records(table)] for key, table in tables.items()}
     return Answer([sheet for sheet in sheets if sheet.rows], data)
 
 
-def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame", steps: int) -> Sheet:
+def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame", steps: int, base: str) -> Sheet:
+    """How every method did, and the median of its cost over that of the method `base`."""
     from nashgames.analysis.race import remarks
 
     pairs = {(row["method"], row["other"]): row for row in _records(improvement)}
@@ -81,6 +88,7 @@ def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame",
             words.share(row["fastest"]),
             _of(row, "efficiency"),
             words.optional(plain(row["factor"])),
+            words.optional(plain(1.0 if row["method"] == base else pairs[row["method"], base]["factor"])),
             words.DASH if row["leads"] != row["leads"] else words.share(row["leads"]),
             "" if beats is None else _between(beats["low"], beats["probability"], beats["high"]),
         ))  # fmt: skip
@@ -90,11 +98,12 @@ def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame",
         *([f"every method with the best of up to {steps} steps"] if steps > 1 else []),
         "efficiency: least cost of any method over the own cost, 0 where unsolved",
         "factor: of the least cost, within which half of the games are solved",
+        f"over {base}: the cost over that of {base}, the median of the games that one of them solved",
         "leads: share of resampled races in which nobody is more efficient",
         "beats the next: probability to be cheaper on a game, ties half",
         "95 % intervals over games and seeds",
     ]
-    headings = ("method", "solved", "fastest", "efficiency", "factor", "leads", "beats the next")
+    headings = ("method", "solved", "fastest", "efficiency", "factor", f"over {base}", "leads", "beats the next")
     return Sheet(headings, frozenset({"method"}), tuple(lines), "; ".join(told), spare=("fastest", "leads"))
 
 

@@ -66,7 +66,7 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
             screen.wait("starting")
             backend.start(experiment.device)
             finished = _run(experiment, directory, arguments, screen, force=given["force"], plot=not given["no_plot"])
-            _show(finished, screen)
+            _show(finished, screen, answered=experiment.verdict is not None)
             outcome = _verdict(experiment, finished, screen)
             figures = [] if given["no_plot"] else _draw(finished, screen)
             _close(experiment, finished, figures, outcome, screen, sweep=sweep)
@@ -144,7 +144,8 @@ def _run(
     raise RuntimeError("the runner ended without a Finished event")
 
 
-def _show(finished: "Finished", screen: "Progress") -> None:
+def _show(finished: "Finished", screen: "Progress", *, answered: bool) -> None:
+    """The tables of the runs; of many whose experiment asks for an answer only how they ended and what was tuned."""
     from nashgames.cli import summary
     from nashgames.experiments.choice import reported
 
@@ -155,12 +156,20 @@ def _show(finished: "Finished", screen: "Progress") -> None:
         return
     sizes, references = runs["n"].unique(), runs["reference"].unique()
     screen.header(int(sizes[0]) if len(sizes) == 1 else None, references[0] if len(references) == 1 else None)
+    chosen = summary.choices(finished.runs, finished.curves)
+    if answered and len(runs) > summary.MANY_RUNS:
+        # The answer is what so many runs were played for.
+        screen.line(f" {summary.tally(runs)}", style="dim")
+        if chosen:
+            screen.line()
+            screen.sheet(summary.choices_by_solver(chosen))
+        return
     for sheet in summary.tables(runs):
         screen.line()
         screen.sheet(sheet)
     if len(runs) > summary.MANY_RUNS:
         screen.line(f" {summary.tally(runs)}", style="dim")
-    if chosen := summary.choices(finished.runs, finished.curves):
+    if chosen:
         screen.line()
         screen.sheet(summary.choices_table(chosen))
     if steps := summary.measured_steps(runs, finished.curves):

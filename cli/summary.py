@@ -262,6 +262,38 @@ def choices_table(found: list[dict[str, Any]]) -> Sheet:
     return Sheet((*map(_heading, cell), *headings), _NAMES | {"best step", "end"}, rows, _tuned_on(found))
 
 
+def choices_by_solver(found: list[dict[str, Any]]) -> Sheet:
+    """The rows of `choices` as one for every solver: from where to where its best steps go, and what they save."""
+    by_solver: dict[str, list[dict[str, Any]]] = {}
+    for row in found:
+        by_solver.setdefault(row["label"], []).append(row)
+    lines = []
+    for label, rows in by_solver.items():
+        values = sorted(row["value"] for row in rows if row["value"] is not None)
+        # A cost is null where the tolerance was not reached in half of the games.
+        both = [row for row in rows if row["cost"] is not None and row["own_cost"] is not None]
+        saved = sorted(row["own_cost"] / row["cost"] for row in both if row["cost"] > 0)
+        lines.append((
+            label,
+            words.DASH if not values else f"{rows[0]['parameter']} {_span(values)}",
+            words.count(sum(row["value"] is None or row["value"] == row["own_value"] for row in rows)),
+            words.count(sum(row["edge"] is not None for row in rows)),
+            words.optional(saved[len(saved) // 2] if saved else None),
+            f"{len(both)} of {len(rows)}",
+        ))  # fmt: skip
+    told = (
+        f"{_tuned_on(found)}; a choice for every size, reference and β; own, end: how often the solver's own step was "
+        f"the best, and one at an end; saved: cost of the own step over that of the best, median where both arrive"
+    )
+    headings = ("solver", "best steps", "own", "end", "saved", "both arrive")
+    return Sheet(headings, _NAMES | {"best steps", "both arrive"}, tuple(lines), told)
+
+
+def _span(values: list[float]) -> str:
+    low, high = words.number(values[0]), words.number(values[-1])
+    return low if low == high else f"{low} … {high}"
+
+
 def _tuned_on(found: list[dict[str, Any]]) -> str:
     """How the choices were made, in a caption."""
     trials = words.series(sorted({row["trials"] for row in found}))

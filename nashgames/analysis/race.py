@@ -4,7 +4,7 @@ A *problem* is a game with its size, reference, β and target; an *instance* is 
 game. Methods are compared on the same instance only, and every mean is over problems that count alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -83,6 +83,19 @@ class Race:
     def _codes(self, *columns: str) -> Codes:
         """What the instances have in these columns, numbered from 0 on."""
         return self.instances.groupby(list(columns), dropna=False).ngroup().to_numpy()
+
+
+def fields(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The runs that race each other, by an ending for the names of what is told of them, "" where all do.
+
+    Exact feedback is charged in queries and duels in comparisons; the regularised games of β > 0 and the original one
+    have solutions of their own, and methods of their own that find them.
+    """
+    runs = complete(runs)
+    keys = [on_samples(runs).rename("sampled"), pd.Series(_filled(runs)["target"], runs.index, name="target")]
+    for (sampled, target), mine in runs.groupby(keys, sort=True):
+        apart = "-original" if target == "original" and (keys[1] != target).any() else ""
+        yield apart + ("-comparisons" if sampled and not keys[0].all() else ""), mine
 
 
 def axis_of(runs: pd.DataFrame) -> str:

@@ -55,14 +55,19 @@ def check_memory(runs: Sequence[Run], settings: Settings, done: Container[str] =
 
 def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
     """Runs by the games they play, games of one shape together as long as their stacked margins stay small: chunks of
-    games, each game the list of its runs."""
+    games, each game the list of its runs.
+
+    Generated games of one size have one shape, whatever their family. Others have one with their own kind at most: a
+    table tells its size when it is read, and a user's game may store A in another way.
+    """
     by_game: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         by_game.setdefault(run.game_key, []).append(run)
     chunks: dict[tuple[Any, ...], list[list[Run]]] = {}
     counts: dict[tuple[Any, ...], int] = {}
     for (source, actions, _, beta), of_game in by_game.items():
-        shape = (source, actions, beta)
+        generated = source.given is None and source.text.name in families.FAMILIES and actions is not None
+        shape = (actions, source.contexts) if generated else (source, actions, beta)
         size = max((actions or _STACK_BYTES) ** 2 * source.contexts * dtype_bytes, 1)
         counts[shape] = counts.get(shape, -1) + 1
         number = counts[shape] // min(max(_STACK_BYTES // size, 1), _MOST_LANES)
@@ -71,8 +76,9 @@ def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
 
 
 def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[list[Run]]]:
-    """The runs of a chunk of games as batches `[G][B]` that share a compiled program: one solver class, equal lanes.
+    """The runs of a chunk of games as batches `[G][B]` that share a compiled program: one solver class, as many lanes.
 
+    What differs between lanes is data: reference, β, steps. Features of actions have a size that is the family's own.
     Batches are those of the whole grid, less those of which every run is in `done`: the width of a batch decides the
     order of its sums, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
     """
@@ -80,10 +86,10 @@ def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[l
     for of_game in games:
         by_program: dict[Any, list[Run]] = {}
         for run in of_game:
-            by_program.setdefault(run.program_key, []).append(run)
+            by_program.setdefault((run.program_key, run.features and run.source), []).append(run)
         width = max(_MOST_LANES // len(games), 1)
         for program, runs in by_program.items():
-            for lanes in (runs[start : start + width] for start in range(0, len(runs), width)):
-                key = (program, tuple(run.lane_key for run in lanes))
-                batches.setdefault(key, []).append(lanes)
+            for start in range(0, len(runs), width):
+                lanes = runs[start : start + width]
+                batches.setdefault((program, start, len(lanes)), []).append(lanes)
     return [batch for batch in batches.values() if any(run.run_id not in done for lanes in batch for run in lanes)]

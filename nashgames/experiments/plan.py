@@ -136,12 +136,6 @@ class Run:
         return source.make(actions, seed, self.beta or DEFAULT_BETA, dtype)
 
     @property
-    def lane_key(self) -> tuple[Any, ...]:
-        """What tells this run from others of the same game and solver class."""
-        seed = 0 if self.source.takes_seed else self.seed
-        return (self.reference, seed, self.beta, self.selection, self.parts["feedback"])
-
-    @property
     def program_key(self) -> tuple[Any, ...]:
         """What the compiled program of the run depends on beside the shape of its game."""
         kinds = (jax.tree.structure(self.played), type(self.played), jax.tree.structure(self.feedback))
@@ -232,7 +226,8 @@ class _Planner:
         self._references = {text: find_reference(text) for text in experiment.every("reference")}
         asked = {text: player.solver for (text, *_), player in self._players.items()}
         self._labels = _labels(asked)
-        check_brings_none(self._sources, experiment.every("beta"))
+        original = {cell.game for cell in experiment.cells() if cell.beta == 0}
+        check_brings_none({text: source for text, source in self._sources.items() if text in original}, [0.0])
         self._left_out = left_out(experiment.cells(), asked)
         tuned, self.untuned = ({}, []) if experiment.tune is None else tuned_of(asked, experiment.tune)
         self._tuned = {

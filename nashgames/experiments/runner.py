@@ -30,7 +30,7 @@ from nashgames.experiments.events import Advanced, BatchFinished, Event, Finishe
 from nashgames.experiments.experiment import Experiment, content_hash
 from nashgames.experiments.plan import GameKey, Run, distance_of, plan, plan_trials, settings_of
 from nashgames.experiments.rows import Frames, frames_of
-from nashgames.experiments.sources import ReferenceKey
+from nashgames.experiments.sources import ReferenceKey, Source
 from nashgames.experiments.tuning import as_both, choose
 from nashgames.games.properties import facts
 from nashgames.games.references import resolve_reference
@@ -252,14 +252,16 @@ class _Session:
         for runs in chunk:
             if runs[0].game_key in needed:
                 games[runs[0].game_key] = runs[0].make_game(self._settings.precision.dtype)
-        first = next(iter(games.values()))
-        ready = game_ready(chunk[0][0], first, show_facts=show_facts)
-        title = ready.title
-        yield ready
+        told: dict[Source, GameReady] = {}
         prepared: dict[str, Prepared] = {}
-        for key, game in games.items():
-            of_game = [run for runs in chunk for run in runs if run.game_key == key]
-            yield from prepare(game, of_game, title, prepared, self._done)
+        for of_game in (runs for runs in chunk if runs[0].game_key in games):
+            source, game = of_game[0].source, games[of_game[0].game_key]
+            if source not in told:
+                told[source] = game_ready(of_game[0], game, show_facts=show_facts)
+                yield told[source]
+            yield from prepare(game, of_game, told[source].title, prepared, self._done)
+        first = next(iter(told.values()))
+        title = first.title if len(told) == 1 else f"{len(games):,} games · {first.game.actions:,} actions"
         placed = _Games(games, self._settings)
         with ThreadPoolExecutor(_COMPILERS) as pool:
             waiting = iter(batches)

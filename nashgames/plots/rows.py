@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nashgames.analysis.outcomes import complete, on_samples, sweeps_steps, tuned
-from nashgames.analysis.race import Race, race
+from nashgames.analysis.race import Race, fields, race
 from nashgames.defaults import BOTH, REFEREE
 from nashgames.experiments.choice import reported
 from nashgames.plots.panels import several
@@ -98,10 +98,9 @@ def by_feedback(rows: Rows) -> Iterator[tuple[str, Rows]]:
 
 
 def by_axis(rows: Rows) -> Iterator[tuple[str, Rows]]:
-    """All games together, but what is charged in queries and what is charged in comparisons in a figure each."""
-    runs = _of_solvers(rows)
-    for sampled, mine in runs.groupby(on_samples(runs), sort=True):
-        yield "-comparisons" if sampled and len(mine) < len(runs) else "", rows.of(mine)
+    """All games together, but a figure for each of the `analysis.race.fields`."""
+    for ending, mine in fields(_of_solvers(rows)):
+        yield ending, rows.of(mine)
 
 
 def by_game(rows: Rows) -> Iterator[tuple[str, Rows]]:
