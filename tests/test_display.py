@@ -467,6 +467,20 @@ def test_the_choice_is_told_beside_the_solver_s_own_step():
     assert summary.choices(frame(row()), pd.DataFrame()) == []
 
 
+def test_the_choices_of_many_cells_are_one_line_a_solver():
+    """At β = 0.1 step 3 is chosen, ten times as fast as the own one; at 0.01 the own one; at 0.001 nobody arrives."""
+    own = {"step_source": "theory"}
+    rows = [tried(0.3, 300, beta=0.1), tried(1, 400, beta=0.1, **own), tried(3, 40, beta=0.1)]
+    rows += [tried(0.3, 90, beta=0.01), tried(1, 60, beta=0.01, **own), tried(3, 70, beta=0.01)]
+    rows += [
+        tried(step, None, beta=0.001, suboptimality=step / 10, **(own if step == 1 else {})) for step in (0.3, 1, 3)
+    ]
+    sheet = summary.choices_by_solver(summary.choices(frame(*rows), pd.DataFrame()))
+    assert sheet.headings == ("solver", "best steps", "own", "end", "saved", "both arrive")
+    assert sheet.rows == (("online-ipo", "step 0.3 … 3", "1", "2", "10", "2 of 3"),)
+    assert sheet.caption.startswith("the best of 3 steps by the median cost to the tolerance, on seed 1; a choice for")
+
+
 @pytest.mark.parametrize("columns", [60, 80, 100])
 def test_no_terminal_is_too_narrow_for_a_number(terminal, monkeypatch, columns):
     same = {"game": "circulant", "reference": "uniform", "n": 3, "policy": "tabular", "optimiser": "sgd"}

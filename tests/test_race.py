@@ -16,6 +16,7 @@ from nashgames.analysis.race import (
     PROBLEM,
     Race,
     costs_to,
+    fields,
     improvement,
     profiles,
     race,
@@ -33,7 +34,7 @@ from nashgames.experiments.sources import find_source
 from nashgames.games.families import generate
 from nashgames.games.properties import cyclic_share, facts
 from tests.test_cli import call, complaint, data, in_an_empty_folder  # noqa: F401
-from tests.test_plots import captions_of, draw, join, legend_of, rows
+from tests.test_plots import draw, join, legend_of, rows
 
 INF = np.inf
 EPSILON = 1e-6
@@ -361,7 +362,7 @@ def test_the_figures_show_the_shares_and_the_probabilities():
     lines = [line for line in everything.get_lines() if line.get_drawstyle() == "steps-post"]
     ends = sorted((line.get_ydata()[0], line.get_ydata()[-1]) for line in lines)
     assert ends == [pytest.approx((0.5, 2 / 3)), pytest.approx((2 / 3, 2.5 / 3))]
-    assert "3 games, up to 2 seeds each" in captions_of(made["profiles"])[0].replace("\n", " ")
+    assert "3 games, up to 2 seeds each" in made["profiles"].caption
     (cell,) = draw(made["improvement"]).axes
     assert [text.get_text() for text in cell.get_yticklabels()] == ["b", "a"]
     # By hand: (0.5 + 0.25 + 0.5)/3 for a over b.
@@ -376,7 +377,8 @@ def test_one_game_and_seed_have_no_intervals_in_the_table():
         ("a", "100 %", "100 %", "100 %", "1"),
         ("b", "100 %", "0 %", "25 %", "4"),
     ]
-    assert (sheet.rows[0][5:], sheet.rows[1][5:]) == (("–", "100 %"), ("–", ""))
+    assert sheet.headings[5] == "over a"
+    assert (sheet.rows[0][5:], sheet.rows[1][5:]) == (("1", "–", "100 %"), ("4", "–", ""))
     assert answer.data["queries"]["standings"][0]["efficiency_low"] is None
 
 
@@ -390,6 +392,31 @@ def test_duels_have_figures_of_their_own():
     made = plots.figures(plots.Rows(runs, curves), ["profiles"])
     assert list(made) == ["profiles", "profiles-comparisons"]
     assert made["profiles-comparisons"].axes[0].get_xlabel() == "comparisons over those\nof the cheapest method"
+
+
+def test_the_original_game_is_a_race_of_its_own():
+    """a and b race on two games with β; b and c on another one of β = 0, of which c is twice as fast."""
+    costs = {"a": 10, "b": 30}
+    parts = [played(costs[solver], solver=solver, game=game) for game in ("disc", "melo") for solver in "ab"]
+    for solver, cost in zip("bc", (40, 20), strict=True):
+        run, points = played(cost, solver=solver, game="disc", beta=0.0)
+        parts.append(tuple(f.assign(target="original", exploitability=f["suboptimality"]) for f in (run, points)))
+    runs, curves = join(*parts)
+    assert [(ending, sorted(set(mine["label"]))) for ending, mine in fields(runs)] == [
+        ("", ["a", "b"]), ("-original", ["b", "c"]),
+    ]  # fmt: skip
+    answer = judged(runs.assign(game_fingerprint=None), curves, lambda _: None)
+    assert {name: [row["method"] for row in found["standings"]] for name, found in answer.data.items()} == {
+        "queries": ["a", "b"], "queries-original": ["c", "b"],
+    }  # fmt: skip
+    told = [sheet for sheet in answer.sheets if sheet.headings[0] == "method"]
+    assert ["suboptimality ≤ 1e-06" in told[0].caption, "exploitability ≤ 1e-06" in told[1].caption] == [True, True]
+    # Over a, which is the first of the one, and over b, the first of the other.
+    assert [sheet.rows[0][4:6] for sheet in told] == [("1", "1"), ("1", "0.5")]
+    assert list(plots.figures(plots.Rows(runs, curves), ["profiles"])) == ["profiles", "profiles-original"]
+    # Who is alone at β = 0 has nobody to race against there.
+    lonely = runs[(runs["label"] != "c")]
+    assert set(judged(lonely.assign(game_fingerprint=None), curves, lambda _: None).data) == {"queries"}
 
 
 SWEEP = [
@@ -441,11 +468,17 @@ def test_every_verdict_has_its_judge_and_its_figures():
         assert {"WAITING", "check", "answer"} <= set(vars(judge(name)))
 
 
-def test_the_preset_races_every_family_and_every_shipped_game():
+def test_the_preset_races_every_method_tuned_alike_on_every_family_and_shipped_game():
     from nashgames.games.families import FAMILIES
     from nashgames.games.tables import TABLES
+    from nashgames.solvers import SOLVERS
 
     assert "race" in presets()
     experiment = load_preset("race")
-    assert experiment.verdict == "race" and experiment.seeds == 5
-    assert {text.partition("[")[0] for text in experiment.every("game")} == {*FAMILIES, *TABLES}
+    assert experiment.verdict == "race" and experiment.seeds == 5 and experiment.tune["trials"] == 8
+    assert set(experiment.every("beta")) == {1, 0.1, 0.01, 0}
+    left_out = {"castles", "planted-regularised", "planted-log-linear"}
+    assert {text.partition("[")[0] for text in experiment.every("game")} == {*FAMILIES, *TABLES} - left_out
+    # One algorithm of several names races once.
+    twins = {"inpo", "magnetic-mirror-descent", "egpo", "apmd", "onpo"}
+    assert set(experiment.every("solver")) == {*SOLVERS} - twins

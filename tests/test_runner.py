@@ -214,6 +214,39 @@ def test_force_plays_everything_again_with_the_same_bits(tmp_path):
     assert len(Results.read(tmp_path / "out").runs) == 3
 
 
+FAMILIES = {"game": ["planted-regularised", "random-logits", "circulant"], "actions": 5, "beta": [0.5, 0.1],
+    "reference": "own", "queries": 20, "seeds": 2}  # fmt: skip
+
+
+def test_families_of_one_size_are_played_together_as_each_alone_and_resumed_to_the_bit(tmp_path):
+    """Of the last, a game is left out of the middle of the stack: its lanes keep their places in the batches."""
+    events = play(tmp_path / "whole", **FAMILIES)
+    assert [one.title.partition(" ")[0] for one in of_kind(events, GameReady)] == FAMILIES["game"]
+    # One lane a game that is made for a β, two for the others.
+    assert [len(one.runs) for one in of_kind(events, BatchFinished)] == [4, 6]
+    assert {one.label for one in of_kind(events, Advanced)} == {"nash-mp · 7 games · 5 actions"}
+    whole = Results.read(tmp_path / "whole")
+    for game in FAMILIES["game"]:
+        alone = play(tmp_path / game, **(FAMILIES | {"game": game}))[-1].runs.set_index("run_id")
+        mine = whole.runs.set_index("run_id").loc[alone.index]
+        np.testing.assert_allclose(mine["suboptimality"], alone["suboptimality"], rtol=1e-9, atol=1e-14)
+        np.testing.assert_array_equal(mine["step"], alone["step"])
+    # What another sweep of the same grid has kept of it: all but the runs of one game and seed.
+    lost = whole.runs[(whole.runs["game"] == "random-logits") & (whole.runs["seed"] == 1)]["run_id"]
+    again = tmp_path / "again"
+    with Results.open(again) as results:
+        results.begin(experiment(**FAMILIES).to_dict(), list(whole.runs["run_id"]), {})
+        results.add(*(frame[~frame["run_id"].isin(lost)] for frame in (getattr(whole, name) for name in TABLES)))
+        results.flush()
+    resumed = play(again, **FAMILIES)
+    assert resumed[0].reused == len(whole.runs) - len(lost) == 8
+    for name in TABLES[:3]:
+        frames = [getattr(source, name) for source in (resumed[-1], whole)]
+        keys = [key for key in ("run_id", "step", "action") if key in frames[0]]
+        ordered = [timeless(frame).sort_values(keys, ignore_index=True) for frame in frames]
+        pd.testing.assert_frame_equal(*ordered, check_exact=True, check_dtype=False)
+
+
 def test_a_reused_run_is_labelled_as_the_experiment_at_hand_labels_it(tmp_path):
     alone = play(tmp_path / "out", solver="nash-mp[eta=0.01]")[-1]
     assert set(alone.runs["label"]) == {"nash-mp"}

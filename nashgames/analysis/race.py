@@ -93,7 +93,8 @@ def fields(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """
     runs = complete(runs)
     keys = [on_samples(runs).rename("sampled"), pd.Series(_filled(runs)["target"], runs.index, name="target")]
-    for (sampled, target), mine in runs.groupby(keys, sort=True):
+    # The regularised game first, which is the usual one.
+    for (sampled, target), mine in sorted(runs.groupby(keys), key=lambda part: (part[0][0], part[0][1] == "original")):
         apart = "-original" if target == "original" and (keys[1] != target).any() else ""
         yield apart + ("-comparisons" if sampled and not keys[0].all() else ""), mine
 
