@@ -121,6 +121,8 @@ def _scale_beta(cells: Any, betas: Floats) -> None:
     """The measured β as ticks where they are few, else powers of ten."""
     for cell in cells:
         cell.set_xlabel("β")
+        # One β alone has no range of its own, of which matplotlib would warn before it takes this one.
+        cell.set_autoscalex_on(False)
         cell.set_xlim(betas[-1] / 1.4, betas[0] * 1.4)
         if len(betas) <= _TICKS:
             cell.xaxis.set_minor_locator(ticker.NullLocator())
