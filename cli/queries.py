@@ -22,7 +22,7 @@ def sheet(table: "pd.DataFrame", caption: str) -> Sheet:
     cost = next(name for name in _COSTS if name in table)
     same = [name for name in _PROBLEM if table[name].nunique() < 2]
     left_out = [*same, "seeds", "late", *(("low", "high") if table["seeds"].max() < 2 else ())]
-    order = [name for name in table if name not in left_out]
+    order = [str(name) for name in table if name not in left_out]
     rows = []
     for row in table.to_dict("records"):
         shown = {name: str(row[name]) if isinstance(row[name], str) else f"{row[name]:g}" for name in order}
@@ -39,6 +39,6 @@ def sheet(table: "pd.DataFrame", caption: str) -> Sheet:
 def payload(table: "pd.DataFrame") -> list[dict[str, Any]]:
     """The same as data, null where a quantile did not arrive."""
     return [
-        {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()}
+        {str(key): None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()}
         for row in table.to_dict("records")
     ]

@@ -1,5 +1,6 @@
 """`equilibrium --ratings`: the mixture that no policy beats beside what scores make of the same game."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,10 +85,10 @@ def sheet(rows: "pd.DataFrame", beta: float) -> Sheet:
 
 def payload(rows: "pd.DataFrame") -> list[dict[str, Any]]:
     """All actions for a program; null for what the data do not tell."""
-    return [{key: plain(value) for key, value in row.items()} for row in rows.to_dict("records")]
+    return [{str(key): plain(value) for key, value in row.items()} for row in rows.to_dict("records")]
 
 
-def _interval(row: dict[str, Any]) -> str:
+def _interval(row: Mapping[Any, Any]) -> str:
     return f"{row['low']:.0f} to {row['high']:.0f}" if np.isfinite(row["low"]) and np.isfinite(row["high"]) else "–"
 
 
