@@ -28,6 +28,7 @@ from nashgames.experiments.experiment import (
 
 PRESETS = [
     "action-size",
+    "castles",
     "comal",
     "cure",
     "default",

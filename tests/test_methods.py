@@ -30,8 +30,9 @@ OF_CYCLE = np.array([4, 3, 4]) / 11
 TILTED = log_softmax(np.array([1.0, 0.0, -1.0]))
 
 
-@partial(jax.jit, static_argnames="steps")
-def _path(solver, game, key, steps):
+# JAX may take two solvers of one structure for each other (jaxlib 0.10): their class tells them apart.
+@partial(jax.jit, static_argnames=("steps", "kind"))
+def _path(solver, game, key, steps, kind):
     def step(state, t):
         state = solver.update(game, state, jax.random.fold_in(key, t))
         return state, solver.log_policy(state)
@@ -45,7 +46,7 @@ def path(text, game, steps):
     """log π at the start and after each update, `[steps + 1, n]`."""
     with Precision().scope():
         solver, game = arrays((make_solver(text).with_theory_defaults(float(game.beta)), game))
-        return np.asarray(_path(solver, game, jax.random.key(0), steps))
+        return np.asarray(_path(solver, game, jax.random.key(0), steps, type(solver)))
 
 
 def exploitability(margins, log_policies):
@@ -361,8 +362,8 @@ def test_a_fading_step_overcomes_the_noise_where_a_constant_one_does_not(text):
     assert late < 0.2 * _squared_gaps("omwu[step=0.1]", game, 20_000)
 
 
-@partial(jax.jit, static_argnames="steps")
-def _last(solver, game, keys, steps):
+@partial(jax.jit, static_argnames=("steps", "kind"))
+def _last(solver, game, keys, steps, kind):
     def one(key):
         def step(t, state):
             return solver.update(game, state, jax.random.fold_in(key, t))
@@ -376,5 +377,5 @@ def _squared_gaps(text, game, steps):
     """The mean over 40 seeds of the squared exploitability after `steps`."""
     with Precision().scope():
         solver, given = arrays((make_solver(text).with_theory_defaults(0.1), dataclasses.replace(game)))
-        found = np.asarray(_last(solver, given, jax.random.split(jax.random.key(1), 40), steps))
+        found = np.asarray(_last(solver, given, jax.random.split(jax.random.key(1), 40), steps, type(solver)))
     return np.mean(exploitability(np.asarray(game.margins.to_dense()), found) ** 2)

@@ -283,9 +283,9 @@ def test_a_start_near_an_equilibrium_of_full_support_alone(tmp_path):
     finished, notes = play(tmp_path / "whole", start="equilibrium", solver=("omwu",))
     assert (len(finished.runs), notes) == (1, [])
     assert finished.curves["kl_to_equilibrium"].iloc[0] < 1e-5
-    failed, notes = play(tmp_path / "part", game="castles", start="equilibrium", solver=("omwu",))
+    failed, notes = play(tmp_path / "part", game="bradley-terry", start="equilibrium", solver=("omwu",))
     assert failed.failed == 1
-    assert "the equilibrium of castles at β = 0 leaves actions out" in notes[-1]
+    assert "the equilibrium of bradley-terry at β = 0 leaves actions out" in notes[-1]
 
 
 @pytest.mark.parametrize("beta", [0, -1.0, 1e7])

@@ -24,8 +24,9 @@ WINNER = np.array([4, 3, 4]) / 11
 STARTS = np.log([[1 / 3, 1 / 3, 1 / 3], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]])
 
 
-@functools.partial(jax.jit, static_argnames="steps")
-def _run(solver, game, steps):
+# JAX may take two solvers of one structure for each other (jaxlib 0.10): their class tells them apart.
+@functools.partial(jax.jit, static_argnames=("steps", "kind"))
+def _run(solver, game, steps, kind):
     def step(state, key):
         state = solver.update(game, state, key)
         return state, (solver.log_policy(state), getattr(state, "regrets", jnp.zeros(())))
@@ -37,7 +38,7 @@ def played(text, game, steps, dtype="float64"):
     """Policies π_1 … π_steps in probabilities, and the regrets of a method that has them."""
     with Precision(dtype).scope():
         solver, game = arrays((make_solver(text).with_theory_defaults(float(game.beta)), game), dtype)
-        log_policies, held = _run(solver, game, steps)
+        log_policies, held = _run(solver, game, steps, type(solver))
         return np.exp(np.asarray(log_policies)), np.asarray(held)
 
 
