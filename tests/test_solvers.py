@@ -1,6 +1,7 @@
 """Theorems of the solvers, their limits, defaults and contract; iterates are in test_closed_forms.py."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -49,9 +50,14 @@ def _updated(solver, game, state):
     return solver.update(game, state, jax.random.key(0))
 
 
-_many = jax.jit(
-    lambda solver, game, state, updates: jax.lax.fori_loop(0, updates, lambda _, s: _updated(solver, game, s), state)
-)
+# JAX may take two solvers of one structure for each other (jaxlib 0.10): their class tells them apart.
+@partial(jax.jit, static_argnames="kind")
+def _updated_often(solver, game, state, updates, kind):
+    return jax.lax.fori_loop(0, updates, lambda _, s: _updated(solver, game, s), state)
+
+
+def _many(solver, *begun):
+    return _updated_often(solver, *begun, kind=type(solver))
 
 
 def begun(text, game, dtype="float64"):
