@@ -28,8 +28,8 @@ from nashgames.experiments.experiment import (
 
 PRESETS = [
     "action-size",
-    "castles",
     "comal",
+    "contest",
     "cure",
     "default",
     "egpo",
