@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from nashgames import plots
 from nashgames.analysis.derived_limits import limits_of
-from nashgames.analysis.reaching import STOPPED_BY
 from nashgames.cli import plot
 from nashgames.cli.main import app
 from nashgames.core.game import make_game
 from nashgames.core.margins import DenseMargins
+from nashgames.core.metrics import STOPPING_COLUMN
 from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
 from nashgames.plots import FIGURES, Rows, applicable, figures
@@ -229,7 +229,7 @@ def test_distances_are_asked_for_by_name():
 def test_a_new_metric_is_drawn_without_a_change_of_the_figures(elsewhere):
     said, _ = elsewhere
     assert said == "convergence-speed | axis of the new one\n"
-    assert set(STOPPED_BY.values()) <= set(plots.DISTANCES)
+    assert set(STOPPING_COLUMN.values()) <= set(plots.DISTANCES)
 
 
 def test_the_heat_map_never_needs_all_of_a_game(monkeypatch, tmp_path):

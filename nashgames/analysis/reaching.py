@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nashgames.analysis.outcomes import complete, label_without_step, on_samples, quantiles
+from nashgames.core.metrics import STOPPING_COLUMN
 from nashgames.defaults import TARGET
 from nashgames.errors import NashGamesError, unknown
 from nashgames.registry import parse
@@ -19,9 +20,6 @@ LEVELS = (0.1, 0.9)
 
 MANY = 10
 """Seeds from which these are not the least and the most."""
-
-STOPPED_BY: Mapping[str, str] = {TARGET: "suboptimality", "original": "exploitability"}
-"""The metric by which runs on a target stop."""
 
 _WRITTEN = {"game_parameters": "game", "hyperparameters": "label"}
 _SELECTIONS = ("feedback", "policy", "optimiser", "reference")
@@ -113,7 +111,7 @@ def reached(
     runs = complete(runs)
     column = "comparisons" if on_samples(runs).all() else "queries"
     targets = runs["target"] if "target" in runs else pd.Series(TARGET, runs.index)
-    stops = (targets.map(STOPPED_BY) == distance).to_numpy() & ~on_samples(runs).to_numpy()
+    stops = (targets.map(STOPPING_COLUMN) == distance).to_numpy() & ~on_samples(runs).to_numpy()
     tolerances = runs["tolerance"].to_numpy(np.float64)
     _check(distance, epsilon, tolerances, stops)
     wanted = tolerances if epsilon is None else np.full(len(runs), epsilon)
@@ -135,7 +133,7 @@ def _check(distance: str, epsilon: float | None, tolerances: Floats, stops: NDAr
     if epsilon is None:
         if not (tolerances > 0).all():
             raise NashGamesError("epsilon is left out, but there are runs without a tolerance; give one, e.g. 1e-6")
-        if distance not in STOPPED_BY.values():
+        if distance not in STOPPING_COLUMN.values():
             raise NashGamesError(f"epsilon is left out, but no run stops by {distance}; give one, e.g. 1e-6")
     elif not 0 < epsilon < np.inf:
         raise NashGamesError(f"epsilon is {epsilon:g}; accepted: a number above 0, e.g. 1e-6")

@@ -57,9 +57,25 @@ class Optimiser(Protocol):
         ...
 
 
+class _Transformed:
+    """An optimiser that is one transformation of optax, made anew for every step."""
+
+    def check(self) -> None:
+        _check_horizon(self)
+
+    def init(self, parameters: Any) -> Any:
+        return self._transformation(1.0).init(parameters)
+
+    def ascend(self, gradient: Any, state: Any, parameters: Any, step: Any) -> tuple[Any, Any]:
+        return _ascend(self._transformation(step), gradient, state, parameters)
+
+    def _transformation(self, step: Any) -> "optax.GradientTransformation":
+        raise NotImplementedError
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Sgd:
+class Sgd(_Transformed):
     """Plain gradient ascent θ ← θ + a_t g, with momentum where it is given: g̃ ← g + momentum · g̃."""
 
     momentum: Annotated[
@@ -72,17 +88,8 @@ class Sgd:
 
     name: ClassVar[str] = "sgd"
 
-    def check(self) -> None:
-        _check_horizon(self)
-
     def default_step(self, stable: float) -> float:
         return stable
-
-    def init(self, parameters: Any) -> Any:
-        return self._transformation(1.0).init(parameters)
-
-    def ascend(self, gradient: Any, state: Any, parameters: Any, step: Any) -> tuple[Any, Any]:
-        return _ascend(self._transformation(step), gradient, state, parameters)
 
     def _transformation(self, step: Any) -> "optax.GradientTransformation":
         import optax
@@ -93,7 +100,7 @@ class Sgd:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Natural:
+class Natural(_Transformed):
     """Natural gradient ascent θ ← θ + a_t x along (F + damping) x = g, F = E_π[∇ log π ∇ log πᵀ] the Fisher matrix.
 
     For a table x is F⁺g in closed form, and the damping has no effect: self-play is mirror descent. For other policies
@@ -112,17 +119,8 @@ class Natural:
 
     name: ClassVar[str] = "natural"
 
-    def check(self) -> None:
-        _check_horizon(self)
-
     def default_step(self, stable: float) -> float:
         return stable
-
-    def init(self, parameters: Any) -> Any:
-        return self._transformation(1.0).init(parameters)
-
-    def ascend(self, gradient: Any, state: Any, parameters: Any, step: Any) -> tuple[Any, Any]:
-        return _ascend(self._transformation(step), gradient, state, parameters)
 
     def _transformation(self, step: Any) -> "optax.GradientTransformation":
         import optax
@@ -132,7 +130,7 @@ class Natural:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Adam:
+class Adam(_Transformed):
     """Adam (Kingma and Ba 2015): θ ← θ + a_t m̂/(√v̂ + eps) from moving averages m of g and v of g²."""
 
     # The three numbers are the paper's.
@@ -146,18 +144,9 @@ class Adam:
 
     name: ClassVar[str] = "adam"
 
-    def check(self) -> None:
-        _check_horizon(self)
-
     def default_step(self, stable: float) -> float:
         # Adam's step has the unit of the parameters: what suits logits and small networks alike.
         return 0.01
-
-    def init(self, parameters: Any) -> Any:
-        return self._transformation(1.0).init(parameters)
-
-    def ascend(self, gradient: Any, state: Any, parameters: Any, step: Any) -> tuple[Any, Any]:
-        return _ascend(self._transformation(step), gradient, state, parameters)
 
     def _transformation(self, step: Any) -> "optax.GradientTransformation":
         import optax

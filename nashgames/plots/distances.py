@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
-from nashgames.analysis.reaching import STOPPED_BY
-from nashgames.core.metrics import METRICS
+from nashgames.core.metrics import METRICS, STOPPING_COLUMN
 from nashgames.errors import unknown
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.page import page
@@ -34,7 +33,7 @@ _ROOM, _ROOM_LINEAR = 1.3, 1.03
 def usual(runs: pd.DataFrame) -> str:
     """The distance that is drawn unasked: what the runs stop by, where all of them have one target."""
     targets = set(runs["target"]) if "target" in runs else set()
-    return STOPPED_BY[targets.pop()] if len(targets) == 1 else _UNASKED
+    return STOPPING_COLUMN[targets.pop()] if len(targets) == 1 else _UNASKED
 
 
 def check_distance(distance: str) -> None:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
+from nashgames.learning.steps import mirror_step
 from nashgames.registry import Choice, Number
 from nashgames.solvers.protocol import AnchoredState
 
@@ -47,7 +48,7 @@ class APMD:
     def with_theory_defaults(self, beta: float) -> Self:
         # Our choice, that of mpo: (1−aα)^T is then about e^{−3}, a twentieth.
         alpha = 0.25 if self.alpha is None else self.alpha
-        step = 4 * alpha / (1 + 4 * alpha**2) if self.step is None else self.step
+        step = mirror_step(alpha) if self.step is None else self.step
         inner = math.ceil(3 / (alpha * step)) if self.inner is None else self.inner
         return dataclasses.replace(self, alpha=alpha, step=step, inner=inner)
 

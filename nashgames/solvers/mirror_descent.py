@@ -8,6 +8,7 @@ import jax
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
+from nashgames.learning.steps import mirror_step
 from nashgames.registry import Number
 from nashgames.solvers.protocol import PolicyState
 
@@ -32,7 +33,7 @@ class MirrorDescent:
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:
-        return dataclasses.replace(self, step=4 * beta / (1 + 4 * beta**2) if self.step is None else self.step)
+        return dataclasses.replace(self, step=mirror_step(beta) if self.step is None else self.step)
 
     def init(self, game: Game, key: jax.Array) -> PolicyState:
         return PolicyState(game.start, game.query(game.start, jax.random.fold_in(key, 0)))

@@ -8,6 +8,7 @@ import jax
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
+from nashgames.learning.steps import mirror_step
 from nashgames.registry import Number
 
 
@@ -43,7 +44,7 @@ class NashEMA:
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:
-        step = 4 * beta / (1 + 4 * beta**2) if self.step is None else self.step
+        step = mirror_step(beta) if self.step is None else self.step
         return dataclasses.replace(self, kappa=0.5 if self.kappa is None else self.kappa, step=step)
 
     def init(self, game: Game, key: jax.Array) -> NashEMAState:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
+from nashgames.learning.steps import mirror_step
 from nashgames.registry import Choice, Number
 
 
@@ -47,7 +48,7 @@ class NashMD:
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:
-        largest = 1 / beta if self.schedule == "decreasing" else 4 * beta / (1 + 4 * beta**2)
+        largest = 1 / beta if self.schedule == "decreasing" else mirror_step(beta)
         return dataclasses.replace(self, step=largest if self.step is None else self.step)
 
     def init(self, game: Game, key: jax.Array) -> NashMDState:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
+from nashgames.learning.steps import mirror_step
 from nashgames.registry import Number
 
 
@@ -45,7 +46,7 @@ class RegularisedGradient:
     def with_theory_defaults(self, beta: float) -> Self:
         # Our choice, half of the largest margin; the step fades faster than λ_t and stays below mirror descent's.
         weight = 0.25 if self.weight is None else self.weight
-        step = 4 * weight / (1 + 4 * weight**2) if self.step is None else self.step
+        step = mirror_step(weight) if self.step is None else self.step
         return dataclasses.replace(self, weight=weight, step=step)
 
     def init(self, game: Game, key: jax.Array) -> RegularisedState:
