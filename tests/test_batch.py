@@ -2,6 +2,9 @@
 
 import dataclasses
 import itertools
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -98,14 +101,14 @@ def test_solvers_of_one_structure_are_told_apart(monkeypatch):
     class LookedUp(BaseException):
         pass
 
-    keys, compiled = [], loop._advance
+    keys, compiled = [], loop._ADVANCE[True]
 
     def advance(*arguments, classes, **static):
         keys.append(classes)
         raise LookedUp
 
     advance._cache_size, advance.clear_cache = compiled._cache_size, compiled.clear_cache
-    monkeypatch.setattr(loop, "_advance", advance)
+    monkeypatch.setitem(loop._ADVANCE, True, advance)
     game = cyclic()
     kinds = [MirrorDescent, NashMD, OnlineIPO, UniformIPO, another(), another()]
     for kind in (*kinds, *kinds):
@@ -113,6 +116,29 @@ def test_solvers_of_one_structure_are_told_apart(monkeypatch):
             Batch([game], [[lane(game, kind(step=0.1 + len(keys)))]], Settings(queries=10))
     assert len(set(keys)) == len(kinds)
     assert keys == keys[: len(kinds)] * 2
+
+
+def test_both_forms_of_a_program_give_the_same_numbers():
+    """Compiled for long runs and for short ones, each where a run of its kind takes it; XLA's own flags are not set."""
+    code = """
+import numpy as np
+import nashgames as ng
+from nashgames.engine import batch, loop
+
+# 40 steps of 101 actions: the numbers of this batch, and one fewer.
+for batch._SHORT in (4040, 4039):
+    loop.clear_compiled_if_over()
+    result = ng.solve(ng.games.random_logits(actions=101), "online-ipo", queries=40, tolerance=0)
+    print(*(loop._ADVANCE[quick]._cache_size() for quick in (True, False)))
+    print(*result.curves["kl_to_equilibrium"])
+"""
+    cold = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run([sys.executable, "-c", code], env=cold, capture_output=True, text=True, check=True)
+    forms, numbers = done.stdout.splitlines()[::2], done.stdout.splitlines()[1::2]
+    assert forms == ["1 0", "0 1"]
+    quick, optimised = ([float(number) for number in line.split()] for line in numbers)
+    assert quick != optimised, "two programs round differently"
+    np.testing.assert_allclose(quick, optimised, rtol=1e-12, atol=1e-20)
 
 
 def test_programs_are_let_go_before_a_process_is_full_of_them(monkeypatch):

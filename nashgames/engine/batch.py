@@ -25,6 +25,9 @@ from nashgames.solvers.protocol import Solver
 _TARGETS = 4
 # A person sees progress three times a second; a call costs a hundredth of that.
 _CHUNK_SECONDS = 0.3
+# Numbers that the iterates of a batch hold in all its steps, up to which optimising their program takes longer than it
+# saves: more than two seconds of compiling, at most 0.3 µs a number (`benchmarks/compiling.py`).
+_SHORT = 5_000_000
 # Compiled programs kept: each takes 140 of the 65,530 mappings and 6 MB of the memory that a process may have.
 _PROGRAMS = 200
 
@@ -134,6 +137,8 @@ class Batch:
         self._recorded = _Recorded()
         self._elapsed = 0.0
         self._step_seconds = 0.0
+        numbers = self.max_steps * self.size * games[0].contexts * games[0].actions
+        self._quick = settings.precision.jax_device().platform == "cpu" and numbers <= _SHORT
         loop.clear_compiled_if_over(_PROGRAMS)
         began = time.perf_counter()
         hint = f"the solver '{self.solver.name}' (nashgames check says more)"
@@ -253,6 +258,7 @@ class Batch:
             stacked=self._stacked,
             target=self.settings.target,
             recording=self._recording,
+            quick=self._quick,
         )
         point = self._with_nearest(jax.tree.map(np.asarray, point))
         self._check_soundness(point)

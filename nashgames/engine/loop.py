@@ -10,8 +10,9 @@ with A, which is not charged.
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -36,6 +37,10 @@ SOUND, NOT_NORMALISED, NOT_ADVANTAGE, NOT_AT_START = range(4)
 
 # Threads that prepare batches would each compile the one program that measures them.
 _ONE_AT_A_TIME = threading.Lock()
+
+_QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Options of XLA for the CPU: a program is ready in a third of the time and takes up to three times as long
+(`benchmarks/compiling.py`)."""
 
 
 class Problem(NamedTuple):
@@ -151,20 +156,21 @@ def advance(
     stacked: bool,
     target: str = "regularised",
     recording: Recording = Recording(),
+    quick: bool = False,
 ) -> tuple[LoopState, Point, jax.Array]:
     """Bring all runs to each step of `targets` `[K]` in turn and measure them there.
 
     The steps are data: any targets, in any chunks, run the same compiled body, so that chunks equal the whole bit for
     bit. The loop ends early when no run is running. Points have a leading axis K; with them come the last iterates,
     log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked). A run stops by the metric of its `target`, a key
-    of `metrics.STOPPING`. `runs` is used up.
+    of `metrics.STOPPING`. `runs` is used up. A `quick` program is compiled for the CPU without optimisation.
     """
-    structure = jax.tree.structure(problem)
-    runs, seen = _advance(problem, runs, targets, stacked=stacked, target=target, classes=_classes(structure))
+    structure, quick = jax.tree.structure(problem), quick and _quick_is_known()
+    runs, seen = _ADVANCE[quick](problem, runs, targets, stacked=stacked, target=target, classes=_classes(structure))
     # What is measured does not depend on who is measured: all solvers share this program.
     game = problem.game.replace(feedback=EXACT)
     with _ONE_AT_A_TIME:
-        points = _measure(game, problem.log_equilibrium, seen, stacked=stacked, recording=recording)
+        points = _MEASURE[quick](game, problem.log_equilibrium, seen, stacked=stacked, recording=recording)
     return runs, points, seen.log_policy[-1]
 
 
@@ -174,9 +180,23 @@ def _classes(structure: Any) -> Any:
     return node and node[0], *map(_classes, structure.children())
 
 
-# JAX takes two dataclasses with fields of the same kind for one structure, and finds the program of the other solver
-# whenever a few bits of two hashes agree (jaxlib 0.10): `classes` tells their programs apart.
-@partial(jax.jit, static_argnames=("stacked", "target", "classes"), donate_argnames="runs")
+@cache
+def _quick_is_known() -> bool:
+    """Whether this XLA has the options of `_QUICKLY`; they are no part of what it promises."""
+    try:
+        jax.jit(jnp.negative, compiler_options=_QUICKLY)(np.float32(0))
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+def _compiled(function: Callable[..., Any], **arguments: Any) -> dict[bool, Any]:
+    """The compiled forms of a function, by whether compiling is to be quick."""
+    return {
+        quick: jax.jit(function, compiler_options=_QUICKLY if quick else None, **arguments) for quick in (False, True)
+    }
+
+
 def _advance(
     problem: Problem, runs: LoopState, targets: jax.Array, *, stacked: bool, target: str, classes: Any
 ) -> tuple[LoopState, Reported]:
@@ -208,7 +228,6 @@ def _advance(
     return pending.runs, reported
 
 
-@partial(jax.jit, static_argnames=("stacked", "recording"))
 def _measure(game: Game, log_equilibrium: jax.Array, seen: Reported, *, stacked: bool, recording: Recording) -> Point:
     """The points of a chunk, all targets at once: A is read once for them."""
     one_game = jax.vmap(partial(_measured, recording), in_axes=(PER_RUN.game, 0, 0))
@@ -216,17 +235,21 @@ def _measure(game: Game, log_equilibrium: jax.Array, seen: Reported, *, stacked:
     return jax.vmap(partial(all_games, game, log_equilibrium))(seen)
 
 
+# JAX takes two dataclasses with fields of the same kind for one structure, and finds the program of the other solver
+# whenever a few bits of two hashes agree (jaxlib 0.10): `classes` tells their programs apart.
+_ADVANCE = _compiled(_advance, static_argnames=("stacked", "target", "classes"), donate_argnames="runs")
+_MEASURE = _compiled(_measure, static_argnames=("stacked", "recording"))
+
+
 def compiled_count() -> int:
     """How many compiled programs are kept."""
-    programs: tuple[Any, ...] = (_advance, _measure)
-    return sum(int(program._cache_size()) for program in programs)
+    return sum(int(program._cache_size()) for program in (*_ADVANCE.values(), *_MEASURE.values()))
 
 
 def clear_compiled_if_over(limit: int = 0) -> None:
     """Let all compiled programs go once there are `limit` of them."""
-    programs: tuple[Any, ...] = (_advance, _measure)
     if compiled_count() >= limit:
-        for program in programs:
+        for program in (*_ADVANCE.values(), *_MEASURE.values()):
             program.clear_cache()
 
 
