@@ -1,17 +1,22 @@
 """How much a reader has to follow: functions that one run enters, places that know a default, parses of one text.
 
-`python benchmarks/structure.py` prints the three counts, with `--list` the functions by module. A function counts once,
+`python benchmarks/structure.py` prints the counts, with `--list` the functions by module. A run is counted twice:
+alone, from its description to its rows as `runner.play` makes them (game, referee, batch, loop, solver, metrics), and
+with the whole command around it, imports, options, planning, storing and tables among them. A function counts once,
 whatever thread calls it; lambdas and comprehensions belong to the function that they stand in.
 """
 
 import ast
 import contextlib
 import io
+import json
 import os
+import subprocess
 import sys
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FrameType
@@ -23,39 +28,69 @@ RUN = ("run", "disc[strength=2]", "-n", "5", "-s", "nash-mp", "--queries", "100"
 DEFAULTS = ("exact", "tabular", "sgd")
 
 
-def one_run() -> tuple[Counter[str], Counter[str]]:
-    """The functions that a run of one solver enters, by module, and how often every text is parsed.
+def one_run() -> Counter[str]:
+    """The functions that a run of one solver enters from its description to its rows, by module.
+
+    To be called in a process that has played nothing yet: what is compiled already is not entered again.
+    """
+    from nashgames.experiments.experiment import Experiment
+    from nashgames.experiments.plan import plan, settings_of
+    from nashgames.experiments.runner import play
+
+    experiment = Experiment.from_dict({"game": "disc[strength=2]", "actions": 5, "solver": "nash-mp", "queries": 100})
+    settings = settings_of(experiment)
+    runs, _ = plan(experiment, settings)
+    with _entered() as entered:
+        for event in play(runs, settings):
+            assert type(event).__name__ != "Failed", event
+    return _by_module(entered)
+
+
+def one_command() -> tuple[Counter[str], Counter[str]]:
+    """The functions that a whole command of such a run enters, by module, and how often every text is parsed.
 
     To be called in a process that has not imported nashgames: what runs at import counts.
     """
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        os.chdir(folder)
+        try:
+            with _entered(parsed := Counter[str]()) as entered:
+                from nashgames.cli.main import app
+
+                app(RUN)
+        except SystemExit as end:
+            assert not end.code, f"the run ended with code {end.code}"
+        finally:
+            os.chdir(before)
+    return _by_module(entered), parsed
+
+
+@contextlib.contextmanager
+def _entered(parsed: Counter[str] | None = None) -> Iterator[set[CodeType]]:
+    """Every function of ours that is entered inside, and the texts that are parsed."""
     entered: set[CodeType] = set()
-    parsed: Counter[str] = Counter()
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code
         if event != "call" or not code.co_filename.startswith(tuple(map(str, FOLDERS))):
             return
         entered.add(code)
-        if code.co_name == "_read" and code.co_filename.endswith("registry.py"):
+        if parsed is not None and code.co_name == "_read" and code.co_filename.endswith("registry.py"):
             parsed[frame.f_locals["text"]] += 1
 
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        os.chdir(folder)
-        threading.setprofile(look)
-        sys.setprofile(look)
-        try:
-            from nashgames.cli.main import app
+    threading.setprofile(look)
+    sys.setprofile(look)
+    try:
+        yield entered
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
 
-            app(RUN)
-        except SystemExit as end:
-            assert not end.code, f"the run ended with code {end.code}"
-        finally:
-            sys.setprofile(None)
-            threading.setprofile(None)
-            os.chdir(before)
+
+def _by_module(entered: set[CodeType]) -> Counter[str]:
     functions = [code for code in entered if code.co_flags & CO_OPTIMIZED and not code.co_name.startswith("<")]
-    return Counter(str(Path(code.co_filename).relative_to(ROOT)) for code in functions), parsed
+    return Counter(str(Path(code.co_filename).relative_to(ROOT)) for code in functions)
 
 
 def knowing_a_default() -> set[str]:
@@ -88,14 +123,22 @@ def _names_of_entries(node: ast.AST) -> list[ast.AST]:
 
 def main() -> None:
     """Print the counts."""
-    functions, parsed = one_run()
+    command, parsed = one_command()
+    alone = Counter(json.loads(_in_a_new_process("print(json.dumps(structure.one_run()))")))
     text, most = max(parsed.items(), key=lambda item: item[1])
     if "--list" in sys.argv:
-        for module, count in functions.most_common():
-            print(f"{count:4d}  {module}")
-    print(f"functions entered by one run: {functions.total()} in {len(functions)} modules")
+        for module, count in command.most_common():
+            print(f"{alone[module]:4d} {count:4d}  {module}")
+    print(f"functions entered by one run: {alone.total()} in {len(alone)} modules")
+    print(f"functions entered by its whole command: {command.total()} in {len(command)} modules")
     print(f"places that know a default: {len(places := knowing_a_default())} ({', '.join(sorted(places))})")
     print(f"parses of one text: at most {most} ({text!r})")
+
+
+def _in_a_new_process(code: str) -> str:
+    here = Path(__file__).parent
+    asked = [sys.executable, "-c", f"import json, structure; {code}"]
+    return subprocess.run(asked, cwd=here, capture_output=True, text=True, check=True).stdout
 
 
 if __name__ == "__main__":
