@@ -23,6 +23,7 @@ from nashgames.experiments.trials import Tuned, tuned_of
 from nashgames.registry import Number, Registry, Selection, parameters_of, parse, render
 from nashgames.solvers import (
     features_of,
+    has_open_horizon,
     hyperparameters,
     selection_of,
     with_theory_defaults,
@@ -443,6 +444,8 @@ def _of_playing(run: Run, settings: Settings, code: str | None) -> dict[str, Any
         **{key: text for key, text in chosen.items() if text != RUN[key]},
         **({"comparisons": settings.comparisons} if settings.comparisons and run.feedback.comparisons else {}),
         **({"code": code} if code else {}),
+        # Before, such a schedule fell over a thousand steps, whatever the budget.
+        **({"horizon": "run"} if has_open_horizon(run.played) else {}),
     }
 
 
