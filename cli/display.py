@@ -1,5 +1,6 @@
 """Everything that rich draws: the live progress, the tables, the lists. Nothing else in the package imports rich."""
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -13,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nashgames.cli import words
+from nashgames.cli.sheet import Sheet
 from nashgames.cli.streams import emit
-from nashgames.cli.summary import Sheet
+from nashgames.errors import printable
 
 if TYPE_CHECKING:
     from nashgames.experiments.events import Advanced, BatchFinished, Event, GameReady, Planned, Refereed
@@ -53,25 +55,26 @@ class Screen:
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line of the result, not shown with --quiet or --json."""
-        self._print(Text(text, style=style))
+        self._print(Text(printable(text), style=style))
 
     def sheet(self, sheet: Sheet) -> None:
         """A table of the result and its caption."""
-        for place, table in enumerate(_tables(sheet, self._out.width - 1)):
+        cells = tuple(tuple("\n".join(map(printable, text.split("\n"))) for text in row) for row in sheet.rows)
+        for place, table in enumerate(_tables(dataclasses.replace(sheet, rows=cells), self._out.width - 1)):
             self._print(Padding(table, (1 if place else 0, 0, 0, 1)))
         if sheet.caption:
-            self._print(Text(f" {sheet.caption}", style="dim"))
+            self._print(Text(f" {printable(sheet.caption)}", style="dim"))
 
     def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
         """Lines of a name and what it is, aligned; never cut, because paths and commands are there to be copied."""
         width = max((len(name) for name, _ in rows), default=0)
         for name, text in rows:
-            self._print(Text.assemble((f" {name:<{width}}   ", "dim"), text), soft_wrap=True)
+            self._print(Text.assemble((f" {name:<{width}}   ", "dim"), printable(text)), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A remark on standard error, not shown with --quiet."""
         if not self.quiet:
-            self._err.print(Text(text, style="dim"), soft_wrap=True)
+            self._err.print(Text(printable(text), style="dim"), soft_wrap=True)
 
     def _print(self, renderable: RenderableType, soft_wrap: bool = False) -> None:
         if self.quiet or self.data:

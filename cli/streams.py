@@ -4,6 +4,8 @@ import codecs
 import os
 import sys
 
+from nashgames.errors import sentence as as_printed
+
 _PLAIN = {
     "·": "-",
     "–": "-",
@@ -55,7 +57,7 @@ def complain(sentence: str) -> None:
     if sys.stderr is None:
         return
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    line = f"error: {' '.join(sentence.split())}"
+    line = f"error: {as_printed(sentence)}"
     try:
         sys.stderr.write(f"\x1b[31m{line}\x1b[0m\n" if colour else f"{line}\n")
         sys.stderr.flush()

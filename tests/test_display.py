@@ -5,6 +5,7 @@ import json
 import math
 import re
 import sys
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nashgames.cli import options, streams, summary, words
+from nashgames.cli import mixture, options, payload, steps, streams, summary, words
 from nashgames.cli.display import Progress, Screen
-from nashgames.cli.summary import Sheet
+from nashgames.cli.sheet import Sheet
 from nashgames.core.game import make_game
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.events import Advanced, BatchFinished, Finished, GameReady, Noted, Planned, Refereed
@@ -393,7 +394,7 @@ def test_very_many_cells_on_samples_become_a_grid():
 
 
 def test_the_cells_for_a_program_have_counts_quantiles_and_the_interval():
-    cells = summary.cells(frame(row(), *on_duels([0.001, 0.2, math.inf, 0.1])))
+    cells = payload.cells(frame(row(), *on_duels([0.001, 0.2, math.inf, 0.1])))
     (cell,) = json.loads(json.dumps(cells, allow_nan=False))
     assert {key: cell[key] for key in ("solver", "feedback", "policy", "optimiser", "actions")} == {
         "solver": "nash-mp",
@@ -407,8 +408,8 @@ def test_the_cells_for_a_program_have_counts_quantiles_and_the_interval():
         "seeds": 4, "diverged": 1, "reached": 1, "share": 0.25, "median": pytest.approx(0.15), "q90": None, "q99": None,
     }  # fmt: skip
     assert 0 < cell["low"] < 0.25 < cell["high"] < 1
-    assert summary.cells(frame(row(), row(seed=1))) == []
-    assert summary.cells(frame(*on_duels([0.1]))) == []
+    assert payload.cells(frame(row(), row(seed=1))) == []
+    assert payload.cells(frame(*on_duels([0.1]))) == []
 
 
 def test_of_swept_steps_the_table_shows_the_best():
@@ -447,24 +448,24 @@ def tried(step, queries, **changes):
 
 def test_the_choice_is_told_beside_the_solver_s_own_step():
     rows = [tried(0.3, 400), tried(3, 40), tried(1, None, step_source="theory", suboptimality=0.1)]
-    found = summary.choices(frame(*rows), pd.DataFrame())
+    found = steps.choices(frame(*rows), pd.DataFrame())
     (only,) = json.loads(json.dumps(found, allow_nan=False))
     assert (only["value"], only["cost"], only["own_cost"], only["edge"]) == (3, 40, None, "upper")
-    sheet = summary.choices_table(found)
+    sheet = steps.choices_table(found)
     assert sheet.headings == ("solver", "best step", "of", "its cost", "own step's", "end")
     assert sheet.rows == (("online-ipo", "step 3", "0.3 … 3", "40", "–", "upper"),)
     assert sheet.caption == "the best of 3 steps by the median cost to the tolerance, on seed 1"
     rows += [tried(step, queries, beta=0.1, seed=2) for step, queries in ((0.3, 90), (1, 60), (3, 40))] + [
         tried(10, 90, beta=0.1, seed=2)
     ]
-    sheet = summary.choices_table(summary.choices(frame(*rows), pd.DataFrame()))
+    sheet = steps.choices_table(steps.choices(frame(*rows), pd.DataFrame()))
     assert sheet.headings[0] == "β"
     assert [line[2] for line in sheet.rows] == ["step 3", "step 3"]
     assert [line[-1] for line in sheet.rows] == ["", "upper"], "β falls from row to row"
     assert sheet.caption.endswith("the best of 3, 4 steps by the median cost to the tolerance, on seeds 1–2")
-    own_game = summary.choices_table(summary.choices(frame(tried(1, 5, role="both"), tried(2, 9)), pd.DataFrame()))
+    own_game = steps.choices_table(steps.choices(frame(tried(1, 5, role="both"), tried(2, 9)), pd.DataFrame()))
     assert own_game.caption.endswith("on the reported game itself where it is the same for every seed")
-    assert summary.choices(frame(row()), pd.DataFrame()) == []
+    assert steps.choices(frame(row()), pd.DataFrame()) == []
 
 
 def test_the_choices_of_many_cells_are_one_line_a_solver():
@@ -475,9 +476,9 @@ def test_the_choices_of_many_cells_are_one_line_a_solver():
     rows += [
         tried(step, None, beta=0.001, suboptimality=step / 10, **(own if step == 1 else {})) for step in (0.3, 1, 3)
     ]
-    sheet = summary.choices_by_solver(summary.choices(frame(*rows), pd.DataFrame()))
+    sheet = steps.choices_by_solver(steps.choices(frame(*rows), pd.DataFrame()))
     assert sheet.headings == ("solver", "best steps", "own", "end", "saved", "both arrive")
-    assert sheet.rows == (("online-ipo", "step 0.3 … 3", "1", "2", "10", "2 of 3"),)
+    assert sheet.rows == (("online-ipo", "step 0.3 … 3", "1", "2", "5.5", "2 of 3"),)
     assert sheet.caption.startswith("the best of 3 steps by the median cost to the tolerance, on seed 1; a choice for")
 
 
@@ -489,7 +490,7 @@ def test_no_terminal_is_too_narrow_for_a_number(terminal, monkeypatch, columns):
         same | {"label": label, "beta": beta} | limit | {"rate": 0.0024, "derived_rate": 0.0025}
         for label in ("approximate-nash-mp", "nash-mp") for beta in (0.1, 0.01)
     ]  # fmt: skip
-    sheet = summary.steps_table(found)
+    sheet = steps.steps_table(found)
     out, _ = terminal()
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("NO_COLOR", "1")
@@ -512,12 +513,12 @@ def test_the_steps_that_were_swept_are_told_beside_what_is_derived():
         same | {"label": "nash-prox", "beta": 0.02} | limit | rates | {"high": None, "derived_limit": None},
         same | {"label": "nash-prox", "beta": 0.01} | limit | rates | {"low": 0.0},
     ]
-    sheet = summary.steps_table(found)
+    sheet = steps.steps_table(found)
     headings = ("largest stable step", "derived step", "best step", "rate a query", "derived rate")
     assert sheet.headings == ("solver", "β", *headings)
     assert sheet.rows[0] == ("online-ipo", "0.02", "1.433", "1.433", "0.7", "2.4e-03", "2.5e-03")
     assert [line[2:4] for line in sheet.rows[1:]] == [("> 1.433", "–"), ("< 1.433", "1.433")]
-    assert summary.measured_steps(frame(row(), *on_duels([0.1])), pd.DataFrame()) == []
+    assert steps.measured_steps(frame(row(), *on_duels([0.1])), pd.DataFrame()) == []
 
 
 def test_the_tally_counts_every_ending():
@@ -547,23 +548,51 @@ def test_the_mixture_names_the_most_played_actions_of_the_best_run():
             )
         ]
     )
-    (sheet,) = summary.mixtures(runs, policies)
+    (sheet,) = mixture.mixtures(runs, policies)
     assert sheet.rows[0] == ("1", "deck 1", "30.00 %")
     assert sheet.rows[1] == ("2", "deck 2", "20.00 %")
-    assert len(sheet.rows) == summary.TOP_ACTIONS
+    assert len(sheet.rows) == mixture.TOP_ACTIONS
+    assert sheet.caption == "random-logits at β 0.05 by nash-prox: suboptimality 8.1e-11; the other 2 share 2.00 %"
+
+
+@pytest.mark.parametrize(("ends", "seed"), [((0.3, 0.1, 0.2), 2), ((0.1, 0.4, 0.2, 0.3), 3), ((0.2, math.nan, 0.1), 0)])
+def test_the_mixture_is_that_of_the_median_seed_and_says_so(ends, seed):
+    """Of nash-mp, whose median is best, although the luckiest seed of all is one of online-ipo."""
+    others = [
+        row(run_id=f"o{s}", seed=s, label="online-ipo", selection="o", suboptimality=end)
+        for s, end in enumerate((1e-9, 0.9, 0.9))
+    ]
+    runs = frame(*others, *(row(run_id=f"m{s}", seed=s, suboptimality=end) for s, end in enumerate(ends)))
+    policies = pd.concat([policy(run, ["a", "b"], np.array([0.6, 0.4])) for run in runs["run_id"]])
+    (sheet,) = mixture.mixtures(runs, policies)
+    middle = sorted(ends, key=lambda end: (math.isnan(end), end))[len(ends) // 2]
     assert sheet.caption == (
-        "random-logits at β 0.05 by nash-prox; the other 2 share 2.00 %; no policy beats this one by more than 8.1e-11 "
-        "in the regularised game"
+        f"random-logits at β 0.05 by nash-mp · seed {seed}, the median of {len(ends)}: suboptimality {middle:.1e}"
     )
 
 
+def test_nothing_of_a_label_acts_on_a_terminal(terminal):
+    out, _ = terminal()
+    label = "\x1b[31mred\x1b[0m\u202e\x9b" + 3000 * "x"
+    (sheet,) = mixture.mixtures(frame(row(run_id="a")), policy("a", [label, "b"], np.array([0.6, 0.4])))
+    screen = Screen()
+    screen.sheet(sheet)
+    screen.line(label)
+    screen.pairs([("note", label)])
+    # What styles the tables is ours.
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    assert not {c for c in shown if unicodedata.category(c) in ("Cc", "Cf")} - {"\n"}
+    assert r"\x1b[31mred\x1b[0m\u202e\x9bxxxx" in shown
+    assert max(map(len, sheet.rows[0])) <= 40
+
+
 def test_a_game_without_names_has_no_mixture():
-    assert summary.mixtures(frame(row(run_id="a")), policy("a", ["0", "1"], np.array([0.5, 0.5]))) == []
+    assert mixture.mixtures(frame(row(run_id="a")), policy("a", ["0", "1"], np.array([0.5, 0.5]))) == []
 
 
 def test_the_data_is_strict_json_with_null_for_what_was_not_measured():
     runs = frame(row(), unreached(kl_to_equilibrium=float("nan"), suboptimality=float("inf"), diverged_step=7))
-    converged, other = json.loads(json.dumps(summary.payload(runs), allow_nan=False))
+    converged, other = json.loads(json.dumps(payload.payload(runs), allow_nan=False))
     assert converged["hyperparameters"] == {"eta": 0.1}
     assert (converged["id"], converged["actions"], converged["queries_to_tolerance"]) == ("0" * 12, 100, 236)
     assert converged["diverged_step"] is None
@@ -756,9 +785,9 @@ def test_a_complaint_is_one_line(capsys):
     ("sentence", "keys", "expected"),
     [
         (
-            "beta is '0'; accepted: a finite number of at least 0",
+            "beta is '0'; accepted: 0, or a number from 1e-12",
             ["beta"],
-            "--beta is '0'; accepted: a finite number of at least 0",
+            "--beta is '0'; accepted: 0, or a number from 1e-12",
         ),
         ("unknown dtype 'dtype'. Accepted: float32", ["dtype"], "unknown --dtype 'dtype'. Accepted: float32"),
         ("record_every is 0; accepted", ["record_every"], "--record-every is 0; accepted"),

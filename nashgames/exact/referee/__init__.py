@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from nashgames.core.game import Game
+from nashgames.defaults import SMALLEST_BETA
 from nashgames.errors import NashGamesError
 from nashgames.exact.closest import nats_from_closest
 from nashgames.exact.referee.limit import face_of, limit
@@ -24,8 +25,6 @@ from nashgames.exact.referee.system import Matrix
 _REGRET = 1e-10
 # Nats by which a log-probability at β = 0 may be off.
 _NATS = 1e-8
-# Below it q/β has no digits: q is exact to 1e-17.
-_SMALLEST_BETA = 1e-12
 
 
 class Equilibrium(NamedTuple):
@@ -97,8 +96,8 @@ def falling(betas: Iterable[float]) -> list[float]:
     """
     targets = sorted(set(map(float, betas)), reverse=True)
     for beta in targets:
-        if not (beta == 0 or _SMALLEST_BETA <= beta < np.inf):
-            raise NashGamesError(f"beta is {beta:g}; accepted: 0, or a finite number of at least {_SMALLEST_BETA:g}")
+        if not (beta == 0 or SMALLEST_BETA <= beta < np.inf):
+            raise NashGamesError(f"beta is {beta:g}; accepted: 0, or a finite number of at least {SMALLEST_BETA:g}")
     return targets
 
 

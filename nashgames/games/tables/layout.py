@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nashgames.errors import NashGamesError, shown
+from nashgames.errors import NashGamesError
 from nashgames.games.memory import check_memory
 from nashgames.games.tables.files import open_array
 from nashgames.games.tables.sheets import (
@@ -199,10 +199,11 @@ def _csv_matrix(sheet: CsvSheet) -> tuple[np.ndarray, tuple[str, ...] | None]:
             raise not_a_number(sheet.name, row + 1 + above, "column 1", side[row])
         body = np.vstack([[np.nan if cell in EMPTY_CELLS else float(cell) for cell in side], body.T]).T
     top = first[int(beside) :] if above or numbered else None
-    if top and beside and side != top and _counts(side) is None and any(map(_is_fraction, (*first[1:], *side))):
+    differ = bool(top) and beside and side != top and _counts(side) is None
+    strange = [cell for cell in first[1:] if not is_number(cell)]
+    if differ and strange and any(map(_is_fraction, (*first[1:], *side))):
         # Values are no labels: the first row holds some, and text among them.
-        if strange := [cell for cell in first[1:] if not is_number(cell)]:
-            raise not_a_number(sheet.name, 1, f"column {first.index(strange[0]) + 1}", strange[0])
+        raise not_a_number(sheet.name, 1, f"column {first.index(strange[0]) + 1}", strange[0])
     return body[int(numbered) :], _agree(sheet.name, top, side[int(numbered) :] if beside else None)
 
 

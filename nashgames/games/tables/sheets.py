@@ -20,7 +20,7 @@ from nashgames.games.memory import check_memory, size_text
 from nashgames.games.tables.files import refusing
 
 EMPTY_CELLS = ("", "NA", "N/A", "null")
-"""Cells of a CSV column of numbers that hold no value; they are read as NaN. A literal nan is what 0/0 left: refused."""
+"""Cells of a CSV column of numbers that hold no value, read as NaN; a literal nan is what 0/0 left, and refused."""
 
 _LONGEST_LINE = 1 << 24
 """Characters that are read in search of the end of a line, 800,000 columns of 20: a binary file may have no end."""
