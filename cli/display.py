@@ -143,6 +143,7 @@ class Progress(Working):
         self.planned: Planned | None = None
         self._experiment = experiment
         self._header_shown = False
+        self._ready: tuple[int, str | None, Facts | None] | None = None
         self._finished: deque[tuple[str, ...]] = deque(maxlen=_LINES_OF_PROGRESS)
         self._current: tuple[str, ...] | None = None
 
@@ -157,6 +158,10 @@ class Progress(Working):
             "Noted": lambda noted: self.note(noted.text),
             "Finished": lambda finished: self.clear(),
         }
+        if self._ready is not None and type(event).__name__ not in ("GameReady", "Noted"):
+            # Not before the reference is read: what is wrong with it is all that is said then.
+            ready, self._ready = self._ready, None
+            self.header(*ready)
         handlers[type(event).__name__](event)
 
     def header(self, actions: int | None, reference: str | None, facts: "Facts | None" = None) -> None:
@@ -180,7 +185,7 @@ class Progress(Working):
     def _on_game(self, ready: "GameReady") -> None:
         log_reference = ready.game.log_reference
         uniform = self._experiment.every("reference") == ("own",) and log_reference.min() == log_reference.max()
-        self.header(ready.game.actions, "uniform" if uniform else None, ready.facts)
+        self._ready = (ready.game.actions, "uniform" if uniform else None, ready.facts)
         for note in ready.notes:
             self.note(note)
         self.wait(f"{ready.title}: exact equilibrium")

@@ -84,6 +84,8 @@ def elsewhere(kind: str, given: str) -> str | None:
 
     name = given.partition("[")[0]
     for called, entries in LISTS.values():
-        if called != kind and any(entry["name"].partition("[")[0] == name for entry in entries()):
+        if called in (kind, "metric", "figure"):
+            continue
+        if any(entry["name"].partition("[")[0] == name for entry in entries()):
             return f"'{given}' is a {called}, not a {kind}; write: {WRITTEN[called].format(name=given)}"
     return None

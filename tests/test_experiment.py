@@ -46,6 +46,7 @@ PRESETS = [
     "theorems",
 ]
 
+TOLERANCES = "a number of at least 0 (0: never) and below 0.5, the largest at the start of a run"
 BETAS = "0, or a number from 1e-12 to 1,000,000"
 TUNES = "auto, parameter=low:high:count or solver.parameter=low:high:count (e.g. step=1e-3:10:8), trials=N, seeds=N"
 
@@ -172,8 +173,8 @@ def test_it_is_frozen_and_hashable():
         ({"queries": "1e400"}, "queries is '1e400'; accepted: an integer of at least 1"),
         ({"queries": 1e16}, "queries is 1e+16; accepted: an integer of at least 1 and at most 1000000000000000"),
         ({"queries": 0.5}, "queries is 0.5; accepted: an integer of at least 1"),
-        ({"tolerance": -1e-9}, "tolerance is -1e-09; accepted: a number of at least 0 (0: never) and below 0.5, the largest at the start of a run"),
-        ({"tolerance": True}, "tolerance is true; accepted: a number of at least 0 (0: never) and below 0.5, the largest at the start of a run"),
+        ({"tolerance": -1e-9}, f"tolerance is -1e-09; accepted: {TOLERANCES}"),
+        ({"tolerance": True}, f"tolerance is true; accepted: {TOLERANCES}"),
         ({"records": 0}, "records is 0; accepted: an integer of at least 1"),
         ({"record_every": 0}, "record_every is 0; accepted: an integer of at least 1"),
         ({"dtype": "float16"}, "unknown dtype 'float16'; did you mean 'float64'? Accepted: float32, float64"),
@@ -286,7 +287,7 @@ def test_an_unknown_key_names_the_nearest():
         (b"seed = " + b"1" * 5000, "has an integer of thousands of digits; give a smaller one"),
         (b"game = " + b"[" * 3000 + b"]" * 3000, "nests lists too deeply; give a value or a list of values a key"),
         (b"#" * 1_000_001, "has more than 1,000,000 bytes; give a smaller TOML file"),
-        (b"tolerance = 0.5", "tolerance is 0.5; accepted: a number of at least 0 (0: never) and below 0.5, the largest at the start of a run"),
+        (b"tolerance = 0.5", f"tolerance is 0.5; accepted: {TOLERANCES}"),
         (b"beta = true", f"beta is true; accepted: {BETAS}"),
         (b"beta = 2020-01-01", f"beta is 2020-01-01; accepted: {BETAS}"),
         (b"[game]\nname = 'disc'", "game is {'name': 'disc'}; accepted: one value or a list of values"),

@@ -583,7 +583,7 @@ def test_a_reference_is_normalised_and_serves_every_context(write: Write) -> Non
     ("content", "expected"),
     [
         ("probabilty\n0.5\n0.25\n0.25\n", "has the columns probabilty; did you mean 'probability' by 'probabilty'?"),
-        ("0.5\n0.25\n0.25\n", "A reference has the column probability"),
+        ("0.5\n0.25\n0.25\n", "has the columns 0.5; accepted: the column probability, and label"),
         ("probability\n", "is empty (a header and no rows)"),
         ("probability\n0.5\n0.5\n", "has 2 rows; the game has 3 actions"),
         ("probability\n0.5\n0.5\n0\n", "gives 'scissors' the probability 0; every action needs a finite reference"),

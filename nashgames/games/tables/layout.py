@@ -6,6 +6,7 @@ win for each side) or `action, opponent, score` (a row is one ordered pair). Oth
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,8 +97,12 @@ def _long_columns(sheet: Sheet) -> tuple[str, ...]:
         )
     if isinstance(sheet, CsvSheet) and sheet.words:
         at = sheet.words[0]
-        if is_decimal_comma(sheet.second[at]):
-            raise not_a_number(sheet.name, 2, f"column {at + 1}", sheet.second[at])
+        above, below = sheet.first[at], sheet.second[at]
+        text_above = not is_number(above) and not is_decimal_comma(above)
+        if text_above and _begins_a_number(above) and _begins_a_number(below):
+            raise not_a_number(sheet.name, 1, f"column {at + 1}", above)
+        if is_decimal_comma(below):
+            raise not_a_number(sheet.name, 2, f"column {at + 1}", below)
         if [sheet.second[0].strip()] == [cell.strip() for cell in sheet.first[1:2]]:
             # A matrix whose first row of values is labelled like its first column: other text is no label.
             return ()
@@ -231,6 +236,11 @@ def _agree(name: str, top: list[str] | None, side: list[str] | None) -> tuple[st
     if "" in labels:
         raise NashGamesError(f"'{name}' has no label for action {labels.index('')}; label every action or none")
     return None if _counts(labels) == 0 else tuple(labels)
+
+
+def _begins_a_number(cell: str) -> bool:
+    """Whether a cell that is no number begins like one, as 50%, 1/2 and 0.5? do."""
+    return bool(re.match(r"[+-]?\.?\d", cell.strip()))
 
 
 def _is_fraction(cell: str) -> bool:

@@ -67,9 +67,8 @@ def is_decimal_comma(cell: str) -> bool:
 def not_a_number(name: str, row: int, column: str, cell: str) -> NashGamesError:
     """The error for a cell of text among numbers; rows count from 1, the header included."""
     if is_decimal_comma(cell):
-        return NashGamesError(
-            f"'{name}': row {row}, {column} holds '{cell}', a number with a comma; write {cell.replace(',', '.')}"
-        )
+        point = cell.strip().replace(",", ".")
+        return NashGamesError(f"'{name}': row {row}, {column} holds '{cell}', a number with a comma; write {point}")
     return NashGamesError(
         f"'{name}': row {row}, {column} holds {shown(cell)}, which is not a number; "
         "write numbers such as 0.25, and leave a cell empty where there is none"
