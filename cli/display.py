@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nashgames.cli import words
+from nashgames.cli.columns import fitted
 from nashgames.cli.sheet import Sheet
 from nashgames.cli.streams import emit
 from nashgames.errors import printable
@@ -28,13 +29,6 @@ _STATUS_STYLES = {"converged": "green", "budget": "yellow", "inexact": "yellow",
 _LINES_OF_PROGRESS = 8
 # Columns where there is no terminal to ask: no table is as wide, so that none is folded in a file.
 _PIPE_WIDTH = 1000
-# Columns of the step's column at least: they hold one name and its number, as in 'η = 0.00316…'.
-_LEAST_STEP = 12
-_SHORT_HEADINGS = {
-    "suboptimality": "sub-\noptimality",
-    "KL to equilibrium": "KL to\nπ*",
-    "exploitability": "exploit-\nability",
-}
 
 
 def _console(stderr: bool) -> Console:
@@ -60,10 +54,11 @@ class Screen:
     def sheet(self, sheet: Sheet) -> None:
         """A table of the result and its caption."""
         cells = tuple(tuple("\n".join(map(printable, text.split("\n"))) for text in row) for row in sheet.rows)
-        for place, table in enumerate(_tables(dataclasses.replace(sheet, rows=cells), self._out.width - 1)):
-            self._print(Padding(table, (1 if place else 0, 0, 0, 1)))
-        if sheet.caption:
-            self._print(Text(f" {printable(sheet.caption)}", style="dim"))
+        tables, padding = fitted(dataclasses.replace(sheet, rows=cells), self._out.width - 1, cell_len)
+        for place, table in enumerate(tables):
+            self._print(Padding(_table(table, padding), (1 if place else 0, 0, 0, 1)))
+        if tables[-1].caption:
+            self._print(Text(f" {printable(tables[-1].caption)}", style="dim"))
 
     def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
         """Lines of a name and what it is, aligned; never cut, because paths and commands are there to be copied."""
@@ -231,57 +226,11 @@ def _progress_line(row: tuple[str, ...], width: int) -> str:
     return f"{position}  {label if len(label) <= room else label[: room - 1] + '…':<{room}}  {numbers}".rstrip()
 
 
-def _tables(sheet: Sheet, width: int) -> list[Table]:
-    """The sheet for a terminal of this width: headings break, the step is shortened, then left out; what is wider still
-    goes on in another table, so that no number is ever cut."""
-    cells = [[cell_len(row[i]) for row in sheet.rows] for i in range(len(sheet.headings))]
-    needed = sum(max([cell_len(name), *lengths]) + 3 for name, lengths in zip(sheet.headings, cells, strict=True))
-    if needed <= width:
-        return [_table(sheet, sheet.headings, range(len(sheet.headings)), {}, padding=3)]
-    headings = [_SHORT_HEADINGS.get(h, "\n".join(h.rsplit(" ", 1))) for h in sheet.headings]
-    widths = {
-        i: max([*map(cell_len, heading.split("\n")), *cells[i]]) + 2
-        for i, heading in enumerate(headings)
-        if sheet.headings[i] != "step"
-    }
-    for name in reversed(sheet.spare):
-        if sum(widths.values()) - 2 > width and name in sheet.headings:
-            del widths[sheet.headings.index(name)]
-    left = width - sum(widths.values()) - 2
-    if "step" in sheet.headings and left >= _LEAST_STEP:
-        widths[sheet.headings.index("step")] = left + 2
-    least = {i: size - 2 for i, size in widths.items()}
-    return [_table(sheet, headings, part, least, padding=2) for part in _parts(sheet, widths, width)]
-
-
-def _parts(sheet: Sheet, widths: Mapping[int, int], width: int) -> list[list[int]]:
-    """The columns by tables that fit, each beginning with those that say what a row is of, up to solver and β."""
-    shown = sorted(widths)
-    last = max([i for i in shown if sheet.headings[i] in ("solver", "β")], default=shown[0])
-    keys, others = [i for i in shown if i <= last], [i for i in shown if i > last]
-    parts: list[list[int]] = [[]]
-    for i in others:
-        if parts[-1] and sum(widths[j] for j in [*keys, *parts[-1], i]) - 2 > width:
-            parts.append([])
-        parts[-1].append(i)
-    return [[*keys, *part] for part in parts]
-
-
-def _table(
-    sheet: Sheet, headings: Sequence[str], shown: Iterable[int], least: Mapping[int, int], *, padding: int
-) -> Table:
-    """A table of the columns that are shown, each of which keeps its `least` width where it has one."""
+def _table(sheet: Sheet, padding: int) -> Table:
+    """A table that fits: names to the left, numbers to the right, and no cell is broken but where it says so."""
     table = Table(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="bold")
-    for i in shown:
-        is_name, is_step = sheet.headings[i] in sheet.names, sheet.headings[i] == "step"
-        table.add_column(
-            headings[i],
-            justify="left" if is_name else "right",
-            no_wrap=bool(least) or not is_name,
-            overflow="ellipsis" if is_step else "fold",
-            max_width=least.get(i) if is_step else None,
-            min_width=None if is_step else least.get(i),
-        )
+    for heading in sheet.headings:
+        table.add_column(heading, justify="left" if heading in sheet.names else "right", no_wrap=True, overflow="fold")
     for row in sheet.rows:
-        table.add_row(*(Text(row[i], style=_STATUS_STYLES.get(row[i].split(" ")[-1], "")) for i in shown))
+        table.add_row(*(Text(cell, style=_STATUS_STYLES.get(cell.split(" ")[-1], "")) for cell in row))
     return table
