@@ -1,6 +1,7 @@
 """Everything that rich draws: the live progress, the tables, the lists. Nothing else in the package imports rich."""
 
 import dataclasses
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -130,7 +131,10 @@ class Working(Screen):
 
 
 class Progress(Working):
-    """The screen of a running experiment, driven only by the runner's events."""
+    """The screen of a running experiment, driven only by the runner's events.
+
+    On a terminal one live line a batch; elsewhere one plain line a finished batch, on standard error.
+    """
 
     def __init__(self, experiment: "Experiment", *, quiet: bool = False, data: bool = False) -> None:
         super().__init__(quiet=quiet, data=data)
@@ -141,6 +145,8 @@ class Progress(Working):
         self._ready: tuple[int, str | None, Facts | None] | None = None
         self._finished: deque[tuple[str, ...]] = deque(maxlen=_LINES_OF_PROGRESS)
         self._current: tuple[str, ...] | None = None
+        self._refereed = 0
+        self._clock = _Clock()
 
     def show(self, event: "Event") -> None:
         """Show one event of the runner; `Finished` only clears the progress."""
@@ -170,6 +176,8 @@ class Progress(Working):
 
     def _on_planned(self, planned: "Planned") -> None:
         self.planned = planned
+        self._refereed = 0
+        self._clock = _Clock()
         if len(self._experiment.every("game")) > 1 or len(self._experiment.every("actions")) > 1:
             self.header(None, None)
         if planned.runs > planned.reused:
@@ -183,16 +191,23 @@ class Progress(Working):
         self._ready = (ready.game.actions, "uniform" if uniform else None, ready.facts)
         for note in ready.notes:
             self.note(note)
-        self.wait(f"{ready.title}: exact equilibrium")
+        self.wait(f"{ready.title}: exact equilibrium{self._of_equilibria()}")
 
     def _on_refereed(self, refereed: "Refereed") -> None:
-        self.wait(f"{refereed.title}: exact equilibrium at β {words.number(refereed.beta)}")
+        self._refereed += 1
+        self.wait(f"{refereed.title}: exact equilibrium at β {words.number(refereed.beta)}{self._of_equilibria()}")
+
+    def _of_equilibria(self) -> str:
+        """How many equilibria are done of all."""
+        every = 0 if self.planned is None else self.planned.equilibria
+        return f", {words.count(self._refereed)} of {words.count(every)} done" if every > 1 else ""
 
     def _on_advanced(self, advanced: "Advanced") -> None:
+        label = _label(advanced.label, advanced.betas)
         self._current = (
             f"{advanced.batch}/{advanced.batches}",
-            f"{advanced.label} · {words.plural(advanced.runs, 'run')}" if advanced.runs > 1 else advanced.label,
-            f"{words.count(advanced.queries)} of {words.count(advanced.budget)} queries",
+            f"{label} · {words.plural(advanced.runs, 'run')}" if advanced.runs > 1 else label,
+            f"{words.count(advanced.queries)} of {words.count(advanced.budget)}",
             words.small(advanced.distance),
             f"≤ {words.duration(advanced.seconds_left)}",
         )
@@ -201,10 +216,16 @@ class Progress(Working):
     def _on_batch(self, batch: "BatchFinished") -> None:
         self.finished_runs += len(batch.runs)
         label = self._current[1] if self._current else ", ".join(dict.fromkeys(batch.runs["label"]))
-        queries = f"{words.count(float(batch.runs['queries'].max()))} queries"
+        queries = words.count(float(batch.runs["queries"].max()))
         suboptimality = words.small(float(batch.runs["suboptimality"].max()))
         self._finished.append((f"{batch.batch}/{batch.batches}", label, queries, suboptimality, "done"))
-        self.wait("compiling" if batch.batch < batch.batches else "writing the files")
+        left = self._clock.left(batch.batch, batch.batches)
+        if not self._err.is_terminal and batch.batches > 1:
+            told = f"; about {words.duration(left)} left" if batch.batch < batch.batches else ""
+            reached = f"{queries} queries, suboptimality {suboptimality}"
+            self.note(f"batch {batch.batch} of {batch.batches}: {label}, {reached}{told}")
+        more = f"compiling; about {words.duration(left)} left of all"
+        self.wait(more if batch.batch < batch.batches else "writing the files")
 
     def wait(self, what: str) -> None:
         """Say what the next seconds are for; the batch before is done."""
@@ -212,16 +233,35 @@ class Progress(Working):
         super().wait(what)
 
     def _lines(self) -> list[Text]:
-        lines = [Text(_progress_line(row, self._err.width), style="dim") for row in self._finished]
-        if self._current is None:
-            return [*lines, *super()._lines()]
-        return [*lines, Text(_progress_line(self._current, self._err.width))]
+        rows = [*self._finished, *([] if self._current is None else [self._current])]
+        lines = [Text(_progress_line(row, self._err.width), style="dim") for row in rows]
+        if lines:
+            # Whatever the runs stop by: at β = 0 it is the exploitability.
+            headings = ("", "batch", "queries", "subopt.", "time left")
+            lines.insert(0, Text(_progress_line(headings, self._err.width), style="bold"))
+        return lines if self._current is not None else [*lines, *super()._lines()]
+
+
+class _Clock:
+    """How long all batches take, going by those that are done."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def left(self, done: int, batches: int) -> float:
+        """Seconds to the end of all batches, of which some are done."""
+        return (time.monotonic() - self._began) / done * (batches - done)
+
+
+def _label(label: str, betas: tuple[float, ...]) -> str:
+    """What a batch plays, with its β."""
+    return f"{label} · β {words.series(betas)}" if betas else label
 
 
 def _progress_line(row: tuple[str, ...], width: int) -> str:
     """A batch in one line: its name gives way where the terminal is narrow, its numbers stay in their columns."""
     position, label, queries, suboptimality, left = row
-    numbers = f"{queries:>22}  {suboptimality:>7}  {left:<10}"
+    numbers = f"{queries:>16}  {suboptimality:>8}  {left:<12}"
     room = max(width - len(position) - len(numbers) - 5, 8)
     return f"{position}  {label if len(label) <= room else label[: room - 1] + '…':<{room}}  {numbers}".rstrip()
 

@@ -243,7 +243,8 @@ def _close(
         among = words.plural(len(finished.runs), "run")
         verb = "was" if finished.reused == 1 else "were"
         screen.line(
-            f" {finished.reused} of {among} {verb} finished before and reused; --force redoes them", style="dim"
+            f" {words.count(finished.reused)} of {among} {verb} finished before and reused; --force redoes them",
+            style="dim",
         )
     points = f"{words.plural(len(finished.runs), 'run')}, {words.plural(len(finished.curves), 'point')}"
     curves = finished.directory / "curves.parquet"

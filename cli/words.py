@@ -32,11 +32,11 @@ def count(value: int | float | None) -> str:
     """A whole number with its digits in groups of three, or a dash where there is none.
 
     >>> count(1912), count(None)
-    ('1 912', '–')
+    ('1,912', '–')
     """
     if value is None or not math.isfinite(value):
         return DASH
-    return f"{round(value):,}".replace(",", " ")
+    return f"{round(value):,}"
 
 
 def small(value: float | None) -> str:

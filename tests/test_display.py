@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nashgames.cli import mixture, options, payload, steps, streams, summary, words
+from nashgames.cli import display, mixture, options, payload, steps, streams, summary, words
 from nashgames.cli.columns import fitted
 from nashgames.cli.display import Progress, Screen
 from nashgames.cli.sheet import Sheet
@@ -133,8 +133,8 @@ def terminal(monkeypatch):
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (words.count(1912), "1 912"),
-        (words.count(12_345_678), "12 345 678"),
+        (words.count(1912), "1,912"),
+        (words.count(12_345_678), "12,345,678"),
         (words.count(None), "–"),
         (words.small(8.14e-11), "8.1e-11"),
         (words.small(0.0), "0"),
@@ -155,7 +155,7 @@ def terminal(monkeypatch):
         (words.quantile(0.00123), "1.2e-03"),
         (words.optional(None), "–"),
         (words.series([1.0, 0.1, 0.01, 0.1]), "1, 0.1, 0.01"),
-        (words.series([10, 100, 1000]), "10, 100, 1 000"),
+        (words.series([10, 100, 1000]), "10, 100, 1,000"),
         (words.series([1.0, 0.5, 0.2, 0.1, 0.05]), "1 … 0.05"),
         (words.duration(12.4), "12 s"),
         (words.duration(185), "3 min 05 s"),
@@ -167,7 +167,7 @@ def terminal(monkeypatch):
         (words.elapsed(9.96), "10 s"),
         (words.elapsed(185), "3 min 05 s"),
         (words.plural(1, "run"), "1 run"),
-        (words.plural(1200, "point"), "1 200 points"),
+        (words.plural(1200, "point"), "1,200 points"),
     ],
 )
 def test_numbers_are_said_as_a_person_reads_them(said, expected):
@@ -205,7 +205,7 @@ def test_the_table_is_sorted_by_queries_and_shows_a_dash_for_what_was_not_reache
     sheet = summary.runs_table(frame(*rows))
     assert sheet.headings == ("solver", "step", "queries to 1e-10", "suboptimality", "KL to equilibrium", "status")
     assert [line[0] for line in sheet.rows] == ["nash-mp", "nash-prox", "best", "online-ipo"]
-    assert [line[2] for line in sheet.rows] == ["236", "1 912", "–", "–"]
+    assert [line[2] for line in sheet.rows] == ["236", "1,912", "–", "–"]
     assert sheet.rows[-1][3:] == ("3.0e-04", "3.2e-10", "budget")
 
 
@@ -213,7 +213,7 @@ def test_the_table_is_sorted_by_queries_and_shows_a_dash_for_what_was_not_reache
     ("column", "values", "heading", "shown"),
     [
         ("beta", [0.01, 1.0], "β", ["1", "0.01"]),
-        ("n", [1000, 10], "actions", ["10", "1 000"]),
+        ("n", [1000, 10], "actions", ["10", "1,000"]),
         ("game", ["disc", "castles"], "game", ["castles", "disc"]),
         ("seed", [1, 0], "seed", ["0", "1"]),
         ("reference", ["uniform", "random"], "reference", ["random", "uniform"]),
@@ -290,8 +290,8 @@ def test_medians_and_grids_keep_variants_apart(column):
     other = runs.assign(**{column: "another"}, queries_to_tolerance=runs["queries_to_tolerance"] + 1000)
     sheet = summary.runs_table(pd.concat([runs, other]))
     assert [(line[0], line[1], line[3]) for line in sheet.rows] == [
-        ("another", "nash-mp", "1 114"),
-        ("another", "nash-prox", "1 314"),
+        ("another", "nash-mp", "1,114"),
+        ("another", "nash-prox", "1,314"),
         (runs[column].iloc[0], "nash-mp", "114"),
         (runs[column].iloc[0], "nash-prox", "314"),
     ]
@@ -321,9 +321,9 @@ def test_many_seeds_on_samples_become_quantiles_a_share_and_a_count():
     numbers = ("median", "90\u00a0%", "99\u00a0%", "≤\u00a00.01")
     assert sheet.headings == ("solver", "step", "comparisons", *numbers, "seeds")
     assert sheet.rows == (
-        ("nash-prox", "step 0.5, theory", "300 000", "5.1e-02", "1.0e-01", "2.0e-01", "50 % [40, 60]", "100"),
+        ("nash-prox", "step 0.5, theory", "300,000", "5.1e-02", "1.0e-01", "2.0e-01", "50 % [40, 60]", "100"),
         (
-            *("online-ipo", "step 0.5, theory", "300 000", "5.1e-02", "1.0e-01", "diverged", "50 % [40, 60]"),
+            *("online-ipo", "step 0.5, theory", "300,000", "5.1e-02", "1.0e-01", "diverged", "50 % [40, 60]"),
             "6 of 100 diverged",
         ),
     )
@@ -366,7 +366,7 @@ def test_best_on_samples_is_the_largest_share_then_the_median_and_variants_have_
 def test_one_seed_on_samples_is_charged_in_comparisons():
     (sheet,) = summary.tables(frame(*on_duels([0.3])))
     assert sheet.headings == ("solver", "step", "comparisons", "suboptimality", "KL to equilibrium", "status")
-    assert sheet.rows[0][2:4] == ("300 000", "3.0e-01")
+    assert sheet.rows[0][2:4] == ("300,000", "3.0e-01")
     assert sheet.caption == "last iterate on duels[batch=100]"
 
 
@@ -603,13 +603,13 @@ def test_the_data_is_strict_json_with_null_for_what_was_not_measured():
 
 def test_the_header_says_what_is_played():
     single = Experiment(game="castles", beta=0.01, dtype="float32")
-    expected = "castles · 3 996 actions · β 0.01 · uniform reference · seed 0 · float32 on cpu"
+    expected = "castles · 3,996 actions · β 0.01 · uniform reference · seed 0 · float32 on cpu"
     assert words.header(single, 3996, "uniform") == expected
     grid = Experiment(
         game=["disc", "melo"], actions=[10, 1000], beta=[1, 0.1], seeds=20, reference=["uniform", "random"]
     )
     assert words.header(grid) == (
-        "2 games · 10, 1 000 actions · β 1, 0.1 · references uniform, random · seeds 0–19 · float64 on cpu"
+        "2 games · 10, 1,000 actions · β 1, 0.1 · references uniform, random · seeds 0–19 · float64 on cpu"
     )
 
 
@@ -646,10 +646,10 @@ def test_facts_name_the_winner():
 def events():
     runs = frame(row())
     game = make_game(np.zeros((100, 100)))
-    yield Planned(Path("somewhere"), 4, 1, 2)
+    yield Planned(Path("somewhere"), 4, 1, 2, equilibria=2)
     yield GameReady("random-logits · 100 actions", game, facts(), ("two rows were merged",))
     yield Refereed("random-logits", Equilibrium(0.05, np.zeros(2), 1e-16, 1))
-    yield Advanced(1, 2, "nash-mp · random-logits · 100 actions", 3, 2, 1240, 5000, 3.2e-7, 65.0)
+    yield Advanced(1, 2, "nash-mp · random-logits · 100 actions", 3, 2, 1240, 5000, 3.2e-7, 65.0, (0.1, 0.05))
     yield Noted("the equilibrium is not exact")
     yield BatchFinished(1, 2, runs)
     yield Advanced(2, 2, "nash-prox · random-logits · 100 actions", 1, 1, 10, 5000, 0.1, 2.0)
@@ -667,9 +667,11 @@ def test_progress_is_one_live_line_a_batch_on_standard_error(terminal):
     out, err = terminal()
     screen = play()
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err.getvalue())
-    assert "1/2  nash-mp · random-logits · 100 actions · 3 runs" in shown
-    assert "1 240 of 5 000 queries  3.2e-07  ≤ 1 min 05 s" in shown
-    assert "exact equilibrium at β 0.05" in shown
+    assert "1/2  nash-mp · random-logits · 100 actions · β 0.1, 0.05 · 3 runs" in shown
+    assert "1,240 of 5,000   3.2e-07  ≤ 1 min 05 s" in shown
+    assert re.search("batch +queries +subopt.  time left", shown)
+    assert "exact equilibrium at β 0.05, 1 of 2 done" in shown
+    assert re.search("compiling; about .* s left of all", shown)
     assert "2/2  nash-prox" in shown
     assert "two rows were merged" in shown
     assert "the equilibrium is not exact" in shown
@@ -691,10 +693,18 @@ def test_progress_leaves_the_terminal_when_the_runner_is_interrupted(terminal):
     assert -1 < err.getvalue().rfind("\x1b[?25l") < err.getvalue().rfind("\x1b[?25h"), "the cursor must come back"
 
 
-def test_in_a_pipe_there_is_no_progress_and_no_escape(capsys):
+def test_in_a_pipe_a_finished_batch_is_one_plain_line_with_the_time_left(capsys, monkeypatch):
+    seconds = iter([0.0, 10.0, 100.0])
+    monkeypatch.setattr(display, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     play()
     printed = capsys.readouterr()
-    assert printed.err.splitlines() == ["two rows were merged", "the equilibrium is not exact"]
+    batch = "batch 1 of 2: nash-mp · random-logits · 100 actions · β 0.1, 0.05 · 3 runs"
+    assert printed.err.splitlines() == [
+        "two rows were merged",
+        "the equilibrium is not exact",
+        # From the plan to the end of the first of two batches 90 s went by.
+        f"{batch}, 236 queries, suboptimality 8.1e-11; about 1 min 30 s left",
+    ]
     assert "\x1b" not in printed.out + printed.err
     assert printed.out.startswith("random-logits · 100 actions")
 
