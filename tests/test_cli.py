@@ -162,7 +162,7 @@ def test_a_tuned_run_says_what_was_chosen_in_tables_data_and_notes():
     [
         ("steep", "--tune is 'steep'; accepted: auto, parameter=low:high:count or"),
         ("", "--tune is empty; accepted: auto, a range"),
-        ("step=1:2:3", "tune has no parameter 'step'. Accepted: eta, nash-mp.eta"),
+        ("step=1:2:3", "--tune has no parameter 'step'. Accepted: eta, nash-mp.eta"),
         ("eta=1:2:3,trials=8", "--tune has grids of different lengths (eta has 3, trials has 8)"),
         ("eta=2", "'2' in 'eta=2' is no range; accepted: low:high:count"),
     ],
@@ -520,7 +520,7 @@ def test_the_mixture_of_a_game_with_names_is_ranked():
     probabilities = [float(line[2]) for line in lines[start + 1 : start + 4]]
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(100, abs=0.02)
-    assert "no policy beats this one by more than" in result.stdout
+    assert "wins.csv at β 0.1 by nash-mp: suboptimality" in result.stdout
 
 
 @pytest.fixture(scope="module")

@@ -300,7 +300,7 @@ def test_one_beta_is_the_default_and_the_next_command_is_the_path():
     assert lines[0].startswith("soccer10 · 10 actions · β 0.05 ·")
     assert lines[-1] == "next nashgames equilibrium soccer10 --beta 1,0.1,0.01,0"
     assert "1 agent_8 29.36 %" in lines
-    assert "soccer10 at β 0.05 by referee; no policy beats this one" in "\n".join(lines)
+    assert "soccer10 at β 0.05 by the exact solution: suboptimality" in "\n".join(lines)
 
 
 def test_the_data_has_the_certificate_the_support_and_the_time():

@@ -24,6 +24,7 @@ from nashgames import registry
 from nashgames.defaults import LARGEST_BETA, PARTS, SMALLEST_BETA, START, TARGET
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiments import tune
+from nashgames.reprs import Panel
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "gpu")
@@ -65,7 +66,7 @@ class Cell:
     optimiser: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Experiment:
     """A grid of runs: every game × size × seed × reference × β × solver × feedback × policy × optimiser, under one
     budget and one tolerance.
@@ -139,6 +140,19 @@ class Experiment:
             raise NashGamesError(
                 f"the experiment has {runs:,} runs; accepted: at most {MAX_RUNS:,}; split it or give fewer seeds"
             )
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._given().items())
+        return f"Experiment({given})"
+
+    def _repr_html_(self) -> str:
+        facts = [(name, str(value)) for name, value in self._given().items()]
+        return Panel("Experiment", facts, more="everything else is as usual").html()
+
+    def _given(self) -> dict[str, Any]:
+        """The fields that are not as usual."""
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        return {name: value for name, value in vars(self).items() if value != usual[name]}
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> Self:

@@ -214,8 +214,9 @@ class _Planner:
         solvers: Mapping[str, Solver] | None,
     ) -> None:
         self._experiment, self._settings = experiment, settings
-        given = {text: find_source(text) for text in experiment.every("game")}
-        self._sources = given if sources is None else sources
+        if sources is None:
+            sources = {text: find_source(text) for text in experiment.every("game")}
+        self._sources = sources
         _check_sizes(experiment, self._sources)
         self._start = find_start(experiment.start)
         self._players = players(experiment, self._start, solvers)
