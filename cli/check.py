@@ -5,7 +5,7 @@ import json as json_text
 import typer
 
 from nashgames.cli.failures import FAILED
-from nashgames.cli.summary import Sheet
+from nashgames.cli.sheet import Sheet
 
 _SAID = {True: "kept", False: "broken", None: "not tried"}
 

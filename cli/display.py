@@ -1,7 +1,9 @@
 """Everything that rich draws: the live progress, the tables, the lists. Nothing else in the package imports rich."""
 
+import dataclasses
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from nashgames.cli import words
+from nashgames.cli.columns import fitted
+from nashgames.cli.sheet import Sheet
 from nashgames.cli.streams import emit
-from nashgames.cli.summary import Sheet
+from nashgames.errors import printable
 
 if TYPE_CHECKING:
     from nashgames.experiments.events import Advanced, BatchFinished, Event, GameReady, Planned, Refereed
@@ -26,13 +30,6 @@ _STATUS_STYLES = {"converged": "green", "budget": "yellow", "inexact": "yellow",
 _LINES_OF_PROGRESS = 8
 # Columns where there is no terminal to ask: no table is as wide, so that none is folded in a file.
 _PIPE_WIDTH = 1000
-# Columns of the step's column at least: they hold one name and its number, as in 'η = 0.00316…'.
-_LEAST_STEP = 12
-_SHORT_HEADINGS = {
-    "suboptimality": "sub-\noptimality",
-    "KL to equilibrium": "KL to\nπ*",
-    "exploitability": "exploit-\nability",
-}
 
 
 def _console(stderr: bool) -> Console:
@@ -53,25 +50,27 @@ class Screen:
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line of the result, not shown with --quiet or --json."""
-        self._print(Text(text, style=style))
+        self._print(Text(printable(text), style=style))
 
     def sheet(self, sheet: Sheet) -> None:
         """A table of the result and its caption."""
-        for place, table in enumerate(_tables(sheet, self._out.width - 1)):
-            self._print(Padding(table, (1 if place else 0, 0, 0, 1)))
-        if sheet.caption:
-            self._print(Text(f" {sheet.caption}", style="dim"))
+        cells = tuple(tuple("\n".join(map(printable, text.split("\n"))) for text in row) for row in sheet.rows)
+        tables, padding = fitted(dataclasses.replace(sheet, rows=cells), self._out.width - 1, cell_len)
+        for place, table in enumerate(tables):
+            self._print(Padding(_table(table, padding), (1 if place else 0, 0, 0, 1)))
+        if tables[-1].caption:
+            self._print(Text(f" {printable(tables[-1].caption)}", style="dim"))
 
     def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
         """Lines of a name and what it is, aligned; never cut, because paths and commands are there to be copied."""
         width = max((len(name) for name, _ in rows), default=0)
         for name, text in rows:
-            self._print(Text.assemble((f" {name:<{width}}   ", "dim"), text), soft_wrap=True)
+            self._print(Text.assemble((f" {name:<{width}}   ", "dim"), printable(text)), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A remark on standard error, not shown with --quiet."""
         if not self.quiet:
-            self._err.print(Text(text, style="dim"), soft_wrap=True)
+            self._err.print(Text(printable(text), style="dim"), soft_wrap=True)
 
     def _print(self, renderable: RenderableType, soft_wrap: bool = False) -> None:
         if self.quiet or self.data:
@@ -132,7 +131,10 @@ class Working(Screen):
 
 
 class Progress(Working):
-    """The screen of a running experiment, driven only by the runner's events."""
+    """The screen of a running experiment, driven only by the runner's events.
+
+    On a terminal one live line a batch; elsewhere one plain line a finished batch, on standard error.
+    """
 
     def __init__(self, experiment: "Experiment", *, quiet: bool = False, data: bool = False) -> None:
         super().__init__(quiet=quiet, data=data)
@@ -140,8 +142,11 @@ class Progress(Working):
         self.planned: Planned | None = None
         self._experiment = experiment
         self._header_shown = False
+        self._ready: tuple[int, str | None, Facts | None] | None = None
         self._finished: deque[tuple[str, ...]] = deque(maxlen=_LINES_OF_PROGRESS)
         self._current: tuple[str, ...] | None = None
+        self._refereed = 0
+        self._clock = _Clock()
 
     def show(self, event: "Event") -> None:
         """Show one event of the runner; `Finished` only clears the progress."""
@@ -154,6 +159,10 @@ class Progress(Working):
             "Noted": lambda noted: self.note(noted.text),
             "Finished": lambda finished: self.clear(),
         }
+        if self._ready is not None and type(event).__name__ not in ("GameReady", "Noted"):
+            # Not before the reference is read: what is wrong with it is all that is said then.
+            ready, self._ready = self._ready, None
+            self.header(*ready)
         handlers[type(event).__name__](event)
 
     def header(self, actions: int | None, reference: str | None, facts: "Facts | None" = None) -> None:
@@ -167,6 +176,8 @@ class Progress(Working):
 
     def _on_planned(self, planned: "Planned") -> None:
         self.planned = planned
+        self._refereed = 0
+        self._clock = _Clock()
         if len(self._experiment.every("game")) > 1 or len(self._experiment.every("actions")) > 1:
             self.header(None, None)
         if planned.runs > planned.reused:
@@ -177,19 +188,26 @@ class Progress(Working):
     def _on_game(self, ready: "GameReady") -> None:
         log_reference = ready.game.log_reference
         uniform = self._experiment.every("reference") == ("own",) and log_reference.min() == log_reference.max()
-        self.header(ready.game.actions, "uniform" if uniform else None, ready.facts)
+        self._ready = (ready.game.actions, "uniform" if uniform else None, ready.facts)
         for note in ready.notes:
             self.note(note)
-        self.wait(f"{ready.title}: exact equilibrium")
+        self.wait(f"{ready.title}: exact equilibrium{self._of_equilibria()}")
 
     def _on_refereed(self, refereed: "Refereed") -> None:
-        self.wait(f"{refereed.title}: exact equilibrium at β {words.number(refereed.beta)}")
+        self._refereed += 1
+        self.wait(f"{refereed.title}: exact equilibrium at β {words.number(refereed.beta)}{self._of_equilibria()}")
+
+    def _of_equilibria(self) -> str:
+        """How many equilibria are done of all."""
+        every = 0 if self.planned is None else self.planned.equilibria
+        return f", {words.count(self._refereed)} of {words.count(every)} done" if every > 1 else ""
 
     def _on_advanced(self, advanced: "Advanced") -> None:
+        label = _label(advanced.label, advanced.betas)
         self._current = (
             f"{advanced.batch}/{advanced.batches}",
-            f"{advanced.label} · {words.plural(advanced.runs, 'run')}" if advanced.runs > 1 else advanced.label,
-            f"{words.count(advanced.queries)} of {words.count(advanced.budget)} queries",
+            f"{label} · {words.plural(advanced.runs, 'run')}" if advanced.runs > 1 else label,
+            f"{words.count(advanced.queries)} of {words.count(advanced.budget)}",
             words.small(advanced.distance),
             f"≤ {words.duration(advanced.seconds_left)}",
         )
@@ -198,10 +216,16 @@ class Progress(Working):
     def _on_batch(self, batch: "BatchFinished") -> None:
         self.finished_runs += len(batch.runs)
         label = self._current[1] if self._current else ", ".join(dict.fromkeys(batch.runs["label"]))
-        queries = f"{words.count(float(batch.runs['queries'].max()))} queries"
+        queries = words.count(float(batch.runs["queries"].max()))
         suboptimality = words.small(float(batch.runs["suboptimality"].max()))
         self._finished.append((f"{batch.batch}/{batch.batches}", label, queries, suboptimality, "done"))
-        self.wait("compiling" if batch.batch < batch.batches else "writing the files")
+        left = self._clock.left(batch.batch, batch.batches)
+        if not self._err.is_terminal and batch.batches > 1:
+            told = f"; about {words.duration(left)} left" if batch.batch < batch.batches else ""
+            reached = f"{queries} queries, suboptimality {suboptimality}"
+            self.note(f"batch {batch.batch} of {batch.batches}: {label}, {reached}{told}")
+        more = f"compiling; about {words.duration(left)} left of all"
+        self.wait(more if batch.batch < batch.batches else "writing the files")
 
     def wait(self, what: str) -> None:
         """Say what the next seconds are for; the batch before is done."""
@@ -209,71 +233,44 @@ class Progress(Working):
         super().wait(what)
 
     def _lines(self) -> list[Text]:
-        lines = [Text(_progress_line(row, self._err.width), style="dim") for row in self._finished]
-        if self._current is None:
-            return [*lines, *super()._lines()]
-        return [*lines, Text(_progress_line(self._current, self._err.width))]
+        rows = [*self._finished, *([] if self._current is None else [self._current])]
+        lines = [Text(_progress_line(row, self._err.width), style="dim") for row in rows]
+        if lines:
+            # Whatever the runs stop by: at β = 0 it is the exploitability.
+            headings = ("", "batch", "queries", "subopt.", "time left")
+            lines.insert(0, Text(_progress_line(headings, self._err.width), style="bold"))
+        return lines if self._current is not None else [*lines, *super()._lines()]
+
+
+class _Clock:
+    """How long all batches take, going by those that are done."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def left(self, done: int, batches: int) -> float:
+        """Seconds to the end of all batches, of which some are done."""
+        return (time.monotonic() - self._began) / done * (batches - done)
+
+
+def _label(label: str, betas: tuple[float, ...]) -> str:
+    """What a batch plays, with its β."""
+    return f"{label} · β {words.series(betas)}" if betas else label
 
 
 def _progress_line(row: tuple[str, ...], width: int) -> str:
     """A batch in one line: its name gives way where the terminal is narrow, its numbers stay in their columns."""
     position, label, queries, suboptimality, left = row
-    numbers = f"{queries:>22}  {suboptimality:>7}  {left:<10}"
+    numbers = f"{queries:>16}  {suboptimality:>8}  {left:<12}"
     room = max(width - len(position) - len(numbers) - 5, 8)
     return f"{position}  {label if len(label) <= room else label[: room - 1] + '…':<{room}}  {numbers}".rstrip()
 
 
-def _tables(sheet: Sheet, width: int) -> list[Table]:
-    """The sheet for a terminal of this width: headings break, the step is shortened, then left out; what is wider still
-    goes on in another table, so that no number is ever cut."""
-    cells = [[cell_len(row[i]) for row in sheet.rows] for i in range(len(sheet.headings))]
-    needed = sum(max([cell_len(name), *lengths]) + 3 for name, lengths in zip(sheet.headings, cells, strict=True))
-    if needed <= width:
-        return [_table(sheet, sheet.headings, range(len(sheet.headings)), {}, padding=3)]
-    headings = [_SHORT_HEADINGS.get(h, "\n".join(h.rsplit(" ", 1))) for h in sheet.headings]
-    widths = {
-        i: max([*map(cell_len, heading.split("\n")), *cells[i]]) + 2
-        for i, heading in enumerate(headings)
-        if sheet.headings[i] != "step"
-    }
-    for name in reversed(sheet.spare):
-        if sum(widths.values()) - 2 > width and name in sheet.headings:
-            del widths[sheet.headings.index(name)]
-    left = width - sum(widths.values()) - 2
-    if "step" in sheet.headings and left >= _LEAST_STEP:
-        widths[sheet.headings.index("step")] = left + 2
-    least = {i: size - 2 for i, size in widths.items()}
-    return [_table(sheet, headings, part, least, padding=2) for part in _parts(sheet, widths, width)]
-
-
-def _parts(sheet: Sheet, widths: Mapping[int, int], width: int) -> list[list[int]]:
-    """The columns by tables that fit, each beginning with those that say what a row is of, up to solver and β."""
-    shown = sorted(widths)
-    last = max([i for i in shown if sheet.headings[i] in ("solver", "β")], default=shown[0])
-    keys, others = [i for i in shown if i <= last], [i for i in shown if i > last]
-    parts: list[list[int]] = [[]]
-    for i in others:
-        if parts[-1] and sum(widths[j] for j in [*keys, *parts[-1], i]) - 2 > width:
-            parts.append([])
-        parts[-1].append(i)
-    return [[*keys, *part] for part in parts]
-
-
-def _table(
-    sheet: Sheet, headings: Sequence[str], shown: Iterable[int], least: Mapping[int, int], *, padding: int
-) -> Table:
-    """A table of the columns that are shown, each of which keeps its `least` width where it has one."""
+def _table(sheet: Sheet, padding: int) -> Table:
+    """A table that fits: names to the left, numbers to the right, and no cell is broken but where it says so."""
     table = Table(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="bold")
-    for i in shown:
-        is_name, is_step = sheet.headings[i] in sheet.names, sheet.headings[i] == "step"
-        table.add_column(
-            headings[i],
-            justify="left" if is_name else "right",
-            no_wrap=bool(least) or not is_name,
-            overflow="ellipsis" if is_step else "fold",
-            max_width=least.get(i) if is_step else None,
-            min_width=None if is_step else least.get(i),
-        )
+    for heading in sheet.headings:
+        table.add_column(heading, justify="left" if heading in sheet.names else "right", no_wrap=True, overflow="fold")
     for row in sheet.rows:
-        table.add_row(*(Text(row[i], style=_STATUS_STYLES.get(row[i].split(" ")[-1], "")) for i in shown))
+        table.add_row(*(Text(cell, style=_STATUS_STYLES.get(cell.split(" ")[-1], "")) for cell in row))
     return table

@@ -12,7 +12,7 @@ import typer
 from nashgames.cli import options, streams, words
 from nashgames.cli.failures import FAILED, STOPPED
 from nashgames.cli.plot import formats_of
-from nashgames.cli.summary import Sheet, plain
+from nashgames.cli.sheet import Sheet, plain
 from nashgames.errors import NashGamesError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _find(
 def _show(
     runs: Sequence["Run"], found: Sequence["Certified"], rows: Mapping[str, "pd.DataFrame"], screen: "Working"
 ) -> None:
-    from nashgames.cli import summary
+    from nashgames.cli import mixture
 
     if screen.data or screen.quiet:
         return
@@ -151,7 +151,7 @@ def _show(
         screen.line(f" {line}", style="dim")
     for line in _limit(runs, found):
         screen.line(f" {line}")
-    for sheet in summary.mixtures(rows["runs"], rows["policies"], unnamed=True):
+    for sheet in mixture.mixtures(rows["runs"], rows["policies"], unnamed=True):
         screen.line()
         screen.sheet(sheet)
     if found[0].game.contexts > 1:

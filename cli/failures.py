@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,6 +20,15 @@ OK, FAILED, USAGE, STOPPED = 0, 1, 2, 130
 # typer brings click along or carries its own copy, depending on its version; the class above BadParameter is the usage
 # error in both, and nothing else names it in both.
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+_SEVERAL = {
+    "run": "; several games are for: nashgames sweep --game GAME,GAME",
+    "plot": "; plot one directory after the other",
+    "verify": "; verify one directory after the other",
+    "show": "; show one after the other",
+    "check": "; check one solver after the other",
+}
+"""What to do with several arguments of a command that takes one."""
 
 _BAD_PATH = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.EEXIST)
 
@@ -67,11 +77,15 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         place = f"'{error.filename}'" if error.filename else "the output"
         reason = error.strerror or str(error)
+        if error.errno in (errno.EACCES, errno.EPERM) and Path(str(error.filename)).is_file():
+            return f"cannot read {place}: {reason}; give yourself the right to read it, or name another file", USAGE
         if error.errno in _BAD_PATH:
             return f"cannot use {place}: {reason}; name a place that can be written with --out", USAGE
         return f"cannot write {place}: {reason}; finished runs are kept, the same command continues", FAILED
     if isinstance(error, MemoryError):
         return "this machine has not enough memory for it; take fewer actions (-n) or --dtype float32", FAILED
+    if isinstance(error, ValueError) and "null byte" in str(error):
+        return "a path holds a zero byte, which no file system accepts; write it without", USAGE
     text = " ".join(str(error).split()) or "no message"
     return (
         f"unexpected {type(error).__name__}: {text}; this is a mistake in nashgames: please report it with the "
@@ -93,12 +107,14 @@ def _usage(error: Any) -> str:
     if name is not None:
         parameters = error.ctx.command.get_params(error.ctx)
         options = [option for parameter in parameters for option in parameter.opts if option.startswith("--")]
-        return str(unknown(f"option of '{path}'", name, options))
+        from nashgames.cli.hints import of_option
+
+        return of_option(path, name, options)
     if getattr(error, "param", None) is not None:
         return f"'{path}' needs {error.param.metavar}; see '{path} --help'"
     message = str(error.format_message()).rstrip(".")
     extra = re.search(r"extra arguments?.*\((.*)\)", message)
     if extra:
-        several = "; several games are for: nashgames sweep --game GAME,GAME" if error.ctx.info_name == "run" else ""
+        several = _SEVERAL.get(error.ctx.info_name, "")
         return f"'{path}' has no place for '{extra[1]}'{several}; see '{path} --help'"
     return f"{message[:1].lower()}{message[1:]}; see '{path} --help'"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nashgames.cli import words
-from nashgames.cli.summary import Sheet, plain
+from nashgames.cli.sheet import Sheet, plain
 from nashgames.errors import unknown
 
 if TYPE_CHECKING:
@@ -156,12 +156,15 @@ def _described(entry: Mapping[str, Any], *, in_full: bool) -> str:
     parameters: Iterable[Mapping[str, Any]] = entry.get("parameters", ()) if in_full else ()
     for parameter in parameters:
         if parameter["name"] not in _OF_EVERY_FAMILY:
-            default = "" if parameter["default"] is None else f" = {_default(parameter['default'])}"
+            default = "" if parameter["default"] is None else f" = {default_of(parameter['default'])}"
             lines.append(f"  {parameter['name']}{default}: {parameter['help']}")
     return "\n".join(lines)
 
 
-def _default(value: Any) -> str:
+def default_of(value: Any) -> str:
+    """The default of a parameter as it is written; nothing where it depends on the game."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
     return words.number(value) if isinstance(value, float) else str(value)

@@ -5,8 +5,12 @@ from typing import Annotated
 
 import typer
 
+from nashgames.cli import completion
 from nashgames.cli import options as o
 from nashgames.cli.failures import Commands
+
+KINDS = ("games", "solvers", "references", "feedback", "policies", "optimisers", "metrics", "figures", "presets")
+"""What can be listed."""
 
 app = typer.Typer(
     name="nashgames",
@@ -15,7 +19,7 @@ app = typer.Typer(
     epilog="Start with: nashgames run",
     no_args_is_help=False,
     rich_markup_mode="rich",
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -52,6 +56,7 @@ def run(
             metavar="GAME",
             show_default=False,
             help="A family, a shipped game or a path (see: nashgames list games); random-logits unless given.",
+            autocompletion=completion.of("game"),
         ),
     ] = None,
     solver: o.Solvers = None,
@@ -95,6 +100,7 @@ def sweep(
             metavar="EXPERIMENT.toml|PRESET",
             show_default=False,
             help="A file or a preset (see: nashgames list presets); the options replace what it says.",
+            autocompletion=completion.of("preset"),
         ),
     ] = None,
     game: o.Games = None,
@@ -133,7 +139,12 @@ def sweep(
 @app.command()
 def equilibrium(
     context: typer.Context,
-    game: Annotated[str, typer.Argument(metavar="GAME", help="A family, a shipped game or a path.")],
+    game: Annotated[
+        str,
+        typer.Argument(
+            metavar="GAME", help="A family, a shipped game or a path.", autocompletion=completion.of("game")
+        ),
+    ],
     beta: o.ExactBetas = None,
     actions: o.Actions = None,
     reference: o.Reference = None,
@@ -203,9 +214,10 @@ def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="games|solvers|references|feedback|policies|optimisers|metrics|figures|presets",
+            metavar="KIND",
             show_default=False,
-            help="What to list; all of it unless given.",
+            help=f"What to list, all of it unless given: {', '.join(KINDS)}.",
+            autocompletion=completion.words(*KINDS),
         ),
     ] = None,
     json: o.Json = False,
@@ -218,7 +230,14 @@ def list_(
 
 @app.command()
 def show(
-    game: Annotated[str, typer.Argument(metavar="GAME", help="A family, a shipped game or a path.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="GAME|NAME",
+            help="A family, a shipped game or a path; or a solver, a preset, any name of: nashgames list.",
+            autocompletion=completion.of("show"),
+        ),
+    ],
     actions: o.ActionsOfOne = None,
     seed: o.Seed = None,
     format: o.Formats = None,
@@ -227,18 +246,22 @@ def show(
     quiet: o.Quiet = False,
     no_plot: o.NoPlot = False,
 ) -> None:
-    """Show what a game is like: its facts, and its preferences as a heat map."""
+    """Show what a game is like: its facts, and its preferences as a heat map; or what a solver, a preset, … is."""
     from nashgames.cli import show as shown
 
     with o.in_flags({"actions": actions, "seed": seed}):
-        shown.show(game, actions, seed, format, out, json=json, quiet=quiet, plot=not no_plot)
+        shown.show(name, actions, seed, format, out, json=json, quiet=quiet, plot=not no_plot)
 
 
 @app.command()
 def check(
     solver: Annotated[
         str,
-        typer.Argument(metavar="SOLVER", help="A solver, as FILE.py:NAME with or without parameters, or one of ours."),
+        typer.Argument(
+            metavar="SOLVER",
+            help="A solver, as FILE.py:NAME with or without parameters, or one of ours.",
+            autocompletion=completion.of("solver"),
+        ),
     ],
     json: o.Json = False,
     quiet: o.Silent = False,

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from nashgames.cli import completion
 from nashgames.core.metrics import METRICS
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, UnknownName, unknown
 from nashgames.registry import split
 
 ACCEPTED = {
@@ -28,7 +29,7 @@ ACCEPTED = {
     "seeds": "a whole number of at least 1, e.g. 20",
     "queries": "a whole number of at least 1, e.g. 5000",
     "comparisons": "a whole number of at least 1, e.g. 1000000",
-    "tolerance": "a number of at least 0 (0: never), e.g. 1e-10",
+    "tolerance": "a number of at least 0 (0: never) and below 0.5, e.g. 1e-10",
     "records": "a whole number of at least 1, e.g. 200",
     "tune": "auto, a range parameter=low:high:count or solver.parameter=low:high:count, e.g. step=1e-3:10:8, trials=N, "
     "seeds=N",
@@ -51,7 +52,7 @@ ACCEPTED = {
 
 EXACT_BETAS = "numbers of at least 0 (0: the original game), e.g. 1,0.1,0.01,0"
 
-SHORT = {"-g": "game", "-s": "solver", "-n": "actions"}
+SHORT = {"-g": "game", "-s": "solver", "-n": "actions", "--optimizer": "optimiser"}
 
 _SEVERAL = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser", "tune")
 _DRAWN = ("width", "font", "x", "x_scale", "epsilon", "against")
@@ -70,6 +71,20 @@ _ONE = (
 )
 
 
+_COMPLETED = {
+    **{
+        key: completion.of(key)
+        for key in ("game", "solver", "reference", "feedback", "policy", "optimiser", "y", "figure")
+    },
+    **{key: completion.words(*ACCEPTED[key].split(", ")) for key in ("dtype", "device", "format", "x", "x_scale")},
+    "width": completion.words("column", "text", "page"),
+    "target": completion.words("regularised", "original"),
+    "start": completion.words("reference", "equilibrium"),
+    "check_with": completion.words("gambit", "highs", "mpax"),
+}
+"""What a shell offers for the value of an option."""
+
+
 def flag(key: str) -> str:
     """The option's name on the command line: `record_every` → `--record-every`."""
     return f"--{key.replace('_', '-')}"
@@ -77,7 +92,15 @@ def flag(key: str) -> str:
 
 def _option(key: str, *short: str, metavar: str, help: str, panel: str, accepted: str | None = None) -> Any:
     text = f"{help}: {accepted or ACCEPTED[key]}".replace("[", r"\[")
-    return typer.Option(flag(key), *short, metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
+    return typer.Option(
+        flag(key),
+        *short,
+        metavar=metavar,
+        help=text,
+        rich_help_panel=panel,
+        show_default=False,
+        autocompletion=_COMPLETED.get(key),
+    )
 
 
 def _switch(*names: str, help: str, panel: str = "Output") -> Any:
@@ -99,7 +122,9 @@ Feedback = Annotated[
 Policy = Annotated[
     list[str] | None, _option("policy", metavar="P[,P…]", help="what policy gradients move", panel=_GAME)
 ]
-Optimiser = Annotated[list[str] | None, _option("optimiser", metavar="O[,O…]", help="how they move it", panel=_GAME)]
+Optimiser = Annotated[
+    list[str] | None, _option("optimiser", "--optimizer", metavar="O[,O…]", help="how they move it", panel=_GAME)
+]
 Start = Annotated[str | None, _option("start", metavar="START", help="the first policy", panel=_MEASURE)]
 Target = Annotated[str | None, _option("target", metavar="TARGET", help="the game to solve", panel=_MEASURE)]
 Comparisons = Annotated[
@@ -229,12 +254,23 @@ def in_flags(given: Mapping[str, Any]) -> Iterator[None]:
     """Inside, errors about what was given on the command line name it as it was written there."""
     try:
         yield
+    except UnknownName as error:
+        from nashgames.cli.hints import elsewhere
+
+        if told := elsewhere(error.kind, error.given):
+            raise NashGamesError(told) from None
+        raise NashGamesError(_named(str(error), given)) from None
     except NashGamesError as error:
-        keys = [key for key in (*_SEVERAL, *_ONE, *_DRAWN, "code") if given.get(key) is not None]
-        # The game of `run` is an argument and has no option to be named by.
-        if isinstance(given.get("game"), str):
-            keys.remove("game")
-        raise NashGamesError(by_flag(str(error), keys) if keys else str(error)) from None
+        raise NashGamesError(_named(str(error), given)) from None
+
+
+def _named(sentence: str, given: Mapping[str, Any]) -> str:
+    """A complaint in the words of what was `given` on the command line."""
+    keys = [key for key in (*_SEVERAL, *_ONE, *_DRAWN, "code") if given.get(key) is not None]
+    # The game of `run` is an argument and has no option to be named by.
+    if isinstance(given.get("game"), str):
+        keys.remove("game")
+    return by_flag(sentence, keys) if keys else sentence
 
 
 def one_each(values: Mapping[str, Any], command: str = "run") -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from nashgames.analysis.reaching import MANY
 from nashgames.cli import words
-from nashgames.cli.summary import Sheet
+from nashgames.cli.sheet import Sheet
 
 if TYPE_CHECKING:
     import pandas as pd

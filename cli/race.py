@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nashgames.cli import words
-from nashgames.cli.summary import Sheet, plain
+from nashgames.cli.sheet import Sheet, plain
 from nashgames.cli.verdict import Answer
 from nashgames.errors import NashGamesError
 

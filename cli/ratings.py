@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nashgames.cli import words
-from nashgames.cli.summary import Sheet, plain
+from nashgames.cli.sheet import Sheet, plain
 from nashgames.errors import NashGamesError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def sheet(rows: "pd.DataFrame", beta: float) -> Sheet:
     texts = tuple(
         (
             str(place + 1),
-            str(row["label"]),
+            words.label(str(row["label"])),
             f"{100 * row['probability']:.2f} %",
             *(
                 (f"{of_elo[place]:.0f}", f"{row['elo']:.0f}", _interval(row), f"{100 * row['share']:.2f} %")

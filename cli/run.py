@@ -146,7 +146,7 @@ def _run(
 
 def _show(finished: "Finished", screen: "Progress", *, answered: bool) -> None:
     """The tables of the runs; of many whose experiment asks for an answer only how they ended and what was tuned."""
-    from nashgames.cli import summary
+    from nashgames.cli import mixture, steps, summary
     from nashgames.experiments.choice import reported
 
     if screen.data or screen.quiet:
@@ -156,13 +156,13 @@ def _show(finished: "Finished", screen: "Progress", *, answered: bool) -> None:
         return
     sizes, references = runs["n"].unique(), runs["reference"].unique()
     screen.header(int(sizes[0]) if len(sizes) == 1 else None, references[0] if len(references) == 1 else None)
-    chosen = summary.choices(finished.runs, finished.curves)
+    chosen = steps.choices(finished.runs, finished.curves)
     if answered and len(runs) > summary.MANY_RUNS:
         # The answer is what so many runs were played for.
         screen.line(f" {summary.tally(runs)}", style="dim")
         if chosen:
             screen.line()
-            screen.sheet(summary.choices_by_solver(chosen))
+            screen.sheet(steps.choices_by_solver(chosen))
         return
     for sheet in summary.tables(runs):
         screen.line()
@@ -171,11 +171,11 @@ def _show(finished: "Finished", screen: "Progress", *, answered: bool) -> None:
         screen.line(f" {summary.tally(runs)}", style="dim")
     if chosen:
         screen.line()
-        screen.sheet(summary.choices_table(chosen))
-    if steps := summary.measured_steps(runs, finished.curves):
+        screen.sheet(steps.choices_table(chosen))
+    if measured := steps.measured_steps(runs, finished.curves):
         screen.line()
-        screen.sheet(summary.steps_table(steps))
-    for sheet in summary.mixtures(runs, finished.policies):
+        screen.sheet(steps.steps_table(measured))
+    for sheet in mixture.mixtures(runs, finished.policies):
         screen.line()
         screen.sheet(sheet)
 
@@ -215,20 +215,20 @@ def _close(
     sweep: bool,
 ) -> None:
     """The last lines: what was reused, the files, and what to type next; or the data alone."""
-    from nashgames.cli import summary
+    from nashgames.cli import payload, steps
     from nashgames.experiments.choice import reported
 
     directory = str(finished.directory)
     if screen.data:
         data: dict[str, Any] = {"directory": directory, "reused": finished.reused}
-        data["runs"] = summary.payload(finished.runs)
+        data["runs"] = payload.payload(finished.runs)
         runs = reported(finished.runs)
-        if cells := summary.cells(runs):
+        if cells := payload.cells(runs):
             data["cells"] = cells
-        if chosen := summary.choices(finished.runs, finished.curves):
+        if chosen := steps.choices(finished.runs, finished.curves):
             data["tuning"] = chosen
-        if steps := summary.measured_steps(runs, finished.curves):
-            data["steps"] = steps
+        if measured := steps.measured_steps(runs, finished.curves):
+            data["steps"] = measured
         if outcome is not None:
             data["verdict"] = outcome.data
         streams.emit(json.dumps(data, allow_nan=False))
@@ -243,7 +243,8 @@ def _close(
         among = words.plural(len(finished.runs), "run")
         verb = "was" if finished.reused == 1 else "were"
         screen.line(
-            f" {finished.reused} of {among} {verb} finished before and reused; --force redoes them", style="dim"
+            f" {words.count(finished.reused)} of {among} {verb} finished before and reused; --force redoes them",
+            style="dim",
         )
     points = f"{words.plural(len(finished.runs), 'run')}, {words.plural(len(finished.curves), 'point')}"
     curves = finished.directory / "curves.parquet"

@@ -1,13 +1,13 @@
-"""`nashgames show`: what a game is like, and its preferences as a heat map."""
+"""`nashgames show`: what a game is like, and its preferences as a heat map; or what any other name means."""
 
 import json as json_text
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nashgames.cli import options, words
+from nashgames.cli import item, options, words
 from nashgames.cli.plot import draw_game, formats_of
-from nashgames.cli.summary import plain
+from nashgames.cli.sheet import plain
 from nashgames.errors import NashGamesError
 
 if TYPE_CHECKING:
@@ -28,11 +28,14 @@ def show(
     quiet: bool,
     plot: bool,
 ) -> None:
-    """Say what a game is like and draw its preferences."""
+    """Say what a game is like and draw its preferences, or what another name means."""
     from nashgames.cli import backend
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
 
+    if not _is_game(selection) and (found := item.find(selection.partition("[")[0].strip())):
+        item.show(selection.partition("[")[0].strip(), *found, json=json, quiet=quiet)
+        return
     chosen, folder = formats_of(formats), options.output_directory(out) or _FIGURES
     screen = Screen(quiet=quiet, data=json)
     backend.start("cpu")
@@ -53,6 +56,15 @@ def show(
     screen.pairs([*(("figure", str(path)) for path in written), ("play", play)])
 
 
+def _is_game(selection: str) -> bool:
+    from nashgames.games.families import FAMILIES
+    from nashgames.games.tables import TABLES, is_path
+    from nashgames.games.users import knows
+
+    name = selection.partition("[")[0].strip()
+    return name in (*FAMILIES, *TABLES) or knows(name) or is_path(selection)
+
+
 def _load(selection: str, actions: str | None, seed: str | None) -> "Game":
     from nashgames.cli.run import run_experiment
     from nashgames.core.game import DEFAULT_BETA
@@ -70,7 +82,7 @@ def _facts_lines(facts: "Facts", game: "Game") -> list[tuple[str, str]]:
     rank = f"{'at least ' if facts.rank_is_lower_bound else ''}{words.count(facts.rank)}"
     about = "about " if facts.cyclic_triples_sampled else ""
     lines = [
-        ("Condorcet winner", facts.condorcet_winner_label or "none"),
+        ("Condorcet winner", words.label(facts.condorcet_winner_label or "none")),
         ("cyclic triples", about + words.share(facts.cyclic_triples)),
         ("cyclic share of the energy", words.share(facts.cyclic_energy)),
         ("transitive share of the energy", words.share(facts.transitive_energy)),
@@ -81,7 +93,7 @@ def _facts_lines(facts: "Facts", game: "Game") -> list[tuple[str, str]]:
         lines.insert(0, ("contexts", words.count(facts.contexts)))
     if game.description.labels:
         best = sorted(range(facts.actions), key=lambda i: -facts.ratings[i])[:3]
-        lines.append(("highest mean margins", ", ".join(game.description.labels[i] for i in best)))
+        lines.append(("highest mean margins", ", ".join(words.label(game.description.labels[i]) for i in best)))
     return [*lines, *(("note", note) for note in game.description.notes)]
 
 

@@ -3,6 +3,9 @@
 import codecs
 import os
 import sys
+import unicodedata
+
+from nashgames.errors import sentence as as_printed
 
 _PLAIN = {
     "·": "-",
@@ -14,22 +17,29 @@ _PLAIN = {
     "≥": ">=",
     "→": "->",
     "✓": "+",
-    "β": "beta",
-    "η": "eta",
     "λ": "lambda",
     "\u00a0": " ",
-    "κ": "kappa",
-    "μ": "mu",
-    "π": "pi",
     "’": "'",
     "─": "-",
     "│": "|",
+    "≻": ">",
+    "∝": "prop.",
+    "½": "1/2",
+    "¼": "1/4",
+    "∞": "inf",
+    "←": "<-",
+    "∇": "grad",
+    "√": "sqrt",
+    "≈": "~",
+    "×": "x",
+    "⇄": "<->",
+    "⟨": "<",
+    "⟩": ">",
 }
 
 
 def make_tolerant() -> None:
     """Let both streams spell out the characters that their encoding lacks."""
-    codecs.register_error("nashgames", _spell)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -55,7 +65,7 @@ def complain(sentence: str) -> None:
     if sys.stderr is None:
         return
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    line = f"error: {' '.join(sentence.split())}"
+    line = f"error: {as_printed(sentence)}"
     try:
         sys.stderr.write(f"\x1b[31m{line}\x1b[0m\n" if colour else f"{line}\n")
         sys.stderr.flush()
@@ -74,5 +84,19 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
-    spelled = "".join(_PLAIN.get(character, "?") for character in text)
-    return spelled, error.end
+    return "".join(map(_spelled, text)), error.end
+
+
+def _spelled(character: str) -> str:
+    """A character in ASCII: as it is usually written, a Greek letter by its name, without an accent, or as ?."""
+    if character in _PLAIN:
+        return _PLAIN[character]
+    words = unicodedata.name(character, "").split(" ")
+    if words[0] == "GREEK" and "LETTER" in words:
+        return words[-1].lower()
+    if unicodedata.combining(character):
+        return ""
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
+
+
+codecs.register_error("nashgames", _spell)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from nashgames.cli import words
-from nashgames.cli.summary import Sheet, plain
+from nashgames.cli.sheet import Sheet, plain
 from nashgames.cli.verdict import Answer
 from nashgames.defaults import RUN
 from nashgames.errors import NashGamesError

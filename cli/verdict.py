@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from nashgames.cli.summary import Sheet
+from nashgames.cli.sheet import Sheet
 
 if TYPE_CHECKING:
     from nashgames.experiments.events import Finished

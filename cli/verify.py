@@ -8,7 +8,7 @@ import typer
 
 from nashgames.cli import options, streams, words
 from nashgames.cli.failures import FAILED, STOPPED
-from nashgames.cli.summary import Sheet, plain
+from nashgames.cli.sheet import Sheet, plain
 
 if TYPE_CHECKING:
     from nashgames.cli.display import Working

@@ -7,23 +7,36 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from nashgames.defaults import PARTS, RUN
+from nashgames.errors import printable
 
 if TYPE_CHECKING:
     from nashgames.experiments.experiment import Experiment
     from nashgames.games.properties import Facts
 
 DASH = "–"
+# Half of a line of the narrowest terminal that shows tables: names of models and decks have fewer letters.
+_LONGEST_LABEL = 40
+
+
+def label(name: str) -> str:
+    """The name of an action as a table shows it: on one line, printable, and not longer than half of that.
+
+    >>> label("deck\\n1")
+    'deck 1'
+    """
+    text = printable(" ".join(name.split()))
+    return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"
 
 
 def count(value: int | float | None) -> str:
     """A whole number with its digits in groups of three, or a dash where there is none.
 
     >>> count(1912), count(None)
-    ('1 912', '–')
+    ('1,912', '–')
     """
     if value is None or not math.isfinite(value):
         return DASH
-    return f"{round(value):,}".replace(",", " ")
+    return f"{round(value):,}"
 
 
 def small(value: float | None) -> str:
@@ -138,7 +151,7 @@ def _symbols() -> dict[str, str]:
 def facts(found: "Facts") -> str:
     """What a game is like, in one line."""
     winner = found.condorcet_winner_label
-    first = f"Condorcet winner {winner}" if winner is not None else "no Condorcet winner"
+    first = f"Condorcet winner {label(winner)}" if winner is not None else "no Condorcet winner"
     about = "about " if found.cyclic_triples_sampled else ""
     return (
         f"{first} · {about}{share(found.cyclic_triples)} of triples are cycles · "

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nashgames import games
-    from nashgames.api import Result, load, solve
+    from nashgames.api import Result, load, read, solve
     from nashgames.core.game import Game, make_game
     from nashgames.errors import NashGamesError
     from nashgames.exact.referee import Equilibrium, equilibrium, equilibrium_path
+    from nashgames.experiments.experiment import Experiment
     from nashgames.solvers import (
         EGPO,
         AdaptiveNashMP,
@@ -57,10 +58,12 @@ _HOMES = {
     "UniformIPO": "solvers",
     "equilibrium": "exact.referee",
     "equilibrium_path": "exact.referee",
+    "Experiment": "experiments.experiment",
     "games": "games",
     "load": "api",
     "make_game": "core.game",
     "make_solver": "solvers",
+    "read": "api",
     "solve": "api",
 }
 
@@ -69,6 +72,7 @@ __all__ = [  # noqa: RUF022
     "load",
     "make_game",
     "solve",
+    "read",
     "equilibrium",
     "equilibrium_path",
     "make_solver",
@@ -89,6 +93,7 @@ __all__ = [  # noqa: RUF022
     "SecantNashMP",
     "UniformIPO",
     "Equilibrium",
+    "Experiment",
     "Game",
     "NashGamesError",
     "Result",

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -11,11 +12,13 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import DEFAULT_BETA, Game
-from nashgames.defaults import PARTS, TARGET
+from nashgames.core.precision import Precision
+from nashgames.defaults import PARTS, START, TARGET
 from nashgames.engine.settings import Settings
+from nashgames.environment import environment
 from nashgames.errors import NashGamesError, shown
 from nashgames.exact.referee import Equilibrium
-from nashgames.experiments.choice import reported
+from nashgames.experiments.choice import choices, reported
 from nashgames.experiments.events import Refereed
 from nashgames.experiments.experiment import RECORDS, Experiment
 from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
@@ -24,7 +27,8 @@ from nashgames.experiments.runner import Failed, play
 from nashgames.experiments.sources import Source, find_source
 from nashgames.experiments.tuning import as_both, choose
 from nashgames.games import families
-from nashgames.registry import Selection, render
+from nashgames.registry import Selection, expand, render
+from nashgames.reprs import MOST_ROWS, Panel
 from nashgames.solvers import (
     SOLVERS,
     check,
@@ -37,26 +41,42 @@ from nashgames.solvers import (
     selection_of,
 )
 from nashgames.solvers.protocol import Solver
+from nashgames.store import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """Solved runs as tidy DataFrames (columns as on disk), and the equilibrium they are compared with.
+    """Solved runs as tidy DataFrames (columns as on disk), and the equilibria they are compared with.
 
     `runs` has a row a run, `curves` a row a point, `policies` a row an action of the last iterate, `paths` a row an
     action of a recorded iterate, for games of three actions. Where steps were tuned, runs that tried one are among them
     with the `role` tuning, and `tuning` has a row for every choice (columns of `experiments.choice.choices`).
+    `equilibria` are those of every game, reference and β, in the order in which they were found; none where the result
+    was read from a directory. `experiment` is what was asked for.
     """
 
     runs: pd.DataFrame
     curves: pd.DataFrame
     policies: pd.DataFrame
     paths: pd.DataFrame
-    equilibrium: Equilibrium
+    equilibria: tuple[Equilibrium, ...]
     tuning: pd.DataFrame
+    experiment: Experiment
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """The files that games were read from, by their fingerprint."""
+
+    @property
+    def equilibrium(self) -> Equilibrium:
+        """The equilibrium that was found last: of the last game, at its smallest β.
+
+        Raises NashGamesError for a result that was read from a directory.
+        """
+        if not self.equilibria:
+            raise NashGamesError("a directory keeps no equilibria; ng.equilibrium(game, beta) computes one")
+        return self.equilibria[-1]
 
     def plot(self, distance: str = "suboptimality") -> "Figure":
         """The convergence curves of any column of `curves` against queries."""
@@ -64,6 +84,66 @@ class Result:
 
         runs = reported(self.runs)
         return convergence(self.curves[self.curves["run_id"].isin(runs["run_id"])], runs, distance=distance)
+
+    def save(self, directory: str | Path) -> Path:
+        """Add the runs to a results directory, which `nashgames plot`, `nashgames verify` and `ng.read` take.
+
+        Runs that it holds already are replaced. Raises NashGamesError where it cannot be written.
+        """
+        with Results.open(directory) as results:
+            told = environment() | Precision(self.experiment.dtype, self.experiment.device).description()
+            results.begin(self.experiment.to_dict(), self.runs["run_id"], told)
+            for fingerprint, file in self.files.items():
+                results.keep_game(fingerprint, file)
+            results.add(self.runs, self.curves, self.policies, self.paths)
+            results.manifest["counts"] = {"runs": len(self.runs), "reused": 0, "points": len(self.curves)}
+            results.manifest["finished"] = environment()["started"]
+            results.flush()
+        return Path(directory)
+
+    def __repr__(self) -> str:
+        return self._panel().text()
+
+    def _repr_html_(self) -> str:
+        return self._panel().html()
+
+    def _panel(self) -> Panel:
+        runs = reported(self.runs)
+        varying = [name for name in ("game", "n", "reference", "beta", "seed") if len(set(runs[name])) > 1]
+        same = [(name, f"{runs[name].iloc[0]}") for name in ("game", "n", "beta") if name not in varying and len(runs)]
+        columns = [*varying, "label", *_SHOWN]
+        rows = [tuple(_cell(row[name]) for name in columns) for row in runs.head(MOST_ROWS).to_dict("records")]
+        left = len(runs) - len(rows)
+        headings = [{"label": "solver", "n": "actions", "queries_to_tolerance": "queries"}.get(c, c) for c in columns]
+        title = f"Result of {len(runs):,} run{'' if len(runs) == 1 else 's'}, {len(self.curves):,} points"
+        return Panel(title, same, headings, rows, f"and {left:,} more in .runs" if left else "")
+
+
+_SHOWN = ("queries_to_tolerance", "suboptimality", "kl_to_equilibrium", "status")
+"""What is shown of a run beside what it is of."""
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is pd.NA or value != value:
+        return "–"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def read(directory: str | Path) -> Result:
+    """The runs of the last experiment in a results directory, as `nashgames` and `Result.save` write them.
+
+    Raises NashGamesError where there is none.
+    """
+    results = Results.read(directory)
+    runs = results.runs[results.runs["run_id"].isin(results.manifest["run_ids"])].reset_index(drop=True)
+    mine = {
+        name: frame[frame["run_id"].isin(runs["run_id"])].reset_index(drop=True)
+        for name, frame in (("curves", results.curves), ("policies", results.policies), ("paths", results.paths))
+    }
+    prints = {str(told) for told in runs["game_fingerprint"].dropna()}
+    files = {told: file for told in prints if (file := results.game_file(told)) is not None}
+    experiment = Experiment.from_dict(results.manifest["experiment"])
+    return Result(runs, **mine, equilibria=(), tuning=choices(runs, mine["curves"]), experiment=experiment, files=files)
 
 
 def load(
@@ -78,15 +158,18 @@ def load(
 
 
 def solve(
-    game: Game,
+    game: Game | str | Iterable[Game | str],
     solvers: Solver | str | Iterable[Solver | str] | None = None,
     *,
-    feedback: str = PARTS["feedback"],
-    policy: str = PARTS["policy"],
-    optimiser: str = PARTS["optimiser"],
-    beta: float | None = None,
+    feedback: str | Iterable[str] = PARTS["feedback"],
+    policy: str | Iterable[str] = PARTS["policy"],
+    optimiser: str | Iterable[str] = PARTS["optimiser"],
+    beta: float | Iterable[float] | None = None,
+    actions: int | Iterable[int] | None = None,
+    reference: str | Iterable[str] | None = None,
     seed: int | None = None,
     seeds: int = 1,
+    start: str = START,
     queries: int | None = None,
     comparisons: int | None = None,
     tolerance: float = 1e-10,
@@ -99,36 +182,39 @@ def solve(
 ) -> Result:
     """Run solvers, those of the default experiment unless given, until suboptimality `tolerance` or `queries` queries.
 
-    β is the game's unless given, 0 the original game; the budget is max(2000, 20/β) unless given. `feedback`, `policy`
-    and `optimiser` are parts of every solver; a solver with a `learner` of its own keeps it where they are not given.
-    On duels a run goes on to its budget (`comparisons` where given), and `seeds` many seeds are played, from `seed` or
-    0; a run that draws nothing has the game's own seed unless one is given. With `tune` every solver has the best of as
-    many steps, as in an `Experiment`: `auto`, or ranges as `step=1e-3:10:8`; on exact feedback they are tried on this
-    very game. No JAX setting is changed.
+    Everything is said as on the command line, and what takes several values there takes them here: games, as objects or
+    by name, solvers, among whose numbers may be ranges `low:high:count`, β, `actions` of games by name, references.
+    β is the game's unless given, 0 the original game; the reference is the game's; the budget is max(2000, 20/β).
+    `feedback`, `policy` and `optimiser` are parts of every solver; a solver with a `learner` of its own keeps it where
+    they are not given. On duels a run goes on to its budget (`comparisons` where given), and `seeds` many seeds are
+    played, from `seed` or 0; a run that draws nothing has the game's own seed unless one is given. With `tune` every
+    solver has the best of as many steps, as in an `Experiment`: `auto`, or ranges as `step=1e-3:10:8`; on exact
+    feedback they are tried on this very game. No JAX setting is changed.
     Raises NashGamesError for anything that does not exist or fit.
     """
-    if not isinstance(game, Game):
-        raise NashGamesError(
-            f"the game is {shown(game)}; give a Game, as from ng.load('castles'), ng.games.disc(actions=200) or "
-            f"ng.make_game(margins)"
-        )
+    games = _games(game)
+    given = [each for each in games if isinstance(each, Game)]
     parts = {"feedback": feedback, "policy": policy, "optimiser": optimiser}
-    at = float(game.beta) if beta is None else beta
+    at = _beta_of(given) if beta is None else beta
     if solvers is None:
         solvers = Experiment.from_dict({**parts, "beta": at}).solver
     made = [_solver(solver) for solver in _several(solvers)]
-    own_seed = game.description.seed
-    draws = feedback != PARTS["feedback"] or any(_draws(solver, policy) for solver in made)
+    own_seed = given[0].description.seed if len(games) == len(given) == 1 else None
+    exact = _as_tuple(feedback) == (PARTS["feedback"],)
+    draws = not exact or any(_draws(solver, each) for solver in made for each in _as_tuple(policy))
     named = _by_name(made)
+    usual = "uniform" if len(given) == len(games) and all(map(_is_uniform, given)) else "own"
     # The same numbers are accepted as in an experiment, and the same sentences refuse the others.
     asked = Experiment.from_dict(
         {
             **parts,
             "solver": list(named),
-            "reference": "uniform" if _is_uniform(game) else "own",
+            "reference": usual if reference is None else reference,
             "beta": at,
+            "actions": actions,
             "seed": own_seed if seed is None and not draws else seed,
             "seeds": seeds,
+            "start": start,
             "queries": queries,
             "comparisons": comparisons,
             "tolerance": tolerance,
@@ -142,10 +228,9 @@ def solve(
     )
     settings = settings_of(asked)
     settings.precision.jax_device()
-    game = game.replace(beta=asked.beta[0])
-    source = _source(game, pinned=asked.seed != own_seed or draws)
-    sources = {asked.game[0]: source}
-    played = _Played(settings)
+    sources = _sources(games, asked.beta[0], pinned=asked.seed != own_seed or draws)
+    asked = Experiment.from_dict(asked.to_dict() | {"game": list(sources)})
+    played = _Played(settings, asked, sources.values())
     trials, _ = plan_trials(asked, settings, sources=sources, solvers=named)
     played.play(trials)
     chosen, tuning = choose(trials, played.table("runs"), played.table("curves")) if trials else ({}, pd.DataFrame())
@@ -155,11 +240,52 @@ def solve(
     return played.result(runs, trials, tuning)
 
 
-class _Played:
-    """The tables of runs that were played, and the equilibrium of their one game."""
+def _games(given: Any) -> list[Game | str]:
+    """The games one by one; NashGamesError for anything else."""
+    games = list(given) if isinstance(given, Iterable) and not isinstance(given, str | Game) else [given]
+    for game in games:
+        if not isinstance(game, Game | str):
+            raise NashGamesError(
+                f"the game is {shown(game)}; give a Game, as from ng.load('castles'), ng.games.disc(actions=200) or "
+                f"ng.make_game(margins), or the name of one"
+            )
+    if not games:
+        raise NashGamesError("no game is given; give at least one, such as 'disc' or ng.load('castles')")
+    return games
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+
+def _beta_of(games: Sequence[Game]) -> float:
+    """The β of the games where none is given; NashGamesError where they have several."""
+    betas = list(dict.fromkeys(float(game.beta) for game in games))
+    if len(betas) > 1:
+        told = ", ".join(f"{beta:g}" for beta in betas)
+        raise NashGamesError(f"the games have different β ({told}) and beta is not given; give beta, one or several")
+    return betas[0] if betas else DEFAULT_BETA
+
+
+def _sources(games: Sequence[Game | str], beta: float, *, pinned: bool) -> dict[str, Source]:
+    """Where every game comes from, by the text that names it; NashGamesError for two games of one name."""
+    sources: dict[str, Source] = {}
+    for game in games:
+        # The β of a game that is given counts only where nothing else says one.
+        source = find_source(game) if isinstance(game, str) else _source(game.replace(beta=beta), pinned=pinned)
+        if sources.setdefault(source.text, source) != source:
+            raise NashGamesError(
+                f"two games are both called '{source.text}'; give each a name of its own: Description(name=…)"
+            )
+    return sources
+
+
+def _as_tuple(given: Any) -> tuple[Any, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+class _Played:
+    """The tables of runs that were played, and the equilibria of their games."""
+
+    def __init__(self, settings: Settings, experiment: Experiment, sources: Iterable[Source]) -> None:
+        self._settings, self._experiment = settings, experiment
+        self._files = {str(source.fingerprint): source.file for source in sources if source.file is not None}
         self._frames: list[Frames] = []
         self._found: list[Equilibrium] = []
 
@@ -191,7 +317,9 @@ class _Played:
         told = joined("runs")
         for column in trials[0].told if trials else ():
             told[column] = [runs[run_id].told[column] for run_id in told["run_id"]]
-        return Result(told, joined("curves"), joined("policies"), joined("paths"), self._found[-1], tuning)
+        tables = {name: joined(name) for name in ("curves", "policies", "paths")}
+        found = tuple(self._found)
+        return Result(told, **tables, equilibria=found, tuning=tuning, experiment=self._experiment, files=self._files)
 
 
 def _by_name(solvers: list[Solver]) -> dict[str, Solver]:
@@ -242,8 +370,9 @@ def _named(game: Game, *, pinned: bool) -> Selection:
 
 
 def _several(given: Any) -> list[Any]:
-    """The solvers one by one; NashGamesError for none."""
+    """The solvers one by one, ranges among their numbers as the values they stand for; NashGamesError for none."""
     several = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    several = [each for one in several for each in (expand(one) if isinstance(one, str) else [one])]
     if not several:
         raise NashGamesError(f"no solver is given; give at least one of: {', '.join(SOLVERS)}")
     return several

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 PARTS: Mapping[str, str] = {"feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
 """What a query tells, what a policy gradient moves, and how: the exact advantage, a table, plain steps."""
 
+SMALLEST_BETA = 1e-12
+"""The smallest β above 0: below it q/β has no digits, as q is exact to 1e-17."""
+
 START = "reference"
 TARGET = "regularised"
 

@@ -1,31 +1,93 @@
-"""The one exception of the host side: a sentence for a person."""
+"""The one exception of the host side: a sentence for a person, and how names of others are printed in one."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 # Letters of a value in a sentence: half a line of a terminal.
 _LONGEST = 60
+# Letters of a word in a sentence: no path that a person types has more.
+_LONGEST_WORD = 160
+# Two lines of a terminal, with which a sentence still says what was given and what to do.
+_LINE = 100
+# They turn the direction of the text that follows, also of ours.
+_BIDIRECTIONAL = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class NashGamesError(ValueError):
     """Bad input: what was given, what is accepted, what to do, in one sentence."""
 
 
-def unknown(kind: str, given: str, accepted: Iterable[str]) -> NashGamesError:
+class UnknownName(NashGamesError):
+    """A name of some kind that does not exist."""
+
+    def __init__(self, sentence: str, kind: str, given: str) -> None:
+        super().__init__(sentence)
+        self.kind, self.given = kind, given
+
+
+def unknown(kind: str, given: str, accepted: Iterable[str]) -> UnknownName:
     """The error for a name that does not exist, with the nearest one that does.
 
     >>> str(unknown("solver", "nash-pm", ["nash-mp", "online-ipo"]))
     "unknown solver 'nash-pm'; did you mean 'nash-mp'? Accepted: nash-mp, online-ipo"
     """
-    return NashGamesError(f"unknown {kind} '{given}'{choices(given, accepted)}")
+    return UnknownName(f"unknown {kind} '{given}'{choices(given, accepted)}", kind, given)
+
+
+def has_no(owner: str, kind: str, given: str, accepted: Iterable[str]) -> NashGamesError:
+    """The error for a name that something does not have.
+
+    >>> str(has_no("game 'disc'", "parameter", "plane", ["planes"]))
+    "game 'disc' has no parameter 'plane'; did you mean 'planes'? Accepted: planes"
+    """
+    return NashGamesError(f"{owner} has no {kind} '{given}'{choices(given, accepted)}")
 
 
 def choices(given: str, accepted: Iterable[str]) -> str:
-    """How a sentence about a word ends that is none of the accepted ones: with the nearest, and with all of them."""
+    """How a sentence about a word ends that is none of the accepted ones: with the nearest, and a line of them all."""
     names = list(accepted)
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
-    return f"{hint} Accepted: {', '.join(names) or 'none'}"
+    return f"{hint} Accepted: {some_of(names)}"
+
+
+def some_of(names: Iterable[str]) -> str:
+    """Names in a line: all of them, or the first that fit and how many more there are.
+
+    >>> some_of(["cpu", "gpu"]), some_of([])
+    ('cpu, gpu', 'none')
+    """
+    names, said = list(names), list[str]()
+    for name in names:
+        if said and len(", ".join([*said, name])) > _LINE:
+            return f"{', '.join(said)} and {len(names) - len(said)} more"
+        said.append(name)
+    return ", ".join(said) or "none"
+
+
+def printable(text: str) -> str:
+    """`text` without characters that act on a terminal: control characters and marks of direction are spelled out.
+
+    >>> printable("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if character in _BIDIRECTIONAL or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        else character
+        for character in text
+    )
+
+
+def sentence(text: str) -> str:
+    """A message as it is printed: on one line, printable, and no word of it longer than a line."""
+    words = " ".join(text.split()).split(" ")
+    # What is quoted ends in its quotation mark, which stays.
+    cut = [word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST]}…{word[-20:]}" for word in words]
+    return printable(" ".join(cut))
 
 
 def shown(value: object) -> str:

@@ -16,13 +16,17 @@ from functools import cache, lru_cache
 from typing import Any
 
 from nashgames import plugins
-from nashgames.errors import NashGamesError, choices, unknown
+from nashgames.errors import NashGamesError, choices, has_no, shown, unknown
 
 _RANGE = re.compile(r"=\s*([^=,:\[\]]+):([^=,:\[\]]+):([^=,:\[\]]+)")
 # A range is a grid of runs: more values than this are a slip of the pen.
 MOST_VALUES = 1000
+# So many solvers of one text are in no figure, and their texts still take no second.
+_LARGEST_GRID = 10_000
 # A grid of ranges has more texts than anybody types; what is read again and again is among the last of them.
 _KEPT_TEXTS = 4096
+# Nobody wraps a solver so often; every pair of brackets is a call of what reads them.
+_DEEPEST = 20
 # Integers of a compiled program have 32 bits.
 _LARGEST_INTEGER = 2**31 - 1
 
@@ -121,8 +125,8 @@ class Parameter:
         if self.words is not None and value not in self.words:
             raise NashGamesError(f"{what} is '{value}'{choices(value, self.words)}")
         if self.number is not None and not self.number.holds(value):
-            shown = f"{value:g}" if isinstance(value, float) else value
-            raise NashGamesError(f"{what} is {shown}; accepted: {self.number.accepted(self.kind)}")
+            told = f"{value:g}" if isinstance(value, float) else value
+            raise NashGamesError(f"{what} is {told}; accepted: {self.number.accepted(self.kind)}")
 
 
 def split(text: str) -> list[str]:
@@ -132,6 +136,8 @@ def split(text: str) -> list[str]:
         depth += (character == "[") - (character == "]")
         if depth < 0:
             break
+        if depth > _DEEPEST:
+            raise NashGamesError(f"{shown(text)} has brackets within {_DEEPEST} others; write name[parameter=value,…]")
         if character == "," and depth == 0:
             parts.append(current.strip())
             current = ""
@@ -155,6 +161,12 @@ def expand(text: str) -> list[str]:
     found = _RANGE.search(text)
     if found is None:
         return [text]
+    grid = math.prod(len(values_of(each[0][1:], text)) for each in _RANGE.finditer(text))
+    if grid > _LARGEST_GRID:
+        raise NashGamesError(
+            f"the ranges of '{text}' are a grid of {grid:,} solvers; accepted: at most {_LARGEST_GRID:,}; give smaller "
+            f"counts"
+        )
     texts = [f"{text[: found.start()]}={value}{text[found.end() :]}" for value in values_of(found[0][1:], text)]
     return [expanded for each in texts for expanded in expand(each)]
 
@@ -266,14 +278,16 @@ def bind(kind: str, selection: Selection, accepted: Mapping[str, Parameter]) -> 
     values = {}
     for key, text in selection.parameters.items():
         if key not in accepted:
-            raise unknown(f"parameter of {kind} '{selection.name}'", key, accepted)
-        values[key] = convert(f"{selection.name}[{key}]", text, accepted[key].kind)
+            raise has_no(f"{kind} '{selection.name}'", "parameter", key, accepted)
+        number = accepted[key].number
+        form = None if number is None else number.accepted(accepted[key].kind)
+        values[key] = convert(f"{selection.name}[{key}]", text, accepted[key].kind, form)
         accepted[key].check(selection.name, values[key])
     return {key: values[key] for key in accepted if key in values}
 
 
-def convert(what: str, text: str, kind: type) -> Any:
-    """`text` as a bool, int, float or str; NashGamesError names `what` and the accepted form otherwise."""
+def convert(what: str, text: str, kind: type, form: str | None = None) -> Any:
+    """`text` as a bool, int, float or str; NashGamesError names `what` and the accepted `form` otherwise."""
     if kind is bool:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
@@ -281,7 +295,7 @@ def convert(what: str, text: str, kind: type) -> Any:
     try:
         return kind(text)
     except ValueError:
-        form = {int: "an integer", float: "a number"}.get(kind, kind.__name__)
+        form = form or {int: "an integer", float: "a number"}.get(kind, kind.__name__)
         raise NashGamesError(f"{what} is '{text}'; accepted: {form}") from None
 
 

@@ -25,7 +25,7 @@ FILES = {
 }
 
 # From the ground up: a package imports packages above it in this list only.
-GROUND = ("errors", "defaults", "plugins", "registry", "disk", "environment")
+GROUND = ("errors", "defaults", "plugins", "registry", "disk", "environment", "reprs")
 PACKAGES = (
     *GROUND, "core", "games", "learning", "solvers", "exact", "engine", "store", "experiments", "analysis",
     "verification", "plots", "api", "__init__", "__main__", "cli",

@@ -62,12 +62,33 @@ def without_key(self, game, state, key):
     return Good.update(self, game, state, jax.random.key(3, impl="threefry2x32"))
 
 
+def divides_by_beta(self, game, state, key):
+    return simplex.normalise(state + 0.1 * game.query(state, key) / game.beta)
+
+
 def narrower(self, game, state, key):
     return Good.update(self, game, state, key).astype(jnp.float32)
 
 
 PROMISES = {promise: attempt for promise, _, attempt in contract._PROMISES}
+
+
+def broken_at_zero(self, beta):
+    return dataclasses.replace(self, step=float("inf") if beta == 0 else 1.0)
+
+
 BROKEN = {
+    "plays the original game, β = 0": [
+        ({"fixed_point": "original", "with_theory_defaults": broken_at_zero}, "leaves step without a finite number"),
+        (
+            {
+                "fixed_point": "original",
+                "with_theory_defaults": lambda self, beta: dataclasses.replace(self, step=1 / beta),
+            },
+            "ZeroDivisionError at line",
+        ),
+        ({"fixed_point": "original", "update": divides_by_beta}, "it diverges at β = 0, at step 1"),
+    ],
     "a step keeps the kind of its state": [
         ({"update": python_condition}, "a Python condition or conversion asks for a traced number at line"),
         ({"update": narrower}, "in a run of float64 update turns the state from float64[7] into float32[7]"),

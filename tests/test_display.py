@@ -5,6 +5,7 @@ import json
 import math
 import re
 import sys
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nashgames.cli import options, streams, summary, words
+from nashgames.cli import display, mixture, options, payload, steps, streams, summary, words
+from nashgames.cli.columns import fitted
 from nashgames.cli.display import Progress, Screen
-from nashgames.cli.summary import Sheet
+from nashgames.cli.sheet import Sheet
 from nashgames.core.game import make_game
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.events import Advanced, BatchFinished, Finished, GameReady, Noted, Planned, Refereed
@@ -131,8 +133,8 @@ def terminal(monkeypatch):
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (words.count(1912), "1 912"),
-        (words.count(12_345_678), "12 345 678"),
+        (words.count(1912), "1,912"),
+        (words.count(12_345_678), "12,345,678"),
         (words.count(None), "–"),
         (words.small(8.14e-11), "8.1e-11"),
         (words.small(0.0), "0"),
@@ -153,7 +155,7 @@ def terminal(monkeypatch):
         (words.quantile(0.00123), "1.2e-03"),
         (words.optional(None), "–"),
         (words.series([1.0, 0.1, 0.01, 0.1]), "1, 0.1, 0.01"),
-        (words.series([10, 100, 1000]), "10, 100, 1 000"),
+        (words.series([10, 100, 1000]), "10, 100, 1,000"),
         (words.series([1.0, 0.5, 0.2, 0.1, 0.05]), "1 … 0.05"),
         (words.duration(12.4), "12 s"),
         (words.duration(185), "3 min 05 s"),
@@ -165,7 +167,7 @@ def terminal(monkeypatch):
         (words.elapsed(9.96), "10 s"),
         (words.elapsed(185), "3 min 05 s"),
         (words.plural(1, "run"), "1 run"),
-        (words.plural(1200, "point"), "1 200 points"),
+        (words.plural(1200, "point"), "1,200 points"),
     ],
 )
 def test_numbers_are_said_as_a_person_reads_them(said, expected):
@@ -203,7 +205,7 @@ def test_the_table_is_sorted_by_queries_and_shows_a_dash_for_what_was_not_reache
     sheet = summary.runs_table(frame(*rows))
     assert sheet.headings == ("solver", "step", "queries to 1e-10", "suboptimality", "KL to equilibrium", "status")
     assert [line[0] for line in sheet.rows] == ["nash-mp", "nash-prox", "best", "online-ipo"]
-    assert [line[2] for line in sheet.rows] == ["236", "1 912", "–", "–"]
+    assert [line[2] for line in sheet.rows] == ["236", "1,912", "–", "–"]
     assert sheet.rows[-1][3:] == ("3.0e-04", "3.2e-10", "budget")
 
 
@@ -211,7 +213,7 @@ def test_the_table_is_sorted_by_queries_and_shows_a_dash_for_what_was_not_reache
     ("column", "values", "heading", "shown"),
     [
         ("beta", [0.01, 1.0], "β", ["1", "0.01"]),
-        ("n", [1000, 10], "actions", ["10", "1 000"]),
+        ("n", [1000, 10], "actions", ["10", "1,000"]),
         ("game", ["disc", "castles"], "game", ["castles", "disc"]),
         ("seed", [1, 0], "seed", ["0", "1"]),
         ("reference", ["uniform", "random"], "reference", ["random", "uniform"]),
@@ -288,8 +290,8 @@ def test_medians_and_grids_keep_variants_apart(column):
     other = runs.assign(**{column: "another"}, queries_to_tolerance=runs["queries_to_tolerance"] + 1000)
     sheet = summary.runs_table(pd.concat([runs, other]))
     assert [(line[0], line[1], line[3]) for line in sheet.rows] == [
-        ("another", "nash-mp", "1 114"),
-        ("another", "nash-prox", "1 314"),
+        ("another", "nash-mp", "1,114"),
+        ("another", "nash-prox", "1,314"),
         (runs[column].iloc[0], "nash-mp", "114"),
         (runs[column].iloc[0], "nash-prox", "314"),
     ]
@@ -319,9 +321,9 @@ def test_many_seeds_on_samples_become_quantiles_a_share_and_a_count():
     numbers = ("median", "90\u00a0%", "99\u00a0%", "≤\u00a00.01")
     assert sheet.headings == ("solver", "step", "comparisons", *numbers, "seeds")
     assert sheet.rows == (
-        ("nash-prox", "step 0.5, theory", "300 000", "5.1e-02", "1.0e-01", "2.0e-01", "50 % [40, 60]", "100"),
+        ("nash-prox", "step 0.5, theory", "300,000", "5.1e-02", "1.0e-01", "2.0e-01", "50 % [40, 60]", "100"),
         (
-            *("online-ipo", "step 0.5, theory", "300 000", "5.1e-02", "1.0e-01", "diverged", "50 % [40, 60]"),
+            *("online-ipo", "step 0.5, theory", "300,000", "5.1e-02", "1.0e-01", "diverged", "50 % [40, 60]"),
             "6 of 100 diverged",
         ),
     )
@@ -334,7 +336,7 @@ def test_many_seeds_on_samples_become_quantiles_a_share_and_a_count():
     assert sheet.rows[0][3:6] == ("2.0e-02", "1.0e-01", "33 % [6, 79]")
 
 
-@pytest.mark.parametrize(("columns", "left_out"), [(120, []), (80, ["comparisons"]), (66, ["comparisons", "90 %"])])
+@pytest.mark.parametrize(("columns", "left_out"), [(120, []), (88, ["comparisons"]), (80, ["comparisons", "90 %"])])
 def test_the_table_of_samples_keeps_its_lines_in_a_narrow_terminal(terminal, monkeypatch, columns, left_out):
     out, _ = terminal()
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -364,7 +366,7 @@ def test_best_on_samples_is_the_largest_share_then_the_median_and_variants_have_
 def test_one_seed_on_samples_is_charged_in_comparisons():
     (sheet,) = summary.tables(frame(*on_duels([0.3])))
     assert sheet.headings == ("solver", "step", "comparisons", "suboptimality", "KL to equilibrium", "status")
-    assert sheet.rows[0][2:4] == ("300 000", "3.0e-01")
+    assert sheet.rows[0][2:4] == ("300,000", "3.0e-01")
     assert sheet.caption == "last iterate on duels[batch=100]"
 
 
@@ -393,7 +395,7 @@ def test_very_many_cells_on_samples_become_a_grid():
 
 
 def test_the_cells_for_a_program_have_counts_quantiles_and_the_interval():
-    cells = summary.cells(frame(row(), *on_duels([0.001, 0.2, math.inf, 0.1])))
+    cells = payload.cells(frame(row(), *on_duels([0.001, 0.2, math.inf, 0.1])))
     (cell,) = json.loads(json.dumps(cells, allow_nan=False))
     assert {key: cell[key] for key in ("solver", "feedback", "policy", "optimiser", "actions")} == {
         "solver": "nash-mp",
@@ -407,8 +409,8 @@ def test_the_cells_for_a_program_have_counts_quantiles_and_the_interval():
         "seeds": 4, "diverged": 1, "reached": 1, "share": 0.25, "median": pytest.approx(0.15), "q90": None, "q99": None,
     }  # fmt: skip
     assert 0 < cell["low"] < 0.25 < cell["high"] < 1
-    assert summary.cells(frame(row(), row(seed=1))) == []
-    assert summary.cells(frame(*on_duels([0.1]))) == []
+    assert payload.cells(frame(row(), row(seed=1))) == []
+    assert payload.cells(frame(*on_duels([0.1]))) == []
 
 
 def test_of_swept_steps_the_table_shows_the_best():
@@ -447,24 +449,24 @@ def tried(step, queries, **changes):
 
 def test_the_choice_is_told_beside_the_solver_s_own_step():
     rows = [tried(0.3, 400), tried(3, 40), tried(1, None, step_source="theory", suboptimality=0.1)]
-    found = summary.choices(frame(*rows), pd.DataFrame())
+    found = steps.choices(frame(*rows), pd.DataFrame())
     (only,) = json.loads(json.dumps(found, allow_nan=False))
     assert (only["value"], only["cost"], only["own_cost"], only["edge"]) == (3, 40, None, "upper")
-    sheet = summary.choices_table(found)
+    sheet = steps.choices_table(found)
     assert sheet.headings == ("solver", "best step", "of", "its cost", "own step's", "end")
     assert sheet.rows == (("online-ipo", "step 3", "0.3 … 3", "40", "–", "upper"),)
     assert sheet.caption == "the best of 3 steps by the median cost to the tolerance, on seed 1"
     rows += [tried(step, queries, beta=0.1, seed=2) for step, queries in ((0.3, 90), (1, 60), (3, 40))] + [
         tried(10, 90, beta=0.1, seed=2)
     ]
-    sheet = summary.choices_table(summary.choices(frame(*rows), pd.DataFrame()))
+    sheet = steps.choices_table(steps.choices(frame(*rows), pd.DataFrame()))
     assert sheet.headings[0] == "β"
     assert [line[2] for line in sheet.rows] == ["step 3", "step 3"]
     assert [line[-1] for line in sheet.rows] == ["", "upper"], "β falls from row to row"
     assert sheet.caption.endswith("the best of 3, 4 steps by the median cost to the tolerance, on seeds 1–2")
-    own_game = summary.choices_table(summary.choices(frame(tried(1, 5, role="both"), tried(2, 9)), pd.DataFrame()))
+    own_game = steps.choices_table(steps.choices(frame(tried(1, 5, role="both"), tried(2, 9)), pd.DataFrame()))
     assert own_game.caption.endswith("on the reported game itself where it is the same for every seed")
-    assert summary.choices(frame(row()), pd.DataFrame()) == []
+    assert steps.choices(frame(row()), pd.DataFrame()) == []
 
 
 def test_the_choices_of_many_cells_are_one_line_a_solver():
@@ -475,9 +477,9 @@ def test_the_choices_of_many_cells_are_one_line_a_solver():
     rows += [
         tried(step, None, beta=0.001, suboptimality=step / 10, **(own if step == 1 else {})) for step in (0.3, 1, 3)
     ]
-    sheet = summary.choices_by_solver(summary.choices(frame(*rows), pd.DataFrame()))
+    sheet = steps.choices_by_solver(steps.choices(frame(*rows), pd.DataFrame()))
     assert sheet.headings == ("solver", "best steps", "own", "end", "saved", "both arrive")
-    assert sheet.rows == (("online-ipo", "step 0.3 … 3", "1", "2", "10", "2 of 3"),)
+    assert sheet.rows == (("online-ipo", "step 0.3 … 3", "1", "2", "5.5", "2 of 3"),)
     assert sheet.caption.startswith("the best of 3 steps by the median cost to the tolerance, on seed 1; a choice for")
 
 
@@ -489,7 +491,7 @@ def test_no_terminal_is_too_narrow_for_a_number(terminal, monkeypatch, columns):
         same | {"label": label, "beta": beta} | limit | {"rate": 0.0024, "derived_rate": 0.0025}
         for label in ("approximate-nash-mp", "nash-mp") for beta in (0.1, 0.01)
     ]  # fmt: skip
-    sheet = summary.steps_table(found)
+    sheet = steps.steps_table(found)
     out, _ = terminal()
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("NO_COLOR", "1")
@@ -512,12 +514,12 @@ def test_the_steps_that_were_swept_are_told_beside_what_is_derived():
         same | {"label": "nash-prox", "beta": 0.02} | limit | rates | {"high": None, "derived_limit": None},
         same | {"label": "nash-prox", "beta": 0.01} | limit | rates | {"low": 0.0},
     ]
-    sheet = summary.steps_table(found)
+    sheet = steps.steps_table(found)
     headings = ("largest stable step", "derived step", "best step", "rate a query", "derived rate")
     assert sheet.headings == ("solver", "β", *headings)
     assert sheet.rows[0] == ("online-ipo", "0.02", "1.433", "1.433", "0.7", "2.4e-03", "2.5e-03")
     assert [line[2:4] for line in sheet.rows[1:]] == [("> 1.433", "–"), ("< 1.433", "1.433")]
-    assert summary.measured_steps(frame(row(), *on_duels([0.1])), pd.DataFrame()) == []
+    assert steps.measured_steps(frame(row(), *on_duels([0.1])), pd.DataFrame()) == []
 
 
 def test_the_tally_counts_every_ending():
@@ -547,23 +549,51 @@ def test_the_mixture_names_the_most_played_actions_of_the_best_run():
             )
         ]
     )
-    (sheet,) = summary.mixtures(runs, policies)
+    (sheet,) = mixture.mixtures(runs, policies)
     assert sheet.rows[0] == ("1", "deck 1", "30.00 %")
     assert sheet.rows[1] == ("2", "deck 2", "20.00 %")
-    assert len(sheet.rows) == summary.TOP_ACTIONS
+    assert len(sheet.rows) == mixture.TOP_ACTIONS
+    assert sheet.caption == "random-logits at β 0.05 by nash-prox: suboptimality 8.1e-11; the other 2 share 2.00 %"
+
+
+@pytest.mark.parametrize(("ends", "seed"), [((0.3, 0.1, 0.2), 2), ((0.1, 0.4, 0.2, 0.3), 3), ((0.2, math.nan, 0.1), 0)])
+def test_the_mixture_is_that_of_the_median_seed_and_says_so(ends, seed):
+    """Of nash-mp, whose median is best, although the luckiest seed of all is one of online-ipo."""
+    others = [
+        row(run_id=f"o{s}", seed=s, label="online-ipo", selection="o", suboptimality=end)
+        for s, end in enumerate((1e-9, 0.9, 0.9))
+    ]
+    runs = frame(*others, *(row(run_id=f"m{s}", seed=s, suboptimality=end) for s, end in enumerate(ends)))
+    policies = pd.concat([policy(run, ["a", "b"], np.array([0.6, 0.4])) for run in runs["run_id"]])
+    (sheet,) = mixture.mixtures(runs, policies)
+    middle = sorted(ends, key=lambda end: (math.isnan(end), end))[len(ends) // 2]
     assert sheet.caption == (
-        "random-logits at β 0.05 by nash-prox; the other 2 share 2.00 %; no policy beats this one by more than 8.1e-11 "
-        "in the regularised game"
+        f"random-logits at β 0.05 by nash-mp · seed {seed}, the median of {len(ends)}: suboptimality {middle:.1e}"
     )
 
 
+def test_nothing_of_a_label_acts_on_a_terminal(terminal):
+    out, _ = terminal()
+    label = "\x1b[31mred\x1b[0m\u202e\x9b" + 3000 * "x"
+    (sheet,) = mixture.mixtures(frame(row(run_id="a")), policy("a", [label, "b"], np.array([0.6, 0.4])))
+    screen = Screen()
+    screen.sheet(sheet)
+    screen.line(label)
+    screen.pairs([("note", label)])
+    # What styles the tables is ours.
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    assert not {c for c in shown if unicodedata.category(c) in ("Cc", "Cf")} - {"\n"}
+    assert r"\x1b[31mred\x1b[0m\u202e\x9bxxxx" in shown
+    assert max(map(len, sheet.rows[0])) <= 40
+
+
 def test_a_game_without_names_has_no_mixture():
-    assert summary.mixtures(frame(row(run_id="a")), policy("a", ["0", "1"], np.array([0.5, 0.5]))) == []
+    assert mixture.mixtures(frame(row(run_id="a")), policy("a", ["0", "1"], np.array([0.5, 0.5]))) == []
 
 
 def test_the_data_is_strict_json_with_null_for_what_was_not_measured():
     runs = frame(row(), unreached(kl_to_equilibrium=float("nan"), suboptimality=float("inf"), diverged_step=7))
-    converged, other = json.loads(json.dumps(summary.payload(runs), allow_nan=False))
+    converged, other = json.loads(json.dumps(payload.payload(runs), allow_nan=False))
     assert converged["hyperparameters"] == {"eta": 0.1}
     assert (converged["id"], converged["actions"], converged["queries_to_tolerance"]) == ("0" * 12, 100, 236)
     assert converged["diverged_step"] is None
@@ -573,13 +603,13 @@ def test_the_data_is_strict_json_with_null_for_what_was_not_measured():
 
 def test_the_header_says_what_is_played():
     single = Experiment(game="castles", beta=0.01, dtype="float32")
-    expected = "castles · 3 996 actions · β 0.01 · uniform reference · seed 0 · float32 on cpu"
+    expected = "castles · 3,996 actions · β 0.01 · uniform reference · seed 0 · float32 on cpu"
     assert words.header(single, 3996, "uniform") == expected
     grid = Experiment(
         game=["disc", "melo"], actions=[10, 1000], beta=[1, 0.1], seeds=20, reference=["uniform", "random"]
     )
     assert words.header(grid) == (
-        "2 games · 10, 1 000 actions · β 1, 0.1 · references uniform, random · seeds 0–19 · float64 on cpu"
+        "2 games · 10, 1,000 actions · β 1, 0.1 · references uniform, random · seeds 0–19 · float64 on cpu"
     )
 
 
@@ -616,10 +646,10 @@ def test_facts_name_the_winner():
 def events():
     runs = frame(row())
     game = make_game(np.zeros((100, 100)))
-    yield Planned(Path("somewhere"), 4, 1, 2)
+    yield Planned(Path("somewhere"), 4, 1, 2, equilibria=2)
     yield GameReady("random-logits · 100 actions", game, facts(), ("two rows were merged",))
     yield Refereed("random-logits", Equilibrium(0.05, np.zeros(2), 1e-16, 1))
-    yield Advanced(1, 2, "nash-mp · random-logits · 100 actions", 3, 2, 1240, 5000, 3.2e-7, 65.0)
+    yield Advanced(1, 2, "nash-mp · random-logits · 100 actions", 3, 2, 1240, 5000, 3.2e-7, 65.0, (0.1, 0.05))
     yield Noted("the equilibrium is not exact")
     yield BatchFinished(1, 2, runs)
     yield Advanced(2, 2, "nash-prox · random-logits · 100 actions", 1, 1, 10, 5000, 0.1, 2.0)
@@ -637,9 +667,11 @@ def test_progress_is_one_live_line_a_batch_on_standard_error(terminal):
     out, err = terminal()
     screen = play()
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err.getvalue())
-    assert "1/2  nash-mp · random-logits · 100 actions · 3 runs" in shown
-    assert "1 240 of 5 000 queries  3.2e-07  ≤ 1 min 05 s" in shown
-    assert "exact equilibrium at β 0.05" in shown
+    assert "1/2  nash-mp · random-logits · 100 actions · β 0.1, 0.05 · 3 runs" in shown
+    assert "1,240 of 5,000   3.2e-07  ≤ 1 min 05 s" in shown
+    assert re.search("batch +queries +subopt.  time left", shown)
+    assert "exact equilibrium at β 0.05, 1 of 2 done" in shown
+    assert re.search("compiling; about .* s left of all", shown)
     assert "2/2  nash-prox" in shown
     assert "two rows were merged" in shown
     assert "the equilibrium is not exact" in shown
@@ -661,10 +693,18 @@ def test_progress_leaves_the_terminal_when_the_runner_is_interrupted(terminal):
     assert -1 < err.getvalue().rfind("\x1b[?25l") < err.getvalue().rfind("\x1b[?25h"), "the cursor must come back"
 
 
-def test_in_a_pipe_there_is_no_progress_and_no_escape(capsys):
+def test_in_a_pipe_a_finished_batch_is_one_plain_line_with_the_time_left(capsys, monkeypatch):
+    seconds = iter([0.0, 10.0, 100.0])
+    monkeypatch.setattr(display, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     play()
     printed = capsys.readouterr()
-    assert printed.err.splitlines() == ["two rows were merged", "the equilibrium is not exact"]
+    batch = "batch 1 of 2: nash-mp · random-logits · 100 actions · β 0.1, 0.05 · 3 runs"
+    assert printed.err.splitlines() == [
+        "two rows were merged",
+        "the equilibrium is not exact",
+        # From the plan to the end of the first of two batches 90 s went by.
+        f"{batch}, 236 queries, suboptimality 8.1e-11; about 1 min 30 s left",
+    ]
     assert "\x1b" not in printed.out + printed.err
     assert printed.out.startswith("random-logits · 100 actions")
 
@@ -698,8 +738,8 @@ def test_a_table_in_a_pipe_is_whole_and_has_no_trailing_blanks(capsys):
     assert all(line == line.rstrip() for line in lines)
 
 
-@pytest.mark.parametrize(("columns", "step"), [(120, "η = 0.1 = 2β, theory"), (72, "η = 0.1 = 2β…"), (60, None)])
-def test_a_row_stays_one_line_in_a_narrow_terminal(terminal, monkeypatch, columns, step):
+@pytest.mark.parametrize(("columns", "step"), [(120, "η = 0.1 = 2β, theory"), (72, "η = 0.1 = 2β,")])
+def test_steps_break_at_their_commas_in_a_narrow_terminal(terminal, monkeypatch, columns, step):
     out, _ = terminal()
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("NO_COLOR", "1")
@@ -707,8 +747,8 @@ def test_a_row_stays_one_line_in_a_narrow_terminal(terminal, monkeypatch, column
     lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
     (first,) = [line for line in lines if line.startswith(" nash-mp")]
     assert all(len(line) <= columns for line in lines)
-    assert ("η" in first) == (step is not None)
-    assert (step or "") in first
+    assert step in first
+    assert ("theory" in step) or any(line.strip() == "theory" for line in lines)
     assert all(cell in first for cell in ("236", "8.1e-11", "3.2e-10", "converged"))
 
 
@@ -723,7 +763,41 @@ def test_spare_columns_give_way_in_a_narrow_terminal_the_last_first(terminal, mo
     lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
     assert all(len(line) <= columns for line in lines)
     shown = [cell for cell, heading in zip(rows[0], headings, strict=True) if heading not in left_out]
-    assert " ".join(lines[-1].split()) == " ".join(shown)
+    assert " ".join(shown) in [" ".join(line.split()) for line in lines]
+    said = " ".join(" ".join(lines).split())
+    assert ("left out at this width: " + ", ".join(reversed(left_out)) in said) == bool(left_out)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_no_table_is_wider_than_its_terminal_or_cuts_a_number(columns):
+    """Every number of the runs stands whole in some table, behind the words that say whose it is."""
+    numbers = '{"eta": 0.4, "inner": 5, "kappa": 1.0, "step": 0.00316228}'
+    runs = frame(
+        row(suboptimality=1.234e-5),
+        row(n=1000, game="disc[strength=2,planes=4,contexts=3]", label="nash-prox[eta=0.05,inner=40]"),
+        row(label="smooth-predictive-regret-matching-plus", hyperparameters=numbers, queries_to_tolerance=987_654),
+    )
+    sheet = summary.runs_table(runs)
+    tables, padding = fitted(sheet, columns - 1)
+    for part in tables:
+        widths = [
+            max(len(line) for text in (heading, *(row[i] for row in part.rows)) for line in text.split("\n"))
+            for i, heading in enumerate(part.headings)
+        ]
+        assert sum(widths) + padding * (len(widths) - 1) < columns
+        assert {"game", "actions", "solver"} <= set(part.headings)
+    whole = {line.rstrip(",") for part in tables for row in part.rows for cell in row for line in cell.split("\n")}
+    cells = {cell for row in sheet.rows for i, cell in enumerate(row) if sheet.headings[i] not in sheet.names}
+    steps_of = {"η = 0.4 = 8β", "5 inner", "step 0.003162"}
+    assert cells <= whole
+    assert all(any(part in line for line in whole) for part in steps_of)
+
+
+def test_the_characters_of_every_docstring_can_be_spelled():
+    for text in ("π̄_k ∝ μ^{η/(1+η)}, q̂ ≻ ½ ∞ θ ← θ + a Σ_y √τ‖∇‖² ≈ γ", "▏ 漢"):
+        spelled = text.encode("ascii", "nashgames").decode()
+        assert spelled.isascii()
+    assert "pi_k prop. mu^{eta/(1+eta)}" in "π̄_k ∝ μ^{η/(1+η)}".encode("ascii", "nashgames").decode()
 
 
 def test_a_path_stays_whole_in_a_narrow_terminal(terminal, monkeypatch):
@@ -756,9 +830,9 @@ def test_a_complaint_is_one_line(capsys):
     ("sentence", "keys", "expected"),
     [
         (
-            "beta is '0'; accepted: a finite number of at least 0",
+            "beta is '0'; accepted: 0, or a number from 1e-12",
             ["beta"],
-            "--beta is '0'; accepted: a finite number of at least 0",
+            "--beta is '0'; accepted: 0, or a number from 1e-12",
         ),
         ("unknown dtype 'dtype'. Accepted: float32", ["dtype"], "unknown --dtype 'dtype'. Accepted: float32"),
         ("record_every is 0; accepted", ["record_every"], "--record-every is 0; accepted"),

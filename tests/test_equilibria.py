@@ -178,7 +178,7 @@ def test_betas_are_read_once_each_in_the_order_given(given, betas):
 
 @pytest.mark.parametrize("given", ["-1", "nan", "inf", "one", "", True, None, [[1]]])
 def test_what_is_no_beta_is_refused(given):
-    with pytest.raises(NashGamesError, match=r"beta is .*; accepted: a finite number of at least 0"):
+    with pytest.raises(NashGamesError, match=r"beta is .*; accepted: 0, or a number from 1e-12"):
         exact_betas(given)
 
 
@@ -300,7 +300,7 @@ def test_one_beta_is_the_default_and_the_next_command_is_the_path():
     assert lines[0].startswith("soccer10 · 10 actions · β 0.05 ·")
     assert lines[-1] == "next nashgames equilibrium soccer10 --beta 1,0.1,0.01,0"
     assert "1 agent_8 29.36 %" in lines
-    assert "soccer10 at β 0.05 by referee; no policy beats this one" in "\n".join(lines)
+    assert "soccer10 at β 0.05 by the exact solution: suboptimality" in "\n".join(lines)
 
 
 def test_the_data_has_the_certificate_the_support_and_the_time():
@@ -405,8 +405,8 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch):
         (["castels"], "did you mean 'castles'?"),
         (["disc,melo"], "GAME has 2 values (disc,melo) and equilibrium takes one"),
         (["missing.csv"], "'missing.csv'"),
-        (["disc", "--beta", "-1"], "--beta is '-1'; accepted: a finite number of at least 0"),
-        (["disc", "--beta", "0.1,nan"], "--beta is 'nan'; accepted: a finite number of at least 0"),
+        (["disc", "--beta", "-1"], "--beta is '-1'; accepted: 0, or a number from 1e-12"),
+        (["disc", "--beta", "0.1,nan"], "--beta is 'nan'; accepted: 0, or a number from 1e-12"),
         (["disc", "--beta", "inf"], "--beta is 'inf'"),
         (["disc", "--beta", "x"], "--beta is 'x'"),
         (["disc", "--beta", ""], "--beta is empty; accepted: numbers of at least 0"),
@@ -426,7 +426,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch):
         (["planted-regularised", "--beta", "1,0"], "--beta is 0, but planted-regularised brings a reference made for"),
         (["planted-regularised", "--reference", "uniform"], "planted-regularised brings its own"),
         (["disc", "--beta", "1e-20"], "beta is 1e-20; accepted: 0, or a finite number of at least 1e-12"),
-        (["disc", "--solver", "nash-mp"], "unknown option of 'nashgames equilibrium' '--solver'"),
+        (["disc", "--solver", "nash-mp"], "'nashgames equilibrium' has no option '--solver'"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments, said):

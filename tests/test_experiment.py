@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import subprocess
 import sys
 from types import MappingProxyType
@@ -45,14 +46,15 @@ PRESETS = [
     "theorems",
 ]
 
-BETAS = "a finite number of at least 0 and at most 1,000,000"
+TOLERANCES = "a number of at least 0 (0: never) and below 0.5, the largest at the start of a run"
+BETAS = "0, or a number from 1e-12 to 1,000,000"
 TUNES = "auto, parameter=low:high:count or solver.parameter=low:high:count (e.g. step=1e-3:10:8), trials=N, seeds=N"
 
 _plain = st.from_regex(r"[a-z][a-z0-9-]{0,8}(\[[a-z]{1,4}=[0-9.e-]{1,6}(,other=x\[y=1\])?\])?", fullmatch=True)
 _paths = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=20).map(lambda text: f"./{text}x")
 _selections = st.lists(_plain | _paths, min_size=1, max_size=3).map(tuple)
 _positive = st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False)
-_betas = st.floats(0, 1e6)
+_betas = st.just(0.0) | st.floats(1e-12, 1e6)
 _counts = st.integers(1, 10**15)
 
 
@@ -77,7 +79,7 @@ def experiments(draw: st.DrawFn) -> Experiment:
         "seed": draw(st.integers(0, 2**31)),
         "seeds": draw(st.integers(1, 100)),
         "queries": draw(_counts),
-        "tolerance": draw(_positive | st.just(0.0)),
+        "tolerance": draw(st.floats(0, 0.49)),
         "dtype": draw(st.sampled_from(DTYPES)),
         "device": draw(st.sampled_from(DEVICES)),
         "tune": draw(st.none() | st.just("auto") | _tunes),
@@ -171,8 +173,8 @@ def test_it_is_frozen_and_hashable():
         ({"queries": "1e400"}, "queries is '1e400'; accepted: an integer of at least 1"),
         ({"queries": 1e16}, "queries is 1e+16; accepted: an integer of at least 1 and at most 1000000000000000"),
         ({"queries": 0.5}, "queries is 0.5; accepted: an integer of at least 1"),
-        ({"tolerance": -1e-9}, "tolerance is -1e-09; accepted: a finite number of at least 0"),
-        ({"tolerance": True}, "tolerance is true; accepted: a finite number of at least 0"),
+        ({"tolerance": -1e-9}, f"tolerance is -1e-09; accepted: {TOLERANCES}"),
+        ({"tolerance": True}, f"tolerance is true; accepted: {TOLERANCES}"),
         ({"records": 0}, "records is 0; accepted: an integer of at least 1"),
         ({"record_every": 0}, "record_every is 0; accepted: an integer of at least 1"),
         ({"dtype": "float16"}, "unknown dtype 'float16'; did you mean 'float64'? Accepted: float32, float64"),
@@ -280,8 +282,14 @@ def test_an_unknown_key_names_the_nearest():
         (b"seed = 1\nseed = 2\n", "is not valid TOML: line 2: "),
         (b"\xff\xfe", "is not UTF-8 text; give a TOML file"),
         (b"sede = 1", "unknown experiment key 'sede'; did you mean 'seed'?"),
+        (b"", "it sets no key; give some of: name, game, solver, feedback, …, e.g. game = "),
+        (b"[experiment]\nbeta = 0.1", "it has a table [experiment]; write its keys without that heading"),
+        (b"seed = " + b"1" * 5000, "has an integer of thousands of digits; give a smaller one"),
+        (b"game = " + b"[" * 3000 + b"]" * 3000, "nests lists too deeply; give a value or a list of values a key"),
+        (b"#" * 1_000_001, "has more than 1,000,000 bytes; give a smaller TOML file"),
+        (b"tolerance = 0.5", f"tolerance is 0.5; accepted: {TOLERANCES}"),
         (b"beta = true", f"beta is true; accepted: {BETAS}"),
-        (b"beta = 2020-01-01", f"beta is datetime.date(2020, 1, 1); accepted: {BETAS}"),
+        (b"beta = 2020-01-01", f"beta is 2020-01-01; accepted: {BETAS}"),
         (b"[game]\nname = 'disc'", "game is {'name': 'disc'}; accepted: one value or a list of values"),
     ],
 )
@@ -290,9 +298,18 @@ def test_a_wrong_toml_file_is_told_with_its_name(tmp_path, monkeypatch, text, se
     (tmp_path / "figure.toml").write_bytes(text)
     with pytest.raises(NashGamesError) as caught:
         Experiment.from_toml("figure.toml")
-    assert str(caught.value).startswith("'figure.toml'")
+    assert str(caught.value).removeprefix("the experiment ").startswith("'figure.toml'")
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_a_file_without_an_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo.toml")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    for name in ("fifo.toml", "zero.toml"):
+        with pytest.raises(NashGamesError, match=f"{name}' is not a regular file; give a TOML file"):
+            Experiment.from_toml(tmp_path / name)
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):

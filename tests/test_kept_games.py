@@ -147,7 +147,7 @@ def test_a_command_keeps_the_table_it_plays_and_leaves_whole_tables(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     Path("wins.csv").write_text("stone,paper,shears\n0.5,0.1,0.9\n0.9,0.5,0.1\n0.1,0.9,0.5\n")
     if command == "run":
-        experiment = Experiment(game=["wins.csv", "circulant"], solver="nash-mp", queries=20, tolerance=1.0)
+        experiment = Experiment(game=["wins.csv", "circulant"], solver="nash-mp", queries=20, tolerance=0.49)
         list(runner.execute(experiment, tmp_path / "out"))
     else:
         done = CliRunner().invoke(app, ["equilibrium", "wins.csv", "--beta", "0.1", "--out", "out", "--no-plot"])

@@ -82,7 +82,7 @@ def test_events_come_in_order_and_say_what_happens(whole):
 
 
 def test_facts_are_told_of_a_single_game_and_notes_of_what_is_left_out(tmp_path):
-    events = play(tmp_path, game=["circulant", "circulant[margin=0.3]"], seeds=2, reference="uniform", tolerance=1.0)
+    events = play(tmp_path, game=["circulant", "circulant[margin=0.3]"], seeds=2, reference="uniform", tolerance=0.49)
     ready = of_kind(events, GameReady)
     assert [one.facts for one in ready] == [None, None]
     assert [one.title for one in ready] == ["circulant · 3 actions", "circulant[margin=0.3] · 3 actions"]
@@ -436,7 +436,7 @@ def test_results_go_to_a_folder_named_after_the_experiment(tmp_path, monkeypatch
     assert runner.default_directory(experiment(game="../data/wins.csv[prior=1]")).name.startswith("wins-")
     assert runner.default_directory(experiment(game=["circulant", "disc"])).name.startswith("sweep-")
     monkeypatch.chdir(tmp_path)
-    *_, finished = runner.execute(experiment(**named, tolerance=1.0))
+    *_, finished = runner.execute(experiment(**named, tolerance=0.49))
     assert finished.directory == Path("results/runs/figure-3")
     assert (tmp_path / finished.directory / "runs.parquet").is_file()
 

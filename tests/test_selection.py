@@ -155,8 +155,8 @@ def test_values_are_bound_by_type():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("f[strenght=2]", "unknown parameter of game 'f' 'strenght'; did you mean 'strength'? Accepted: strength, rou"),
-        ("f[actions=2]", "unknown parameter of game 'f' 'actions'"),
+        ("f[strenght=2]", "game 'f' has no parameter 'strenght'; did you mean 'strength'? Accepted: strength, rou"),
+        ("f[actions=2]", "game 'f' has no parameter 'actions'"),
         ("f[strength=big]", "f[strength] is 'big'; accepted: a number"),
         ("f[rounds=2.5]", "f[rounds] is '2.5'; accepted: an integer"),
         ("f[pooled=yes]", "f[pooled] is 'yes'; accepted: true, false"),
@@ -218,7 +218,7 @@ PARTS = Registry("part", {"part": Part})
         ("part[mode=both]", "part[mode] is 'both'"),
         ("part[mode=target,inner=1]", "part[mode=target] needs inner of at least 2; give more"),
         ("prat", "unknown part 'prat'; did you mean 'part'? Accepted: part"),
-        ("part[sahre=1]", "unknown parameter of part 'part' 'sahre'; did you mean 'share'?"),
+        ("part[sahre=1]", "part 'part' has no parameter 'sahre'; did you mean 'share'?"),
         ("mine.py:Part", "unknown part 'mine.py:Part'"),
     ],
 )

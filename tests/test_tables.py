@@ -252,13 +252,15 @@ def test_large_tables_are_checked_across_tiles(write: Write) -> None:
     with pytest.raises(
         NashGamesError, match=r"the value of action 1091 against action 4 is 0\.7, outside \[-0\.5, 0\.5\]"
     ):
+        load(path + "[values=margins,missing=half]")
+    with pytest.raises(NashGamesError, match=r"action 3 against action 1090 is nan; accepted: finite numbers, or NaN"):
         load(path + "[values=margins]")
-    values[1090, 3], values[1091, 4] = np.nan, 0.25 - values[4, 1091]
+    values[1090, 3], values[1091, 4] = np.nan, -values[4, 1091]
     np.save(path, values)
-    with pytest.raises(
-        NashGamesError, match=r"action 3 against action 1090 has no value in either order \(1 of 604,450"
-    ):
-        load(path + "[values=margins]")
+    (note,) = load(path + "[values=margins,missing=half]").description.notes
+    assert note == "1 of 604,450 pairs had no value and were set to ½, action 3 against action 1090 first"
+    values[3, 1090], values[1090, 3], values[1091, 4] = 0.1, -0.1, 0.25 - values[4, 1091]
+    np.save(path, values)
     with pytest.raises(NashGamesError, match=r"off by 0\.25 for action 4 against action 1091, the worst of 1 among"):
         load(path + "[values=margins,missing=half]")
 
@@ -284,10 +286,19 @@ JUNK = {
     "one.csv": (b"0.5\n", "holds fewer than two actions"),
     "rectangle.csv": (b"0.5,0.2,0.3\n0.8,0.5,0.1\n", "2 rows and 3 columns; a matrix needs as many rows as columns"),
     "tall.csv": (b"0.5,0.2\n0.8,0.5\n0.3,0.4\n", "3 rows and 2 columns; a matrix needs as many rows as columns"),
-    "ragged.csv": (b"0.5,0.2\n0.8\n", "row 2 has 1 cells, the first row has 2"),
+    "ragged.csv": (b"0.5,0.2\n0.8\n", "row 2 has 1 cell, the first row has 2"),
     "word.csv": (b"a,b\n0.5,0.2\n0.8,half\n", "row 3, column 'b' holds 'half', which is not a number"),
     "first.csv": (b"0.5,0.2\nx.8,0.5\n", "row 2, column 1 holds 'x.8', which is not a number"),
     "percent.csv": (b"0.5,0.2\n0.8,20%\n", "row 2, column 2 holds '20%'"),
+    "nan.csv": (b"0.5,nan\n0.5,0.5\n", "row 1, column 2 holds 'nan', which is not a number"),
+    "nan-first.csv": (b"nan,0.2\n0.8,0.5\n", "row 1, column 1 holds 'nan', which is not a number"),
+    "nan-labelled.csv": (b",a,b\na,0.5,NaN\nb,0.5,0.5\n", "row 2, column 'b' holds 'NaN', which is not a number"),
+    "dash.csv": (b"0.5,0.7,-\n0.3,0.5,0.6\n-,0.4,0.5\n", "row 1, column 3 holds '-', which is not a number"),
+    "complex.csv": (b"0.5,0.7j\n0.3,0.5\n", "row 1, column 2 holds '0.7j', which is not a number"),
+    "n-a.csv": (b",a,b\na,0.5,n/a\nb,n/a,0.5\n", "row 2, column 'b' holds 'n/a', which is not a number"),
+    "decimal-comma.csv": (b'"0,5","0,7"\n"0,3","0,5"\n', "column 1 holds '0,3', a number with a comma; write 0.3"),
+    "unclosed.csv": (b'0.5,0.7,0.2\n"a,b,3\n0.8,0.4,0.5\n', "a quotation mark in row 2 is never closed"),
+    "comment.csv": (b"# my bots\n0.5,0.7\n0.3,0.5\n", "begins with the comment '# my bots'; drop lines of comment"),
     "latin.csv": (
         "é,b\n0.5,0.2\n0.8,0.5\n".encode("latin-1"),
         "is not UTF-8 text (byte 0xe9); save it as CSV in UTF-8",
@@ -391,7 +402,7 @@ def test_parquet_files_that_are_no_game(content: pd.DataFrame, expected: str, wr
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("symmetrize=true", "unknown parameter of table .* did you mean 'symmetrise'"),
+        ("symmetrize=true", "table .* has no parameter .* did you mean 'symmetrise'"),
         ("symmetrise=yes", "accepted: true, false"),
         ("values=win", "unknown kind of values 'win'; did you mean 'wins'"),
         ("values=scores", "values=scores needs scale"),
@@ -572,7 +583,7 @@ def test_a_reference_is_normalised_and_serves_every_context(write: Write) -> Non
     ("content", "expected"),
     [
         ("probabilty\n0.5\n0.25\n0.25\n", "has the columns probabilty; did you mean 'probability' by 'probabilty'?"),
-        ("0.5\n0.25\n0.25\n", "A reference has the column probability"),
+        ("0.5\n0.25\n0.25\n", "has the columns 0.5; accepted: the column probability, and label"),
         ("probability\n", "is empty (a header and no rows)"),
         ("probability\n0.5\n0.5\n", "has 2 rows; the game has 3 actions"),
         ("probability\n0.5\n0.5\n0\n", "gives 'scissors' the probability 0; every action needs a finite reference"),

@@ -158,10 +158,10 @@ def test_a_game_that_is_the_same_for_every_seed_is_tuned_on_itself_and_that_is_s
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("foo=1:2:3", "unknown parameter of tune 'foo'. Accepted: eta, nash-mp.eta, step, nash-prox.step"),
-        ("nash-mp.step=1:2:3", "unknown parameter of tune 'nash-mp.step'"),
-        ("nash-prox.eta=1:2:3", "unknown parameter of tune 'nash-prox.eta'"),
-        ("adaptive-nash-mp.least=1:2:3", "unknown parameter of tune 'adaptive-nash-mp.least'"),
+        ("foo=1:2:3", "tune has no parameter 'foo'. Accepted: eta, nash-mp.eta, step, nash-prox.step"),
+        ("nash-mp.step=1:2:3", "tune has no parameter 'nash-mp.step'"),
+        ("nash-prox.eta=1:2:3", "tune has no parameter 'nash-prox.eta'"),
+        ("adaptive-nash-mp.least=1:2:3", "tune has no parameter 'adaptive-nash-mp.least'"),
     ],
 )
 def test_a_range_that_no_solver_is_tuned_in_is_told(given, said):

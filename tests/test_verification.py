@@ -632,7 +632,7 @@ def test_the_command_says_what_external_solvers_checked(exact):
         (["--check-with", "gambt"], "unknown external solver 'gambt'; did you mean 'gambit'?"),
         (["--check-with", ""], "--check-with is empty; accepted: gambit, highs, mpax"),
         (["--check-with", "highs[method=x]"], "highs[method] is 'x'. Accepted: ds, ipm"),
-        (["--chek-with", "highs"], "unknown option of 'nashgames verify' '--chek-with'; did you mean '--check-with'?"),
+        (["--chek-with", "highs"], "'nashgames verify' has no option '--chek-with'; did you mean '--check-with'?"),
         (["--code", "gone.py"], "--code is 'gone.py'; accepted: a Python file that is there"),
         (["--code", ""], "--code is ''; accepted: a Python file that is there"),
     ],

@@ -15,6 +15,7 @@ from nashgames.core.feedback import EXACT, Feedback, Tally
 from nashgames.core.margins import DenseMargins, Margins
 from nashgames.defaults import LARGEST_BETA
 from nashgames.errors import NashGamesError
+from nashgames.reprs import MOST_ROWS, Panel
 
 # A tenth of the largest margin: the game tells more than the reference, and Nash-MP takes 500 queries to 1e-10; with a
 # tenth of it 6,000, and with ten times as much the policy stays near the reference.
@@ -77,6 +78,34 @@ class Game:
     feedback: Feedback = EXACT
     description: Description = Description()
 
+    def __repr__(self) -> str:
+        return self._panel().text()
+
+    def _repr_html_(self) -> str:
+        return self._panel().html()
+
+    def _panel(self) -> Panel:
+        """What a person looks at first; also of a game inside a compiled program, whose numbers are not known."""
+        told = self.description
+        parameters = ",".join(f"{key}={value}" for key, value in told.parameters.items())
+        name = f"{told.name}[{parameters}]" if parameters else told.name
+        kind = type(self.log_reference)
+        uniform = kind is np.ndarray and bool(np.ptp(self.log_reference) == 0)
+        facts = [
+            ("β", f"{self.beta:g}" if isinstance(self.beta, Real) else "one for each run"),
+            ("reference", "uniform" if uniform else "not uniform" if kind is np.ndarray else "in a compiled program"),
+            ("margins", f"{type(self.margins).__name__} {list(self.margins.shape)} of {self.margins.dtype}"),
+        ]
+        facts += [("contexts", f"{self.contexts:,}")] if self.contexts > 1 else []
+        facts += [("seed", str(told.seed))] if told.seed is not None else []
+        facts += [("feedback", str(self.feedback))] if self.feedback != EXACT else []
+        facts += [("note", note) for note in told.notes]
+        if told.labels is not None:
+            rows = [(str(i), label) for i, label in enumerate(told.labels[:MOST_ROWS])]
+            left = self.actions - len(rows)
+            return Panel(_titled(name, self), facts, ("action", "label"), rows, f"and {left:,} more" if left else "")
+        return Panel(_titled(name, self), facts)
+
     @property
     def actions(self) -> int:
         """n, the number of actions."""
@@ -133,6 +162,10 @@ class Game:
     def replace(self, **changes: Any) -> "Game":
         """A copy with some fields changed: `game.replace(beta=0.01)`."""
         return dataclasses.replace(self, **changes)
+
+
+def _titled(name: str, game: Game) -> str:
+    return f"Game {name} · {game.actions:,} actions"
 
 
 def make_game(

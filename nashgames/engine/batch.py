@@ -19,6 +19,7 @@ from nashgames.engine import audit, loop
 from nashgames.engine.loop import Recording
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
+from nashgames.solvers import with_horizon
 from nashgames.solvers.protocol import Solver
 
 # Points that one call measures together: A is read once for them.
@@ -58,6 +59,12 @@ class Lane:
     def max_steps(self, settings: Settings, contexts: int) -> int:
         """Steps that the budget pays for; none for an idle lane."""
         return 0 if self.idle else settings.max_steps(self.solver, self.beta, self.comparisons(contexts))
+
+    def settled(self, settings: Settings, contexts: int) -> "Lane":
+        """The lane with the one number of its solver that depends on the budget: the horizon of its schedule."""
+        # An idle lane takes no step, and has the structure of the others.
+        steps = settings.max_steps(self.solver, self.beta, self.comparisons(contexts))
+        return replace(self, solver=with_horizon(self.solver, steps))
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,7 @@ class Batch:
         which the runs stop is always kept. Runs at β = 0 are all of the batch or none; their target is the original
         game, and what divides by β is the limit (`metrics.AT_ZERO`).
         """
+        lanes = [[lane.settled(settings, games[0].contexts) for lane in row] for row in lanes]
         flat = [lane for row in lanes for lane in row]
         self._at_zero = flat[0].beta == 0
         if any((lane.beta == 0) != self._at_zero for lane in flat):

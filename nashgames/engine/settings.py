@@ -70,6 +70,11 @@ class Settings:
             raise NashGamesError(
                 f"queries is {queries}, but one step of {solver.name} costs {cost}; give at least that"
             )
+        if queries // cost > _MOST_STEPS and self.queries is None:
+            raise NashGamesError(
+                f"beta is {beta:g}, for which the budget would be 20/β, and {solver.name} takes at most "
+                f"{_MOST_STEPS * cost:,} queries; give queries, or a larger beta"
+            )
         if queries // cost > _MOST_STEPS:
             raise NashGamesError(
                 f"queries is {queries}; accepted: at most {_MOST_STEPS * cost}, the longest run of {solver.name}"

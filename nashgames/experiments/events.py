@@ -14,7 +14,8 @@ from nashgames.games.properties import Facts
 class Planned:
     """What will be done: `runs` of the experiment, of them `reused` from the directory, the rest in `batches`.
 
-    With `tuning` the batches are those that try steps, and another one of these follows when they are done.
+    With `tuning` the batches are those that try steps, and another one of these follows when they are done. Before the
+    batches of a game come its `equilibria`, one for each reference and β.
     """
 
     directory: Path
@@ -22,6 +23,7 @@ class Planned:
     reused: int
     batches: int
     tuning: bool = False
+    equilibria: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Advanced:
     """A chunk of a batch was computed; `distance` is the largest value, over the `active` of its
     `runs`, of the metric by which they stop.
 
-    `seconds_left` is to the end of the budget, an upper bound: converged runs stop earlier.
+    `seconds_left` is to the end of the budget, an upper bound: converged runs stop earlier. `betas` are those of the
+    runs, each once.
     """
 
     batch: int
@@ -69,6 +72,7 @@ class Advanced:
     budget: int
     distance: float
     seconds_left: float
+    betas: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

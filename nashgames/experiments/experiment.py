@@ -4,6 +4,7 @@ Standard library only, so that the terminal can check an experiment before it im
 """
 
 import dataclasses
+import datetime
 import hashlib
 import itertools
 import json
@@ -20,9 +21,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from nashgames import registry
-from nashgames.defaults import LARGEST_BETA, PARTS, START, TARGET
+from nashgames.defaults import LARGEST_BETA, PARTS, SMALLEST_BETA, START, TARGET
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiments import tune
+from nashgames.reprs import Panel
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "gpu")
@@ -37,6 +39,8 @@ MAX_RUNS = 1_000_000
 _MAX_INTEGER = 10**15
 # JAX keeps 32 bits of a seed unless 64-bit mode is on: beyond them two seeds would be one run.
 _MAX_SEED = 2**32 - 1
+# A file of an experiment has some dozen lines.
+_MOST_BYTES = 10**6
 _LISTS = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
 _OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict", "tune")
 DEFAULT_GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
@@ -62,7 +66,7 @@ class Cell:
     optimiser: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Experiment:
     """A grid of runs: every game × size × seed × reference × β × solver × feedback × policy × optimiser, under one
     budget and one tolerance.
@@ -137,6 +141,19 @@ class Experiment:
                 f"the experiment has {runs:,} runs; accepted: at most {MAX_RUNS:,}; split it or give fewer seeds"
             )
 
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._given().items())
+        return f"Experiment({given})"
+
+    def _repr_html_(self) -> str:
+        facts = [(name, str(value)) for name, value in self._given().items()]
+        return Panel("Experiment", facts, more="everything else is as usual").html()
+
+    def _given(self) -> dict[str, Any]:
+        """The fields that are not as usual."""
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        return {name: value for name, value in vars(self).items() if value != usual[name]}
+
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
         """The experiment of plain values by name; `record-every` is `record_every`, None is "not given".
@@ -181,10 +198,17 @@ class Experiment:
         Raises NashGamesError, naming the file and for a mistake in the syntax the line.
         """
         try:
-            data = Path(path).read_bytes()
+            if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+                raise NashGamesError(f"the experiment '{path}' is not a regular file; give a TOML file")
+            with Path(path).open("rb") as file:
+                data = file.read(_MOST_BYTES + 1)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise NashGamesError(f"cannot read the experiment '{path}': {reason}; give a TOML file") from None
+        if len(data) > _MOST_BYTES:
+            raise NashGamesError(
+                f"the experiment '{path}' has more than {_MOST_BYTES:,} bytes; give a smaller TOML file"
+            )
         return cls._from_bytes(data, str(path))
 
     def to_toml(self) -> str:
@@ -231,7 +255,17 @@ class Experiment:
         except UnicodeDecodeError:
             raise NashGamesError(f"'{source}' is not UTF-8 text; give a TOML file") from None
         try:
-            return cls.from_dict(tomllib.loads(text))
+            read = tomllib.loads(text)
+            if not read:
+                keys = ", ".join(field.name for field in dataclasses.fields(cls)[:4])
+                raise NashGamesError(f'it sets no key; give some of: {keys}, …, e.g. game = "disc"')
+            fields = {field.name for field in dataclasses.fields(cls)}
+            tables = [key for key, value in read.items() if isinstance(value, dict) and key not in fields]
+            if tables:
+                raise NashGamesError(f"it has a table [{tables[0]}]; write its keys without that heading")
+            return cls.from_dict(read)
+        except RecursionError:
+            raise NashGamesError(f"'{source}' nests lists too deeply; give a value or a list of values a key") from None
         except tomllib.TOMLDecodeError as error:
             reason, _, place = str(error).rpartition(" (at ")
             found = re.search(r"line (\d+)", place)
@@ -239,6 +273,9 @@ class Experiment:
             raise NashGamesError(f"'{source}' is not valid TOML: line {line}: {reason}; correct that line") from None
         except NashGamesError as error:
             raise NashGamesError(f"'{source}': {error}") from None
+        except ValueError:
+            # Python reads no integer of more than 4,300 digits, and says so by this.
+            raise NashGamesError(f"'{source}' has an integer of thousands of digits; give a smaller one") from None
 
 
 def exact_betas(given: Any) -> tuple[float, ...]:
@@ -295,7 +332,8 @@ def _two_ways_to_record() -> NashGamesError:
 
 
 def _wrong(key: str, value: Any, accepted: str) -> NashGamesError:
-    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    shown = str(value) if isinstance(value, datetime.date | datetime.time) else repr(value)
+    shown = shown.lower() if isinstance(value, bool) else shown
     # Longer values would take a line of the terminal, 80 columns, before what is accepted is said.
     return NashGamesError(f"{key} is {shown if len(shown) <= 80 else shown[:77] + '…'}; accepted: {accepted}")
 
@@ -342,15 +380,11 @@ def _real(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _number(least: float, most: float = math.inf) -> Callable[[str, Any], float]:
-    def read(key: str, value: Any) -> float:
-        number = _real(value)
-        if number is None or not least <= number <= most:
-            limit = f" and at most {most:,.0f}" if math.isfinite(most) else ""
-            raise _wrong(key, value, f"a finite number of at least {least:g}{limit}")
-        return abs(number)
-
-    return read
+def _beta(key: str, value: Any) -> float:
+    number = _real(value)
+    if number is None or not (number == 0 or SMALLEST_BETA <= number <= LARGEST_BETA):
+        raise _wrong(key, value, f"0, or a number from {SMALLEST_BETA:g} to {LARGEST_BETA:,.0f}")
+    return abs(number)
 
 
 def _integer(least: int, most: int = _MAX_INTEGER) -> Callable[[str, Any], int]:
@@ -409,6 +443,14 @@ def _parsed(text: str) -> str:
     return text if "/" in text else registry.parse(text)
 
 
+def _tolerance(key: str, value: Any) -> float:
+    number = _real(value)
+    # P_β(π' ≻ π) − ½ is at most ½ where π is the reference: a run would stop before its first step.
+    if number is None or not 0 <= number < 0.5:
+        raise _wrong(key, value, "a number of at least 0 (0: never) and below 0.5, the largest at the start of a run")
+    return abs(number)
+
+
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "name": _name,
     "game": _selection,
@@ -416,7 +458,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "feedback": _selection,
     "policy": _selection,
     "optimiser": _selection,
-    "beta": _number(0, LARGEST_BETA),
+    "beta": _beta,
     "actions": _integer(2),
     "reference": _selection,
     "seed": _integer(0, _MAX_SEED),
@@ -425,7 +467,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "target": _choice(TARGETS),
     "queries": _integer(1),
     "comparisons": _integer(1),
-    "tolerance": _number(0),
+    "tolerance": _tolerance,
     "records": _integer(1),
     "record_every": _integer(1),
     "dtype": _choice(DTYPES),

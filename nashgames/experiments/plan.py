@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
 import jax
+import numpy as np
 
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import DEFAULT_BETA, Game
@@ -23,6 +24,7 @@ from nashgames.experiments.trials import Tuned, tuned_of
 from nashgames.registry import Number, Registry, Selection, parameters_of, parse, render
 from nashgames.solvers import (
     features_of,
+    has_open_horizon,
     hyperparameters,
     selection_of,
     with_theory_defaults,
@@ -212,8 +214,9 @@ class _Planner:
         solvers: Mapping[str, Solver] | None,
     ) -> None:
         self._experiment, self._settings = experiment, settings
-        given = {text: find_source(text) for text in experiment.every("game")}
-        self._sources = given if sources is None else sources
+        if sources is None:
+            sources = {text: find_source(text) for text in experiment.every("game")}
+        self._sources = sources
         _check_sizes(experiment, self._sources)
         self._start = find_start(experiment.start)
         self._players = players(experiment, self._start, solvers)
@@ -240,8 +243,13 @@ class _Planner:
         for player, beta in itertools.product(self._players.values(), ends):
             duels = player.solver.queries_per_step * player.feedback.comparisons
             settings.record_steps(settings.max_steps(player.solver, beta, duels))
-        on_duels = any(player.feedback.comparisons for player in self._players.values())
-        if experiment.comparisons is not None and not on_duels:
+        on_duels = [player.feedback.comparisons > 0 for player in self._players.values()]
+        if None not in (experiment.queries, experiment.comparisons) and all(on_duels):
+            raise NashGamesError(
+                f"queries and comparisons are both given ({experiment.queries} and {experiment.comparisons}), but "
+                f"every run learns from duels and has one budget; give one of them"
+            )
+        if experiment.comparisons is not None and not any(on_duels):
             raise NashGamesError(
                 f"comparisons is {experiment.comparisons}, but every run has exact feedback; give queries instead, or "
                 f"feedback = duels"
@@ -255,7 +263,7 @@ class _Planner:
     def reported(self, chosen: Chosen | None) -> tuple[list[Run], list[str]]:
         """The runs that are reported, and notes."""
         runs: dict[str, Run] = {}
-        notes = dict.fromkeys(self._left_out)
+        notes = dict.fromkeys([*self._left_out, *self._ignored(), *self._beyond_rounding()])
         for cell in self._cells():
             if self._is_fixed(cell) and cell.seed != self._experiment.seed:
                 seed = self._experiment.seed
@@ -271,6 +279,30 @@ class _Planner:
             if kept is not run:
                 notes[f"{cell.solver} on {cell.game} at β = {cell.beta:g} is asked for twice: it is played once"] = None
         return list(runs.values()), list(notes)
+
+    def _ignored(self) -> list[str]:
+        """What is said of games that ignore `actions`."""
+        own = [text for text, source in self._sources.items() if source.default_actions is None]
+        sizes = ", ".join(str(size) for size in self._experiment.every("actions"))
+        return [f"actions is {sizes}, but {', '.join(own)} has a size of its own, at which it is played"] * bool(
+            sizes and own
+        )
+
+    def _beyond_rounding(self) -> list[str]:
+        """What is said of a tolerance that the dtype does not resolve.
+
+        Log-probabilities are known to u/β, u the unit of rounding, and the suboptimality, β KL, to β (u/β)²/2.
+        """
+        unit = float(np.finfo(self._settings.precision.numpy).eps)
+        betas = [beta for beta in self._experiment.every("beta") if beta > 0]
+        least = max((unit**2 / (2 * beta) for beta in betas), default=0.0)
+        tolerance, dtype = self._settings.tolerance, self._settings.precision.dtype
+        if not 0 < tolerance < least:
+            return []
+        return [
+            f"the tolerance {tolerance:g} is below {least:.0e}, what rounding in {dtype} leaves of the suboptimality "
+            f"at β = {min(betas):g}: runs may go on to their budget"
+        ]
 
     def trials(self) -> tuple[list[Run], list[str]]:
         """The runs on which steps are tried, and notes."""
@@ -443,6 +475,8 @@ def _of_playing(run: Run, settings: Settings, code: str | None) -> dict[str, Any
         **{key: text for key, text in chosen.items() if text != RUN[key]},
         **({"comparisons": settings.comparisons} if settings.comparisons and run.feedback.comparisons else {}),
         **({"code": code} if code else {}),
+        # Before, such a schedule fell over a thousand steps, whatever the budget.
+        **({"horizon": "run"} if has_open_horizon(run.played) else {}),
     }
 
 

@@ -79,7 +79,8 @@ def execute(
         first = trials or reported
         check_memory([*trials, *reported], settings, there)
         batches = count_batches(first, settings, there)
-        yield Planned(directory, len(ids), len(there & set(_ids(first))), batches, tuning=bool(trials))
+        reused, equilibria = len(there & set(_ids(first))), count_equilibria(first, there)
+        yield Planned(directory, len(ids), reused, batches, tuning=bool(trials), equilibria=equilibria)
         yield from map(Noted, [*notes, *untuned])
         results.begin(experiment.to_dict(), ids, environment(arguments) | settings.precision.description())
         for source in {run.source for run in reported}:
@@ -95,7 +96,8 @@ def execute(
                 ids = results.manifest["run_ids"] = _ids(reported, trials)
                 played = results.finished & set(_ids(trials))
                 batches = count_batches(reported, settings, there | played)
-                yield Planned(directory, len(ids), len(there & set(ids)), batches)
+                equilibria = count_equilibria(reported, there | played)
+                yield Planned(directory, len(ids), len(there & set(ids)), batches, equilibria=equilibria)
                 yield from map(Noted, [*(note for note in after if note not in asked), *edges(found)])
             results.relabel({run.run_id: run.told for run in [*trials, *reported]})
             failed += yield from _play_into(results, reported, settings, there | played)
@@ -155,6 +157,20 @@ def count_batches(runs: Sequence[Run], settings: Settings, done: Collection[str]
     """How many batches `play` will run."""
     chunks = game_chunks(runs, settings.precision.numpy.itemsize)
     return sum(len(batches_of(chunk, done)) for chunk in chunks)
+
+
+def count_equilibria(runs: Sequence[Run], done: Collection[str] = ()) -> int:
+    """How many equilibria `play` will look for: see `prepare`."""
+    paths: dict[tuple[GameKey, ReferenceKey], list[Run]] = {}
+    for run in runs:
+        paths.setdefault((run.game_key, run.reference_key), []).append(run)
+    return sum(len(_path_of(of_reference, done)) for of_reference in paths.values())
+
+
+def _path_of(runs: Iterable[Run], done: Collection[str]) -> list[float]:
+    """The β of the path that runs of one game and reference need, falling: down to the least that one is left at."""
+    needed = [run.beta for run in runs if run.run_id not in done]
+    return sorted({run.beta for run in runs if needed and run.beta >= min(needed)}, reverse=True)
 
 
 def play(runs: Sequence[Run], settings: Settings, *, done: Collection[str] = ()) -> Iterator[Event | Frames | Failed]:
@@ -330,6 +346,7 @@ class _Session:
         prepared: Mapping[str, Prepared],
     ) -> Iterator[Event | Frames]:
         number = next(self._numbers)
+        betas = tuple(dict.fromkeys(run.beta for of_game in runs for run in of_game))
         while not batch.finished:
             batch.advance()
             yield Advanced(
@@ -342,6 +359,7 @@ class _Session:
                 budget=batch.max_steps * batch.solver.queries_per_step,
                 distance=batch.distance,
                 seconds_left=batch.seconds_left,
+                betas=betas,
             )
         unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
         equilibria = [[prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
@@ -370,8 +388,7 @@ def prepare(
         by_reference.setdefault(run.reference_key, []).append(run)
     for of_reference in by_reference.values():
         log_reference = resolve_reference(of_reference[0].reference, game, of_reference[0].seed)
-        needed = [run.beta for run in of_reference if run.run_id not in done]
-        betas = sorted({run.beta for run in of_reference if needed and run.beta >= min(needed)}, reverse=True)
+        betas = _path_of(of_reference, done)
         prepared |= {run.run_id: Prepared(game, log_reference, None) for run in of_reference}
         for found in equilibrium_path(game.replace(log_reference=log_reference), betas):
             at_beta = [run for run in of_reference if run.beta == found.beta]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, has_no
 from nashgames.experiments import tune
 from nashgames.registry import values_of
 from nashgames.solvers import (
@@ -85,7 +85,7 @@ def tuned_of(solvers: Mapping[str, Solver], given: Mapping[str, Any]) -> tuple[d
         found[text] = Tuned(solver, parameter, range_, given["trials"])
     for key in ranges:
         if key not in used:
-            raise unknown("parameter of tune", key, accepted)
+            raise has_no("tune", "parameter", key, accepted)
     notes = [f"played as asked for, {reason}: {', '.join(texts)}" for reason, texts in left.items()]
     return found, notes
 

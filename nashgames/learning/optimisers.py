@@ -21,14 +21,13 @@ Clip = Annotated[float | None, Number("the largest norm of a gradient, over all 
 Schedule = Annotated[
     str, Choice("how the step falls: constant, inverse (1/(1+t/horizon)), exponential, linear, cosine", SCHEDULES)
 ]
-Horizon = Annotated[int | None, Number("steps over which it falls (linear and cosine: to 0); default 1000", least=1)]
+Horizon = Annotated[
+    int | None, Number("steps over which it falls (linear and cosine: to 0); default: those of the run", least=1)
+]
 Average = Annotated[
     float | None,
     Number("decay of a moving average of the parameters, which is reported; default: none", least=0, below=1),
 ]
-
-_HORIZON = 1000
-"""Steps over which a schedule falls unless asked otherwise: about half of the default budget."""
 
 
 class Optimiser(Protocol):
@@ -163,6 +162,11 @@ def moves_plainly(optimiser: Optimiser) -> bool:
     return momentum is None and optimiser.clip is None and optimiser.schedule == "constant"
 
 
+def falls_over_the_run(optimiser: Any) -> bool:
+    """Whether the step falls over as many steps as the run has: a schedule whose horizon is not given."""
+    return getattr(optimiser, "schedule", "constant") != "constant" and optimiser.horizon is None
+
+
 def _ascend(transformation: "optax.GradientTransformation", gradient: Any, state: Any, parameters: Any) -> Any:
     # optax counts in integers and raises floats to them, which strict promotion of dtypes would refuse.
     with jax.numpy_dtype_promotion("standard"):
@@ -181,7 +185,10 @@ def _scaled(step: Any, schedule: str, horizon: Any) -> list["optax.GradientTrans
 
     if schedule == "constant":
         return [optax.scale(step)]
-    horizon = _HORIZON if horizon is None else horizon
+    if horizon is None:
+        raise NashGamesError(
+            f"schedule is {schedule} and horizon is not given; give horizon, the steps over which it falls"
+        )
     # Over a horizon of 1 in units of the horizon, since optax asks for a number that is no leaf.
     shares: dict[str, Callable[[jax.Array], Any]] = {
         "inverse": lambda t: 1 / (1 + t),

@@ -9,7 +9,7 @@ from jax.tree_util import all_leaves
 from nashgames import plugins
 from nashgames.defaults import PARTS, TARGET
 from nashgames.errors import NashGamesError, shown
-from nashgames.learning.optimisers import OPTIMISERS
+from nashgames.learning.optimisers import OPTIMISERS, falls_over_the_run
 from nashgames.learning.policies import POLICIES
 from nashgames.learning.policy_gradient import PLAIN, PolicyGradient
 from nashgames.registry import Parameter, Registry, Selection, parameters_of, parse, render, wrapped
@@ -246,6 +246,22 @@ def follows_curvature(filled: Solver) -> bool:
     """Whether a solver with its defaults takes its step from the curvature at every iterate."""
     learner = getattr(_unwrapped(filled), "learner", None)
     return learner is not None and learner.knows_curvature and hyperparameters(filled).get("step", 0) is None
+
+
+def has_open_horizon(solver: Solver) -> bool:
+    """Whether the step of the solver's optimiser falls over as many steps as its run has (`with_horizon`)."""
+    return falls_over_the_run(_learner(solver).optimiser)
+
+
+def with_horizon(solver: Solver, steps: int) -> Solver:
+    """The solver in a run of this many steps, over which its step falls where no other horizon was given."""
+    if not has_open_horizon(solver):
+        return solver
+    inner: Any = _unwrapped(solver)
+    optimiser: Any = dataclasses.replace(inner.learner.optimiser, horizon=steps)  # type: ignore[type-var]
+    return _rewrapped(
+        solver, dataclasses.replace(inner, learner=dataclasses.replace(inner.learner, optimiser=optimiser))
+    )
 
 
 def selection_of(solver: Solver) -> Selection:

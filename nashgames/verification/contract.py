@@ -21,7 +21,7 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.games.families import generate
 from nashgames.learning.feedback import FEEDBACKS
-from nashgames.solvers import follows_curvature
+from nashgames.solvers import follows_curvature, solves_original
 from nashgames.solvers.protocol import Solver
 
 # Two β apart, both of them where theory's steps are neither tiny nor at their limit.
@@ -192,6 +192,27 @@ def _rests(solver: Solver) -> str:
     return "the referee's equilibrium, within rounding"
 
 
+def _at_zero(solver: Solver) -> str:
+    if not solves_original(solver):
+        return "it divides by β, as it says by having no fixed_point of the original game"
+    filled = solver.with_theory_defaults(0.0)
+    odd = [f.name for f in dataclasses.fields(filled) if not _is_finite(getattr(filled, f.name))]  # type: ignore[arg-type]
+    if odd:
+        raise _Broken(
+            f"with_theory_defaults(0.0) leaves {', '.join(odd)} without a finite number; give it one at β = 0"
+        )
+    curve = _played(solver, _game(), beta=0.0)
+    if curve.status == "diverged":
+        raise _Broken(f"it diverges at β = 0, at step {curve.diverged_step}; let no part of a step divide by β")
+    reached = curve.metrics["exploitability"]
+    return f"runs at β = 0; exploitability {reached[0]:.1e} at the start, {reached[-1]:.1e} at step {curve.steps[-1]}"
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a field holds a finite number, or none at all, as words and solvers do."""
+    return value is not None and (not isinstance(value, (int, float)) or bool(np.isfinite(value)))
+
+
 _PROMISES: tuple[tuple[str, bool, Callable[[Solver], str]], ...] = (
     ("numbers are the leaves of a pytree", True, _pytree),
     ("a step keeps the kind of its state", True, _state),
@@ -203,6 +224,7 @@ _PROMISES: tuple[tuple[str, bool, Callable[[Solver], str]], ...] = (
     ("compiles once for all numbers", False, _compiled),
     ("chunks equal the whole", False, _chunks),
     ("rests at the equilibrium", False, _rests),
+    ("plays the original game, β = 0", False, _at_zero),
 )
 """Every promise: its words, whether the ones after it need it, and how it is tried."""
 

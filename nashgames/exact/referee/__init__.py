@@ -12,20 +12,23 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from nashgames.core.game import Game
+from nashgames.defaults import SMALLEST_BETA
 from nashgames.errors import NashGamesError
+from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.closest import nats_from_closest
 from nashgames.exact.referee.limit import face_of, limit
 from nashgames.exact.referee.newton import tolerance
 from nashgames.exact.referee.projection import Face
 from nashgames.exact.referee.regularised import regularised
 from nashgames.exact.referee.system import Matrix
+from nashgames.reprs import MOST_ROWS, Panel
 
 # At β = 0: regret relative to the margins among those who play, where a sum over n actions rounds at n·1e-16.
 _REGRET = 1e-10
 # Nats by which a log-probability at β = 0 may be off.
 _NATS = 1e-8
-# Below it q/β has no digits: q is exact to 1e-17.
-_SMALLEST_BETA = 1e-12
+# A product with A in wide numbers takes a tenth of a second at that many actions: as long as a cell may take to show.
+_QUICK = 2000
 
 
 class Equilibrium(NamedTuple):
@@ -37,7 +40,7 @@ class Equilibrium(NamedTuple):
     largest |(Aπ)_i| of an action that plays, or (Aπ)_i of another, relative to the margins among those who play, and
     `error` is how many nats log π may differ from the equilibrium closest to the reference, by the referee's own
     account and by its certificate, inf where that is not known; and `inside` `[m, n]` an equilibrium that plays every
-    action that any plays, None where there is one alone, as at β > 0.
+    action that any plays, None where there is one alone, as at β > 0. `game` is what it is an equilibrium of.
     """
 
     beta: float
@@ -47,6 +50,51 @@ class Equilibrium(NamedTuple):
     regret: float = 0.0
     error: float = 0.0
     inside: np.ndarray | None = None
+    game: Game | None = None
+
+    @property
+    def policy(self) -> np.ndarray:
+        """π*_β, probabilities `[n]`, `[m, n]` over contexts."""
+        policy: np.ndarray = np.exp(self.log_policy)
+        return policy
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the actions, their numbers where they have none."""
+        named = None if self.game is None else self.game.description.labels
+        return tuple(map(str, range(self.log_policy.shape[-1]))) if named is None else named
+
+    @property
+    def certificate(self) -> Certificate:
+        """The certificate of the policy in its game, computed from the policy alone.
+
+        Raises NashGamesError where the game is not known.
+        """
+        if self.game is None:
+            raise NashGamesError("this equilibrium does not know its game; use certify(game, equilibrium.log_policy)")
+        return certify(self.game, self.log_policy, self.beta)
+
+    def __repr__(self) -> str:
+        return self._panel().text()
+
+    def _repr_html_(self) -> str:
+        return self._panel().html()
+
+    def _panel(self) -> Panel:
+        name = "" if self.game is None else f" of {self.game.description.name}"
+        quality = "exact to rounding" if self.converged else "not exact"
+        facts = [("quality", f"{quality}: residual {self.residual:.1e}, {self.solves:,} linear solves")]
+        if self.game is not None and self.game.actions <= _QUICK:
+            found = self.certificate
+            told = f"suboptimality {found.suboptimality:.1e}, exploitability {found.exploitability:.1e}"
+            facts.append(("certificate", told))
+        title = f"Equilibrium{name} at β {self.beta:g}"
+        if self.log_policy.ndim > 1:
+            return Panel(title, [*facts, ("policy", f"{list(self.log_policy.shape)}: contexts, actions")])
+        best = np.argsort(-self.log_policy, kind="stable")[:MOST_ROWS]
+        rows = [(self.labels[i], f"{self.policy[i]:.4g}") for i in best]
+        left = len(self.log_policy) - len(best)
+        return Panel(title, facts, ("action", "probability"), rows, f"and {left:,} more" if left else "")
 
     @property
     def converged(self) -> bool:
@@ -87,6 +135,7 @@ def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium
             regret=max(s.regret for s in solutions),
             error=max(_nats(game, log_policy, solutions[0].beta), *(s.error for s in solutions)),
             inside=_inside(solutions),
+            game=game,
         )
 
 
@@ -97,8 +146,8 @@ def falling(betas: Iterable[float]) -> list[float]:
     """
     targets = sorted(set(map(float, betas)), reverse=True)
     for beta in targets:
-        if not (beta == 0 or _SMALLEST_BETA <= beta < np.inf):
-            raise NashGamesError(f"beta is {beta:g}; accepted: 0, or a finite number of at least {_SMALLEST_BETA:g}")
+        if not (beta == 0 or SMALLEST_BETA <= beta < np.inf):
+            raise NashGamesError(f"beta is {beta:g}; accepted: 0, or a finite number of at least {SMALLEST_BETA:g}")
     return targets
 
 

@@ -17,7 +17,7 @@ import psutil
 
 from nashgames.core.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
 from nashgames.core.margins import DenseMargins
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, has_no, unknown
 from nashgames.games.families import logit_families, margin_families
 from nashgames.games.families.logit_families import planting_reference
 from nashgames.games.families.recipes import Recipe, accept, check_finite, summary_of
@@ -192,7 +192,8 @@ def _resolved(family: Family, bound: Mapping[str, Any], given: Mapping[str, Any]
     typed = {}
     for name, value in given.items():
         if name not in accepted:
-            raise unknown(f"parameter of game '{family.name}'", name, accepted)
+            size = ["actions"] if family.takes_actions else []
+            raise has_no(f"game '{family.name}'", "parameter", name, [*size, *accepted])
         if name in bound:
             raise NashGamesError(f"{family.name}[{name}] is given in the selection and as a keyword; give it once")
         typed[name] = _typed(f"{family.name}[{name}]", value, accepted[name].kind)

@@ -88,11 +88,12 @@ def read_reference(path: str | os.PathLike[str], game: Game) -> np.ndarray:
     sheet = open_sheet(name, file)
     header = [cell.strip().lower() for cell in sheet.first]
     if "probability" not in header:
-        near = difflib.get_close_matches("probability", header, n=1)
-        hint = f"; did you mean 'probability' by '{near[0]}'?" if near else "."
+        # Below the usual 0.6: prob is meant too.
+        near = difflib.get_close_matches("probability", header, n=1, cutoff=0.5)
+        hint = f"; did you mean 'probability' by '{near[0]}'?" if near else ";"
         raise NashGamesError(
-            f"'{name}' has the columns {', '.join(sheet.first[:6])}{hint} A reference has the column probability, "
-            "and label or action to say whose it is"
+            f"'{name}' has the columns {', '.join(sheet.first[:6])}{hint} accepted: "
+            "the column probability, and label or action to say whose it is"
         )
     if doubled := next((column for column in header if column and header.count(column) > 1), None):
         raise NashGamesError(f"'{name}' has two columns '{doubled}'; keep one")

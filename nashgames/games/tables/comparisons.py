@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from nashgames.core.margins import DenseMargins, Margins
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, shown, unknown
 from nashgames.games.memory import check_memory
 from nashgames.games.tables.files import fingerprint
 from nashgames.games.tables.layout import Layout, arrange
@@ -88,7 +88,8 @@ def read(name: str, path: Path, given: Mapping[str, Any], dtype: Any = np.float6
     if reading.prior and kind != "wins":
         raise NashGamesError(f"'{name}' holds {kind} and prior counts wins; leave prior out or say values=wins")
     check_memory(n * n * np.dtype(dtype).itemsize, f"'{name}' with {n:,} actions")
-    pairs = _Pairs(name, given, layout.values, layout.labels, kind, reading, max(ROUNDING, 4 * layout.unit))
+    rounding = max(ROUNDING, 4 * layout.unit)
+    pairs = _Pairs(name, given, layout.values, layout.labels, kind, reading, rounding, layout.gaps)
     margins = DenseMargins.filled(n, [pairs.block], dtype)
     pairs.check_diagonal()
     return Comparisons(margins, layout.labels, fingerprint(path), (*layout.notes, *pairs.verdict()))
@@ -122,8 +123,12 @@ class _Pairs:
     kind: str
     reading: Reading
     rounding: float
+    gaps: bool = True
     missing: int = 0
     first_missing: tuple[int, int] = (0, 0)
+    one_sided: int = 0
+    first_one_sided: tuple[int, int] = (0, 0)
+    even: bool = True
     beyond: int = 0
     off: float = 0.0
     worst: tuple[int, int] = (0, 1)
@@ -163,6 +168,7 @@ class _Pairs:
             ours, theirs = self._margin(ours), self._margin(theirs)
             absent = np.isnan(ours) & np.isnan(theirs)
             # One order alone settles a pair: the other is its complement.
+            self._count_one_sided((np.isnan(ours) ^ np.isnan(theirs)) & above, rows, columns)
             ours, theirs = np.where(np.isnan(ours), -theirs, ours), np.where(np.isnan(theirs), -ours, theirs)
             off = np.where(above & ~absent, np.abs(ours + theirs), 0)
             self.beyond += int(np.count_nonzero(off > self.rounding))
@@ -170,12 +176,19 @@ class _Pairs:
             if off.flat[at] > self.off:
                 self.off, self.worst = float(off.flat[at]), _place(at, off.shape, rows, columns)
             result = np.where(absent, 0, np.clip((ours - theirs) / 2, -0.5, 0.5))
+        self.even &= not np.any(result)
         absent &= above
         if absent.any():
             here = _place(int(np.argmax(absent)), absent.shape, rows, columns)
             self.first_missing = min(self.first_missing, here) if self.missing else here
             self.missing += int(np.count_nonzero(absent))
         return result
+
+    def _count_one_sided(self, found: np.ndarray, rows: slice, columns: slice) -> None:
+        if found.any():
+            here = _place(int(np.argmax(found)), found.shape, rows, columns)
+            self.first_one_sided = min(self.first_one_sided, here) if self.one_sided else here
+            self.one_sided += int(np.count_nonzero(found))
 
     def verdict(self) -> list[str]:
         """The notes on a table that is a game, or may be made one; NashGamesError for one that is not."""
@@ -193,6 +206,15 @@ class _Pairs:
                     f"'{self.name}': {first} has no value in either order ({self.missing:,} of {pairs} are missing); "
                     f"add it, or load {self._with('missing', 'half')} to call missing pairs even"
                 )
+        if self.one_sided:
+            first = " against ".join(map(self._who, self.first_one_sided))
+            notes.append(
+                f"{self.one_sided:,} of {pairs} had one value, {first} first; the other was taken as its complement"
+            )
+        if self.even:
+            notes.append(
+                "every pair is even: every policy is an equilibrium at β = 0, and at every other β the reference"
+            )
         where = " against ".join(map(self._who, self.worst))
         if self.beyond and not self.reading.symmetrise:
             raise NashGamesError(
@@ -224,11 +246,18 @@ class _Pairs:
         low, high = limits[self.kind]
         slack = 0.0 if self.kind == "wins" else self.rounding * high
         bad = (values < low - slack) | (values > high + slack)
+        if not self.gaps and self.reading.missing == "error":
+            bad |= np.isnan(values)
         if not bad.any():
             return
         at = np.unravel_index(int(np.argmax(bad)), bad.shape)
         who = " against ".join(map(self._who, pair(*map(int, at))))
         entry = f"'{self.name}': the value of {who} is {values[at]:g}"
+        if np.isnan(values[at]):
+            raise NashGamesError(
+                f"{entry}; accepted: finite numbers, or NaN for a pair without a value where you load "
+                f"{self._with('missing', 'half')}"
+            )
         if np.isinf(values[at]):
             raise NashGamesError(f"{entry}; accepted: finite numbers, or an empty cell for a pair without a value")
         advice = {
@@ -241,7 +270,7 @@ class _Pairs:
         raise NashGamesError(f"{entry}, outside [{low:g}, {high:g}]; {advice[self.kind]}")
 
     def _who(self, i: int) -> str:
-        return f"'{self.labels[i]}'" if self.labels else f"action {i}"
+        return shown(str(self.labels[i])) if self.labels else f"action {i}"
 
     def _with(self, option: str, value: Any) -> str:
         return render(self.name, {**self.given, option: value})

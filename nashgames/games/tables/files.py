@@ -28,6 +28,8 @@ def locate(name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
     with refusing(name):
         if path.is_dir():
             raise NashGamesError(f"'{name}' is a folder; name a file in it that ends in one of: {accepted}")
+        if path.is_symlink() and not path.exists():
+            raise NashGamesError(f"'{name}' is a link to a file that is not there; name the file itself")
         if not path.exists():
             raise NashGamesError(f"there is no file '{name}'{_nearest_file(path)}; tables are read from {accepted}")
         if path.suffix.lower() not in suffixes:
@@ -42,7 +44,7 @@ def locate(name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
 
 def fingerprint(path: Path) -> str:
     """The first 16 hex digits of the SHA-256 of the file's bytes: 64 bits tell any files of a person apart."""
-    with path.open("rb") as file:
+    with refusing(path.name), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 

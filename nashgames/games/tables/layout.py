@@ -6,6 +6,7 @@ win for each side) or `action, opponent, score` (a row is one ordered pair). Oth
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,17 @@ import numpy as np
 from nashgames.errors import NashGamesError
 from nashgames.games.memory import check_memory
 from nashgames.games.tables.files import open_array
-from nashgames.games.tables.sheets import EMPTY_CELLS, CsvSheet, Sheet, Text, is_number, not_a_number, open_sheet
+from nashgames.games.tables.sheets import (
+    EMPTY_CELLS,
+    CsvSheet,
+    Sheet,
+    Text,
+    is_decimal_comma,
+    is_nan,
+    is_number,
+    not_a_number,
+    open_sheet,
+)
 
 DUELS = ("winner", "loser", "count")
 SCORES = ("action", "opponent", "score")
@@ -26,7 +37,8 @@ ACCEPTED = "winner, loser[, count] or action, opponent, score"
 class Layout:
     """Values `[n, n]` with NaN where a pair has none, labels, and the rounding unit of the type they were stored in.
 
-    `duels` is true for a table of winners and losers: its values are counts of wins.
+    `duels` is true for a table of winners and losers: its values are counts of wins. `gaps` is false for an NPY file,
+    which has no empty cells: its NaN may be one, or what 0/0 left.
     """
 
     values: np.ndarray
@@ -34,6 +46,7 @@ class Layout:
     unit: float
     duels: bool = False
     notes: list[str] = field(default_factory=list)
+    gaps: bool = True
 
 
 def arrange(name: str, path: Path, wins: bool) -> Layout:
@@ -43,7 +56,8 @@ def arrange(name: str, path: Path, wins: bool) -> Layout:
     """
     if path.suffix.lower() == ".npy":
         values = open_array(name, path)
-        layout = Layout(values, None, float(np.finfo(values.dtype).eps) if values.dtype.kind == "f" else 0.0)
+        unit = float(np.finfo(values.dtype).eps) if values.dtype.kind == "f" else 0.0
+        layout = Layout(values, None, unit, gaps=False)
     else:
         sheet = open_sheet(name, path)
         if columns := _long_columns(sheet):
@@ -81,12 +95,28 @@ def _long_columns(sheet: Sheet) -> tuple[str, ...]:
         raise NashGamesError(
             f"'{sheet.name}' has the columns {', '.join(sheet.first[:6])}; {found} A long table has {ACCEPTED}"
         )
+    if isinstance(sheet, CsvSheet) and sheet.words:
+        at = sheet.words[0]
+        above, below = sheet.first[at], sheet.second[at]
+        text_above = not is_number(above) and not is_decimal_comma(above)
+        if text_above and _begins_a_number(above) and _begins_a_number(below):
+            raise not_a_number(sheet.name, 1, f"column {at + 1}", above)
+        if is_decimal_comma(below):
+            raise not_a_number(sheet.name, 2, f"column {at + 1}", below)
+        if [sheet.second[0].strip()] == [cell.strip() for cell in sheet.first[1:2]]:
+            # A matrix whose first row of values is labelled like its first column: other text is no label.
+            return ()
     if len(sheet.words) > 1:
         raise NashGamesError(
-            f"'{sheet.name}' holds text in its columns {', '.join(sheet.first[word] for word in sheet.words[:6])}; "
+            f"'{sheet.name}' holds text in its columns {', '.join(_called(sheet, at) for at in sheet.words[:6])}; "
             f"a matrix holds numbers, a long table has the columns {ACCEPTED}"
         )
     return ()
+
+
+def _called(sheet: Sheet, at: int) -> str:
+    """A column as a sentence names it."""
+    return sheet.first[at].strip() or f"number {at + 1}"
 
 
 def _long(sheet: Sheet, columns: tuple[str, ...], wins: bool) -> Layout:
@@ -169,11 +199,16 @@ def _csv_matrix(sheet: CsvSheet) -> tuple[np.ndarray, tuple[str, ...] | None]:
     beside = corner or (columns == rows + 1 and (above or words or _counts(side) is not None))
     numbered = corner or (not above and rows == columns + 1 and _counts(first) is not None)
     if not beside:
-        if words:
-            row = next(row for row, cell in enumerate(side) if not is_number(cell))
+        if words or any(map(is_nan, side)):
+            row = next(row for row, cell in enumerate(side) if not is_number(cell) or is_nan(cell))
             raise not_a_number(sheet.name, row + 1 + above, "column 1", side[row])
         body = np.vstack([[np.nan if cell in EMPTY_CELLS else float(cell) for cell in side], body.T]).T
     top = first[int(beside) :] if above or numbered else None
+    differ = bool(top) and beside and side != top and _counts(side) is None
+    strange = [cell for cell in first[1:] if not is_number(cell)]
+    if differ and strange and any(map(_is_fraction, (*first[1:], *side))):
+        # Values are no labels: the first row holds some, and text among them.
+        raise not_a_number(sheet.name, 1, f"column {first.index(strange[0]) + 1}", strange[0])
     return body[int(numbered) :], _agree(sheet.name, top, side[int(numbered) :] if beside else None)
 
 
@@ -201,6 +236,15 @@ def _agree(name: str, top: list[str] | None, side: list[str] | None) -> tuple[st
     if "" in labels:
         raise NashGamesError(f"'{name}' has no label for action {labels.index('')}; label every action or none")
     return None if _counts(labels) == 0 else tuple(labels)
+
+
+def _begins_a_number(cell: str) -> bool:
+    """Whether a cell that is no number begins like one, as 50%, 1/2 and 0.5? do."""
+    return bool(re.match(r"[+-]?\.?\d", cell.strip()))
+
+
+def _is_fraction(cell: str) -> bool:
+    return is_number(cell) and "." in cell
 
 
 def _counts(labels: Sequence[str]) -> int | None:

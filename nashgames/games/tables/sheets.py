@@ -4,6 +4,7 @@ Positions count columns from 0. Nothing is read before the size of what it unpac
 """
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from nashgames.errors import NashGamesError
+from nashgames.errors import NashGamesError, shown
 from nashgames.games.memory import check_memory, size_text
 from nashgames.games.tables.files import refusing
 
-EMPTY_CELLS = ("", "nan", "NaN", "NA", "N/A", "null")
-"""Cells of a CSV column of numbers that hold no value; they are read as NaN."""
+EMPTY_CELLS = ("", "NA", "N/A", "null")
+"""Cells of a CSV column of numbers that hold no value, read as NaN; a literal nan is what 0/0 left, and refused."""
 
 _LONGEST_LINE = 1 << 24
 """Characters that are read in search of the end of a line, 800,000 columns of 20: a binary file may have no end."""
@@ -53,10 +54,23 @@ def is_number(cell: str) -> bool:
     return True
 
 
+def is_nan(cell: str) -> bool:
+    """Whether a cell of a CSV says nan, which is a number to a program and none to anybody else."""
+    return cell.strip().lstrip("+-").lower() == "nan"
+
+
+def is_decimal_comma(cell: str) -> bool:
+    """Whether a cell of a CSV is a number written with a decimal comma."""
+    return bool(re.fullmatch(r"[+-]?\d+,\d+", cell.strip()))
+
+
 def not_a_number(name: str, row: int, column: str, cell: str) -> NashGamesError:
     """The error for a cell of text among numbers; rows count from 1, the header included."""
+    if is_decimal_comma(cell):
+        point = cell.strip().replace(",", ".")
+        return NashGamesError(f"'{name}': row {row}, {column} holds '{cell}', a number with a comma; write {point}")
     return NashGamesError(
-        f"'{name}': row {row}, {column} holds '{cell}', which is not a number; "
+        f"'{name}': row {row}, {column} holds {shown(cell)}, which is not a number; "
         "write numbers such as 0.25, and leave a cell empty where there is none"
     )
 
@@ -64,7 +78,7 @@ def not_a_number(name: str, row: int, column: str, cell: str) -> NashGamesError:
 class CsvSheet:
     """A comma-separated file; `first` is its first row, which may or may not be a header.
 
-    `words` are the positions where the second row holds text.
+    `words` are the positions where the `second` row holds text.
 
     Raises NashGamesError when the file has no row, its first line is no CSV, or it will not fit in memory.
     """
@@ -75,7 +89,7 @@ class CsvSheet:
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, path
         head, self._skip = self._head()
-        self.first = head[0]
+        self.first, self.second = head[0], head[-1]
         self._lone = len(head) == 1
         self.words = [
             at for at, cell in enumerate(head[-1]) if at < len(self.first) and not self._lone and not is_number(cell)
@@ -131,20 +145,35 @@ class CsvSheet:
             texts = [_text(table.column(i)) for i in range(len(text))]
         except pa.ArrowException as error:
             raise self._explain(set(numbers), header, error) from None
+        if _has_nan(table, range(len(text), table.num_columns)) is not None:
+            raise self._explain(set(numbers), header, None)
         return texts, _array(table, range(len(text), table.num_columns))
 
-    def _explain(self, numbers: set[int], header: bool, error: Exception) -> NashGamesError:
+    def _explain(self, numbers: set[int], header: bool, error: Exception | None) -> NashGamesError:
         """The sentence for a file that could not be read: its first row or cell at fault."""
         width = len(self.first)
         with refusing(self.name), self.path.open(encoding="utf-8-sig", newline="") as file:
             for row, cells in enumerate((cells for cells in csv.reader(file) if cells), start=1):
                 if len(cells) != width:
-                    return NashGamesError(f"'{self.name}': row {row} has {len(cells)} cells, the first row has {width}")
+                    return self._ragged(row, cells)
                 for position, cell in enumerate(cells):
-                    if position in numbers and not (header and row == 1) and not is_number(cell):
+                    if position in numbers and not (header and row == 1) and (not is_number(cell) or is_nan(cell)):
                         what = f"column '{self.first[position]}'" if header else f"column {position + 1}"
                         return not_a_number(self.name, row, what, cell)
-        return NashGamesError(f"'{self.name}' cannot be read as CSV: {str(error).splitlines()[0]}")
+        return NashGamesError(f"'{self.name}' cannot be read as CSV: {str(error).splitlines()[0]}; write it again")
+
+    def _ragged(self, row: int, cells: list[str]) -> NashGamesError:
+        """The sentence for a row of another length than the first one."""
+        if any("\n" in cell for cell in cells):
+            return NashGamesError(f"'{self.name}': a quotation mark in row {row} is never closed; close it or drop it")
+        if len(self.first) == 1 and self.first[0].lstrip().startswith("#"):
+            return NashGamesError(
+                f"'{self.name}' begins with the comment {shown(self.first[0])}; drop lines of comment"
+            )
+        return NashGamesError(
+            f"'{self.name}': row {row} has {len(cells)} cell{'' if len(cells) == 1 else 's'}, the first row has "
+            f"{len(self.first)}; give every row as many"
+        )
 
 
 class ParquetSheet:
@@ -195,9 +224,15 @@ class ParquetSheet:
                 raise NashGamesError(f"'{self.name}': column '{self.first[position]}' holds {kind}; accepted: {wanted}")
         try:
             table = self._file.read()
-            return [_text(table.column(i)) for i in text], _array(table, numbers)
+            texts, values = [_text(table.column(i)) for i in text], _array(table, numbers)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._unreadable(error) from None
+        if (position := _has_nan(table, numbers)) is not None:
+            raise NashGamesError(
+                f"'{self.name}': column '{self.first[position]}' holds nan, which is not a number; write numbers, and "
+                "null where there is none"
+            )
+        return texts, values
 
     def _unreadable(self, error: Exception) -> NashGamesError:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -223,6 +258,12 @@ def _text(column: Any) -> Text:
     trimmed = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
     encoded = pc.fill_null(trimmed, "").combine_chunks().dictionary_encode()
     return Text(encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist())
+
+
+def _has_nan(table: Any, positions: Sequence[int]) -> int | None:
+    """The first of the columns with a literal NaN in it, which is no empty cell; None where there is none."""
+    floating = (at for at in positions if pa.types.is_floating(table.column(at).type))
+    return next((at for at in floating if pc.any(pc.is_nan(table.column(at))).as_py()), None)
 
 
 def _array(table: Any, positions: Sequence[int]) -> np.ndarray:

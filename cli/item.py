@@ -1,0 +1,80 @@
+"""`nashgames show NAME` for what is no game: one item of any registry, with its parameters and how it is used."""
+
+import inspect
+import json as json_text
+from collections.abc import Mapping
+from typing import Any
+
+from nashgames.cli import hints
+from nashgames.cli.list import LISTS, Entry, default_of
+from nashgames.cli.sheet import Sheet
+
+
+def find(name: str) -> tuple[str, Entry] | None:
+    """What kind of thing a name without parameters is, and its entry; None for games and what is in no list."""
+    for kind, (called, entries) in LISTS.items():
+        if kind == "games":
+            continue
+        for entry in entries():
+            if entry["name"].partition("[")[0] == name:
+                return called, entry
+    return None
+
+
+def show(name: str, called: str, entry: Entry, *, json: bool, quiet: bool) -> None:
+    """Say what an item is, what its parameters mean, and how it is written."""
+    from nashgames.cli.display import Screen
+    from nashgames.cli.streams import emit
+
+    text = _text(called, name)
+    if json:
+        emit(json_text.dumps({"kind": called, **entry, "text": text}, allow_nan=False))
+    screen = Screen(quiet=quiet, data=json)
+    screen.line(f"{entry['name']} · {called}", style="bold")
+    for line in text.splitlines():
+        screen.line(line)
+    if parameters := entry.get("parameters", ()):
+        screen.line()
+        screen.sheet(_parameters(parameters))
+    screen.line()
+    screen.pairs([("write", hints.WRITTEN[called].format(name=_example(entry)))])
+
+
+def _example(entry: Entry) -> str:
+    """The item as it is written, quoted where the shell needs it."""
+    name = entry["name"]
+    return f"'{name}'" if "[" in name else str(name)
+
+
+def _parameters(parameters: Any) -> Sheet:
+    rows = tuple((each["name"], default_of(each["default"]), each["help"]) for each in parameters)
+    return Sheet(("parameter", "default", "meaning"), frozenset({"parameter", "default", "meaning"}), rows)
+
+
+def _text(called: str, name: str) -> str:
+    """All that is written about an item: its docstring, its help, or the file of a preset."""
+    if called == "preset":
+        from nashgames.experiments.experiment import presets
+
+        return presets()[name].read_text(encoding="utf-8").strip()
+    found = _registry(called).get(name)
+    if found is None:
+        return ""
+    if called in ("metric", "figure"):
+        return f"{found.help}."
+    return inspect.getdoc(found) or "" if inspect.isclass(found) else str(found.summary)
+
+
+def _registry(called: str) -> Mapping[str, Any]:
+    from nashgames.core.metrics import METRICS
+    from nashgames.games.references import REFERENCES
+    from nashgames.learning.feedback import FEEDBACKS
+    from nashgames.learning.optimisers import OPTIMISERS
+    from nashgames.learning.policies import POLICIES
+    from nashgames.plots import FIGURES
+    from nashgames.solvers import SOLVERS, WRAPPERS
+
+    solvers = {**SOLVERS, **WRAPPERS}
+    kinds: dict[str, Mapping[str, Any]] = {"solver": solvers, "reference": REFERENCES, "metric": METRICS}
+    kinds |= {"figure": FIGURES, "feedback": FEEDBACKS, "policy": POLICIES, "optimiser": OPTIMISERS}
+    return kinds[called]
