@@ -44,11 +44,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """Solved runs as tidy DataFrames (columns as on disk), and the equilibrium they are compared with.
+    """Solved runs as tidy DataFrames with the columns of a results directory (docs/files-and-columns.md).
 
-    `runs` has a row a run, `curves` a row a point, `policies` a row an action of the last iterate, `paths` a row an
-    action of a recorded iterate, for games of three actions. Where steps were tuned, runs that tried one are among them
-    with the `role` tuning, and `tuning` has a row for every choice (columns of `experiments.choice.choices`).
+    Attributes:
+        runs: one row per run; trials of tuned steps are among them, with the `role` tuning
+        curves: one row per recorded point
+        policies: one row per action of the last iterate of a run
+        paths: one row per action of a recorded iterate, for games of three actions
+        equilibrium: the exact equilibrium that distances are measured to
+        tuning: one row per choice of a step; empty without tuning
     """
 
     runs: pd.DataFrame
@@ -59,7 +63,14 @@ class Result:
     tuning: pd.DataFrame
 
     def plot(self, distance: str = "suboptimality") -> "Figure":
-        """The convergence curves of any column of `curves` against queries."""
+        """Convergence curves against queries, on duels against comparisons.
+
+        Args:
+            distance: the column of `curves` to draw, such as `duality_gap` or `kl_to_equilibrium`
+
+        Raises:
+            NashGamesError: for a column that does not exist.
+        """
         from nashgames.plots.convergence import convergence
 
         runs = reported(self.runs)
@@ -69,8 +80,25 @@ class Result:
 def load(
     selection: str, *, actions: int | None = None, seed: int = 0, beta: float = DEFAULT_BETA, dtype: str = "float64"
 ) -> Game:
-    """The game of this name: a family (`disc[strength=2]`), a real game (`castles`), a path (`wins.csv`), or one that
-    a file of yours makes (`mine.py:MyGame`)."""
+    """The game of this name.
+
+    Args:
+        selection: a family (`disc[strength=2]`), a shipped game (`castles`), the path of a table (`wins.csv`), or code
+            of yours (`mine.py:my_game`)
+        actions: n, where the size of the game is free; the family's usual size unless given
+        seed: seed of a game that is drawn at random
+        beta: β of the game, above 0
+        dtype: `float64` or `float32`, of the margins
+
+    Raises:
+        NashGamesError: for a name, parameter or file that does not exist or fit, and for `actions` where the size is
+            fixed.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.load("disc[strength=2]", actions=5, seed=1).actions
+        5
+    """
     source = find_source(str(selection))
     if actions is not None and source.default_actions is None:
         raise NashGamesError(f"actions is {actions}, but '{selection}' has a size of its own; leave actions out")
@@ -97,15 +125,44 @@ def solve(
     dtype: str = "float64",
     device: str = "cpu",
 ) -> Result:
-    """Run solvers, those of the default experiment unless given, until suboptimality `tolerance` or `queries` queries.
+    """Run solvers on one game, each until the suboptimality is at most `tolerance` or `queries` queries are made.
 
-    β is the game's unless given, 0 the original game; the budget is max(2000, 20/β) unless given. `feedback`, `policy`
-    and `optimiser` are parts of every solver; a solver with a `learner` of its own keeps it where they are not given.
-    On duels a run goes on to its budget (`comparisons` where given), and `seeds` many seeds are played, from `seed` or
-    0; a run that draws nothing has the game's own seed unless one is given. With `tune` every solver has the best of as
-    many steps, as in an `Experiment`: `auto`, or ranges as `step=1e-3:10:8`; on exact feedback they are tried on this
-    very game. No JAX setting is changed.
-    Raises NashGamesError for anything that does not exist or fit.
+    No JAX setting is changed.
+
+    Args:
+        game: the game, from `load`, `make_game` or a family of `nashgames.games`
+        solvers: solvers, or texts that select them (`nash-mp[eta=0.2]`), one or several; those of the default
+            experiment unless given
+        feedback: what a query returns: `exact`, or `duels[batch=100]`
+        policy: what policy gradients move: `tabular`, `log-linear[…]` or `mlp[…]`; a solver object with a learner of
+            its own keeps it where this is not given
+        optimiser: how they move it: `sgd`, `natural` or `adam`
+        beta: β; that of the game unless given, 0 for the original game
+        seed: the first seed; 0 unless given, or the game's own where nothing is drawn during a run
+        seeds: number of seeds
+        queries: the most queries of a run; max(2000, 20/β) unless given, 20,000 at β = 0
+        comparisons: on duels, the most comparisons instead; a run on duels always uses all of them
+        tolerance: suboptimality (at β = 0 exploitability) at which a run on exact feedback stops
+        target: `regularised`, or `original` to stop by the exploitability in the original game
+        records: number of recorded points per curve, log-spaced
+        record_every: record every so many steps instead
+        tune: play every solver at the best of several steps: `auto`, or ranges such as `step=1e-3:10:8`; on exact
+            feedback they are tried on this same game
+        dtype: `float64` or `float32`
+        device: `cpu` or `gpu`
+
+    Returns:
+        The runs as DataFrames, a figure, and the exact equilibrium.
+
+    Raises:
+        NashGamesError: for anything that does not exist or fit, and for a solver that reports what is not so.
+
+    Example:
+        >>> import nashgames as ng
+        >>> game = ng.games.weighted_cycle(a12=0.4, a23=0.3, a31=0.2)
+        >>> result = ng.solve(game, ["nash-mp", "mirror-descent"], beta=0.2, tolerance=1e-8)
+        >>> list(result.runs["status"])
+        ['converged', 'converged']
     """
     if not isinstance(game, Game):
         raise NashGamesError(

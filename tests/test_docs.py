@@ -1,6 +1,8 @@
 """README and the pages of docs/: every block runs, and what they name, list and show is there."""
 
+import doctest
 import importlib.util
+import inspect
 import json
 import re
 import shlex
@@ -15,7 +17,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import nashgames as ng
 from nashgames.cli.main import app
+from nashgames.exact.certificate import certify
 from nashgames.experiments import runner
 from nashgames.experiments.events import Planned
 from nashgames.experiments.experiment import Experiment
@@ -184,6 +188,24 @@ def test_the_table_of_the_race_is_that_of_its_data():
     columns = ("solved", "solved_low", "solved_high", "efficiency", "efficiency_low", "efficiency_high")
     known = {row["method"]: tuple(f"{100 * row[column]:.0f}" for column in columns) for row in standings}
     assert len(told) >= 10 and {method: tuple(numbers) for method, *numbers in told}.items() <= known.items()
+
+
+SHOWN = [
+    *(function for name in ng.__all__ if inspect.isfunction(function := getattr(ng, name))),
+    *(getattr(ng.games, name) for name in dir(ng.games)),
+    certify,
+]
+
+
+@pytest.mark.parametrize("function", SHOWN, ids=lambda function: function.__name__)
+def test_a_public_function_says_what_it_takes_and_raises_and_its_example_runs(function):
+    text = inspect.getdoc(function)
+    sections = text.partition("Args:\n")[2].partition("Raises:\n")
+    said = set(re.findall(r"^    (\w+): ", sections[0], re.MULTILINE))
+    assert set(inspect.signature(function).parameters) == said
+    assert "NashGamesError" in sections[2].partition("Example:\n")[0]
+    example = doctest.DocTestParser().get_doctest(text, {"certify": certify}, function.__name__, None, None)
+    assert example.examples and not doctest.DocTestRunner().run(example).failed
 
 
 def test_a_solver_and_a_game_take_about_twenty_lines():
