@@ -27,7 +27,7 @@ Shares of bounds then mean what they say to two digits, and iterates are judged 
 
 
 class Verdict(NamedTuple):
-    """`rates`: by solver and β; `sizes`: by game, solver and β with several n; `breaks`: one row per broken inequality."""
+    """`rates`: by solver and β; `sizes`: by game, solver and β with several n; `breaks`: by broken inequality."""
 
     rates: pd.DataFrame
     sizes: pd.DataFrame
