@@ -49,13 +49,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """Solved runs as tidy DataFrames (columns as on disk), and the equilibria they are compared with.
+    """Solved runs as tidy DataFrames with the columns of a results directory (docs/files-and-columns.md).
 
-    `runs` has a row a run, `curves` a row a point, `policies` a row an action of the last iterate, `paths` a row an
-    action of a recorded iterate, for games of three actions. Where steps were tuned, runs that tried one are among them
-    with the `role` tuning, and `tuning` has a row for every choice (columns of `experiments.choice.choices`).
-    `equilibria` are those of every game, reference and β, in the order in which they were found; none where the result
-    was read from a directory. `experiment` is what was asked for.
+    Attributes:
+        runs: one row per run; trials of tuned steps are among them, with the `role` tuning
+        curves: one row per recorded point
+        policies: one row per action of the last iterate of a run
+        paths: one row per action of a recorded iterate, for games of three actions
+        equilibria: the exact equilibria that distances are measured to, of every game, reference and β in the order in
+            which they were found; none where the result was read from a directory
+        tuning: one row per choice of a step; empty without tuning
+        experiment: what was asked for
     """
 
     runs: pd.DataFrame
@@ -79,7 +83,14 @@ class Result:
         return self.equilibria[-1]
 
     def plot(self, distance: str = "suboptimality") -> "Figure":
-        """The convergence curves of any column of `curves` against queries."""
+        """Convergence curves against queries, on duels against comparisons.
+
+        Args:
+            distance: the column of `curves` to draw, such as `duality_gap` or `kl_to_equilibrium`
+
+        Raises:
+            NashGamesError: for a column that does not exist.
+        """
         from nashgames.plots.convergence import convergence
 
         runs = reported(self.runs)
@@ -149,8 +160,25 @@ def read(directory: str | Path) -> Result:
 def load(
     selection: str, *, actions: int | None = None, seed: int = 0, beta: float = DEFAULT_BETA, dtype: str = "float64"
 ) -> Game:
-    """The game of this name: a family (`disc[strength=2]`), a real game (`castles`), a path (`wins.csv`), or one that
-    a file of yours makes (`mine.py:MyGame`)."""
+    """The game of this name.
+
+    Args:
+        selection: a family (`disc[strength=2]`), a shipped game (`castles`), the path of a table (`wins.csv`), or code
+            of yours (`mine.py:my_game`)
+        actions: n, where the size of the game is free; the family's usual size unless given
+        seed: seed of a game that is drawn at random
+        beta: β of the game, above 0
+        dtype: `float64` or `float32`, of the margins
+
+    Raises:
+        NashGamesError: for a name, parameter or file that does not exist or fit, and for `actions` where the size is
+            fixed.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.load("disc[strength=2]", actions=5, seed=1).actions
+        5
+    """
     source = find_source(str(selection))
     if actions is not None and source.default_actions is None:
         raise NashGamesError(f"actions is {actions}, but '{selection}' has a size of its own; leave actions out")
@@ -180,17 +208,47 @@ def solve(
     dtype: str = "float64",
     device: str = "cpu",
 ) -> Result:
-    """Run solvers, those of the default experiment unless given, until suboptimality `tolerance` or `queries` queries.
+    """Run solvers on games, each until the suboptimality is at most `tolerance` or `queries` queries are made.
 
-    Everything is said as on the command line, and what takes several values there takes them here: games, as objects or
-    by name, solvers, among whose numbers may be ranges `low:high:count`, β, `actions` of games by name, references.
-    β is the game's unless given, 0 the original game; the reference is the game's; the budget is max(2000, 20/β).
-    `feedback`, `policy` and `optimiser` are parts of every solver; a solver with a `learner` of its own keeps it where
-    they are not given. On duels a run goes on to its budget (`comparisons` where given), and `seeds` many seeds are
-    played, from `seed` or 0; a run that draws nothing has the game's own seed unless one is given. With `tune` every
-    solver has the best of as many steps, as in an `Experiment`: `auto`, or ranges as `step=1e-3:10:8`; on exact
-    feedback they are tried on this very game. No JAX setting is changed.
-    Raises NashGamesError for anything that does not exist or fit.
+    Whatever takes several values on the command line takes them here. No JAX setting is changed.
+
+    Args:
+        game: one game or several, from `load`, `make_game` or a family of `nashgames.games`, or by name
+        solvers: solvers, or texts that select them (`nash-mp[eta=0.2]`, `online-ipo[step=0.1:10:5]`), one or several;
+            those of the default experiment unless given
+        feedback: what a query returns: `exact`, or `duels[batch=100]`
+        policy: what policy gradients move: `tabular`, `log-linear[…]` or `mlp[…]`; a solver object with a learner of
+            its own keeps it where this is not given
+        optimiser: how they move it: `sgd`, `natural` or `adam`
+        beta: β, one or several; that of the game unless given, 0 for the original game
+        actions: n, one or several, of games by name whose size is free
+        reference: μ, one or several, as `uniform` or `tilted[span=2]`; that of the game unless given
+        seed: the first seed; 0 unless given, or the game's own where nothing is drawn during a run
+        seeds: number of seeds
+        start: the first policy: `reference`, or near the `equilibrium[distance=0.001]`
+        queries: the most queries of a run; max(2000, 20/β) unless given, 20,000 at β = 0
+        comparisons: on duels, the most comparisons instead; a run on duels always uses all of them
+        tolerance: suboptimality (at β = 0 exploitability) at which a run on exact feedback stops
+        target: `regularised`, or `original` to stop by the exploitability in the original game
+        records: number of recorded points per curve, log-spaced
+        record_every: record every so many steps instead
+        tune: play every solver at the best of several steps: `auto`, or ranges such as `step=1e-3:10:8`; on exact
+            feedback they are tried on this same game
+        dtype: `float64` or `float32`
+        device: `cpu` or `gpu`
+
+    Returns:
+        The runs as DataFrames, a figure, and the exact equilibrium.
+
+    Raises:
+        NashGamesError: for anything that does not exist or fit, and for a solver that reports what is not so.
+
+    Example:
+        >>> import nashgames as ng
+        >>> game = ng.games.weighted_cycle(a12=0.4, a23=0.3, a31=0.2)
+        >>> result = ng.solve(game, ["nash-mp", "mirror-descent"], beta=0.2, tolerance=1e-8)
+        >>> list(result.runs["status"])
+        ['converged', 'converged']
     """
     games = _games(game)
     given = [each for each in games if isinstance(each, Game)]

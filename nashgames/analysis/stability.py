@@ -111,7 +111,7 @@ def prox_step_limit(
 
 
 def measured(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """What the swept steps of every solver on exact feedback came to: a row a cell and solver, medians over the seeds.
+    """The limits of swept steps on exact feedback: one row per cell and solver, medians over the seeds.
 
     Columns are those of a cell, `label` (the solver without its step), `solver`, `steps` (how many), `limit` with the
     neighbouring steps `low` and `high` (see `crossing`; NaN for fewer than two steps), `best` and its `rate`. Rates are

@@ -56,7 +56,7 @@ class Feedback(Protocol):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Exact:
-    """The whole vector q(π') = Aπ': the expectation of what duels tell."""
+    """The whole vector q(π') = Aπ', which is the expectation of duels."""
 
     name: ClassVar[str] = "exact"
     comparisons: ClassVar[int] = 0

@@ -35,11 +35,17 @@ class KnownEquilibrium(NamedTuple):
 
 @dataclass(frozen=True)
 class Description:
-    """What a person wants to know of a game and no compiled program needs.
+    """What a person wants to know about a game and no compiled program needs.
 
-    `name` and `parameters` select it again; `labels` name the actions; `fingerprint` is a content hash for games that
-    come from a file; `known_equilibrium` is given where the construction knows it; `features` are what the construction
-    made the margins from, float64 `[n, d]` or `[m, n, d]`; `notes` are sentences about what was done to the data.
+    Attributes:
+        name: name of the family or file
+        parameters: its parameters; with the name they select the game again
+        labels: names of the n actions, or None
+        seed: the seed it was drawn with, or None
+        fingerprint: hash of the file it was read from, or None
+        notes: sentences about what was done to the data
+        known_equilibrium: an equilibrium that the construction knows, or None
+        features: what the construction made the margins from, float64 `[n, d]` or `[m, n, d]`, or None
     """
 
     name: str = "game"
@@ -62,11 +68,18 @@ class Description:
 class Game:
     """A preference game P_β(π ≻ π') = P(π ≻ π') − β KL(π‖μ) + β KL(π'‖μ) (theory §1).
 
-    Shapes: `margins` `[n, n]`, `log_reference` `[n]`, `beta` scalar, `weights` scalar 1; over m contexts `margins`
-    `[m, n, n]`, `log_reference` `[m, n]`, `weights` `[m]` with sum 1. `features` `[n, d]` or `[m, n, d]` are what
-    parametrised policies see of the actions, and `log_start` is log π_0 where it is not log μ; both may be None.
-    `feedback` says what a query tells: the exact advantage, or duels. As a pytree the game has only these leaves: the
-    description stays on the host, so that a label never recompiles a program.
+    As a pytree the game has only the arrays as leaves: the description stays on the host, so that a label never
+    recompiles a program. Games are made by `make_game`, which checks them.
+
+    Attributes:
+        margins: A = P − ½, `[n, n]`, over m contexts `[m, n, n]`
+        log_reference: log μ in nats, `[n]`, `[m, n]`
+        beta: β, scalar
+        weights: weights ρ of the contexts, scalar 1, or `[m]` with sum 1
+        features: what parametrised policies see of the actions, `[n, d]` or `[m, n, d]`, or None
+        log_start: log π_0 where it is not log μ, `[n]`, `[m, n]`, or None
+        feedback: what a query returns: the exact advantage, or duels
+        description: name, labels, notes and known equilibrium, on the host
     """
 
     margins: Margins
@@ -122,16 +135,25 @@ class Game:
         return self.log_reference if self.log_start is None else self.log_start
 
     def advantage(self, log_policy: jax.Array) -> jax.Array:
-        """The advantage q(π) = Aπ, exactly: the margin of every action against π. The only product with A.
+        """The exact advantage q(π) = Aπ, the margins of all actions against π: the only product with A.
 
-        What is measured. A solver learns from `query` and `tally`, which give what the feedback gives.
+        It is what runs are measured with. A solver learns from `query` and `tally`, which depend on the feedback.
+
+        Args:
+            log_policy: log π in nats, `[n]`, `[m, n]`
         """
         return self.margins.matvec(jnp.exp(log_policy))
 
     def query(self, log_policy: jax.Array, key: jax.Array) -> jax.Array:
-        """One query: q(π) = Aπ, or on duels an unbiased estimate of it drawn with `key`; `[n]`, `[m, n]`.
+        """One query: q(π) = Aπ, or on duels an unbiased estimate of it.
 
-        Two queries with one key draw the same duels: a step that asks twice splits its key.
+        Args:
+            log_policy: log π in nats, **log**-probabilities, `[n]`, `[m, n]`
+            key: key from which duels are drawn. Two queries with one key draw the same duels: a step that makes two
+                queries splits its key
+
+        Returns:
+            The margins of all actions against π, `[n]`, `[m, n]`.
         """
         return self.feedback.query(self, log_policy, key)
 
@@ -149,7 +171,7 @@ class Game:
         return self.feedback.tally(self, log_behaviour, log_opponent, key, advantage)
 
     def foresee(self, log_policy: jax.Array) -> jax.Array | None:
-        """The query that the next step will make, made now where feedback is exact: it tells how good π is besides.
+        """The query of the next step, made now where feedback is exact, because it also gives the suboptimality of π.
 
         None on duels, which are drawn by the step that uses them.
         """
@@ -176,10 +198,25 @@ def make_game(
     weights: Any = None,
     description: Description = Description(),
 ) -> Game:
-    """A game from margins A, an array `[n, n]` or `[m, n, n]` or Margins, uniform reference unless one is given.
+    """A game from its margins A = P − ½.
 
-    Raises NashGamesError when the margins are not square, not skew-symmetric or outside [−½, ½], the reference or the
-    weights do not fit or are not normalised, or β is not positive.
+    Args:
+        margins: A, skew-symmetric with entries in [−½, ½], `[n, n]`, or `[m, n, n]` over m contexts; an array, or an
+            object with the `Margins` protocol
+        beta: β, the weight of KL(π‖μ), above 0
+        log_reference: log μ in nats, `[n]` or `[m, n]`; uniform unless given
+        weights: weights ρ of the contexts, `[m]` with sum 1; equal unless given
+        description: name, labels and notes
+
+    Raises:
+        NashGamesError: when the margins are not square, not skew-symmetric or outside [−½, ½], the reference or the
+            weights do not fit or are not normalised, or β is not positive.
+
+    Example:
+        >>> import nashgames as ng
+        >>> game = ng.make_game([[0.0, 0.3], [-0.3, 0.0]], beta=0.1)
+        >>> game.actions, game.contexts
+        (2, 1)
     """
     if not isinstance(margins, Margins):
         margins = DenseMargins(_numbers("margins", margins))

@@ -92,14 +92,14 @@ METRICS: Mapping[str, Metric] = {
     "suboptimality": Metric(
         "suboptimality",
         "suboptimality",
-        "β KL(π‖BR_β(π)) = max_π' P_β(π' ≻ π) − ½, half of the literature's duality gap",
+        "β KL(π‖BR_β(π)) = max_π' P_β(π' ≻ π) − ½, half the duality gap",
         lambda seen: suboptimality(seen.game, seen.log_policy, seen.advantage),
         distance=True,
     ),
     "duality_gap": Metric(
         "duality gap",
         "duality gap\n(twice the suboptimality)",
-        "The literature's gap, twice the suboptimality",
+        "The duality gap of the literature, twice the suboptimality",
         lambda seen: 2 * suboptimality(seen.game, seen.log_policy, seen.advantage),
         distance=True,
     ),
@@ -113,7 +113,7 @@ METRICS: Mapping[str, Metric] = {
     "kl_to_equilibrium": Metric(
         "KL to equilibrium",
         "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$",
-        "KL(π*‖π), of which the theorems speak; inf where π never plays an action of π*",
+        "KL(π*‖π), which the theorems bound; inf where π never plays an action that π* plays",
         _kl_to_equilibrium,
         distance=True,
         needs_equilibrium=True,
@@ -129,7 +129,7 @@ METRICS: Mapping[str, Metric] = {
     "reverse_kl_to_equilibrium": Metric(
         "reverse KL to equilibrium",
         "reverse KL to equilibrium\n" r"$\mathrm{KL}(\pi\,\Vert\,\pi^{*})$",
-        "KL(π‖π*), which β bounds by the suboptimality: β KL(π‖π*) ≤ SubOpt_β(π)",
+        "KL(π‖π*); β KL(π‖π*) ≤ SubOpt_β(π)",
         _reverse_kl_to_equilibrium,
         distance=True,
         needs_equilibrium=True,

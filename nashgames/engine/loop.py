@@ -5,7 +5,7 @@ a game; what belongs to a game (margins, weights) has none, so that one product 
 `[B, n]` serves them all. When G games of one size are solved together (`stacked`), everything has one more axis, over
 them, in front.
 
-Nobody is judged by his own word: what is recorded, and the moment of stopping, is measured by the loop's own product
+No solver reports its own result: what is recorded, and the moment of stopping, is measured by the loop's own product
 with A, which is not charged.
 """
 

@@ -42,7 +42,7 @@ class Settings:
     target: str = TARGET
 
     def budget(self, beta: float) -> int:
-        """The queries a run at this β may use."""
+        """The queries that a run at this β may use."""
         if self.queries is not None:
             return self.queries
         if beta == 0:

@@ -31,13 +31,15 @@ _NORMALISED = 1e-5
 class Certificate(NamedTuple):
     """How good π is in the game at `beta` (theory §2); over contexts averages, except the residual (a maximum).
 
-    suboptimality   max_π' P_β(π' ≻ π) − ½ = β KL(π‖BR_β(π)); at β = 0 the exploitability
-    duality_gap     the literature's gap, exactly twice the suboptimality
-    residual        max_i |log π − log BR_β(π)|_i, inf where π_i = 0; at β = 0 what β times that tends to, the largest
-                    regret max_j (Aπ)_j − (Aπ)_i of an action i with π_i > 0
-    exploitability  max_i (Aπ)_i, of the original game
-    bias            β [max_i log(π_i/μ_i) − KL(π‖μ)]: what the exploitability of π*_β is; 0 at β = 0
-    kl_bound        suboptimality/β ≥ KL(π‖π*_β); at β = 0 there is no such bound: inf
+    Attributes:
+        beta: β; 0 is the original game
+        suboptimality: max_π' P_β(π' ≻ π) − ½ = β KL(π‖BR_β(π)); at β = 0 the exploitability
+        duality_gap: the gap of the literature, exactly twice the suboptimality
+        residual: max_i |log π − log BR_β(π)|_i, inf where π_i = 0; at β = 0 the limit of β times that, the largest
+            regret max_j (Aπ)_j − (Aπ)_i of an action i with π_i > 0
+        exploitability: max_i (Aπ)_i, in the original game
+        bias: β [max_i log(π_i/μ_i) − KL(π‖μ)], the exploitability of an exact π*_β; 0 at β = 0
+        kl_bound: suboptimality/β ≥ KL(π‖π*_β), in nats; there is no such bound at β = 0: inf
     """
 
     beta: float
@@ -50,10 +52,25 @@ class Certificate(NamedTuple):
 
 
 def certify(game: Game, log_policy: Any, beta: float | None = None) -> Certificate:
-    """The certificate of a policy from its log-probabilities alone, `[n]` (`[m, n]` over contexts); −inf is π_i = 0.
+    """The certificate of a policy, from its log-probabilities alone.
 
-    β is the game's unless given, and may be 0. π and μ are normalised first, which takes the rounding of float32 off.
-    Raises NashGamesError for log-probabilities of another shape, not numbers or not of sum 1, or a negative β.
+    π and μ are normalised first, which removes the rounding of float32.
+
+    Args:
+        game: the game
+        log_policy: log π in nats, `[n]`, over contexts `[m, n]`; −inf is π_i = 0
+        beta: β ≥ 0; that of the game unless given
+
+    Raises:
+        NashGamesError: for log-probabilities of another shape, that are not numbers or do not sum to 1 as
+            probabilities, and for a negative β.
+
+    Example:
+        >>> import nashgames as ng
+        >>> import numpy as np
+        >>> game = ng.make_game([[0.0, 0.3], [-0.3, 0.0]])
+        >>> certify(game, np.log([0.5, 0.5]), beta=0.0).exploitability
+        0.15
     """
     beta = _checked_beta(game.beta if beta is None else beta)
     shape = game.margins.shape[:-1]

@@ -80,7 +80,7 @@ def unknown_reference(text: str) -> NashGamesError:
 
 
 def _uniform(game: Game, rng: np.random.Generator) -> np.ndarray:
-    """Every action alike: μ = 1/n."""
+    """Uniform: μ = 1/n."""
     return np.full(game.margins.shape[:-1], -np.log(game.actions))
 
 

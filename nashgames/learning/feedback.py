@@ -21,7 +21,7 @@ _MOST_DUELS = 10_000_000
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Duels:
-    """`batch` duels a query and context: y_b ~ ν against y'_b ~ π', judged with o_b ~ Bernoulli(P_{y_b y'_b}).
+    """`batch` duels per query and context: y_b ~ ν against y'_b ~ π', judged with o_b ~ Bernoulli(P_{y_b y'_b}).
 
     margins(y) = (1/B) Σ_b 1[y_b = y] (o_b − ½), visits(y) = (1/B) Σ_b 1[y_b = y]; o_b is P itself where `label` is
     `probability`. The advantage itself is estimated with y uniform, each duel weighted by 1/ν(y) = n:
@@ -33,11 +33,11 @@ class Duels:
     Source: theory §3, §4.2.
     """
 
-    batch: Annotated[int, Number("duels a query, in every context", least=1, most=_MOST_DUELS)] = field(
+    batch: Annotated[int, Number("duels per query, in every context", least=1, most=_MOST_DUELS)] = field(
         default=1, metadata=_STATIC
     )
     label: Annotated[
-        str, Choice("what a duel tells: binary (who won) or probability (P itself)", ("binary", "probability"))
+        str, Choice("what a duel returns: binary (who won) or probability (P itself)", ("binary", "probability"))
     ] = field(default="binary", metadata=_STATIC)
     # None, which is no leaf, leaves the judge's arithmetic out of the program. A label flipped half the time tells
     # nothing.

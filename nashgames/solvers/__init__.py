@@ -132,9 +132,19 @@ ORIGINALS = tuple(name for name, kind in SOLVERS.items() if getattr(kind, "fixed
 
 
 def make_solver(text: str) -> Solver:
-    """The solver that `text` selects: `nash-mp`, `nash-prox[eta=0.05,inner=40]`, `average[mirror-descent]`.
+    """The solver that a text selects.
 
-    Raises NashGamesError for an unknown solver or parameter, or a number that is not accepted.
+    Args:
+        text: a name with or without parameters: `nash-mp`, `nash-prox[eta=0.05,inner=40]`, `average[mirror-descent]`,
+            or `mine.py:MySolver`
+
+    Raises:
+        NashGamesError: for an unknown solver or parameter, or a number that is not accepted.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("nash-mp[eta=0.2]").eta
+        0.2
     """
     selection = parse(text)
     if selection.name not in WRAPPERS:

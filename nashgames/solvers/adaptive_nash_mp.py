@@ -51,7 +51,7 @@ class AdaptiveState(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class AdaptiveNashMP:
-    """Nash-MP with the largest step that a test admits, which costs no query.
+    """Nash-MP with backtracking: the largest step that passes a test, which needs no extra query.
 
     π_{k+½} and π_{k+1} are those of Nash-MP with step η_k; they are taken if
     (1+η_k) KL(π_{k+½}‖π_{k+1}) ≤ 0.95 KL(π_{k+½}‖π_k),

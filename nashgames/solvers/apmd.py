@@ -20,10 +20,10 @@ from nashgames.solvers.protocol import AnchoredState
 class APMD:
     """APMD: π_{t+1} ∝ π_t e^{a (q(π_t) − α ∇G(π_t, σ))}, whose slingshot σ becomes π after every `inner` steps.
 
-    ∇G = log(π/σ) for G = KL(π‖σ), or 1 − σ/π for G = KL(σ‖π), from σ = π_0; one query a step. It knows no β: it solves
-    the original game (`--target original`), with the last iterate's exploitability Õ(1/√T), and Õ(T^{−1/10}) on noisy
-    feedback with the decreasing step and rounds of Θ(T^{4/5}) steps (proved). Decreasing is a_s = a/(1 + aαs/2) in the
-    s-th step of a round; the paper has 1/(κs + 2θ), here with κ = α/2.
+    ∇G = log(π/σ) for G = KL(π‖σ), or 1 − σ/π for G = KL(σ‖π), from σ = π_0; one query per step. It does not use β: it
+    solves the original game (`--target original`), with the last iterate's exploitability Õ(1/√T), and Õ(T^{−1/10}) on
+    noisy feedback with the decreasing step and rounds of Θ(T^{4/5}) steps (proved). Decreasing is a_s = a/(1 + aαs/2)
+    in the s-th step of a round; the paper has 1/(κs + 2θ), here with κ = α/2.
     With KL(π‖σ) and a constant step it is `mpo` with h = a/(1−aα). KL(σ‖π) leaves π_i = σ_i/(1 − q_i/α) at the end of a
     round; a step that lets a probability vanish is answered by σ/π, which may overflow: then the run diverges.
     Source: Abe et al. 2024 (arXiv 2305.16610); κ, the numbers and no multiple of θ are a reconstruction (theory §4.6).

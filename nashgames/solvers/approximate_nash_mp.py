@@ -27,13 +27,13 @@ class ApproximateNashMPState(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ApproximateNashMP:
-    """Nash-MP whose two proximal steps are climbed by `inner` policy-gradient steps each.
+    """Nash-MP whose two proximal steps are approximated by `inner` policy-gradient steps each.
 
     The first loop plays against π' = π_k, the second against π' = π_{k+½}, and both climb
     J(θ) = P(π_θ ≻ π') − β KL(π_θ‖μ) − (β/η) KL(π_θ‖π_k), which is P(π_θ ≻ π') − τ KL(π_θ‖π̄_k) up to a constant, with
     τ = β(1+1/η) and π̄_k ∝ μ^{η/(1+η)} π_k^{1/(1+η)}: θ ← θ + a Σ_y π(y) [q(π') − τ log(π/π̄_k)](y) ∇ log π_θ(y).
 
-    The second loop goes on from where the first ended. Charged one query a gradient step, what it costs on duels
+    The second loop goes on from where the first ended. Charged one query per gradient step, what it costs on duels
     (y ~ π_θ against y' ~ π', baseline ½); exact feedback would need one a loop. With the exact inner optima it is
     `nash-mp`. A reconstruction of the inner loops: arXiv 2505.19731 v1 leaves them open (theory §4.2).
     """

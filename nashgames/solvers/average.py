@@ -25,7 +25,7 @@ class AverageState(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Average:
-    """The arithmetic mean of the iterates π_1 … π_K of `solver`; its advantage is the mean of theirs, at no query.
+    """The arithmetic mean of the iterates π_1 … π_K of `solver`; its advantage, their mean, costs no query.
 
     π̄_K = (1/K) Σ_k π_k. The mean is taken in log space, so that probabilities below the smallest number stay exact.
     """

@@ -20,9 +20,9 @@ class COMAL:
     """COMAL (conceptual prox): π_{k+1} is the equilibrium of the game regularised by τ KL(·‖π_k).
 
     The inner game is approached by `inner` steps of Nash-MP with its largest proved step h = 2τ, from π_k: two queries
-    an inner step, and the inner iterates are reported. It knows no β: it solves the original game (`--target
+    per inner step, and the inner iterates are reported. It does not use β: it solves the original game (`--target
     original`). It is `proximal-point` without μ. The paper leaves the inner solver open; with magnetic mirror descent
-    there, one query a step, it is `mpo`.
+    there, one query per step, it is `mpo`.
 
     With exact inner equilibria KL(π°‖π_{k+1}) ≤ KL(π°‖π_k) for every equilibrium π° of the original game and every τ,
     and the last iterate converges (proved). That KL never grows in a round holds for the inner iterates too, however
@@ -35,7 +35,7 @@ class COMAL:
         float | None, Number("τ, the weight of KL to π_k, any size; default ¼", symbol="τ", above=0, tuned=True)
     ] = None
     inner: Annotated[
-        int | None, Number("Nash-MP steps an outer step; default ln 10 / ln(1+2τ), as for proximal-point", least=1)
+        int | None, Number("Nash-MP steps per outer step; default ln 10 / ln(1+2τ), as for proximal-point", least=1)
     ] = None
 
     name: ClassVar[str] = "comal"

@@ -22,7 +22,7 @@ class EGPO:
     θ_{k+1} = θ_k + a Σ_y (d(y) − d̄) ∇ log π_θ(y),  q = Aπ_{k+½}
 
     both at θ = θ_k. For a table it is `nash-mp` with η/(1+η) = aβ. On duels y is uniform, so that the only importance
-    weight is n, against y' ~ π_k, then π_{k+½}; an optimiser remembers the second gradient only. Two queries a step.
+    weight is n, against y' ~ π_k, then π_{k+½}; an optimiser remembers the second gradient only. Two queries per step.
     Source: Zhou et al. 2025 (arXiv 2503.08942); theory §4.1, §4.4.
     """
 

@@ -18,8 +18,8 @@ class ExtragradientRegretMatchingPlus:
 
     R_{t+½} = Π(R_t + a r_t),  R_{t+1} = Π(R_t + a r_{t+½}),  π = R/Σ R,  r = q(π) − ⟨q(π), π⟩,  R_0 = nπ_0
 
-    with Π the projection onto {R ≥ 0, Σ R ≥ n}: the sources' {Σ R ≥ 1} and step a/n. Two queries a step. It knows no
-    β: it solves the original game (`--target original`), of which the last iterate converges to an equilibrium for
+    with Π the projection onto {R ≥ 0, Σ R ≥ n}: the sources' {Σ R ≥ 1} and step a/n. Two queries per step. It does not
+    use β: it solves the original game (`--target original`), and the last iterate converges to an equilibrium for
     a < 1/L, without a rate; the best of T iterates is O(T^{−½}) (proved, arXiv 2311.00676).
 
     L is the Lipschitz constant of R ↦ Aπ where Σ R ≥ n, at most ‖A‖/√n; as ‖A‖ ≤ ½ cot(π/2n) < n/π, a ≤ π/√n is

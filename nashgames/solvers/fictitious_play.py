@@ -35,7 +35,7 @@ def averaged(game: Game, state: FictitiousState, log_response: jax.Array, key: j
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class FictitiousPlay:
-    """Fictitious play: a best response to the average of all that was played; no step, one query.
+    """Fictitious play: a best response to the average of all past policies; no step size, one query per step.
 
     π_{t+1} = π_t + (b_t − π_t)/(t+2),  b_t an action that maximises q(π_t)
 
@@ -44,8 +44,8 @@ class FictitiousPlay:
     them (each alike where it plays none), so that an equilibrium is a fixed point.
 
     It converges in every zero-sum game (proved, Robinson 1951), the exploitability as O(t^{−1/(2n−2)}) (Shapiro 1958);
-    about t^{−½} is what one mostly sees. An action that no response was keeps its share of π_0, so that KL(π*‖π_t) is
-    finite. Source: Brown 1951; theory §4.6.
+    about t^{−½} is what is mostly observed. An action that no response was keeps its share of π_0, so that KL(π*‖π_t)
+    is finite. Source: Brown 1951; theory §4.6.
     """
 
     name: ClassVar[str] = "fictitious-play"

@@ -18,10 +18,10 @@ from nashgames.solvers.protocol import AnchoredState
 class GARIP:
     """GARIP: π_{t+1} ∝ [π_t ρ_t^{αh} e^{h q(π_t)}]^{1/(1+αh)}, anchored at the running average of past policies.
 
-    ρ_t = (π_0 + … + π_t)/(t+1), one query a step. It knows no β: it solves the original game (`--target original`).
-    Locally its last iterate converges (proved there). The average moves ever more slowly, so that near an equilibrium
-    of full support a mode ±iω of AF falls as t^{−p}, p = ω²/(α²+ω²), no faster [derived: d log ρ/d ln t = iω/(α−iω)
-    log ρ]; with h = 4α, α/L², π keeps up with the anchor.
+    ρ_t = (π_0 + … + π_t)/(t+1), one query per step. It does not use β: it solves the original game (`--target
+    original`). Locally its last iterate converges (proved there). The average moves ever more slowly, so that near an
+    equilibrium of full support a mode ±iω of AF falls as t^{−p}, p = ω²/(α²+ω²), no faster [derived: d log ρ/d ln t =
+    iω/(α−iω) log ρ]; with h = 4α, α/L², π keeps up with the anchor.
     Source: Savcı 2026 (arXiv 2606.22688): the anchor; that the average is arithmetic and uniform, and mirror descent
     the inner step, is a reconstruction (theory §4.6).
     """

@@ -25,7 +25,7 @@ class INPOState(NamedTuple):
 class INPO:
     """INPO: π_{t+1} ∝ π_t^{1−β/η} μ^{β/η} e^{q(π_t)/η}, for a table `mirror-descent` with a = 1/η.
 
-    One query a step. With a constant η it contracts as mirror descent does, whose default step is taken:
+    One query per step. With a constant η it contracts as mirror descent does, whose default step is taken:
     η = β + 1/(4β), by 1/(1+4β²) a step. With η_t = η + βt/2 and η = β it is the paper's schedule β(t+2)/2, for which
     KL(π*‖π_T) ≤ 32 C²/(β²(T+1)), C = max(Bβ, 1) where |log π_t/μ| ≤ B (theorem 4); its first step is the best response.
     Source: Zhang et al. 2024 (arXiv 2407.00617), equation 5; theory §4.6.

@@ -22,7 +22,7 @@ class MagneticState(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class MagneticMirrorDescent:
-    """Magnetic mirror descent: π_{t+1} ∝ [π_t ρ_t^{αh} e^{h q(π_t)}]^{1/(1+αh)}, one query a step.
+    """Magnetic mirror descent: π_{t+1} ∝ [π_t ρ_t^{αh} e^{h q(π_t)}]^{1/(1+αh)}, one query per step.
 
     ρ_{t+1} ∝ ρ_t^{1−m} π_{t+1}^m from ρ_0 = μ. With m = 0 the magnet stays μ, and the method rests at the equilibrium
     of the game regularised by α, which is π*_β for α = β: KL(π*‖π_{t+1}) ≤ KL(π*‖π_t)/(1+αh) for h ≤ α/L², L = ½

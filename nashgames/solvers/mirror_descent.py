@@ -18,7 +18,7 @@ from nashgames.solvers.protocol import PolicyState
 class MirrorDescent:
     """Mirror descent (regularised self-play; INPO and MTPO in policy space).
 
-    π_{t+1} ∝ π_t^{1−aβ} μ^{aβ} e^{a q(π_t)} with step a, one query a step.
+    π_{t+1} ∝ π_t^{1−aβ} μ^{aβ} e^{a q(π_t)} with step a, one query per step.
 
     In the implicit form of magnetic mirror descent with step h, a = h/(1+hβ), the last iterate contracts by 1/(1+hβ)
     for h ≤ β/L² where L = max|A| = ½: hence the default a = 4β/(1+4β²).

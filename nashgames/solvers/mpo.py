@@ -19,12 +19,12 @@ from nashgames.solvers.protocol import AnchoredState
 class MPO:
     """MPO, NashPG for a table: magnetic mirror descent whose magnet ρ becomes π after every `inner` steps.
 
-    π_{t+1} ∝ [π_t ρ^{αh} e^{h q(π_t)}]^{1/(1+αh)} from ρ = π_0, one query a step. It knows no β: it solves the original
-    game (`--target original`). For h ≤ α/L², L = ½, each round contracts by 1/(1+αh) a step towards its own equilibrium
-    (Sokota et al. 2023), and with exact rounds KL to every original equilibrium falls until one is reached, α of any
-    size (proved). With `inner` too few rounds it is plain self-play and grows instead: for the defaults all modes
-    shrink near an equilibrium of full support, by |c + (1−c) λ^T|, c = α/(α−iω), λ = (1+ihω)/(1+αh) [derived].
-    It is `comal` with another inner solver, and `apmd` with a = h/(1+αh).
+    π_{t+1} ∝ [π_t ρ^{αh} e^{h q(π_t)}]^{1/(1+αh)} from ρ = π_0, one query per step. It does not use β: it solves the
+    original game (`--target original`). For h ≤ α/L², L = ½, each round contracts by 1/(1+αh) a step towards its own
+    equilibrium (Sokota et al. 2023), and with exact rounds KL to every original equilibrium falls until one is
+    reached, α of any size (proved). With `inner` too few rounds it is plain self-play and grows instead: for the
+    defaults all modes shrink near an equilibrium of full support, by |c + (1−c) λ^T|, c = α/(α−iω), λ = (1+ihω)/(1+αh)
+    [derived]. It is `comal` with another inner solver, and `apmd` with a = h/(1+αh).
     Source: Wang et al. 2024 (MPO, arXiv 2410.16714), Yu et al. 2025 (NashPG, arXiv 2510.18183); that the paper's
     policy gradient is this closed form for a table, and the numbers, are a reconstruction (theory §4.6).
     """

@@ -24,9 +24,9 @@ class NashEMAState(NamedTuple):
 class NashEMA:
     """Nash-EMA: mirror descent of the regularised game against the geometric moving average of past policies.
 
-    π_{t+1} ∝ π_t^{1−aβ} μ^{aβ} e^{a q(π̄_t)} and π̄_{t+1} ∝ π̄_t^{1−κ} π_{t+1}^κ from π̄_0 = π_0, one query a step.
+    π_{t+1} ∝ π_t^{1−aβ} μ^{aβ} e^{a q(π̄_t)} and π̄_{t+1} ∝ π̄_t^{1−κ} π_{t+1}^κ from π̄_0 = π_0, one query per step.
 
-    The opponent lags behind, which feeds the rotation. With a small step, c = κ/a and a mode ±iω of AF it converges
+    The opponent lags behind, which amplifies the rotation. With a small step, c = κ/a and a mode ±iω of AF it converges
     locally where (β+c)²β > cω² [derived: Routh and Hurwitz for λ² + (β+c)λ + c(β−iω)]; as ω² ≤ ⅛ this holds in every
     game for κ ≥ a/(8β), which is ½ with the default step, and the update itself was checked to be stable with it.
     Source: Munos et al. 2024 (arXiv 2312.00886) give the policy gradient, `nash-ema-pg`; that its tabular form is

@@ -25,10 +25,10 @@ class NashEMAPG:
     """Nash-EMA-PG: policy gradient of the regularised game against the policy of averaged parameters.
 
     θ ← θ + a Σ_y π(y) [q(π_past) − β log(π/μ)](y) ∇ log π_θ(y), then θ_past ← (1−κ) θ_past + κ θ. On duels y ~ π_θ
-    against y' ~ π_past, baseline ½. One query a step.
+    against y' ~ π_past, baseline ½. One query per step.
 
-    The opponent lags behind, which feeds the rotation: on rock-paper-scissors with margin ½ and uniform μ the defaults
-    converge at β = 0.2 and cycle at β ≤ 0.1. Source: Munos et al. 2024 (Nash-EMA-PG); theory §4.6.
+    The opponent lags behind, which amplifies the rotation: on rock-paper-scissors with margin ½ and uniform μ the
+    defaults converge at β = 0.2 and cycle at β ≤ 0.1. Source: Munos et al. 2024 (Nash-EMA-PG); theory §4.6.
     """
 
     kappa: Annotated[
@@ -36,7 +36,9 @@ class NashEMAPG:
     ] = None
     step: Annotated[
         float | None,
-        Number("a, the gradient step; default 2β/(¼+β²), as the lag bears no larger one", above=0, tuned=True),
+        Number(
+            "a, the gradient step; default 2β/(¼+β²), larger ones are unstable because of the lag", above=0, tuned=True
+        ),
     ] = None
     learner: PolicyGradient = PLAIN
 

@@ -23,9 +23,9 @@ class NashMDState(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class NashMD:
-    """Nash-MD: mirror descent from π̃_t ∝ π_t^{1−a_tβ} μ^{a_tβ}, whom it also plays.
+    """Nash-MD: mirror descent from π̃_t ∝ π_t^{1−a_tβ} μ^{a_tβ}, which is also the opponent.
 
-    π_{t+1} ∝ π̃_t e^{a_t q(π̃_t)}, one query a step. With a constant step a its fixed point is
+    π_{t+1} ∝ π̃_t e^{a_t q(π̃_t)}, one query per step. With a constant step a its fixed point is
     π = softmax(log μ + Aπ̃/β), off π*_β by the order of a; the default is the step of mirror descent. With
     a_t = 1/(1/a + βt/2) and a = 1/β it is the paper's 2/(β(t+2)), for which KL(π*‖π_T) ≤ 8/(β²(T+1)).
     Source: Munos et al. 2024 (arXiv 2312.00886); theory §4.6.

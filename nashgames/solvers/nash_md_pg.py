@@ -21,7 +21,7 @@ class NashMDPG:
     θ ← θ + a Σ_y π(y) [q(π_λ) − β log(π/μ)](y) ∇ log π_θ(y). On duels y ~ π_θ against y' ~ π_λ, baseline ½.
 
     Its fixed point is π = softmax(log μ + Aπ_λ/β), which is π*_β only as λ → 0: a λ that stays away from 0 trades bias
-    for stability. One query a step. Source: Munos et al. 2024 (Nash-MD-PG); theory §4.6.
+    for stability. One query per step. Source: Munos et al. 2024 (Nash-MD-PG); theory §4.6.
     """
 
     mixture: Annotated[

@@ -41,7 +41,7 @@ class NashProx:
     θ_target ← (1−κ) θ_target + κ θ, π_k = π at θ_target. On duels y ~ π_θ against y' ~ π_θ, baseline ½.
 
     κ = 1 with `inner` steps is the proximal-point loop; `inner` = 1 with κ < 1 is the practical moving-average target.
-    One query a gradient step. An exact outer step contracts, KL(π*‖π_{k+1}) ≤ KL(π*‖π_k)/(1+η), for every η > 0.
+    One query per gradient step. An exact outer step contracts, KL(π*‖π_{k+1}) ≤ KL(π*‖π_k)/(1+η), for every η > 0.
     For a table on exact feedback the default step follows the curvature, with η = 8β and `inner` = 5; elsewhere it is
     constant, with η = 2β and `inner` = 20. The inner loop is then locally stable for a fixed anchor. The whole loop is
     not in every game, as the anchor moves (theory §4.5).

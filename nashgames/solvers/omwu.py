@@ -15,9 +15,9 @@ from nashgames.solvers.protocol import OptimisticState
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class OMWU:
-    """Optimistic multiplicative weights: π_{t+1} ∝ π_t e^{a(2q(π_t) − q(π_{t−1}))}, one query a step.
+    """Optimistic multiplicative weights: π_{t+1} ∝ π_t e^{a(2q(π_t) − q(π_{t−1}))}, one query per step.
 
-    It knows no β: it solves the original game (`--target original`), of which it reaches an equilibrium in the last
+    It does not use β: it solves the original game (`--target original`), of which it reaches an equilibrium in the last
     iterate, linearly after a burn-in where one of full support exists and a is small enough (arXiv 2512.24818).
 
     The default a = 1 is 1/(2L) with L = max|A| ≤ ½. Near an equilibrium of full support the errors of log π turn with

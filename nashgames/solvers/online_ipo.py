@@ -20,7 +20,7 @@ class OnlineIPO:
     θ ← θ + a Σ_y π(y) [q(π) − β log(π/μ)](y) ∇ log π_θ(y), which is −(β/4) times the gradient of the IPO loss; for a
     table θ ← θ + a F(π)[Aπ − β log(π/μ)], F(π) = diag π − ππᵀ. On duels y ~ π_θ against y' ~ π_θ, baseline ½.
 
-    One query a step. Its stable step shrinks like β and its best factor per step is 1 − O(β²). For a table on exact
+    One query per step. Its stable step shrinks like β and its best factor per step is 1 − O(β²). For a table on exact
     feedback the default step follows the curvature (theory §6.1); elsewhere it is a = 2β/(¼+β²), locally stable in
     every game at its equilibrium. `uniform-ipo` is the reading with uniform pairs.
     Source: arXiv 2505.19731 v2 and 2403.08635 (the equivalence); dynamics derived (theory §4.4).

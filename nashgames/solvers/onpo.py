@@ -24,7 +24,7 @@ class ONPOState(NamedTuple):
 class ONPO:
     """ONPO: π'_{t+1} ∝ π'_t e^{a q(π_t)}, then π_{t+1} ∝ π'_{t+1} e^{a q(π_t)}, whose predictor is the last query.
 
-    π_1 = π'_1, one query a step. It knows no β: it solves the original game (`--target original`). For a ≤ ½ the
+    π_1 = π'_1, one query per step. It does not use β: it solves the original game (`--target original`). For a ≤ ½ the
     average has the duality gap O(1/T) (theorem 2), and for a ≤ ⅛ and a unique equilibrium KL(π°‖π_T) falls linearly
     (theorem 3). For a table it is `omwu` but for the first step, π_{t+1} ∝ π_t e^{a(2q(π_t) − q(π_{t−1}))}, with
     q(π_0) = 0 [derived: eliminate π']; near an equilibrium of full support a < 1.63 is stable as there.

@@ -15,9 +15,10 @@ from nashgames.solvers.protocol import OptimisticState
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class OptimisticMirrorDescent:
-    """Optimistic mirror descent: a proximal step on the gradient it expects next, 2q(π_t) − q(π_{t−1}).
+    """Optimistic mirror descent: a proximal step on the extrapolated gradient 2q(π_t) − q(π_{t−1}).
 
-    (1+η) log π_{t+1} = log π_t + η log μ + (η/β) (2q(π_t) − q(π_{t−1})) − log Z, one query a step, q(π_{−1}) = q(π_0).
+    (1+η) log π_{t+1} = log π_t + η log μ + (η/β) (2q(π_t) − q(π_{t−1})) − log Z,  q(π_{−1}) = q(π_0).
+    One query per step.
 
     For s = η/β with s(1+η) ≤ 1 and ρ = η/(1+s/2) the last iterate has, whatever n [derived],
     KL(π*‖π_T) ≤ (1+ρ)^{−T}/(1−s/2) · KL(π*‖π_0). The default η = β/(1+β) obeys it for every β, where the mirror step

@@ -27,9 +27,9 @@ class PracticalNashMP:
 
     θ ← θ + a Σ_y π(y) [q(π') − τ log(π/π̄)](y) ∇ log π_θ(y) with τ = β(1+1/η), π̄ ∝ μ^{η/(1+η)} π_target^{1/(1+η)}, and
     θ_target ← (1−κ) θ_target + κ θ after every step. The opponent π' is the target, or the policy itself: then it is
-    the moving-average form of `nash-prox`. On duels y ~ π_θ against y' ~ π', baseline ½. One query a step.
-    The target as opponent lags behind, which feeds the rotation: on rock-paper-scissors with margin ½ and uniform μ the
-    defaults converge at β = 0.05 and cycle at β = 0.01, where `opponent=policy` converges.
+    the moving-average form of `nash-prox`. On duels y ~ π_θ against y' ~ π', baseline ½. One query per step.
+    The target as opponent lags behind, which amplifies the rotation: on rock-paper-scissors with margin ½ and uniform
+    μ the defaults converge at β = 0.05 and cycle at β = 0.01, where `opponent=policy` converges.
     A reconstruction: arXiv 2505.19731 v1 gives the scheme, not its numbers (theory §4.3).
     """
 
@@ -43,7 +43,7 @@ class PracticalNashMP:
         float | None,
         Number("a, the gradient step; default: follows the curvature, else 2τ/(¼+τ²)", above=0, tuned=True),
     ] = None
-    opponent: Annotated[str, Choice("whom the policy plays: target or policy", ("target", "policy"))] = field(
+    opponent: Annotated[str, Choice("the opponent of the policy: target or policy", ("target", "policy"))] = field(
         default="target", metadata={"static": True}
     )
     learner: PolicyGradient = PLAIN

@@ -12,13 +12,13 @@ from nashgames.solvers.regrets import RegretState, matched, positive, regret, wi
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PredictiveRegretMatchingPlus:
-    """Predictive regret matching+ (PRM+): regret matching+ that expects the last regret once more; no step, one query.
+    """Predictive regret matching+ (PRM+): RM+ with the last regret counted once more; no step size, one query per step.
 
     R_{t+1} = [R_t + r_t]⁺,  r_t = q(π_t) − ⟨q(π_t), π_t⟩,  π_{t+1} ∝ [R_{t+1} + r_t]⁺,  R_0 = 0
 
-    and π_{t+1} = π_t where that is 0. It knows no β: it solves the original game (`--target original`), in the mean:
-    O(T^{−½}) is proved, and O(1/T) is what one mostly sees. The last iterate need not converge (arXiv 2311.00676): on
-    (4, 3, 4)/11 of theory §6 it cycles, because small regrets are large steps: ‖R‖ may fall.
+    and π_{t+1} = π_t where that is 0. It does not use β: it solves the original game (`--target original`), on
+    average: O(T^{−½}) is proved, and O(1/T) is mostly observed. The last iterate need not converge (arXiv 2311.00676):
+    on (4, 3, 4)/11 of theory §6 it cycles, because small regrets are large steps: ‖R‖ may fall.
 
     Source: Farina, Kroer, Sandholm 2021 (arXiv 2007.14358), the predictive form of regret matching+ with r_t for the
     prediction of r_{t+1}; theory §4.6.

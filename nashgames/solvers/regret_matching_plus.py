@@ -12,12 +12,12 @@ from nashgames.solvers.regrets import RegretState, matched, positive, regret, wi
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class RegretMatchingPlus:
-    """Regret matching+ (RM+): probabilities in proportion to the positive regrets; no step, one query.
+    """Regret matching+ (RM+): probabilities proportional to the positive regrets; no step size, one query per step.
 
     R_{t+1} = [R_t + r_t]⁺,  r_t = q(π_t) − ⟨q(π_t), π_t⟩,  π_{t+1} = R_{t+1}/Σ R_{t+1},  R_0 = 0
 
-    and π_{t+1} = π_t where R_{t+1} = 0. It knows no β: it solves the original game (`--target original`), in the mean
-    only. ‖R_{t+1}‖² ≤ ‖R_t‖² + ‖r_t‖² and R_T ≥ Σ r_t leave
+    and π_{t+1} = π_t where R_{t+1} = 0. It does not use β: it solves the original game (`--target original`), on
+    average only. ‖R_{t+1}‖² ≤ ‖R_t‖² + ‖r_t‖² and R_T ≥ Σ r_t leave
 
     max_i (Aπ̄)_i ≤ ‖R_T‖/T ≤ ½ √(n/T),  π̄ = (π_0 + … + π_{T−1})/T
 

@@ -26,10 +26,11 @@ class RegularisedState(NamedTuple):
 class RegularisedGradient:
     """Regularised gradient: π_{t+1} ∝ π_t^{1−a_tλ_t} μ^{a_tλ_t} e^{a_t q(π_t)}, mirror descent with a fading λ_t.
 
-    λ_t = λ (t+1)^{−1/5}, a_t = a (t+1)^{−3/5}, one query a step. It knows no β: it solves the original game (`--target
-    original`), of which it approaches the equilibrium closest to μ. The squared gap of the last iterate is O(t^{−2/5})
-    with noisy queries (proved for the gradient method). The powers are those that balance its three parts at t^{−2/5}
-    [derived]: λ_t² for the bias, a_t σ²/λ_t for the noise σ², and (1/(t a_t λ_t))² for an equilibrium that moves.
+    λ_t = λ (t+1)^{−1/5}, a_t = a (t+1)^{−3/5}, one query per step. It does not use β: it solves the original game
+    (`--target original`), of which it approaches the equilibrium closest to μ. The squared gap of the last iterate is
+    O(t^{−2/5}) with noisy queries (proved for the gradient method). The powers are those that balance its three parts
+    at t^{−2/5} [derived]: λ_t² for the bias, a_t σ²/λ_t for the noise σ², and (1/(t a_t λ_t))² for an equilibrium that
+    moves.
     Source: Ito, Tsuchiya, Ariu and Abe, ICML 2026: rate and structure; the entropic geometry, the powers, which the
     rate implies, and the numbers are a reconstruction (theory §4.6).
     """

@@ -27,8 +27,8 @@ class RegularisedOptimisticGradient:
     """Regularised optimistic gradient: `regularised-gradient` on 2q(π_t) − q(π_{t−1}), adapted to the noise.
 
     π_{t+1} ∝ π_t^{1−a_tλ_t} μ^{a_tλ_t} e^{a_t(2q(π_t) − q(π_{t−1}))}, λ_t = λ max((t+1)^{−1/2}, σ^{2/5} (t+1)^{−1/5})
-    and a_t = a min(1, (λ_t/λ)³/σ²), one query a step. It knows no β: it solves the original game (`--target original`).
-    σ² = n/(4B) is the largest variance of a query of B duels (theory §3), and 0 where feedback is exact.
+    and a_t = a min(1, (λ_t/λ)³/σ²), one query per step. It does not use β: it solves the original game (`--target
+    original`). σ² = n/(4B) is the largest variance of a query of B duels (theory §3), and 0 where feedback is exact.
     The squared gap of the last iterate is O(σ^{4/5} t^{−2/5} + t^{−1}) (proved for the gradient method): λ_t², which
     the schedule makes of the noise a_t σ²/λ_t and of the drift (1/(t a_t λ_t))² as well [derived].
     Source: Ito, Tsuchiya, Ariu and Abe, ICML 2026: rate and structure; the entropic geometry, the schedule, which the

@@ -48,12 +48,12 @@ class SecantState(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SecantNashMP:
-    """Nash-MP whose half step is implicit, on a skew-symmetric model Â of the game that agrees with the last queries.
+    """Nash-MP whose half step is implicit, on a skew-symmetric secant model Â of the game fitted to the last queries.
 
     log π_{k+½} = [log π_k + η log μ + (η/β) q̂(π_{k+½})] / (1+η) − log Z,   q̂(π) = q(π_j) + Â(π − π_j), π_j queried last
     log π_{k+1} = [log π_k + η log μ + (η/β) q(π_{k+½})] / (1+η) − log Z
 
-    One query a step, of π_{k+½}, which is what is reported. The identity of theory §4.1 holds with any vector in the
+    One query per step, of π_{k+½}, which is what is reported. The identity of theory §4.1 holds with any vector in the
     place of q(π_k) [derived], so that the test of adaptive Nash-MP admits these steps as well, and each one taken obeys
     η KL(π_{k+½}‖π*) + (1+η) KL(π*‖π_{k+1}) ≤ KL(π*‖π_k). With Â exact it is the outer step of Nash Prox, admissible for
     every η: as the model learns the steps grow, and n queries tell all of A. A rejected trial teaches it too.

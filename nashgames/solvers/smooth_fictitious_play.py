@@ -13,7 +13,7 @@ from nashgames.solvers.fictitious_play import FictitiousState, averaged, begun
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SmoothFictitiousPlay:
-    """Smooth fictitious play: the best response of the regularised game to the average of all that was played.
+    """Smooth fictitious play: the regularised best response to the average of all past policies.
 
     π_{t+1} = π_t + (BR_β(π_t) − π_t)/(t+2),  BR_β(π) ∝ μ e^{Aπ/β}
 

@@ -18,7 +18,7 @@ class SmoothPredictiveRegretMatchingPlus:
 
     R_{t+1} = Π(R_t + a r_t),  r_t = q(π_t) − ⟨q(π_t), π_t⟩,  π_{t+1} ∝ Π(R_{t+1} + a r_t),  R_0 = nπ_0
 
-    with Π the projection onto {R ≥ 0, Σ R ≥ n}: the sources' {Σ R ≥ 1} and step a/n. It knows no β: it solves the
+    with Π the projection onto {R ≥ 0, Σ R ≥ n}: the sources' {Σ R ≥ 1} and step a/n. It does not use β: it solves the
     original game (`--target original`), of which the last iterate converges to an equilibrium for a small enough,
     without a rate; the best of T iterates is O(T^{−½}) (proved, arXiv 2311.00676).
 

@@ -17,7 +17,7 @@ from nashgames.solvers.protocol import PolicyState
 class SPPO:
     """SPPO, for a table multiplicative weights (Hedge, the discrete replicator): π_{t+1} ∝ π_t e^{a q(π_t)}.
 
-    One query a step. It knows no β: it plays the original game (`--target original`), and its average is what
+    One query per step. It does not use β: it plays the original game (`--target original`), and its average is what
     converges, `average[sppo]`: for π̄ the mean of π_1 … π_T, max_i (Aπ̄)_i ≤ max_i log(1/π_1(i))/(aT) + a/8 (the bound
     of Hedge, as ⟨π, Aπ⟩ = 0). The last iterate does not: where an equilibrium π° has full support, KL(π°‖π_t) grows at
     every step by log Σ π_t e^{a q(π_t)} > 0, and it cycles outwards [derived: Jensen].

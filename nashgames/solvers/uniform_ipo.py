@@ -23,7 +23,7 @@ class UniformIPO:
     θ ← θ + a Σ_y (d(y) − d̄) ∇ log π_θ(y).
 
     For a table that is mirror descent with the same step, another method than `online-ipo`. On duels y is uniform, so
-    that the only importance weight is n, against y″ ~ π_θ. One query a step.
+    that the only importance weight is n, against y″ ~ π_θ. One query per step.
     Source: Zhou et al. 2025 (code); theory §4.4.
     """
 

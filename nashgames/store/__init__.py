@@ -2,7 +2,7 @@
 
 ```
 manifest.json        what was asked, on what machine, what came of it
-runs.parquet …       one table of each kind; what readers without this package look at
+runs.parquet …       one table of each kind; readable without this package
 parts/000017-….zip   the tables of one finished batch, numbered in the order they were added, named by their content
 games/….csv          the file a game was made from, named by its content
 ```
@@ -10,8 +10,8 @@ What a directory says is its tables with its parts laid over them in their order
 that has it count, in every table. So adding writes what is added and nothing else; a run that is played again is one
 more part; so are new labels.
 
-*One rename.* A part is one file (Parquet files in an uncompressed ZIP), written aside, synced and renamed: it is there
-whole or not at all, and what a killed process leaves aside is no part. Its name holds the hash of its bytes.
+*One rename.* A part is one file (Parquet files in an uncompressed ZIP), written aside, synced and renamed: it is
+written atomically, and a temporary file that a killed process leaves is ignored. Its name holds the hash of its bytes.
 
 *Folding.* `compact`, at the end of a command, writes what the directory says into the tables, each by a rename of its
 own, and then drops all parts in one rename. Laying parts over a table that holds them already changes nothing:
@@ -20,8 +20,8 @@ wherever this stops, nothing is lost and nothing doubled.
 *Many processes.* A lock is held while something is written, never while something is computed. Readers take none: they
 read tables and parts, and begin again where a table was replaced or a part folded meanwhile.
 
-Directories of before have no parts. Columns that they lack read as what they would have said, a number as null; columns
-of others are kept. Nothing in a directory is ever imported or unpickled.
+Directories of earlier versions have no parts. Columns that they lack are read with their default, a number as null;
+columns of others are kept. Nothing in a directory is ever imported or unpickled.
 """
 
 from nashgames.core.metrics import METRICS

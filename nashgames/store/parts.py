@@ -1,7 +1,6 @@
 """Immutable parts: `parts/000017-4fe1c09a52d7b3e8.zip`, the tables of one batch as Parquet files in one file.
 
-The number says which is newer, the hash what is inside. One file is one rename: a batch is there whole or not at all.
-"""
+The number says which is newer, the hash what is inside. One file is one rename: a batch is written atomically."""
 
 import io
 import re

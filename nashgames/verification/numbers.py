@@ -1,4 +1,4 @@
-"""The numbers of a row a second time, from its policy alone, and how far the rounding of its run may have moved them.
+"""The numbers of a row recomputed from its policy alone, and how far the rounding of its run may have moved them.
 
 With u the epsilon of the run's dtype, |A| ≤ ½, L the largest |log π| + |log μ| of actions whose probability does not
 underflow, and k the steps whose mean the policy is (0 where it is no mean):

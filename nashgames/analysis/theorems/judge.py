@@ -27,7 +27,7 @@ Shares of bounds then mean what they say to two digits, and iterates are judged 
 
 
 class Verdict(NamedTuple):
-    """`rates`: a row a solver and β; `sizes`: a row a game, solver and β with several n; `breaks`: a row a break."""
+    """`rates`: by solver and β; `sizes`: by game, solver and β with several n; `breaks`: by broken inequality."""
 
     rates: pd.DataFrame
     sizes: pd.DataFrame
@@ -183,7 +183,7 @@ def _rates(runs: pd.DataFrame, checks: pd.DataFrame, laws: dict[str, Law], steps
 
 
 def _sizes(runs: pd.DataFrame, points: dict[str, pd.DataFrame], laws: dict[str, Law]) -> pd.DataFrame:
-    """Queries to a KL of LEVEL against n: a row a game, solver and β; `proved` is the same for every n."""
+    """Queries to a KL of LEVEL against n: one row per game, solver and β; `proved` is the same for every n."""
     rows, keys = [], ["game", "reference", "label", "beta"]
     for _, group in runs.groupby(keys, sort=False):
         if group["n"].nunique() < 2:

@@ -32,15 +32,20 @@ _QUICK = 2000
 
 
 class Equilibrium(NamedTuple):
-    """π*_β with what is known of its quality.
+    """An exact equilibrium π*_β, and how exact it is.
 
-    `log_policy` `[n]`, `[m, n]` over contexts, float64; −inf outside the support at β = 0. `residual` is
-    max_i |log π − log BR_β(π)|_i, at β = 0 the exploitability max_i (Aπ)_i. `solves` linear systems were solved since
-    the path began, all contexts together; the other numbers are the largest over contexts. At β = 0, `regret` is the
-    largest |(Aπ)_i| of an action that plays, or (Aπ)_i of another, relative to the margins among those who play, and
-    `error` is how many nats log π may differ from the equilibrium closest to the reference, by the referee's own
-    account and by its certificate, inf where that is not known; and `inside` `[m, n]` an equilibrium that plays every
-    action that any plays, None where there is one alone, as at β > 0. `game` is what it is an equilibrium of.
+    Attributes:
+        beta: β; 0 is the original game
+        log_policy: log π*_β in nats, float64, `[n]`, over contexts `[m, n]`; −inf outside the support at β = 0
+        residual: max_i |log π − log BR_β(π)|_i, at β = 0 the exploitability max_i (Aπ)_i; the largest over contexts
+        solves: linear systems solved since the path began, for all contexts together
+        regret: at β = 0 the largest |(Aπ)_i| of an action that is played, or (Aπ)_i of another one, relative to the
+            margins between the actions that are played
+        error: at β = 0 how much log π may differ from the equilibrium closest to the reference, in nats; inf where
+            that is not known
+        inside: at β = 0 an equilibrium that plays every action that some equilibrium plays, `[m, n]`; None where there
+            is only one equilibrium
+        game: what it is an equilibrium of
     """
 
     beta: float
@@ -105,20 +110,50 @@ class Equilibrium(NamedTuple):
 
 
 def equilibrium(game: Game, beta: float | None = None) -> Equilibrium:
-    """The unique symmetric equilibrium π*_β of `game` at `beta`, its own unless given (theory §1).
+    """The unique symmetric equilibrium π*_β of a game (theory §1, §7).
 
     At β = 0 it is the limit of π*_β as β falls: of all equilibria of the original game the one closest to the
     reference in KL, of maximum entropy where μ is uniform.
+
+    Args:
+        game: the game
+        beta: β ≥ 0; that of the game unless given
+
+    Raises:
+        NashGamesError: for a β that is negative, not finite, or below 1e-12 and not 0.
+
+    Example:
+        >>> import nashgames as ng
+        >>> import numpy as np
+        >>> game = ng.games.weighted_cycle(a12=0.4, a23=0.3, a31=0.2)
+        >>> np.exp(ng.equilibrium(game, 0.0).log_policy).round(4).tolist()
+        [0.3333, 0.2222, 0.4444]
     """
     return next(equilibrium_path(game, [float(game.beta) if beta is None else beta]))
 
 
 def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium]:
-    """π*_β for every β ≥ 0 of `betas`, from the largest to the smallest in one warm-started pass.
+    """π*_β for several β, warm-started from the largest to the smallest.
 
-    From the equilibrium before, Newton's method is tried first; where it is too far, the interior-point method starts
-    anew on the actions that matter. An equilibrium that could not be reached is returned with the residual it has.
-    Raises NashGamesError for a β that `falling` refuses.
+    From the equilibrium before, Newton's method is tried first; where that is too far, the interior-point method starts
+    anew, restricted to the actions with non-negligible probability. An equilibrium that could not be made exact is
+    returned with the residual it has.
+
+    Args:
+        game: the game
+        betas: every β ≥ 0, in any order; each is solved once
+
+    Returns:
+        An iterator over the equilibria, from the largest β to the smallest.
+
+    Raises:
+        NashGamesError: for a β that is negative, not finite, or below 1e-12 and not 0.
+
+    Example:
+        >>> import nashgames as ng
+        >>> game = ng.games.circulant(actions=3)
+        >>> [found.beta for found in ng.equilibrium_path(game, [0.1, 1.0])]
+        [1.0, 0.1]
     """
     targets = falling(betas)
     # One block of all rows: of dense margins that is the array itself, whatever its size.

@@ -33,6 +33,23 @@ __all__ = [
     "planting_reference",
 ]
 
+_COMMON = """\
+    actions: n, where the size is free; 100 unless given, 3 of circulant
+    seed: seed of what is drawn at random
+    beta: β of the game, above 0
+    dtype: float64 or float32, of the margins
+
+Raises:
+    NashGamesError: for a parameter that is not accepted, and for a game that does not fit into the memory.
+
+Example:
+    >>> import nashgames as ng
+    >>> game = ng.games.{name}(seed=1)
+    >>> game.margins.shape == (game.actions, game.actions)
+    True
+"""
+"""What the docstrings of all families say: the arguments that they share, and an example."""
+
 _RUN_MEMORY = 700_000_000
 """What a run needs beside its margins, at most (bytes): measured by `benchmarks/memory.py`."""
 
@@ -295,7 +312,7 @@ def __getattr__(name: str) -> Callable[..., Game]:
     own = [inspect.Parameter(p.name, keyword, default=p.default, annotation=p.kind) for p in accepted]
     help_ = "\n".join(f"    {p.name}: {p.help}" for p in accepted)
     game.__name__ = game.__qualname__ = name
-    game.__doc__ = f"{inspect.getdoc(family.build)}\n\nParameters:\n{help_}"
+    game.__doc__ = f"{inspect.getdoc(family.build)}\n\nArgs:\n{help_}\n{_COMMON.format(name=name)}"
     game.__signature__ = inspect.Signature([*own, *common], return_annotation=Game)  # type: ignore[attr-defined]
     return game
 

@@ -25,7 +25,7 @@ from nashgames.games.families.recipes import (
     rotations,
 )
 
-Strength = Annotated[float, "typical size of a logit (root mean square); 0 is a game of coin flips"]
+Strength = Annotated[float, "typical size of a logit (root mean square); 0: every pair is even"]
 
 _PRODUCT_ROWS = 256
 """Rows of a block that is multiplied in float64: 8 MB at 4,096 actions, whatever the dtype of the margins."""
