@@ -99,7 +99,14 @@ class Result:
     def save(self, directory: str | Path) -> Path:
         """Add the runs to a results directory, which `nashgames plot`, `nashgames verify` and `ng.read` take.
 
-        Runs that it holds already are replaced. Raises NashGamesError where it cannot be written.
+        Args:
+            directory: the results directory; runs that it holds already are replaced
+
+        Returns:
+            The directory as a path.
+
+        Raises:
+            NashGamesError: where it cannot be written, or is something else.
         """
         with Results.open(directory) as results:
             told = environment() | Precision(self.experiment.dtype, self.experiment.device).description()
@@ -141,9 +148,25 @@ def _cell(value: Any) -> str:
 
 
 def read(directory: str | Path) -> Result:
-    """The runs of the last experiment in a results directory, as `nashgames` and `Result.save` write them.
+    """The runs of the last experiment in a results directory, as the command line and `Result.save` write them.
 
-    Raises NashGamesError where there is none.
+    Args:
+        directory: the results directory
+
+    Returns:
+        The result without its equilibria, which a directory does not keep.
+
+    Raises:
+        NashGamesError: where there is no results directory, or it is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> import nashgames as ng
+        >>> result = ng.solve(ng.games.weighted_cycle(a12=0.4, a23=0.3, a31=0.2), "nash-mp", beta=0.2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = ng.read(result.save(folder))
+        >>> list(again.runs["queries"]) == list(result.runs["queries"])
+        True
     """
     results = Results.read(directory)
     runs = results.runs[results.runs["run_id"].isin(results.manifest["run_ids"])].reset_index(drop=True)
