@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from nashgames import plots, solvers
 from nashgames.errors import NashGamesError
-from nashgames.plots import distances, estimates, methods, palette, panels
+from nashgames.plots import distances, estimates, layout, methods, palette, panels
 from nashgames.plots.convergence import convergence
 from nashgames.plots.preferences import preferences
 from nashgames.plots.queries import queries
@@ -332,10 +332,10 @@ def test_policies_and_feedback_have_panels_and_optimisers_labels():
 
 
 def test_titles_break_where_they_have_places_to():
-    assert panels.fold("n = 3 · mlp[depth=3,width=10]", 12) == "n = 3\nmlp[depth=3,\nwidth=10]"
-    assert panels.fold("a · b · c", 5) == "a · b\nc"
-    assert panels.fold("without a place", 4) == "without a place"
-    assert panels.fold("", 4) == ""
+    assert layout.fold("n = 3 · mlp[depth=3,width=10]", 12) == "n = 3\nmlp[depth=3,\nwidth=10]"
+    assert layout.fold("a · b · c", 5) == "a · b\nc"
+    assert layout.fold("without a place", 4) == "without a place"
+    assert layout.fold("", 4) == ""
 
 
 def test_a_long_legend_does_not_take_its_place_from_the_panels():

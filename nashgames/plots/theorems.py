@@ -10,9 +10,10 @@ from matplotlib.lines import Line2D
 
 from nashgames.analysis import theorems
 from nashgames.analysis.theorems import Law, kl_bound, laws_of
+from nashgames.plots.layout import Handle, axes_of, legend, name_axes
 from nashgames.plots.page import styled
 from nashgames.plots.palette import THEOREM, plain
-from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, name_axes, prepare
+from nashgames.plots.panels import facets, floats, prepare
 from nashgames.plots.rows import Rows
 
 _SHADES = "viridis_r"
