@@ -110,8 +110,8 @@ class Batch:
 
         `margins` are those of the games, stacked and on the device, where they serve several batches. Without a
         `recording` every metric is kept, and of games of three actions on exact feedback the path, which can be drawn;
-        the metric by which the runs stop is always kept. Runs at β = 0 are all of the batch or none; their target is the original
-        game, and what divides by β is the limit (`metrics.AT_ZERO`).
+        the metric by which the runs stop is always kept. Runs at β = 0 are all of the batch or none; their target is
+        the original game, and what divides by β is the limit (`metrics.AT_ZERO`).
         """
         lanes = [[lane.settled(settings, games[0].contexts) for lane in row] for row in lanes]
         flat = [lane for row in lanes for lane in row]

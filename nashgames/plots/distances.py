@@ -25,7 +25,7 @@ _SHORTEST = 1 / 200
 # Curves that fell less than this are no lines on any axis.
 _FALLEN = 0.01
 # The place of 0 on a logarithmic axis, as a part of a decade: enough for its tick label beside that of the first power.
-_ZERO = 0.4
+_ZERO = 0.7
 # Numbers of six letters and more, of which a narrow panel has place for few.
 _LONG, _TICKS = 10_000, 4
 # Room to the right of the last record: its marker is whole, on a logarithmic and on a linear axis.

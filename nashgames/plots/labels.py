@@ -15,6 +15,9 @@ from nashgames.plots.estimates import Floats
 from nashgames.plots.page import page
 from nashgames.plots.palette import legible
 
+NAME = "name of a curve"
+"""The gid of a name in a figure."""
+
 # More names than this are read faster in a list.
 _MOST = 6
 # In points: from a curve to its name, and between a name and what it must not touch, half a symbol.
@@ -65,7 +68,8 @@ def name_ends(figure: Figure, ax: Axes, curves: Sequence[Curve], lines: Sequence
     size = ax.get_position().width * figure.get_figwidth() * 72, ax.get_position().height * figure.get_figheight() * 72
     limits = ax.get_ylim()
     for below in range(_BELOW + 1):
-        _lower(ax, limits, below * _LINE * page().font / size[1])
+        if below:
+            _lower(ax, limits, below * _LINE * page().font / size[1])
         ways = [_way(ax, curve.x, curve.y, size) for curve in curves]
         hidden = [_way(ax, x, y, size) for x, y in lines]
         for order in (np.argsort([-way[-1, 0] for way in ways]), np.argsort([way[-1, 1] for way in ways])):
@@ -179,7 +183,13 @@ def _crosses(spot: _Spot, end: Floats, others: Floats) -> bool:
 
 def _write(ax: Axes, curve: Curve, way: Floats, spot: _Spot, size: tuple[float, float]) -> None:
     middle = np.array([spot.box[0], (spot.box[1] + spot.box[3]) / 2]) / size
-    options: dict[str, Any] = {"xycoords": ax.transAxes, "va": "center", "color": legible(curve.colour), "zorder": 4}
+    options: dict[str, Any] = {
+        "xycoords": ax.transAxes,
+        "va": "center",
+        "color": legible(curve.colour),
+        "zorder": 4,
+        "gid": NAME,
+    }
     if spot.led is None:
         ax.annotate(curve.text, middle, **options)
     else:

@@ -13,7 +13,7 @@ from nashgames.analysis.theorems import Law, kl_bound, laws_of
 from nashgames.plots.layout import Handle, axes_of, legend, name_axes
 from nashgames.plots.page import styled
 from nashgames.plots.palette import THEOREM, plain
-from nashgames.plots.panels import facets, floats, prepare
+from nashgames.plots.panels import facets, floats, prepare, say
 from nashgames.plots.rows import Rows
 
 _SHADES = "viridis_r"
@@ -65,9 +65,7 @@ def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         cell.set(yscale="log", ylim=(low, high))
         cell.tick_params(labelleft=panel.column == 0)
     name_axes(axes, "queries", "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$")
-    handles: list[Handle] = [
-        Line2D([], [], color=_shade(n, sizes), label=f"n = {n:,}".replace(",", " ")) for n in sizes
-    ]
+    handles: list[Handle] = [Line2D([], [], color=_shade(n, sizes), label=say("n", n)) for n in sizes]
     handles.append(Line2D([], [], label=r"proved, from $1/(2\beta)$", **THEOREM))
     games = list(covered["game"].unique())
     named = ", ".join(map(plain, games)) if len(games) <= _NAMED else f"{len(games)} games"
