@@ -273,7 +273,11 @@ def _named(
         for label, handle in names.items()
         if label in own
     ]
-    return named, [(theorem.queries, theorem.values) for theorem in curves.theorems]
+    few = [
+        trace for label, band in curves.bands.items() if 1 < band.runs < MANY_SEEDS for trace in curves.traces[label]
+    ]
+    lines = [(trace.cost, np.where(trace.values > 0, np.maximum(trace.values, low), np.nan)) for trace in few]
+    return named, lines + [(theorem.queries, theorem.values) for theorem in curves.theorems]
 
 
 def _handles(
