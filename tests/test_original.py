@@ -170,10 +170,56 @@ def test_games_of_one_batch_have_each_its_own_nearest_equilibrium():
         assert curve.metrics["kl_to_equilibrium"][-1] == pytest.approx(kl(np.exp(find(last)), np.exp(last)), rel=1e-8)
 
 
-def test_where_a_policy_has_a_zero_that_an_equilibrium_plays_distances_are_left_empty():
+def logs(*policy):
+    with np.errstate(divide="ignore"):
+        return np.log(policy)
+
+
+def test_of_a_policy_with_zeros_the_nearest_equilibrium_plays_none_of_them():
+    """(a, 1 − a, 0) with a ≤ 0.2 are the equilibria."""
     find = nearest(ng.make_game(FENCED), equilibrium(ng.make_game(FENCED), 0))
-    assert np.isnan(find(np.array([-np.inf, 0.0, -np.inf]))[:2]).all()
+    np.testing.assert_array_equal(np.exp(find(logs(0, 1, 0))), [0, 1, 0])
+    np.testing.assert_array_equal(np.exp(find(logs(0, 0.3, 0.7))), [0, 1, 0])
     np.testing.assert_allclose(np.exp(find(np.log([0.5, 0.5, 1e-300]))), [0.2, 0.8, 0], atol=1e-12)
+    # All are infinitely far: the one closest to the reference, to which the reverse KL is finite or not.
+    for far in (logs(1, 0, 0), logs(0.5, 0, 0.5)):
+        np.testing.assert_allclose(np.exp(find(far)), [0.2, 0.8, 0], atol=1e-12)
+
+
+def test_zeros_keep_the_odds_of_the_copies_that_are_left():
+    game = ng.make_game(COPIED)
+    find = nearest(game, equilibrium(game, 0))
+    log_policy = logs(*np.arange(6) / 15)
+    of_copies = np.bincount(COPIES, np.exp(log_policy))
+    wanted = log_policy + np.log(STAR / of_copies)[COPIES]
+    np.testing.assert_allclose(find(log_policy), wanted, atol=1e-9)
+
+
+def test_of_what_zeros_leave_all_margins_are_kept():
+    """Points ±x and ±y, A_ij = p_i × p_j. Without ±y the margins among those that play are 0: ±y balance them."""
+    points = np.array([[1, 0], [-1, 0], [0, 1], [0, -1], [2, 0]], float)
+    game = ng.make_game((points[:, :1] * points[:, 1] - points[:, 1:] * points[:, 0]) / 8)
+    find = nearest(game, equilibrium(game, 0))
+    np.testing.assert_allclose(np.exp(find(logs(0.3, 0.7, 0, 0, 0))), [0.5, 0.5, 0, 0, 0], atol=1e-12)
+    # x and 2x against −x: p_0 + 2 p_4 = p_1, a line of equilibria, of which a search finds the least.
+    policy = np.array([0.3, 0.1, 0, 0, 0.6])
+    fourth = np.linspace(0, 1 / 3, 200_001)[1:-1]
+    first = (1 - 3 * fourth) / 2
+    everyone = np.stack([first, 1 - first - fourth, fourth])
+    kls = (everyone * np.log(everyone / policy[[0, 1, 4], None])).sum(axis=0)
+    best = everyone[:, kls.argmin()]
+    np.testing.assert_allclose(np.exp(find(logs(*policy)))[[0, 1, 4]], best, atol=1e-5)
+    # x alone is beaten by y: no equilibrium is left, and the answer is the one of maximum entropy.
+    np.testing.assert_allclose(find(logs(1, 0, 0, 0, 0)), equilibrium(game, 0).log_policy)
+
+
+def test_distances_of_policies_with_zeros_are_those_to_what_they_can_reach():
+    """Regret matching+ drops the first action at once: (0, 1, 0) is what is left of the equilibria."""
+    result = solve(FENCED, ["regret-matching-plus"], queries=40, record_every=1, tolerance=0)
+    paths = result.paths.pivot_table(index="step", columns="action", values="probability").to_numpy()
+    assert (paths[:, 0] == 0).any()
+    wanted = [kl(clipped(policy), policy) for policy in paths]
+    np.testing.assert_allclose(result.curves["kl_to_equilibrium"], wanted, rtol=1e-8, atol=1e-12)
 
 
 # -- what is played ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from nashgames import plots, solvers
 from nashgames.errors import NashGamesError
-from nashgames.plots import distances, estimates, methods, palette, panels
+from nashgames.plots import distances, estimates, labels, layout, methods, palette, panels
 from nashgames.plots.convergence import convergence
 from nashgames.plots.preferences import preferences
 from nashgames.plots.queries import queries
@@ -103,7 +103,22 @@ def draw(figure):
     return figure
 
 
+def titles_of(figure):
+    """What stands above every panel: its own title, and the heading of its row."""
+    heading, found = "", []
+    for ax in figure.axes:
+        heading = ax.get_title(loc="left").strip() or heading
+        found.append(", ".join(filter(None, [heading, ax.get_title()])).replace("\n", " "))
+    return found
+
+
 def legend_of(figure):
+    """The names beside curves, and what the legend says."""
+    names = [text.get_text() for ax in figure.axes for text in ax.texts if text.get_gid() == labels.NAME]
+    return names + legend_texts(figure)
+
+
+def legend_texts(figure):
     boxes = list(figure.legends) + [ax.get_legend() for ax in figure.axes if ax.get_legend()]
     return [text.get_text() for box in boxes for text in box.get_texts()]
 
@@ -186,12 +201,29 @@ def test_seeds_become_a_median_and_a_band_that_says_what_it_is():
     runs, curves = join(*parts)
     figure = convergence(curves, runs, bound=False)
     ax = figure.axes[0]
-    assert ax.get_lines()[0].get_ydata().tolist() == pytest.approx([1, 0.2])
-    corners = ax.collections[0].get_paths()[0].vertices[:, 1]
-    assert corners.min() == pytest.approx(0.1) and corners[corners < 1].max() == pytest.approx(0.3)
-    assert captions_of(figure)[:1] == ["median and range over 3 seeds"]
-    runs, curves = join(*[rows(decay(), seed=seed) for seed in range(20)])
-    assert captions_of(convergence(curves, runs))[:1] == ["median and 10–90 % quantile band over 20 seeds"]
+    *each, median = [line.get_ydata().tolist() for line in ax.get_lines()]
+    assert each == [[1, 0.1], [1, 0.2], pytest.approx([1, 0.3])]
+    assert median == pytest.approx([1, 0.2])
+    assert captions_of(figure)[:1] == ["median, thick, of 3 seeds, thin"]
+    runs, curves = join(*[rows([(0, 1.0), (2, 0.1 * (seed + 1))], seed=seed) for seed in range(11)])
+    figure = convergence(curves, runs, bound=False)
+    (line,) = figure.axes[0].get_lines()
+    assert line.get_ydata().tolist() == pytest.approx([1, 0.6])
+    corners = figure.axes[0].collections[0].get_paths()[0].vertices
+    ends = corners[corners[:, 0] == 2, 1]
+    assert ends.min() == pytest.approx(0.2) and ends.max() == pytest.approx(1.0)
+    assert captions_of(figure)[:1] == ["median and 10–90 % quantile band over 11 seeds"]
+
+
+def test_a_median_ends_where_most_runs_have_converged():
+    ends = (4, 8, 20)
+    parts = [rows([(0, 1.0), (2, 0.5), (end, 0.01)], seed=end, status="converged") for end in ends]
+    runs, curves = join(*parts)
+    *_, median = (
+        line for line in convergence(curves, runs, bound=False).axes[0].get_lines() if line.get_marker() != "_"
+    )
+    assert median.get_xdata()[-1] == 8
+    assert median.get_ydata()[-1] == 0.01
 
 
 def test_diverged_runs_are_counted_and_crossed_and_converged_ones_end_in_a_bar():
@@ -240,8 +272,7 @@ def test_the_axis_of_queries_is_linear_where_geometric_convergence_is_straight()
 def test_panels_are_titled_in_the_terms_of_the_field():
     figure = draw(convergence(*reversed(experiment(seeds=1, solvers=("nash-mp",)))))
     assert len(figure.axes) == 6
-    assert [ax.get_title() for ax in figure.axes[:3]] == [f"n = 10, β = {beta:g}" for beta in (1, 0.1, 0.01)]
-    assert [ax.get_title() for ax in figure.axes[3:]] == [f"n = 100, β = {beta:g}" for beta in (1, 0.1, 0.01)]
+    assert titles_of(figure) == [f"n = {n}, β = {beta:g}" for n in (10, 100) for beta in (1, 0.1, 0.01)]
     assert figure.get_suptitle() == "random-logits · uniform reference"
     assert len({ax.get_ylim() for ax in figure.axes}) == 1
 
@@ -251,7 +282,7 @@ def test_what_does_not_fit_is_named_in_the_title():
     figure = convergence(curves, runs)
     assert len(figure.axes) == 8
     assert figure.get_suptitle().endswith("4 of 7 values of β shown")
-    shown = [ax.get_title().replace("\n", " ") for ax in figure.axes[:4]]
+    shown = titles_of(figure)[:4]
     assert shown[0] == "n = 10, β = 1" and shown[-1] == "n = 10, β = 0.015625", "the ends are always shown"
 
 
@@ -315,7 +346,7 @@ def test_policies_and_feedback_have_panels_and_optimisers_labels():
     policies = ("mlp[depth=3]", "tabular", "log-linear")
     parts = [sampled(decay(), policy=policy, beta=beta) for policy in policies for beta in (0.1, 0.01)]
     figure = draw(convergence(*reversed(join(*parts))))
-    titles = [ax.get_title().replace("\n", " ") for ax in figure.axes]
+    titles = titles_of(figure)
     usual_first = ("tabular", "log-linear", "mlp[depth=3]")
     assert titles == [f"{policy}, β = {beta}" for policy in usual_first for beta in (0.1, 0.01)]
     feedbacks = ("duels", "duels[label=probability]")
@@ -325,17 +356,46 @@ def test_policies_and_feedback_have_panels_and_optimisers_labels():
     assert [ax.get_title().replace("\n", "") for ax in figure.axes] == list(feedbacks)
     parts = [sampled(decay(), policy="log-linear", optimiser=optimiser) for optimiser in ("sgd", "adam[clip=1]")]
     figure = convergence(*reversed(join(*parts)))
-    assert legend_of(figure) == ["nash-mp · adam[clip=1]", "nash-mp · sgd"]
+    assert legend_of(figure) == ["nash-mp", "nash-mp · adam[clip=1]"]
     assert figure.get_suptitle().replace("\n", " · ").endswith(f"log-linear · {DUELS} · β = 0.1")
     alone = convergence(*reversed(parts[1]))
     assert alone.get_suptitle().replace("\n", " · ").endswith("β = 0.1 · adam[clip=1]")
 
 
 def test_titles_break_where_they_have_places_to():
-    assert panels.fold("n = 3 · mlp[depth=3,width=10]", 12) == "n = 3\nmlp[depth=3,\nwidth=10]"
-    assert panels.fold("a · b · c", 5) == "a · b\nc"
-    assert panels.fold("without a place", 4) == "without a place"
-    assert panels.fold("", 4) == ""
+    assert layout.fold("n = 3 · mlp[depth=3,width=10]", 12) == "n = 3\nmlp[depth=3,\nwidth=10]"
+    assert layout.fold("a · b · c", 5) == "a · b\nc"
+    assert layout.fold("without a place", 4) == "without a place"
+    assert layout.fold("", 4) == ""
+
+
+def test_names_stand_beside_their_curves_and_touch_nothing():
+    parts = [rows(decay(rate, 400), solver=name) for rate, name in zip((0.01, 0.02, 0.05, 0.1), SOLVERS, strict=True)]
+    figure = convergence(*reversed(join(*parts)), bound=False)
+    assert not legend_texts(figure)
+    assert sorted(legend_of(figure)) == sorted(SOLVERS)
+    draw(figure)
+    (ax,) = figure.axes
+    names = [text for text in ax.texts if text.get_gid() == labels.NAME]
+    # Of an annotation with a line to its curve the extent is that of both: here it is that of the text.
+    boxes = {text.get_text(): mpl.text.Text.get_window_extent(text) for text in names}
+    for name, box in boxes.items():
+        assert not any(box.overlaps(other) for text, other in boxes.items() if text != name)
+        for line in ax.get_lines():
+            points = ax.transData.transform(line.get_xydata())
+            dense = np.column_stack(
+                [np.interp(np.linspace(0, 1, 5000), np.linspace(0, 1, len(points)), c) for c in points.T]
+            )
+            assert not box.count_contains(dense)
+    for text in names:
+        assert to_hex(text.get_color()).upper() == palette.legible(palette.colour(text.get_text())).upper()
+
+
+def test_where_names_have_no_place_there_is_a_legend():
+    close = [rows(decay(0.01 * (1 + 1e-3 * k)), solver=name) for k, name in enumerate(SOLVERS_OF_THE_PROJECT[:7])]
+    assert len(legend_texts(convergence(*reversed(join(*close)), bound=False))) == 7
+    long = join(*[rows(decay(0.01), solver=name, label=name * 6) for name in SOLVERS])
+    assert len(legend_texts(figures_of(*long, page=plots.Page(width="column"))["convergence"])) >= 4
 
 
 def test_a_long_legend_does_not_take_its_place_from_the_panels():
@@ -482,9 +542,12 @@ def test_a_bound_that_says_nothing_is_not_drawn_and_the_caption_says_so():
     runs, curves = rows([(0, 1e-4), (2, 1e-9)], beta=0.001)
     figure = convergence(curves, runs)
     assert not any("proved" in label for label in legend_of(figure)) and len(figure.axes[0].get_lines()) == 1
-    assert captions_of(figure) == [
-        "the proved bound is not drawn where it is above a tenth of the first value to the end"
-    ]
+    said = "a proved bound that stays above a tenth of the first value in a panel is not drawn"
+    assert captions_of(figure) == [said]
+    # A legend speaks of all panels: what says nothing in one of them is drawn in none.
+    figure = convergence(*reversed(join((runs, curves), rows(decay(0.2), beta=0.1))))
+    assert len(figure.axes) == 2 and not any("proved" in label for label in legend_of(figure))
+    assert captions_of(figure) == [said]
 
 
 def test_the_span_has_the_slope_alone():
@@ -561,8 +624,28 @@ def test_the_simplex_joins_only_records_whose_way_is_known():
     runs, _ = rows(decay(), n=3)
     figure = simplex(walk(runs), runs)
     path = max(lines_of(figure.axes[0], palette.colour("nash-mp")), key=lambda line: len(line.get_xdata()))
-    assert np.isnan(path.get_xdata()).sum() == 3, "the steps 3→5, 5→9 and 9→17 turn by more than 60°"
-    assert captions_of(figure) == ["records too far apart to be joined are left out"]
+    assert len(path.get_xdata()) == 4, "the steps 3→5, 5→9 and 9→17 turn by more than 60°"
+    assert captions_of(figure) == ["drawn as far as records are near enough to be joined"]
+
+
+def test_a_small_part_of_the_simplex_is_enlarged():
+    runs, _ = rows(decay(), n=3)
+    paths = walk(runs, {"label": ["0", "1", "paper"], "equilibrium_probability": [0.4, 0.3, 0.3]})
+    paths["probability"] = 1 / 3 + 0.1 * (paths["probability"] - 1 / 3)
+    figure = draw(simplex(paths, runs))
+    (ax,) = figure.axes
+    least = np.array([paths["probability"][paths["action"] == k].min() for k in range(3)])
+    least = np.minimum(least, [0.4, 0.3, 0.3]) - 0.03
+    side = 1 - least.sum()
+    corners = [
+        f"{name}{corner:.2g}"
+        for name, corner in zip(("action 0\n", "action 1\n", "paper: "), least + side, strict=True)
+    ]
+    assert [text.get_text() for text in ax.texts][:3] == corners
+    (star,) = [line.get_xydata()[0] for line in ax.get_lines() if line.get_gid() == "equilibrium"]
+    place = (np.array([0.4, 0.3, 0.3]) - least) / side
+    np.testing.assert_allclose(star, [place[1] + place[2] / 2, place[2] * np.sqrt(3) / 2])
+    assert captions_of(figure)[-1].startswith("enlarged")
 
 
 def test_the_game_is_ordered_by_rating_and_centred_at_one_half():

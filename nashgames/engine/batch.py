@@ -109,9 +109,9 @@ class Batch:
         """Assemble the runs and compile their program.
 
         `margins` are those of the games, stacked and on the device, where they serve several batches. Without a
-        `recording` every metric is kept, and of games of three actions the path, which can be drawn; the metric by
-        which the runs stop is always kept. Runs at β = 0 are all of the batch or none; their target is the original
-        game, and what divides by β is the limit (`metrics.AT_ZERO`).
+        `recording` every metric is kept, and of games of three actions on exact feedback the path, which can be drawn;
+        the metric by which the runs stop is always kept. Runs at β = 0 are all of the batch or none; their target is
+        the original game, and what divides by β is the limit (`metrics.AT_ZERO`).
         """
         lanes = [[lane.settled(settings, games[0].contexts) for lane in row] for row in lanes]
         flat = [lane for row in lanes for lane in row]
@@ -120,7 +120,9 @@ class Batch:
             raise NashGamesError("some lanes have β = 0 and some have not; give each kind a batch of its own")
         self.settings = replace(settings, target=target_at(flat[0].beta, settings.target))
         self._stops_by = STOPPING_COLUMN[self.settings.target]
-        wanted = Recording(path=games[0].actions == 3) if recording is None else recording
+        self._on_samples = flat[0].feedback.comparisons > 0
+        drawn = games[0].actions == 3 and not self._on_samples
+        wanted = Recording(path=drawn) if recording is None else recording
         measured = [name for name in wanted.metrics if not (self._at_zero and name in AT_ZERO)]
         missing = () if self._stops_by in measured else (self._stops_by,)
         several = any(lane.nearest is not None for lane in flat)
@@ -137,7 +139,6 @@ class Batch:
             if lane.nearest is not None and not lane.idle
         }
         self.solver = flat[0].solver
-        self._on_samples = flat[0].feedback.comparisons > 0
         self._limits = [lane.max_steps(settings, games[0].contexts) for lane in flat]
         self.max_steps = max(self._limits)
         self._records = {limit: settings.record_steps(limit) for limit in set(self._limits) if limit}

@@ -1,8 +1,8 @@
 """Distances against queries or comparisons: medians, quantile bands, how every run ended, and the theorem's line."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,21 +15,13 @@ from nashgames.analysis.outcomes import on_samples
 from nashgames.plots import estimates
 from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost, usual
 from nashgames.plots.estimates import Band, Floats, Trace
+from nashgames.plots.labels import Curve, name_ends
+from nashgames.plots.layout import Handle, axes_of, legend, name_axes
 from nashgames.plots.page import styled
 from nashgames.plots.palette import BOUND, FAINT, Look, looks, plain
-from nashgames.plots.panels import (
-    PROBLEM,
-    Handle,
-    Panel,
-    axes_of,
-    axis_of,
-    facets,
-    legend,
-    name_axes,
-    prepare,
-    traces_of,
-)
+from nashgames.plots.panels import PROBLEM, Panel, axis_of, facets, prepare, traces_of
 from nashgames.plots.rows import Rows
+from nashgames.plots.seeds import MANY_SEEDS
 
 # Deciles: with the twenty seeds of an ordinary experiment they are still values of single runs, not of the extremes.
 _LEVELS = (0.1, 0.9)
@@ -44,6 +36,8 @@ _INFORMS = 0.1
 _APART = 0.2
 # Bands of more methods than this cover each other: they are as light as lets two of them be seen.
 _MANY_BANDS = 3
+# A run among several, below their median.
+_SINGLE: Mapping[str, Any] = {"linewidth": 0.5, "alpha": 0.45}
 # Markers of one entry from which they are stored as pixels: an SVG of single marks would be megabytes.
 _MANY = 200
 # The ends of runs, no method's symbols: a bar below a curve that fell to its tolerance, a cross; sizes in points.
@@ -73,12 +67,12 @@ def convergence(
 ) -> Figure:
     """A distance (logarithmic) against queries, on samples comparisons, or steps, for the solvers of `runs`.
 
-    A panel is a game, n, policy, feedback and β. Runs that differ in the seed only become a median and a 10–90 %
-    quantile band; a bar is where a run reached its tolerance, a cross where it diverged. `x` chooses another of
-    `panels.AXES`. `bound` draws what is proved (theory §4.1) of nash-mp with η ≤ 2β in queries on exact feedback, in
-    its colour, as far as it was played and where that says anything; limits are those of the runs: a bound for the KL,
-    one for the half step for the suboptimality and the duality gap, the order alone for the span. The `remark` joins
-    the caption.
+    A panel is a game, n, policy, feedback and β. Runs that differ in the seed only become a median, as far as half of
+    them still run, and with it a 10–90 % quantile band, or each of fewer than ten of them. A bar is where a run reached
+    its tolerance, a cross where it diverged. `x` chooses another of `panels.AXES`. `bound` draws what is proved (theory
+    §4.1) of nash-mp with η ≤ 2β in queries on exact feedback, in its colour, as far as it was played, if that says
+    anything in every panel; limits are those of the runs: a bound for the KL, one for the half step for the
+    suboptimality and the duality gap, the order alone for the span. The `remark` joins the caption.
     Raises NashGamesError for an unknown distance or axis, no runs, runs on exact feedback together with runs on
     samples, or several panels in `ax`.
     """
@@ -88,7 +82,7 @@ def convergence(
     laid = facets(runs, [*PROBLEM, "beta"])
     traces = traces_of(curves, runs, distance, x)
     bound = bound and x == "queries" and not on_samples(runs).any()
-    drawn = [_estimate(panel, traces, distance, bound) for panel in laid.panels]
+    drawn = _informed([_estimate(panel, traces, distance, bound) for panel in laid.panels])
     figure, axes = axes_of(laid, ax)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
     low, high = _limits(drawn)
@@ -97,7 +91,10 @@ def convergence(
         scale_cost(cell, [trace for each in drawn for trace in each.all])
         _draw(cell, curves_here, look, low, high)
     name_axes(axes, x, DISTANCES[distance])
-    legend(figure, ax, _handles(drawn, look, distance), _caption(drawn, distance, x, remark))
+    names, others = _handles(drawn, look, distance)
+    if ax is None and len(axes) == 1 and name_ends(figure, axes[0], *_named(drawn[0], look, names, low)):
+        names = {}
+    legend(figure, ax, [*names.values(), *others], _caption(drawn, distance, x, remark))
     return figure
 
 
@@ -114,13 +111,12 @@ class _Theorem:
 
 @dataclass(frozen=True)
 class _Curves:
-    """What one panel shows: the traces and the band of every label, and the theorem's lines, those that say something
-    and the number of those that do not."""
+    """What one panel shows: the traces and the band of every label, what is proved, and of whom that says nothing."""
 
     traces: Mapping[str, list[Trace]]
     bands: Mapping[str, Band]
     theorems: list[_Theorem]
-    empty: int
+    empty: Set[str]
 
     @property
     def all(self) -> list[Trace]:
@@ -132,8 +128,14 @@ def _estimate(panel: Panel, traces: Mapping[str, Trace], distance: str, bound: b
     found = {str(label): [traces[run] for run in group] for label, group in groups}
     bands = {label: estimates.over_runs(group, _LEVELS) for label, group in found.items()}
     proved = _proved(panel, bands, distance) if bound else []
-    told = [theorem for theorem in proved if _informs(theorem, bands[theorem.label])]
-    return _Curves(found, bands, told, len(proved) - len(told))
+    empty = {theorem.label for theorem in proved if not _informs(theorem, bands[theorem.label])}
+    return _Curves(found, bands, proved, empty)
+
+
+def _informed(drawn: Sequence[_Curves]) -> list[_Curves]:
+    """The panels with those bounds that say something in all of them: what a legend names is in every panel."""
+    empty = {label for curves in drawn for label in curves.empty}
+    return [replace(curves, theorems=[each for each in curves.theorems if each.label not in empty]) for curves in drawn]
 
 
 def _proved(panel: Panel, bands: Mapping[str, Band], distance: str) -> list[_Theorem]:
@@ -178,27 +180,43 @@ def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high:
         if label not in curves.bands:
             continue
         band = curves.bands[label]
-        if band.runs > 1:
+        if band.runs >= MANY_SEEDS:
             lower, upper = (np.clip(edge, low, 10 * high) for edge in (band.lower, band.upper))
             ax.fill_between(band.cost, lower, upper, color=own.colour, alpha=0.1 if light else 0.18, linewidth=0)
-        shown = np.where(np.isfinite(band.median), np.maximum(band.median, low), np.nan)
+        elif band.runs > 1:
+            # Of a few seeds a band between the extremes hides all others, and bands on each other make one grey.
+            for trace in curves.traces[label]:
+                values = np.where(np.isfinite(trace.values), np.clip(trace.values, low, 10 * high), np.nan)
+                ax.plot(trace.cost, values, color=own.colour, linestyle=own.dashes, zorder=2.2, **_SINGLE)
+        cost, shown = _median(band, curves.traces[label], low)
         ax.plot(
-            band.cost,
+            cost,
             shown,
             color=own.colour,
             linestyle=own.dashes,
             zorder=2.5,
-            **marked(ax, own, place, len(look), band.cost, shown),
+            **marked(ax, own, place, len(look), cost, shown),
         )
         missing = ~np.isfinite(np.concatenate([[np.nan], shown, [np.nan]]))
         alone = ~missing[1:-1] & missing[:-2] & missing[2:]
-        _dots(ax, own.colour, own.marker, 2.5, band.cost[alone], shown[alone])
+        _dots(ax, own.colour, own.marker, 2.5, cost[alone], shown[alone])
         for status, marker, size in _ENDS:
             ends = [_end(trace) for trace in curves.traces[label] if trace.status == status]
             points = np.array([end for end in ends if end is not None]).reshape(-1, 2)
             _dots(ax, own.colour, marker, size, points[:, 0], np.clip(points[:, 1], low, high))
     if not any(np.isfinite(trace.values).any() for trace in curves.all):
         ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", va="center", **_REMARK)
+
+
+def _median(band: Band, traces: Sequence[Trace], low: float) -> tuple[Floats, Floats]:
+    """The medians of a band at `cost` `[t]`, at least `low`, NaN where there is none, and no farther than to where most
+    runs have converged: a line along the tolerance would say how long the others went on, which their own ends do."""
+    cost, shown = band.cost, np.where(np.isfinite(band.median), np.maximum(band.median, low), np.nan)
+    ends = sorted((trace.cost[-1], trace.values[-1]) for trace in traces if trace.status == "converged")
+    if len(ends) <= len(traces) // 2:
+        return cost, shown
+    last, value = ends[len(traces) // 2]
+    return np.append(cost[cost < last], last), np.append(shown[cost < last], max(value, low))
 
 
 def marked(ax: Axes, look: Look, place: int, of: int, x: Floats, y: Floats) -> dict[str, Any]:
@@ -245,13 +263,34 @@ def _limits(drawn: Sequence[_Curves]) -> tuple[float, float]:
     return float(max(low, 1e-300)), float(high * _ROOM)
 
 
-def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str) -> list[Handle]:
-    handles: list[Handle] = []
+def _named(
+    curves: _Curves, look: Mapping[str, Look], names: Mapping[str, Line2D], low: float
+) -> tuple[list[Curve], list[tuple[Floats, Floats]]]:
+    """The curves of a panel with the names of their entries, and the lines that no name may touch."""
+    own = {label: _median(band, curves.traces[label], low) for label, band in curves.bands.items()}
+    named = [
+        Curve(str(handle.get_label()), look[label].colour, *own[label])
+        for label, handle in names.items()
+        if label in own
+    ]
+    few = [
+        trace for label, band in curves.bands.items() if 1 < band.runs < MANY_SEEDS for trace in curves.traces[label]
+    ]
+    lines = [(trace.cost, np.where(trace.values > 0, np.maximum(trace.values, low), np.nan)) for trace in few]
+    return named, lines + [(theorem.queries, theorem.values) for theorem in curves.theorems]
+
+
+def _handles(
+    drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str
+) -> tuple[dict[str, Line2D], list[Handle]]:
+    """The entry of every label, and those of all else."""
+    names = {}
     for label, own in look.items():
         statuses = [trace.status for curves in drawn for trace in curves.traces.get(label, [])]
         lost = statuses.count("diverged")
-        handles.append(own.handle(plain(label) + (f" ({lost} of {len(statuses)} diverged)" if lost else "")))
+        names[label] = own.handle(plain(label) + (f" ({lost} of {len(statuses)} diverged)" if lost else ""))
     theorems = {theorem.label: theorem for curves in drawn for theorem in curves.theorems}
+    handles: list[Handle] = []
     what = "slope proved" if distance == "span_to_equilibrium" else "proved bound"
     for label in theorems:
         handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, {what}", **BOUND))
@@ -259,7 +298,7 @@ def _handles(drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str) 
     for status, marker, size in _ENDS:
         if status in present:
             handles.append(Line2D([], [], color=FAINT, linestyle="none", marker=marker, markersize=size, label=status))
-    return handles
+    return names, handles
 
 
 def _caption(drawn: Sequence[_Curves], distance: str, x: str, remark: str) -> str:
@@ -268,9 +307,10 @@ def _caption(drawn: Sequence[_Curves], distance: str, x: str, remark: str) -> st
     counts = [band.runs for curves in drawn for band in curves.bands.values()]
     if max(counts, default=1) > 1:
         over = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)}–{max(counts)}"
-        # With fewer than ten runs the 10 % and 90 % quantiles are the least and the greatest value.
-        band = "range" if max(counts) < 10 else f"{100 * _LEVELS[0]:g}–{100 * _LEVELS[1]:g} % quantile band"
-        parts.append(f"median and {band} over {over} seeds")
+        if max(counts) < MANY_SEEDS:
+            parts.append(f"median, thick, of {over} seeds, thin")
+        else:
+            parts.append(f"median and {100 * _LEVELS[0]:g}–{100 * _LEVELS[1]:g} % quantile band over {over} seeds")
     theorems = [theorem for curves in drawn for theorem in curves.theorems]
     if theorems:
         largest = all(np.isclose(theorem.eta, 2 * theorem.beta, rtol=1e-5) for theorem in theorems)
@@ -278,7 +318,7 @@ def _caption(drawn: Sequence[_Curves], distance: str, x: str, remark: str) -> st
         kinds = {"kl_to_equilibrium": "bound", "span_to_equilibrium": "slope"}
         parts.append(f"dashed: the theorem's {kinds.get(distance, 'bound on the half step')}, {rate} after N queries")
     if any(curves.empty for curves in drawn):
-        parts.append("the proved bound is not drawn where it is above a tenth of the first value to the end")
+        parts.append("a proved bound that stays above a tenth of the first value in a panel is not drawn")
     if any((trace.values == 0).any() for curves in drawn for trace in curves.all):
         parts.append("zeros are drawn on the lower edge")
     return "; ".join([*parts, remark] if remark else parts)

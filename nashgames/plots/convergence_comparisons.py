@@ -15,9 +15,10 @@ from nashgames.plots import estimates
 from nashgames.plots.convergence import convergence, marked
 from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost, usual
 from nashgames.plots.estimates import Floats, Trace
+from nashgames.plots.layout import axes_of, legend, name_axes
 from nashgames.plots.page import styled
 from nashgames.plots.palette import FAINT, Look, looks
-from nashgames.plots.panels import PROBLEM, axes_of, axis_of, facets, legend, name_axes, prepare
+from nashgames.plots.panels import PROBLEM, axis_of, facets, prepare
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS, caption_of, groups_of, handles_of
 

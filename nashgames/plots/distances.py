@@ -25,7 +25,9 @@ _SHORTEST = 1 / 200
 # Curves that fell less than this are no lines on any axis.
 _FALLEN = 0.01
 # The place of 0 on a logarithmic axis, as a part of a decade: enough for its tick label beside that of the first power.
-_ZERO = 0.4
+_ZERO = 0.7
+# From numbers of six letters on, the inches that one of them takes.
+_LONG, _TICK = 10_000, 0.55
 # Room to the right of the last record: its marker is whole, on a logarithmic and on a linear axis.
 _ROOM, _ROOM_LINEAR = 1.3, 1.03
 
@@ -58,6 +60,10 @@ def scale_cost(ax: Axes, traces: Sequence[Trace]) -> None:
         ax.set_xlim(0, last * _ROOM)
     else:
         ax.set_xlim(0, max(last * _ROOM_LINEAR, 1.0))
+        if last >= _LONG:
+            inches = ax.get_position().width * ax.get_figure(root=True).get_figwidth()
+            ax.xaxis.set_major_locator(ticker.MaxNLocator(max(int(inches / _TICK), 2), steps=[1, 2, 2.5, 5, 10]))
+            ax.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
 
 
 def scale_of(traces: Sequence[Trace]) -> str:

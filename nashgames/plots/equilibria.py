@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
+from nashgames.plots.layout import new_figure, tell
 from nashgames.plots.page import page, styled
 from nashgames.plots.palette import CATEGORIES, FAINT, INK, plain
-from nashgames.plots.panels import floats, new_figure, say, tell
+from nashgames.plots.panels import floats, say
 from nashgames.plots.rows import Rows
 
 _COLUMNS = ("beta", "action", "label", "probability")

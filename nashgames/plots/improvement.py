@@ -7,9 +7,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from nashgames.analysis.race import Race, improvement, remarks, standings
+from nashgames.plots.layout import fold
 from nashgames.plots.page import styled
 from nashgames.plots.palette import INK, PaperFigure, plain
-from nashgames.plots.panels import fold, several
+from nashgames.plots.panels import several
 from nashgames.plots.rows import Rows
 
 # Part of the colour scale from which a cell is dark enough for white figures.

@@ -34,6 +34,12 @@ CATEGORIES = (
 )  # fmt: skip
 """Colours for what has no colour of its own, such as actions, by rank."""
 
+# Five decimals and more, as shortest text of a float that was computed.
+_LONG_NUMBER = re.compile(r"\d+\.\d{5,}(?:e[+-]?\d+)?")
+
+# CIE L* from which half of white is too pale for a thin line.
+_LIGHT = 62
+
 _METADATA: Mapping[str, dict[str, Any]] = {
     "png": {"Software": "nashgames"},
     "svg": {"Creator": "nashgames", "Date": None},
@@ -123,16 +129,27 @@ def lightness(colour: str) -> float:
     return 116 * luminance ** (1 / 3) - 16 if luminance > (6 / 29) ** 3 else luminance * (29 / 3) ** 3
 
 
+def legible(colour: str) -> str:
+    """The colour as that of small text on white: a light one goes a third of its way to black."""
+    return colour if lightness(colour) < _LIGHT else _shaded(colour, 1.0)
+
+
 def _shaded(colour: str, part: float) -> str:
-    """The colour on its way to white if it is dark, or else to black; at most half of it."""
-    end = 1.0 if lightness(colour) < 50 else 0.0
-    red, green, blue = (0.5 * part * end + (1 - 0.5 * part) * share for share in to_rgb(colour))
+    """The colour on its way to white, at most half of it; or to black, a third, if it is light already.
+
+    Farther on the way to black it would be another method's: orange brown, rose wine, sky blue.
+    """
+    end, most = (1.0, 1 / 2) if lightness(colour) < _LIGHT else (0.0, 1 / 3)
+    red, green, blue = (most * part * end + (1 - most * part) * share for share in to_rgb(colour))
     return to_hex((red, green, blue)).upper()
 
 
 def plain(text: str, longest: int = 46) -> str:
-    """Text of a user that the font can draw: no formulae, one line, unknown glyphs as □, shortened to `longest`."""
-    text = " ".join(str(text).split())
+    """Text of a user that the font can draw: no formulae, one line, unknown glyphs as □, shortened to `longest`.
+
+    Of a number four digits are enough to tell it: `a23=-0.16666666666666666` → `a23=-0.1667`.
+    """
+    text = _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.4g}", " ".join(str(text).split()))
     text = text if len(text) <= longest else text[: longest - 1] + "…"
     glyphs = _glyphs()
     return "".join(c if ord(c) in glyphs else "□" for c in text).replace("$", r"\$")

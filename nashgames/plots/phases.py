@@ -13,9 +13,10 @@ from nashgames.analysis.outcomes import VARIANTS
 from nashgames.analysis.stability import measured
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
+from nashgames.plots.layout import Handle, fold, legend, new_figure, plain_ticks
 from nashgames.plots.page import page, styled
 from nashgames.plots.palette import INK, THEOREM, Look, looks, plain
-from nashgames.plots.panels import Handle, fold, legend, new_figure, say, several, some
+from nashgames.plots.panels import say, several, some
 from nashgames.plots.rows import Rows
 
 # Height of a panel as a part of its width; lines of type below a figure's panels and above one of them.
@@ -86,6 +87,8 @@ def phases(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | None
             left.set_title(fold(", ".join(say(key, mine[key].iloc[0]) for key in varied), room), loc="left")
     _scale_beta(cells[-1], np.sort(table["beta"].unique())[::-1])
     _never_stable(cells, shown, look)
+    for cell in cells.flat:
+        plain_ticks(cell)
     handles: list[Handle] = [
         Line2D([], [], label=plain(name), **_mark(own, place)) for place, (name, own) in enumerate(look.items())
     ]

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from nashgames.errors import NashGamesError
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Floats
+from nashgames.plots.layout import new_figure, tell
 from nashgames.plots.page import page, styled
 from nashgames.plots.palette import INK, PaperFigure, plain
-from nashgames.plots.panels import new_figure, say, several, tell
+from nashgames.plots.panels import say, several
 from nashgames.plots.rows import Rows
 
 if TYPE_CHECKING:

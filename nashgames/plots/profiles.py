@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from nashgames.analysis.race import Race, played_beta, profiles, remarks, standings
 from nashgames.analysis.resampling import interval
 from nashgames.plots.estimates import Floats
+from nashgames.plots.layout import Handle, axes_of, legend, name_axes
 from nashgames.plots.page import styled
 from nashgames.plots.palette import Look, looks, plain
-from nashgames.plots.panels import Facets, Handle, Panel, axes_of, legend, name_axes, several, some, wrap
+from nashgames.plots.panels import Facets, Panel, several, some, wrap
 from nashgames.plots.rows import Rows
 
 # Factors of a smooth-looking band: a pixel or two apart in a panel.

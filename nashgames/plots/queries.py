@@ -15,20 +15,10 @@ from nashgames.analysis.theorems import NASH_MP, Law, kl_bound, law_of
 from nashgames.defaults import TARGET
 from nashgames.plots.distances import check_distance, said, usual
 from nashgames.plots.estimates import Floats
+from nashgames.plots.layout import Handle, axes_of, legend, name_axes, scale_places
 from nashgames.plots.page import styled
 from nashgames.plots.palette import BOUND, FAINT, Look, PaperFigure, looks, plain
-from nashgames.plots.panels import (
-    PROBLEM,
-    Handle,
-    axes_of,
-    facets,
-    floats,
-    legend,
-    name_axes,
-    prepare,
-    scale_places,
-    several,
-)
+from nashgames.plots.panels import PROBLEM, facets, floats, prepare, several
 from nashgames.plots.rows import Rows, by_game
 
 # Fewer places show no law.

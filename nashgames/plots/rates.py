@@ -15,21 +15,10 @@ from nashgames.analysis.theorems import NASH_MP
 from nashgames.core.metrics import METRICS
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Trace
+from nashgames.plots.layout import Handle, axes_of, legend, name_axes, scale_places
 from nashgames.plots.page import styled
 from nashgames.plots.palette import BOUND, Look, looks, plain
-from nashgames.plots.panels import (
-    PROBLEM,
-    Handle,
-    axes_of,
-    facets,
-    floats,
-    legend,
-    name_axes,
-    prepare,
-    scale_places,
-    several,
-    traces_of,
-)
+from nashgames.plots.panels import PROBLEM, facets, floats, prepare, several, traces_of
 from nashgames.plots.rows import Rows
 
 # Fewer values of β show no law.

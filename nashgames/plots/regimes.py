@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -10,9 +11,10 @@ from matplotlib.lines import Line2D
 from nashgames.analysis.outcomes import labels_without_step, steps_of
 from nashgames.defaults import START
 from nashgames.errors import NashGamesError
+from nashgames.plots.layout import Handle, axes_of, legend, name_axes, scale_places
 from nashgames.plots.page import styled
 from nashgames.plots.palette import INK, THEOREM
-from nashgames.plots.panels import PROBLEM, Handle, axes_of, facets, floats, legend, name_axes, prepare
+from nashgames.plots.panels import PROBLEM, facets, floats, prepare
 from nashgames.plots.rows import Rows
 
 _MARKS: Mapping[str, dict[str, Any]] = {
@@ -58,8 +60,9 @@ def regimes(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | Non
     derived = False
     betas, steps = floats(runs["beta"]), floats(runs["step"])
     for cell, panel in zip(axes, laid.panels, strict=True):
-        cell.set(xscale="log", yscale="log")
-        cell.set(xlim=(betas.min() / _ROOM, betas.max() * _ROOM), ylim=(steps.min() / _ROOM, steps.max() * _ROOM))
+        cell.set(yscale="log")
+        scale_places(cell, np.unique(betas))
+        cell.set(ylim=(steps.min() / _ROOM, steps.max() * _ROOM))
         ends = panel.runs.groupby(["beta", "step"])["regime"].agg(lambda ended: ended.mode().iloc[0]).reset_index()
         for name, mark in _MARKS.items():
             mine = ends[ends["regime"] == name]
@@ -70,7 +73,10 @@ def regimes(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | Non
             cell.plot(line["beta"], line["limit"], zorder=2, **_DERIVED)
             derived |= len(line) > 0
     name_axes(axes, "β", "step")
-    handles: list[Handle] = [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items()]
+    seen = set(runs["regime"])
+    handles: list[Handle] = [
+        Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items() if name in seen
+    ]
     handles += [Line2D([], [], label="largest stable step, derived", **_DERIVED)] * derived
     queries = int(floats(runs["budget"]).max()) if "budget" in runs else 0
     after = f"after {queries:,} queries " if queries else ""

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from nashgames.plots.estimates import Trace
+from nashgames.plots.layout import Handle
 from nashgames.plots.palette import Look, plain
-from nashgames.plots.panels import Facets, Handle, traces_of
+from nashgames.plots.panels import Facets, traces_of
 
 MANY_SEEDS = 10
 """Seeds from which the 90 % quantile is not the maximum: what is random is then shown by quantiles."""

@@ -11,9 +11,10 @@ from nashgames.errors import NashGamesError
 from nashgames.plots import estimates
 from nashgames.plots.convergence import marked
 from nashgames.plots.distances import scale_cost
+from nashgames.plots.layout import axes_of, legend, name_axes
 from nashgames.plots.page import styled
 from nashgames.plots.palette import looks
-from nashgames.plots.panels import PROBLEM, axes_of, axis_of, facets, legend, name_axes, prepare, several
+from nashgames.plots.panels import PROBLEM, axis_of, facets, prepare, several
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS, caption_of, groups_of, handles_of
 

@@ -13,14 +13,21 @@ from numpy.typing import NDArray
 
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
-from nashgames.plots.page import styled
+from nashgames.plots.layout import Handle, axes_of, legend
+from nashgames.plots.page import page, styled
 from nashgames.plots.palette import INK, Look, looks, plain
-from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, prepare
+from nashgames.plots.panels import facets, floats, prepare
 from nashgames.plots.rows import Rows
 
 # Of a triangle with sides 1.
 _HEIGHT = np.sqrt(3) / 2
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, _HEIGHT]])
+# Room between a panel's title and its triangle for the name of a corner, in sizes of type.
+_ABOVE = 1.8
+# A move so short, in sides of the triangle, hides no way that could be another one.
+_SHORT = 0.04
+# A part of the simplex whose sides are shorter than this is drawn enlarged; room around its ways as a probability.
+_PART, _ROOM = 0.6, 0.03
 _MARKED = {
     "start": "probability",
     "reference": "reference_probability",
@@ -59,7 +66,8 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
     """The way of every solver's policy through the simplex of three actions, a panel for every game and β.
 
     `paths` has the columns of `store.PATH_COLUMNS`; an equilibrium that is not known (NaN) is not marked. Drawn are the
-    first seed and the first context. Raises NashGamesError for a game of another size or without paths.
+    first seed and the first context; where all of it lies in a small part of the simplex, that part is enlarged. Raises
+    NashGamesError for a game of another size or without paths.
     """
     runs = prepare(runs)
     runs = runs[(runs["n"] == 3) & runs["run_id"].isin(paths["run_id"])]
@@ -71,43 +79,66 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
         laid = dataclasses.replace(laid, title=f"{laid.title} · first of {runs['contexts'].max()} contexts")
     paths = paths[paths["run_id"].isin(runs["run_id"]) & (paths["context"] == paths["context"].min())]
     points = {str(run): rows.sort_values(["step", "action"]) for run, rows in paths.groupby("run_id")}
-    figure, axes = axes_of(laid, ax, share=False, alone=0.62, each=0.9)
+    figure, axes = axes_of(laid, ax, share=False, alone=0.6, each=0.76)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
-    apart = False
+    apart, least = False, _least(paths)
     for cell, panel in zip(axes, laid.panels, strict=True):
         mine = {run: points[run] for run in panel.runs["run_id"]}
         first = next(iter(mine.values()))
-        _triangle(cell, [str(label) for label in first["label"][:3]])
+        if panel.title:
+            cell.set_title(panel.title, pad=_ABOVE * page().font)
+        _triangle(cell, [str(label) for label in first["label"][:3]], least)
         for run, label, status in panel.runs[["run_id", "label", "status"]].itertuples(index=False):
-            apart |= _way(cell, *_path(mine[run]), look[label], diverged=status == "diverged")
+            apart |= _way(cell, *_path(mine[run], least), look[label], diverged=status == "diverged")
         for name, column in _MARKED.items():
-            _mark(cell, name, _place(first[column])[:1])
+            _mark(cell, name, _place(first[column], least)[:1])
     handles: list[Handle] = [own.handle(plain(label)) for label, own in look.items()]
     marked = {str(line.get_gid()) for cell in axes for line in cell.get_lines()}
     handles += [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items() if name in marked]
     said = ["ways of the policies from the start, each to a symbol at its last one"]
-    said += ["records too far apart to be joined are left out"] * apart
+    said += ["drawn as far as records are near enough to be joined"] * apart
+    said += ["enlarged: at a corner its action has the probability given there"] * bool(least.any())
     legend(figure, ax, handles, "; ".join(said))
     return figure
 
 
-def _place(probabilities: "pd.Series[float]") -> Floats:
-    """Points of the plane `[t, 2]` for rows of three probabilities; rows that are not finite are left out."""
+def _finite(probabilities: "pd.Series[float]") -> Floats:
+    """Rows of three probabilities `[t, 3]`, without those that are not finite."""
     rows = floats(probabilities).reshape(-1, 3)
-    return np.asarray(rows[np.isfinite(rows).all(axis=1)] @ _CORNERS)
+    return np.asarray(rows[np.isfinite(rows).all(axis=1)])
 
 
-def _path(rows: pd.DataFrame) -> tuple[Floats, Floats]:
+def _least(paths: pd.DataFrame) -> Floats:
+    """The least probabilities `[3]` in the part of the simplex that is drawn: 0, or those of a small one with it all.
+
+    The π with π ≥ these are a triangle like the simplex, with sides of 1 less their sum.
+    """
+    ordered = paths.sort_values(["run_id", "step", "action"])
+    every = [_finite(ordered[column]) for column in ("probability", *_MARKED.values())]
+    least = np.maximum(np.min(np.concatenate([*every, np.ones((1, 3))]), axis=0) - _ROOM, 0)
+    return least if 1 - least.sum() < _PART else np.zeros(3)
+
+
+def _place(probabilities: "pd.Series[float]", least: Floats) -> Floats:
+    """Points of the plane `[t, 2]` for rows of three probabilities; rows that are not finite are left out."""
+    return np.asarray((_finite(probabilities) - least) / (1 - least.sum()) @ _CORNERS)
+
+
+def _path(rows: pd.DataFrame, least: Floats) -> tuple[Floats, Floats]:
     """The points `[t, 2]` of a path and their steps `[t]`, without those that are not finite."""
     steps = floats(rows["step"]).reshape(-1, 3)[:, 0]
     finite = np.isfinite(floats(rows["probability"]).reshape(-1, 3)).all(axis=1)
-    return _place(rows["probability"]), steps[finite]
+    return _place(rows["probability"], least), steps[finite]
 
 
-def _triangle(ax: Axes, names: Sequence[str]) -> None:
+def _triangle(ax: Axes, names: Sequence[str], least: Floats) -> None:
     ax.set_axis_off()
     ax.set_aspect("equal")
-    ax.set(xlim=(-0.12, 1.12), ylim=(-0.13, _HEIGHT + 0.11))
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, _HEIGHT + 0.03))
+    names = [f"action {name}" if name.isdigit() else plain(name, 18) for name in names]
+    if least.any():
+        places = zip(names, least + 1 - least.sum(), ("\n", "\n", ": "), strict=True)
+        names = [f"{name}{between}{corner:.2g}" for name, corner, between in places]
     for share in (0.2, 0.4, 0.6, 0.8):
         for k in range(3):
             a, b, c = np.roll(_CORNERS, k, axis=0)
@@ -116,23 +147,23 @@ def _triangle(ax: Axes, names: Sequence[str]) -> None:
     for corner, name, below in zip(_CORNERS, names, (True, True, False), strict=True):
         shift = (0, -3 if below else 3)
         place: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top" if below else "bottom"}
-        ax.annotate(plain(name, 18), corner, shift, **place)
+        ax.annotate(name, corner, shift, **place)
 
 
 def _way(ax: Axes, points: Floats, steps: Floats, look: Look, *, diverged: bool) -> bool:
     """A path `[t, 2]` over its `steps` `[t]`, arrow heads at a quarter and three quarters of it, a mark at its end.
 
-    Records that are not neighbours on a known way are left out; returns whether there are any.
+    It is drawn up to the first record that is no neighbour on a known way: pieces of what follows would look like ways
+    of their own. Returns whether there is one.
     """
     if not len(points):
         return False
     moves = np.diff(points, axis=0)
     joined = (np.diff(steps) == 1) | _known_between(moves)
-    path = np.insert(points, np.flatnonzero(~joined) + 1, np.nan, axis=0)
-    ax.plot(*path.T, color=look.colour, linestyle=look.dashes, linewidth=1.0, zorder=3)
-    alone = ~np.concatenate([[False], joined]) | ~np.concatenate([joined, [False]])
+    last = int(np.argmin(joined)) if not joined.all() else len(joined)
+    ax.plot(*points[: last + 1].T, color=look.colour, linestyle=look.dashes, linewidth=1.0, zorder=3)
     ax.plot(*points[-1:].T, color=look.colour, marker="x" if diverged else look.marker, zorder=4)
-    travelled = np.cumsum(np.hypot(*moves.T) * joined)
+    travelled = np.cumsum(np.hypot(*moves[:last].T))
     for share in (0.25, 0.75):
         if len(travelled) and travelled[-1] > 0.05:
             i = int(np.searchsorted(travelled, share * travelled[-1]))
@@ -140,17 +171,18 @@ def _way(ax: Axes, points: Floats, steps: Floats, look: Look, *, diverged: bool)
             middle = points[i] + moves[i] / 2
             arrow = {"arrowstyle": "-|>", "color": look.colour, "linewidth": 0, "mutation_scale": 9}
             ax.annotate("", middle + 0.02 * along, middle - 0.02 * along, arrowprops=arrow, zorder=3)
-    return bool(alone.any() and len(points) > 1)
+    return last < len(joined)
 
 
 def _known_between(moves: Floats) -> NDArray[np.bool_]:
-    """Which of the `moves` `[t, 2]` between records turn by less than 60° from and to their neighbours.
+    """Which of the `moves` `[t, 2]` between records are short, or turn by less than 60° from and to their neighbours.
 
     Between sparse records of a policy that circles a straight line would invent a way through the middle.
     """
     lengths = np.hypot(*moves.T)
     turns = (moves[1:] * moves[:-1]).sum(axis=1) >= 0.5 * lengths[1:] * lengths[:-1]
-    return np.asarray(np.concatenate([[True], turns])[: len(moves)] & np.concatenate([turns, [True]])[: len(moves)])
+    known = np.concatenate([[True], turns])[: len(moves)] & np.concatenate([turns, [True]])[: len(moves)]
+    return np.asarray(known | (lengths < _SHORT))
 
 
 def _mark(ax: Axes, name: str, point: Floats) -> None:

@@ -10,9 +10,10 @@ from matplotlib.lines import Line2D
 
 from nashgames.analysis import theorems
 from nashgames.analysis.theorems import Law, kl_bound, laws_of
+from nashgames.plots.layout import Handle, axes_of, legend, name_axes
 from nashgames.plots.page import styled
 from nashgames.plots.palette import THEOREM, plain
-from nashgames.plots.panels import Handle, axes_of, facets, floats, legend, name_axes, prepare
+from nashgames.plots.panels import facets, floats, prepare, say
 from nashgames.plots.rows import Rows
 
 _SHADES = "viridis_r"
@@ -64,9 +65,7 @@ def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         cell.set(yscale="log", ylim=(low, high))
         cell.tick_params(labelleft=panel.column == 0)
     name_axes(axes, "queries", "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$")
-    handles: list[Handle] = [
-        Line2D([], [], color=_shade(n, sizes), label=f"n = {n:,}".replace(",", " ")) for n in sizes
-    ]
+    handles: list[Handle] = [Line2D([], [], color=_shade(n, sizes), label=say("n", n)) for n in sizes]
     handles.append(Line2D([], [], label=r"proved, from $1/(2\beta)$", **THEOREM))
     games = list(covered["game"].unique())
     named = ", ".join(map(plain, games)) if len(games) <= _NAMED else f"{len(games)} games"

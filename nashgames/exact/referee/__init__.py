@@ -3,22 +3,20 @@
 It shares no code with the solvers that it judges.
 """
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from nashgames.core.game import Game
 from nashgames.defaults import SMALLEST_BETA
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.closest import nats_from_closest
-from nashgames.exact.referee.limit import face_of, limit
+from nashgames.exact.referee.faces import nearest_of
+from nashgames.exact.referee.libraries import one_thread
+from nashgames.exact.referee.limit import limit
 from nashgames.exact.referee.newton import tolerance
-from nashgames.exact.referee.projection import Face
 from nashgames.exact.referee.regularised import regularised
 from nashgames.exact.referee.system import Matrix
 from nashgames.reprs import MOST_ROWS, Panel
@@ -189,31 +187,10 @@ def falling(betas: Iterable[float]) -> list[float]:
 def nearest(game: Game, found: Equilibrium) -> Callable[[np.ndarray], np.ndarray]:
     """What gives, for log π `[n]` (`[m, n]` over contexts), the equilibrium at β = 0 that is least in KL(·‖π).
 
-    `found` is an equilibrium of the original game. The answer is NaN in a context where π has a 0 that some equilibrium
-    plays, or where it is not known to 1e-8 nats.
+    `found` is an equilibrium of the original game. Where π has zeros the answer is the least of the equilibria that
+    play none of these actions, and where there is none `found` itself. It is NaN in a context where it is not known.
     """
-    inside = np.exp(found.log_policy) if found.inside is None else found.inside
-    contexts = [next(game.margins.of_context(x).blocks(game.actions))[1] for x in range(game.contexts)]
-    insides = inside.reshape(len(contexts), -1)
-    faces = [face_of(Matrix(a), pi) for a, pi in zip(contexts, insides, strict=True)]
-
-    def of_policy(log_policy: np.ndarray) -> np.ndarray:
-        log_policies = np.asarray(log_policy, np.float64).reshape(insides.shape)
-        with _libraries().limit(limits=1, user_api="blas"):
-            stars = [_nearest(*each) for each in zip(faces, insides > 0, log_policies, strict=True)]
-        return np.stack(stars).reshape(np.shape(log_policy))
-
-    return of_policy
-
-
-def _nearest(face: Face, plays: np.ndarray, log_policy: np.ndarray) -> np.ndarray:
-    """The equilibrium of one context nearest to log π `[n]`."""
-    star = np.where(plays, np.nan, -np.inf)
-    if face.single or np.isfinite(log_policy[plays]).all():
-        closest = face.closest(log_policy[plays])
-        if closest.error <= _NATS:
-            star[plays] = closest.log_policy
-    return star
+    return nearest_of(game, found.log_policy, found.inside)
 
 
 def _inside(solutions: Sequence[Equilibrium]) -> np.ndarray | None:
@@ -223,16 +200,9 @@ def _inside(solutions: Sequence[Equilibrium]) -> np.ndarray | None:
     return np.stack([np.exp(s.log_policy) if s.inside is None else s.inside for s in solutions])
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    # SciPy loads its own BLAS with this module, and a controller knows the libraries that are there when it is made.
-    importlib.import_module("scipy.linalg")
-    return ThreadpoolController()
-
-
 def _nats(game: Game, log_policy: np.ndarray, beta: float) -> float:
     """What the certificate of the closest equilibrium says where there is one."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    with one_thread():
         return nats_from_closest(game, log_policy) if beta == 0 else 0.0
 
 
@@ -241,8 +211,7 @@ def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]
     log_policy, solves = None, 0
     for beta in betas:
         matrix = Matrix(margins)
-        # Threads of BLAS gain little on these sizes, and wait for each other where other work runs beside.
-        with _libraries().limit(limits=1, user_api="blas"):
+        with one_thread():
             if beta:
                 log_policy, residual = regularised(matrix, log_reference, beta, log_policy)
                 found = Equilibrium(beta, log_policy, residual, matrix.solves)

@@ -129,11 +129,14 @@ class Face:
     which no other action has a positive margin, and their limits.
 
     `margins` A `[k, k]` are between these actions, `fences` `[r, k]` those of the others against them; `inside` `[k]`
-    is an equilibrium that plays all of the former and beats all of the latter.
+    is an equilibrium that plays all of the former and beats all of the latter. Of a part of the face, `ties` `[s, k]`
+    are the margins of further actions that are 0 for all of it.
     """
 
-    def __init__(self, margins: np.ndarray, fences: np.ndarray, inside: np.ndarray) -> None:
-        self._range, self._rounding = _range(margins)
+    def __init__(
+        self, margins: np.ndarray, fences: np.ndarray, inside: np.ndarray, ties: np.ndarray | None = None
+    ) -> None:
+        self._range, self._rounding = _range(margins if ties is None else np.hstack([margins, ties.T]))
         scale = np.max(np.abs(fences), axis=1, keepdims=True, initial=0.0)
         self._fences = fences / np.where(scale > 0, scale, 1.0)
         self._log_inside = np.log(inside)
@@ -157,7 +160,7 @@ class Face:
 
 
 def _range(margins: np.ndarray) -> tuple[np.ndarray, float]:
-    """An orthonormal basis of the range of A, `[k, rank]`, and the rounding of its directions relative to 1.
+    """An orthonormal basis of the range of columns `[k, c]`, `[k, rank]`, and the rounding of it relative to 1.
 
     That is inf where margins below rounding might have been a direction more.
     """
@@ -169,7 +172,8 @@ def _range(margins: np.ndarray) -> tuple[np.ndarray, float]:
     rank = min(int(np.count_nonzero(sizes > _RANK * k)), k - 1)
     if rank == 0:
         return basis[:, :0], 0.0
-    unseen = (margins != 0) & (np.abs(margins) <= _RANK * k * np.minimum.outer(largest, largest))
+    across = np.max(np.abs(margins), axis=1)
+    unseen = (margins != 0) & (np.abs(margins) <= _RANK * k * np.minimum.outer(across, largest))
     if rank < k - 1 and unseen.any():
         return basis[:, :rank], np.inf
     return basis[:, :rank], float(np.finfo(float).eps * np.sqrt(k) / sizes[rank - 1])
