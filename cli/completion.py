@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
+_GROUPS = tuple(f"nashgames.{kind}" for kind in ("games", "solvers", "feedbacks", "policies", "optimisers"))
+"""Entry points of other packages, whose names are offered too."""
+
 Names = Mapping[str, Mapping[str, list[str]]]
 """For every list the names in it, each with the names of its parameters."""
 
@@ -91,7 +94,7 @@ def _state() -> list[str | int]:
     package = Path(__file__).resolve().parent.parent / "nashgames"
     package = package if package.is_dir() else Path(__file__).resolve().parent.parent
     newest = max(path.stat().st_mtime_ns for path in package.rglob("*.py"))
-    others = sorted(f"{p.group}:{p.name}" for p in metadata.entry_points() if p.group.startswith("nashgames."))
+    others = sorted(f"{group}:{p.name}" for group in _GROUPS for p in metadata.entry_points(group=group))
     return [metadata.version("nashgames"), newest, *others]
 
 

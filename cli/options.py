@@ -298,5 +298,6 @@ def output_directory(text: str | None) -> Path | None:
     if text is None:
         return None
     if not text.strip() or Path(text).is_file():
-        raise NashGamesError(f"--out is '{text}'; accepted: {ACCEPTED['out']}, not the name of a file")
+        why = "is empty" if not text.strip() else f"is '{text}', a file"
+        raise NashGamesError(f"--out {why}; accepted: {ACCEPTED['out']}")
     return Path(text)

@@ -215,7 +215,7 @@ NO_PYTREE = type("Plain", (), {name: lambda *_: None for name in vars(Sppo) if n
     ("call", "said"),
     [
         (lambda: ng.solve(3.0), r"the game is 3.0; give a Game, as from ng.load\('castles'\)"),
-        (lambda: ng.solve("castles"), "the game is 'castles'; give a Game"),
+        (lambda: ng.solve("castels"), "unknown game 'castels'; did you mean 'castles'"),
         (lambda: ng.solve(ROCK_PAPER_SCISSORS), r"the game is array.*ng.make_game\(margins\)"),
         (lambda: solve(3), "a solver is 3, which has no name, queries_per_step.*give a name .nash-mp"),
         (lambda: solve([ng.NashMP(), None]), "a solver is None, which has no"),
@@ -227,7 +227,7 @@ NO_PYTREE = type("Plain", (), {name: lambda *_: None for name in vars(Sppo) if n
         (lambda: solve("nash-pm"), r"unknown solver 'nash-pm'; did you mean 'nash-mp'\?"),
         (lambda: solve(ng.NashMP(eta=0)), r"nash-mp\[eta\] is 0; accepted: a finite number above 0"),
         (lambda: solve(ng.NashMP(eta=float("nan"))), r"nash-mp\[eta\] is nan; accepted: a finite number above 0"),
-        (lambda: solve(ng.NashMP(eta="big")), r"nash-mp\[eta\] is 'big'; accepted: a number"),
+        (lambda: solve(ng.NashMP(eta="big")), r"nash-mp\[eta\] is 'big'; accepted: a finite number above 0"),
         (lambda: solve(ng.NashProx(inner=2.5)), r"nash-prox\[inner\] is '2.5'; accepted: an integer"),
         (lambda: solve(ng.NashProx(kappa=2.0)), r"nash-prox\[kappa\] is 2; accepted: a number above 0 and at most 1"),
         (lambda: solve(ng.Average(ng.NashMP(eta=-1.0))), r"nash-mp\[eta\] is -1; accepted"),

@@ -62,6 +62,10 @@ def without_key(self, game, state, key):
     return Good.update(self, game, state, jax.random.key(3, impl="threefry2x32"))
 
 
+def divided(self, beta):
+    return dataclasses.replace(self, step=1 / beta)
+
+
 def divides_by_beta(self, game, state, key):
     return simplex.normalise(state + 0.1 * game.query(state, key) / game.beta)
 
@@ -81,10 +85,7 @@ BROKEN = {
     "plays the original game, β = 0": [
         ({"fixed_point": "original", "with_theory_defaults": broken_at_zero}, "leaves step without a finite number"),
         (
-            {
-                "fixed_point": "original",
-                "with_theory_defaults": lambda self, beta: dataclasses.replace(self, step=1 / beta),
-            },
+            {"fixed_point": "original", "with_theory_defaults": divided},
             "ZeroDivisionError at line",
         ),
         ({"fixed_point": "original", "update": divides_by_beta}, "it diverges at β = 0, at step 1"),

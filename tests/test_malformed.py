@@ -197,7 +197,7 @@ OPTIONS = {
     "run --dtype float16": "'float16'",
     "run --dtype double": "'double'",
     "run --device tpu": "'tpu'",
-    "run --out ''": "--out is ''",
+    "run --out ''": "--out is empty; accepted: a directory",
     "run --target best": "'best'",
     "run --start nowhere": "'nowhere'",
     "run --start 'equilibrium[distance=-1]'": "-1",

@@ -149,7 +149,8 @@ def test_a_result_is_saved_and_read(tmp_path):
     directory = played.save(tmp_path / "mine")
     again = ng.read(directory)
     for name in ("runs", "curves", "policies", "paths"):
-        pd.testing.assert_frame_equal(getattr(again, name), getattr(played, name), check_dtype=False)
+        kept, made = (getattr(each, name).dropna(axis="columns", how="all") for each in (again, played))
+        pd.testing.assert_frame_equal(kept, made, check_dtype=False)
     assert again.experiment == played.experiment
     assert repr(again) == repr(played)
     assert again.equilibria == ()

@@ -268,7 +268,7 @@ def with_horizon(solver: Solver, steps: int) -> Solver:
     if not has_open_horizon(solver):
         return solver
     inner: Any = _unwrapped(solver)
-    optimiser: Any = dataclasses.replace(inner.learner.optimiser, horizon=steps)  # type: ignore[type-var]
+    optimiser: Any = dataclasses.replace(inner.learner.optimiser, horizon=steps)
     return _rewrapped(
         solver, dataclasses.replace(inner, learner=dataclasses.replace(inner.learner, optimiser=optimiser))
     )

@@ -1,6 +1,7 @@
 """Which directories are ours, and the sentences for files that cannot be read or written."""
 
 import difflib
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,8 +59,10 @@ def nearest(directory: Path) -> str:
         return "run 'nashgames run' to make some"
     # 0.5, below the usual 0.6: directories end in a hash of their experiment.
     close: Sequence[str] = difflib.get_close_matches(directory.name, list(found), n=1, cutoff=0.5)
-    name = close[0] if close else max(found, key=lambda name: (found[name] / MANIFEST).stat().st_mtime)
-    return f"did you mean '{found[name]}'?"
+    if close:
+        return f"did you mean '{found[close[0]]}'?"
+    newest = max(found, key=lambda name: (found[name] / MANIFEST).stat().st_mtime)
+    return f"give a directory that does; the newest near is '{found[newest]}'"
 
 
 def damaged(path: Path, form: str) -> NashGamesError:
@@ -74,7 +77,8 @@ def cannot_read(path: Path, error: OSError) -> NashGamesError:
 
 def cannot_write(directory: Path, error: OSError) -> NashGamesError:
     """What the operating system has against writing."""
-    return NashGamesError(f"cannot write '{directory}': {_reason(error)}; free space or give another directory")
+    room = "free space or " if error.errno == errno.ENOSPC else ""
+    return NashGamesError(f"cannot write '{directory}': {_reason(error)}; {room}give another directory")
 
 
 def _reason(error: OSError) -> str:

@@ -55,9 +55,8 @@ def circulant(
     """
     accept("circulant[margin]", margin, above=0, most=0.5)
     if actions % 2 == 0:
-        raise NashGamesError(
-            f"actions is {actions} and circulant needs an odd number; use {max(actions - 1, 3)} or {actions + 1}"
-        )
+        odd = f"{actions - 1} or {actions + 1}" if actions > 2 else "3"
+        raise NashGamesError(f"actions is {actions} and circulant needs an odd number; use {odd}")
     labels = ("rock", "scissors", "paper") if actions == 3 else None
     return Recipe(_cycle(np.arange(actions), actions, margin), np.full(actions, -np.log(actions)), labels)
 

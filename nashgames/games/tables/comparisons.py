@@ -231,7 +231,9 @@ class _Pairs:
         if self.diagonal > self.rounding:
             notes.append(f"the diagonal was off by at most {self.diagonal:.3g} from P + Pᵀ = 1 and was set to ½")
         if self.duels:
-            notes.append(f"pairs that met did so between {min(self.duels):,.10g} and {max(self.duels):,.10g} times")
+            least, most = min(self.duels), max(self.duels)
+            times = f"{least:,.10g}" if least == most else f"{least:,.10g} to {most:,.10g}"
+            notes.append(f"pairs that met did so {times} times")
         return notes
 
     def _margin(self, values: np.ndarray) -> np.ndarray:

@@ -227,9 +227,9 @@ class ParquetSheet:
             texts, values = [_text(table.column(i)) for i in text], _array(table, numbers)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._unreadable(error) from None
-        if (position := _has_nan(table, numbers)) is not None:
+        if (bad := _has_nan(table, numbers)) is not None:
             raise NashGamesError(
-                f"'{self.name}': column '{self.first[position]}' holds nan, which is not a number; write numbers, and "
+                f"'{self.name}': column '{self.first[bad]}' holds nan, which is not a number; write numbers, and "
                 "null where there is none"
             )
         return texts, values
