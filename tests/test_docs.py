@@ -153,6 +153,13 @@ def test_every_page_is_in_the_site():
     assert sorted(listed) == sorted(page.stem for page in DOCS.glob("*.md") if page.stem != "index")
 
 
+@pytest.mark.filterwarnings("ignore")  # Of Sphinx and its theme about themselves; those about the pages are errors.
+def test_the_site_builds_without_a_warning(tmp_path):
+    build = pytest.importorskip("sphinx.cmd.build", reason="needs the extra docs")
+    assert build.build_main(["-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(tmp_path)]) == 0
+    assert {path.stem for path in DOCS.glob("*.md")} <= {path.stem for path in tmp_path.glob("*.html")}
+
+
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_every_column_of_a_table_is_explained(name):
     text = (DOCS / "files-and-columns.md").read_text().partition(f"<!-- columns: {name} -->\n")[2]
