@@ -283,7 +283,7 @@ def test_the_table_says_everything_in_the_order_asked():
     assert rows[0][4] == rows[0][5], "exploitability and bias of an exact equilibrium are the same number"
     text = "\n".join(lines)
     assert "the limit of π*_β as β falls" in text and "of maximum entropy, μ being uniform" in text
-    assert "random-logits at β 0 by referee" in text and "in the original game" in text
+    assert "random-logits at β 0 by the exact solution" in text and "in the original game" in text
     (figure,) = Path("results/equilibria").glob("*.png")
     assert f"figure {figure}" in lines
 
