@@ -7,6 +7,7 @@ the columns that say what a row is of, whose names break where they take more th
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from nashgames.cli.sheet import Sheet, joined
 
@@ -117,8 +118,7 @@ def _names_broken(sheet: Sheet, named: Sheet, keys: Sequence[int], room: int, me
         if not widths:
             break
         widest = max(widths, key=lambda i: widths[i])
-        limit = widths[widest] - 1
-        sheet = _changed(sheet, [widest], lambda text, limit=limit: _folded(text, limit))
+        sheet = _changed(sheet, [widest], partial(_folded, width=widths[widest] - 1))
     return sheet
 
 

@@ -37,7 +37,8 @@ def mixtures(runs: "pd.DataFrame", policies: "pd.DataFrame", *, unnamed: bool = 
         rest = 1 - float(top["probability"].sum())
         others = f"; the other {words.count(len(played) - len(top))} share {100 * rest:.2f} %" if rest > 5e-5 else ""
         at = f"{run['game']} at β {words.number(run['beta'])}"
-        reached = f"suboptimality {words.small(run['suboptimality'])}"
+        distance = "suboptimality" if run["beta"] > 0 else "exploitability"
+        reached = f"{distance} {words.small(run['suboptimality'])}"
         caption = f"{at} by {_who(run, of_game, seeds)}: {reached}{others}"
         sheets.append(Sheet(("rank", "action", "probability"), frozenset({"action"}), rows, caption))
     return sheets

@@ -406,7 +406,7 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         ),
         (["run", "--device", "tpu"], "unknown --device 'tpu'; did you mean 'gpu'? Accepted: cpu, gpu"),
         (["run", "--out", ""], "--out is ''; accepted: a directory"),
-        (["run", "--out", "file"], "--out is 'file'; accepted: a directory"),
+        (["run", "--out", "file"], "--out is 'file', a file; accepted: a directory"),
         (["run", "--out", "file/below"], "'file/below' cannot be made, 'file' is a file"),
         (["run", "--out", "taken"], "'taken' holds files that are not results"),
         (["sweep", "defualt"], "unknown preset 'defualt'; did you mean 'default'?"),

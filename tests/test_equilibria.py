@@ -283,7 +283,7 @@ def test_the_table_says_everything_in_the_order_asked():
     assert rows[0][4] == rows[0][5], "exploitability and bias of an exact equilibrium are the same number"
     text = "\n".join(lines)
     assert "the limit of π*_β as β falls" in text and "of maximum entropy, μ being uniform" in text
-    assert "random-logits at β 0 by referee" in text and "in the original game" in text
+    assert "random-logits at β 0 by the exact solution: exploitability" in text
     (figure,) = Path("results/equilibria").glob("*.png")
     assert f"figure {figure}" in lines
 
@@ -419,13 +419,13 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch):
         (["disc", "--reference", "uniform,random"], "--reference has 2 values"),
         (["disc", "--reference", "missing.csv"], "missing.csv"),
         (["disc", "--seed", "-1"], "--seed is '-1'; accepted: an integer of at least 0"),
-        (["disc", "--out", "file"], "--out is 'file'; accepted: a directory"),
+        (["disc", "--out", "file"], "--out is 'file', a file; accepted: a directory"),
         (["disc", "--out", "taken"], "'taken' holds files that are not results"),
         (["disc", "--format", "gif"], "unknown value of --format 'gif'. Accepted: png, svg, pdf"),
         (["disc", "--vertex"], "β is 0.05; write --beta 0.05,0"),
         (["planted-regularised", "--beta", "1,0"], "--beta is 0, but planted-regularised brings a reference made for"),
         (["planted-regularised", "--reference", "uniform"], "planted-regularised brings its own"),
-        (["disc", "--beta", "1e-20"], "beta is 1e-20; accepted: 0, or a finite number of at least 1e-12"),
+        (["disc", "--beta", "1e-20"], "--beta is '1e-20'; accepted: 0, or a number from 1e-12"),
         (["disc", "--solver", "nash-mp"], "'nashgames equilibrium' has no option '--solver'"),
     ],
 )

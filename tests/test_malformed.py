@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from nashgames.cli import failures
 from nashgames.cli.main import app
 
 P = np.array([[0.5, 0.7, 0.2], [0.3, 0.5, 0.6], [0.8, 0.4, 0.5]])
@@ -424,3 +425,18 @@ def test_a_malformed_directory_is_refused(kind, command):
 
 def test_there_are_two_hundred_of_them():
     assert sum(map(len, (TABLES, OPTIONS, EXPERIMENTS, REFERENCES, DIRECTORIES))) >= 200
+
+
+def test_a_file_that_may_not_be_read_is_not_answered_with_where_to_write(monkeypatch):
+    """As root every file may be read: what the operating system says is put in its place."""
+    Path("mine.csv").write_text(SQUARE)
+
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    line = refused(["run", "mine.csv", "--no-plot"], "'mine.csv' cannot be read: Permission denied")
+    assert "--out" not in line
+    sentence, code = failures.explain(PermissionError(13, "Permission denied", "mine.csv"))
+    assert sentence.startswith("cannot read 'mine.csv': Permission denied; give yourself the right to read it")
+    assert code == 2

@@ -92,8 +92,8 @@ OTHER = [
     {"feedback": "duels"},
     {"feedback": "duels[batch=2]"},
     {"feedback": "duels[label=probability]"},
-    {"feedback": "duels", "comparisons": 500},
-    {"feedback": "duels", "comparisons": 501},
+    {"feedback": "duels", "queries": None, "comparisons": 500},
+    {"feedback": "duels", "queries": None, "comparisons": 501},
     {"start": "equilibrium"},
     {"start": "equilibrium[distance=0.1]"},
     {"solver": "online-ipo"},
@@ -277,7 +277,7 @@ def test_a_game_built_around_its_equilibrium_takes_beta_and_brings_its_reference
         ({"reference": "nu.csv"}, r"there is no file 'nu.csv'"),
         ({"queries": 1}, r"queries is 1, but one step of nash-mp costs 2; give at least that"),
         ({"queries": 10**10}, r"queries is 10000000000; accepted: at most 4294967294, the longest run of nash-mp"),
-        ({"queries": None, "beta": [0.1, 1e-12]}, r"queries is 20000000000000; accepted"),
+        ({"queries": None, "beta": [0.1, 1e-12]}, r"beta is 1e-12, for which the budget would be 20/β"),
         ({"records": 10**9}, r"records is 1000000000; accepted: at most 1000000"),
         ({"record_every": 1, "queries": 10**8}, r"record_every is 1, which keeps 50000000 points of a run"),
     ],
@@ -307,7 +307,8 @@ def test_every_preset_can_be_planned(name):
     )
     runs, notes = plan(experiment, settings)
     # A game of data, or one that draws nothing, is there once.
-    assert all("does not depend on the seed" in note for note in notes)
+    told = ("does not depend on the seed", "has a size of its own, at which it is played")
+    assert all(any(text in note for text in told) for note in notes)
     once = [cell for cell in experiment.cells() if any(note.startswith(f"{cell.game} does not") for note in notes)]
     assert len(runs) == len(experiment.cells()) - sum(cell.seed != experiment.seed for cell in once)
     check_memory(runs, settings)

@@ -91,7 +91,7 @@ def refusing(name: str) -> Iterator[None]:
         raise NashGamesError(f"'{name}' is not UTF-8 text ({bad}); save it as CSV in UTF-8") from None
     except (OSError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise NashGamesError(f"'{name}' cannot be read: {reason}") from None
+        raise NashGamesError(f"'{name}' cannot be read: {reason}; make it readable, or name another file") from None
 
 
 def _nearest_file(path: Path) -> str:
