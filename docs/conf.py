@@ -28,7 +28,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
-smartquotes = False
+smartquotes_action = "D"
 
 
 def entries(directive: str, module: str, names: Iterable[str]) -> str:

@@ -76,7 +76,8 @@ class Result:
     def equilibrium(self) -> Equilibrium:
         """The equilibrium that was found last: of the last game, at its smallest β.
 
-        Raises NashGamesError for a result that was read from a directory.
+        Raises:
+            NashGamesError: for a result that was read from a directory.
         """
         if not self.equilibria:
             raise NashGamesError("a directory keeps no equilibria; ng.equilibrium(game, beta) computes one")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def digest(data: bytes) -> str:
-    """The first 16 hex digits of the SHA-256 of some bytes: 64 bits tell any files of a person apart."""
+    """The first 16 hex digits of the SHA-256 of some bytes: 64 bits are enough to tell a user's files apart."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 

@@ -91,7 +91,7 @@ def _is_in(part: Any, names: set[Any]) -> bool:
 
 
 def _counted(jaxpr: Any) -> Counter[str]:
-    """The named computations of a program, each as often as it runs; the dearest side of a condition counts."""
+    """The named computations of a program, each as often as it runs; of a condition the costlier branch counts."""
     found: Counter[str] = Counter()
     for equation in jaxpr.eqns:
         name = equation.params.get("name")

@@ -72,8 +72,8 @@ class Curve:
     """The recorded points of one run.
 
     `steps`, `seconds` and every array of `metrics` have one entry a point; `seconds` is the wall time of the whole
-    batch since its first step, compilation apart. `log_policy` is the last iterate; `path` holds log π at the points
-    where it was recorded, else None. `diverged_step` is the step that was not finite.
+    batch since its first step, excluding compilation. `log_policy` is the last iterate; `path` holds log π at the
+    points where it was recorded, else None. `diverged_step` is the step that was not finite.
     """
 
     steps: np.ndarray
@@ -236,7 +236,7 @@ class Batch:
 
     @property
     def solve_seconds(self) -> float:
-        """Wall time of the batch so far, compilation apart."""
+        """Wall time of the batch so far, excluding compilation."""
         return self._elapsed
 
     @property

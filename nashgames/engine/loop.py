@@ -269,7 +269,7 @@ def _start(problem: Problem) -> LoopState:
 
 
 def _step(problem: Problem, run: LoopState) -> _Seen:
-    """A run one step later, by its solver's word; where that gives no advantage, by the loop's own product."""
+    """A run one step later, as its solver reports; where that gives no advantage, by the loop's own product."""
     step = run.step + 1
     # The key depends on the global step alone, so that chunks and order change nothing.
     state = problem.solver.update(problem.game, run.state, jax.random.fold_in(_key(problem), step))
@@ -309,7 +309,7 @@ def _judge(
 def _ongoing(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
     """Running, out of budget or diverged; a run on samples has no other end.
 
-    To stop it where it first dips below the tolerance would report its luck.
+    Stopping at the first dip below the tolerance would be optional stopping.
     """
     status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING).astype(jnp.int32)
     if not _on_samples(problem):

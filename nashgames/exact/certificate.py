@@ -1,4 +1,4 @@
-"""The certificate: how good a policy is, said by code that knows nothing of how the policy was found.
+"""The certificate: how good a policy is, computed by code that does not depend on how the policy was found.
 
 It shares no code with the solvers, the metrics or the referee, on purpose: the product with A, log Σ exp and KL are
 written here a second time, in NumPy's widest floats on the host (80 bits on x86; where the host has none wider than

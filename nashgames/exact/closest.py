@@ -1,6 +1,6 @@
 """How far a policy is from the equilibrium of the original game closest to the reference, in nats.
 
-Like the certificate it knows nothing of how the policy was found. An equilibrium π that plays S is the one least in
+Like the certificate it does not depend on how the policy was found. An equilibrium π that plays S is the one least in
 KL(π‖μ) when, with F the margins of the other actions against S (theory §7):
 
 *outside*   every other action loses to some equilibrium, so that no equilibrium plays it

@@ -1,4 +1,4 @@
-"""External solvers: what other people's programs find for a game that our referee and solvers solve by other means.
+"""External solvers: the equilibria that other programs find, to check the referee and the solvers.
 
 `gambit` traces logit quantal response equilibria and answers for β > 0; `highs` and `mpax` solve a linear program and
 answer for β = 0. What these packages say to warnings and loggers stays here.
@@ -33,7 +33,7 @@ _ARRAYS = 3
 
 @dataclass(frozen=True)
 class ExternalSolver:
-    """A program of other people: `find(margins, log_reference, beta, **parameters)` is a policy, not yet normalised.
+    """An external program: `find(margins, log_reference, beta, **parameters)` is a policy, not yet normalised.
 
     `regularised` says whether it answers for β > 0 or for β = 0; `most_actions` is the largest n that it is asked for.
     """
@@ -56,7 +56,7 @@ def solve(name: str, margins: np.ndarray, log_reference: np.ndarray, beta: float
     At β > 0 the equilibrium is π*_β (theory §1); at β = 0 it is whichever one of the original game the program meets.
 
     Raises NashGamesError for an unknown solver or parameter, a package that is not installed, a β or an n that is not
-    for this solver, and a search that did not arrive.
+    for this solver, and a search that did not converge.
     """
     margins, log_reference = np.asarray(margins, np.float64), np.asarray(log_reference, np.float64)
     n = margins.shape[-1]

@@ -1,4 +1,4 @@
-"""The interior-point method: close to π*_β of any game, from nowhere, for every β ≥ 0."""
+"""The interior-point method: close to π*_β of any game, without a warm start, for every β ≥ 0."""
 
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ def interior_point(matrix: Matrix, log_reference: np.ndarray, beta: float, accur
     Since A is skew, the optimality of π against itself is a monotone complementarity problem, whose central path
     π_i z_i = τ exists for every β ≥ 0 and ends at π*_β (β = 0: inside the face of all equilibria). Mehrotra's predictor
     and corrector follow it, with Gondzio's further corrections at the price of a back substitution each; it takes 5–30
-    systems from nowhere whatever μ and β are. `log_reference` `[n]` need not be normalised.
+    systems without a warm start, whatever μ and β are. `log_reference` `[n]` need not be normalised.
     """
     n = len(matrix)
     # On the central path, and feasible but for Aπ: an action that μ hardly has begins with a large slack.

@@ -43,7 +43,7 @@ def locate(name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
 
 
 def fingerprint(path: Path) -> str:
-    """The first 16 hex digits of the SHA-256 of the file's bytes: 64 bits tell any files of a person apart."""
+    """The first 16 hex digits of the SHA-256 of the file's bytes: 64 bits are enough to tell a user's files apart."""
     with refusing(path.name), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
