@@ -16,7 +16,7 @@ from nashgames.exact.referee import equilibrium, nearest
 from nashgames.experiments import runner
 from nashgames.experiments.events import Finished, Noted
 from nashgames.experiments.experiment import DEFAULT_ORIGINAL, Experiment
-from nashgames.solvers import ORIGINALS, solves_original
+from nashgames.solvers import ORIGINALS, is_defined, solves_original
 from nashgames.store import Results
 from nashgames.verification import Report, verify
 from tests.games import log_softmax
@@ -239,6 +239,17 @@ def test_solvers_of_the_original_game_have_no_use_for_beta(name):
     there = ng.solve(game, name, beta=0.3, target="original", queries=60, tolerance=0, records=4)
     assert np.isfinite(here.policies["probability"]).all()
     np.testing.assert_array_equal(here.policies["probability"], there.policies["probability"])
+
+
+def test_a_magnet_whose_weight_is_given_is_defined_at_beta_zero_and_rests_where_that_weight_does():
+    solved = ng.solve(CYCLE, "magnetic-mirror-descent[alpha=0.1]", beta=0, queries=400, tolerance=0, records=2)
+    policy = solved.policies["probability"].to_numpy()
+    np.testing.assert_allclose(policy, np.exp(equilibrium(CYCLE, 0.1).log_policy), atol=1e-12)
+    assert not is_defined(ng.make_solver("magnetic-mirror-descent"), 0)
+    assert not is_defined(ng.make_solver("average[magnetic-mirror-descent[step=1]]"), 0)
+    assert is_defined(ng.make_solver("magnetic-mirror-descent[follow=0.1]"), 0)
+    assert is_defined(ng.make_solver("average[magnetic-mirror-descent[alpha=0.1]]"), 0)
+    assert "magnetic-mirror-descent" not in ORIGINALS
 
 
 def test_every_beta_plays_the_solvers_that_are_defined_there(tmp_path):

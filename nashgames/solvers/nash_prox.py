@@ -51,7 +51,10 @@ class NashProx:
     eta: Annotated[
         float | None,
         Number(
-            "η of the outer proximal step (papers' scale); default 8β, 2β with a constant step", symbol="η", above=0
+            "η of the outer proximal step (papers' scale); default 8β, 2β with a constant step",
+            symbol="η",
+            above=0,
+            tuned=True,
         ),
     ] = None
     inner: Annotated[
