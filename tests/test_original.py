@@ -170,6 +170,25 @@ def test_games_of_one_batch_have_each_its_own_nearest_equilibrium():
         assert curve.metrics["kl_to_equilibrium"][-1] == pytest.approx(kl(np.exp(find(last)), np.exp(last)), rel=1e-8)
 
 
+def test_the_nearest_equilibrium_is_looked_for_once_for_every_point_of_a_curve():
+    game, calls = ng.make_game(FENCED), []
+    find = nearest(game, equilibrium(game, 0))
+
+    def counted(log_policy):
+        calls.append(1)
+        return find(log_policy)
+
+    unknown = np.full(3, np.nan)
+    lane = Lane(ng.make_solver("omwu").with_theory_defaults(0.0), 0.0, game.log_reference, unknown, 0, nearest=counted)
+    # A chunk ends between records, and after its last step a run is carried along: neither is looked at.
+    batch = Batch([game], [[lane]], Settings(queries=3000, tolerance=0, records=4))
+    while not batch.finished:
+        batch.advance()
+    ((curve,),) = batch.curves()
+    assert len(calls) == len(curve.steps) < 7
+    assert np.isfinite(curve.metrics["kl_to_equilibrium"]).all()
+
+
 def logs(*policy):
     with np.errstate(divide="ignore"):
         return np.log(policy)
