@@ -3,18 +3,16 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import Game
 from nashgames.core.margins import stack
-from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, Seen, measure, target_at
+from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, target_at
 from nashgames.core.precision import Precision
 from nashgames.engine import audit, loop
 from nashgames.engine.loop import Recording
@@ -321,7 +319,7 @@ class Batch:
                 log_policy = point.log_policy[target, *place]
                 star = nearest(log_policy).astype(log_policy.dtype)
                 weights = self._games[place[0] if self._stacked else 0].weights
-                found = _distances(weights, log_policy, star, names=tuple(columns))
+                found = loop.distances(weights, log_policy, star, names=tuple(columns))
                 for name in columns:
                     values[name][target, *place] = found[name]
                 self._measured_to[place] = int(steps[target])
@@ -373,13 +371,6 @@ class Batch:
             log_policy=last[lane],
             path=path[rows] if path.shape[-1] else None,
         )
-
-
-@partial(jax.jit, static_argnames="names")
-def _distances(weights: Any, log_policy: jax.Array, log_equilibrium: jax.Array, *, names: tuple[str, ...]) -> Any:
-    """The named distances to an equilibrium, which ask of the game for the weights of its contexts alone."""
-    game: Any = Game(margins=None, log_reference=None, beta=None, weights=weights)  # type: ignore[arg-type]
-    return measure(Seen(game, log_policy, jnp.zeros_like(log_policy), log_equilibrium), names)
 
 
 def placed_margins(games: Sequence[Game], precision: Precision) -> Any:

@@ -1,7 +1,7 @@
 """Keep what figures and numbers of a race rest on: `python results/race/keep.py DIRECTORY` of a played race.
 
-The runs that are reported and those of the methods as they were asked for, whole; not those that tried a step, which are
-seven of ten. `nashgames plot results/race` and `nashgames verify results/race` need no more.
+The runs that are reported and those of the methods as they were asked for, whole; not those that tried a step, seven of
+ten. `nashgames plot results/race` and `nashgames verify results/race` need no more.
 """
 
 import json
@@ -22,7 +22,9 @@ def main() -> None:
     with Results.open(HERE) as kept:
         kept.begin(played.manifest["experiment"], runs["run_id"], played.manifest["environment"])
         mine = {name: getattr(played, name) for name in ("curves", "policies", "paths")}
-        mine = {name: table[table["run_id"].isin(runs["run_id"])].reset_index(drop=True) for name, table in mine.items()}
+        mine = {
+            name: table[table["run_id"].isin(runs["run_id"])].reset_index(drop=True) for name, table in mine.items()
+        }
         kept.add(runs, **mine)
         kept.compact()
     answer = judged(runs, mine["curves"], Results.read(HERE).game_file)
