@@ -316,7 +316,7 @@ class Batch:
             _, first = np.unique(steps, return_index=True)
             kept = np.isin(steps[first], self._records[limits[place]]) | ~running[first]
             for target in first[kept & (steps[first] > self._measured_to.get(place, -1))]:
-                log_policy = point.log_policy[target, *place]
+                log_policy = np.asarray(point.log_policy[target, *place])
                 star = nearest(log_policy).astype(log_policy.dtype)
                 weights = self._games[place[0] if self._stacked else 0].weights
                 found = loop.distances(weights, log_policy, star, names=tuple(columns))
