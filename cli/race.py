@@ -45,9 +45,9 @@ def judged(runs: "pd.DataFrame", curves: "pd.DataFrame", game_file: Callable[[st
     from nashgames.analysis.derived_limits import sources_of
     from nashgames.analysis.race import fields, improvement, race, regimes, standings
     from nashgames.analysis.regimes import levels_of
-    from nashgames.experiments.choice import reported
+    from nashgames.experiments.choice import as_asked, reported
 
-    runs = reported(outcomes.complete(runs))
+    asked, runs = as_asked(runs), reported(outcomes.complete(runs))
     sources = sources_of(runs, game_file)
     sheets: list[Sheet] = []
     data: dict[str, Any] = {}
@@ -55,7 +55,7 @@ def judged(runs: "pd.DataFrame", curves: "pd.DataFrame", game_file: Callable[[st
     # A method that is alone in its field has nobody to race against, unless there is no other field.
     for ending, mine in parts or [("", runs)]:
         compared, steps = outcomes.tuned(mine)
-        found = race(compared, curves)
+        found = race(compared, curves, asked=asked)
         name = found.axis + ending.removesuffix("-comparisons")
         levels = levels_of(found.instances, sources)
         tables = {
@@ -79,7 +79,7 @@ def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame",
 
     pairs = {(row["method"], row["other"]): row for row in _records(improvement)}
     rows = _records(table)
-    lines = []
+    lines, asked = [], race.asked is not None
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         beats = None if following is None else pairs[row["method"], following["method"]]
         lines.append((
@@ -90,6 +90,7 @@ def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame",
             words.optional(plain(row["factor"])),
             words.optional(plain(1.0 if row["method"] == base else pairs[row["method"], base]["factor"])),
             words.DASH if row["leads"] != row["leads"] else words.share(row["leads"]),
+            *([words.share(row["asked_solved"]), words.optional(plain(row["asked_factor"]))] if asked else []),
             "" if beats is None else _between(beats["low"], beats["probability"], beats["high"]),
         ))  # fmt: skip
     told = [
@@ -100,11 +101,19 @@ def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame",
         "factor: of the least cost, within which half of the games are solved",
         f"over {base}: the cost over that of {base}, the median of the games that one of them solved",
         "leads: share of resampled races in which nobody is more efficient",
+        *(
+            ["as asked: solved with the own step; over own: the cost over that with the own step, median"]
+            if asked
+            else []
+        ),
         "beats the next: probability to be cheaper on a game, ties half",
         "95 % intervals over games and seeds",
     ]
     headings = ("method", "solved", "fastest", "efficiency", "factor", f"over {base}", "leads", "beats the next")
-    return Sheet(headings, frozenset({"method"}), tuple(lines), "; ".join(told), spare=("fastest", "leads"))
+    beside = ("as asked", "over own") if asked else ()
+    headings = (*headings[:-1], *beside, headings[-1])
+    spare = ("fastest", "leads", "over own", "as asked")
+    return Sheet(headings, frozenset({"method"}), tuple(lines), "; ".join(told), spare=spare[: 4 if asked else 2])
 
 
 def _regimes(table: "pd.DataFrame") -> Sheet:

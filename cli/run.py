@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +35,13 @@ def sweep_experiment(source: str | None, given: Mapping[str, Any]) -> "Experimen
     """The experiment of `nashgames sweep`: a TOML file, a preset or the default grid, with the options on top."""
     from nashgames.experiments.experiment import Experiment, load_preset, presets
 
-    values = options.chosen(given)
+    values, usual = options.chosen(given), None
     if source is None:
         base = load_preset("default").to_dict()
         if values:
-            # Those of the preset are what is played unless the options ask for others, as β = 0 does.
-            del base["name"], base["solver"]
+            # Its solvers are what is played unless the options ask for others, as a policy does.
+            usual = base.pop("solver")
+            del base["name"]
         if "game" in values:
             del base["actions"]
     elif source.endswith(".toml") or Path(source).is_file():
@@ -49,7 +50,7 @@ def sweep_experiment(source: str | None, given: Mapping[str, Any]) -> "Experimen
         base = load_preset(source).to_dict()
     else:
         raise _no_experiment(source, list(presets()))
-    return _experiment(base, values)
+    return _experiment(base, values, usual)
 
 
 def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str] | None, *, sweep: bool) -> None:
@@ -84,8 +85,8 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
         raise typer.Exit(FAILED)
 
 
-def _experiment(base: Mapping[str, Any], values: Mapping[str, Any]) -> "Experiment":
-    """The experiment of both, the values given on the command line first."""
+def _experiment(base: Mapping[str, Any], values: Mapping[str, Any], usual: Sequence[str] | None = None) -> "Experiment":
+    """The experiment of both, the values given on the command line first; `usual` as for `Experiment.from_dict`."""
     from nashgames.experiments.experiment import Experiment
 
     # What is given on the command line counts for every grid.
@@ -95,7 +96,7 @@ def _experiment(base: Mapping[str, Any], values: Mapping[str, Any]) -> "Experime
     replaced = {"records": "record_every", "record_every": "records"}
     dropped = {replaced[key] for key in values if key in replaced and replaced[key] not in values}
     merged = {key: value for key, value in {**base, **values}.items() if key not in dropped}
-    experiment = Experiment.from_dict(merged)
+    experiment = Experiment.from_dict(merged, usual=usual)
     if experiment.verdict is not None:
         from nashgames.cli.verdict import judge
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from nashgames.cli import words
 from nashgames.cli.sheet import NAMES, VARIANTS, Sheet, cell_text, heading, plain, records
+from nashgames.defaults import PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,27 +89,29 @@ def choices_table(found: list[dict[str, Any]]) -> Sheet:
             row["label"],
             f"{row['parameter']} {'own' if row['value'] is None else words.number(row['value'])}",
             f"{words.optional(row['low'])} … {words.optional(row['high'])}",
-            words.count(row["cost"]),
-            words.count(row["own_cost"]),
+            words.count(row["reported_cost"]),
+            words.count(row["asked_cost"]),
             *([row["edge"] or ""] if ends else []),
         )
         for row in sorted(found, key=lambda row: ([row[key] if key != "beta" else -row[key] for key in cell]))
     )
-    headings = ("solver", "best step", "of", "its cost", "own step's", *(["end"] if ends else []))
-    return Sheet((*map(heading, cell), *headings), NAMES | {"best step", "end"}, rows, _tuned_on(found))
+    headings = ("solver", "best step", "of", "its cost", "as asked", *(["end"] if ends else []))
+    told = f"{_tuned_on(found)}; costs: medians on the reported seeds, as asked with the solver's own step"
+    return Sheet((*map(heading, cell), *headings), NAMES | {"best step", "end"}, rows, told)
 
 
 def choices_by_solver(found: list[dict[str, Any]]) -> Sheet:
     """The rows of `choices` as one for every solver: from where to where its best steps go, and what they save."""
     by_solver: dict[str, list[dict[str, Any]]] = {}
     for row in found:
-        by_solver.setdefault(row["label"], []).append(row)
+        named = row["label"] if row["optimiser"] == PARTS["optimiser"] else f"{row['label']} · {row['optimiser']}"
+        by_solver.setdefault(named, []).append(row)
     lines = []
     for label, rows in by_solver.items():
         values = sorted(row["value"] for row in rows if row["value"] is not None)
         # A cost is null where the tolerance was not reached in half of the games.
-        both = [row for row in rows if row["cost"] is not None and row["own_cost"] is not None]
-        saved = [row["own_cost"] / row["cost"] for row in both if row["cost"] > 0]
+        both = [row for row in rows if row["reported_cost"] is not None and row["asked_cost"] is not None]
+        saved = [row["asked_cost"] / row["reported_cost"] for row in both if row["reported_cost"] > 0]
         lines.append((
             label,
             words.DASH if not values else f"{rows[0]['parameter']} {_span(values)}",
@@ -119,7 +122,8 @@ def choices_by_solver(found: list[dict[str, Any]]) -> Sheet:
         ))  # fmt: skip
     told = (
         f"{_tuned_on(found)}; a choice for every size, reference and β; own, end: how often the solver's own step was "
-        f"the best, and one at an end; saved: cost of the own step over that of the best, median where both arrive"
+        f"the best, and one at an end; saved: cost of the own step over that of the best on the reported seeds, the "
+        f"median where both arrive"
     )
     headings = ("solver", "best steps", "own", "end", "saved", "both arrive")
     return Sheet(headings, NAMES | {"best steps", "both arrive"}, tuple(lines), told)

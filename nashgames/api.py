@@ -315,11 +315,11 @@ def solve(
     played = _Played(settings, asked, sources.values())
     trials, _ = plan_trials(asked, settings, sources=sources, solvers=named)
     played.play(trials)
-    chosen, tuning = choose(trials, played.table("runs"), played.table("curves")) if trials else ({}, pd.DataFrame())
+    chosen = choose(trials, played.table("runs"), played.table("curves"))[0] if trials else None
     runs, _ = plan(asked, settings, sources=sources, solvers=named, chosen=chosen)
     runs = as_both(runs, trials)
     played.play(runs, {run.run_id for run in trials})
-    return played.result(runs, trials, tuning)
+    return played.result(runs, trials)
 
 
 def _games(given: Any) -> list[Game | str]:
@@ -385,7 +385,7 @@ class _Played:
         """The rows of one table, in the order in which they were made."""
         return pd.concat([getattr(frames, name) for frames in self._frames], ignore_index=True)
 
-    def result(self, reported: Sequence[Run], trials: Sequence[Run], tuning: pd.DataFrame) -> Result:
+    def result(self, reported: Sequence[Run], trials: Sequence[Run]) -> Result:
         """All that was played: first what is reported, then the trials that are not."""
         runs = {run.run_id: run for run in [*trials, *reported]}
         ids = dict.fromkeys(run.run_id for run in [*reported, *trials])
@@ -400,7 +400,7 @@ class _Played:
         for column in trials[0].told if trials else ():
             told[column] = [runs[run_id].told[column] for run_id in told["run_id"]]
         tables = {name: joined(name) for name in ("curves", "policies", "paths")}
-        found = tuple(self._found)
+        found, tuning = tuple(self._found), choices(told, tables["curves"]) if trials else pd.DataFrame()
         return Result(told, **tables, equilibria=found, tuning=tuning, experiment=self._experiment, files=self._files)
 
 

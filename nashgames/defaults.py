@@ -18,8 +18,9 @@ LARGEST_BETA = 1e6
 RUN: Mapping[str, str] = {**PARTS, "start": START, "target": TARGET}
 """Columns of a run that rows from before there was a choice do not have, and what they would have said."""
 
-TUNING, REPORTED, BOTH = "tuning", "reported", "both"
-"""What a run is there for: to try a step, to be reported, or both where a game is the same for every seed."""
+TUNING, REPORTED, BOTH, ASKED = "tuning", "reported", "both", "asked"
+"""What a run is there for: to try a step, to be reported, both where a game is the same for every seed, or to show
+beside the tuned solver what it does as it was asked for."""
 
 REFEREE = "referee"
 """What stands for a solver in the rows of an exact equilibrium."""

@@ -52,7 +52,10 @@ def test_steps_are_tuned_on_the_game_that_is_given_and_on_other_duels():
     assert tried.loc[found["selection"], ["role", "step_source"]].tolist() == ["both", "tuned"]
     assert len(result.plot().axes[0].get_lines()) < len(tried) + 4, "trials are not drawn"
     on_duels = solve(feedback="duels[batch=10]", tune=["eta=0.02:0.2:2", "seeds=2"], seeds=3, tolerance=0.1)
-    assert on_duels.runs.groupby("role")["seed"].agg(set).to_dict() == {"reported": {0, 1, 2}, "tuning": {3, 4}}
+    seeds = on_duels.runs.groupby("role")["seed"].agg(set).to_dict()
+    own = on_duels.tuning["value"].item() == on_duels.tuning["own_value"].item()
+    assert seeds == {"reported": {0, 1, 2}, "tuning": {3, 4}} | ({} if own else {"asked": {0, 1, 2}})
+    assert np.isfinite(on_duels.tuning["reported_cost"].item()), "costs on the reported seeds are known at the end"
     assert solve().tuning.empty
 
 

@@ -1,5 +1,6 @@
 """Which step is the best one, worked out by hand from rows."""
 
+import itertools
 import json
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 from nashgames.experiments import choice
 
 INF, NAN = np.inf, np.nan
+
+
+IDS = itertools.count()
+NO_POINTS = pd.DataFrame(columns=["run_id", "step", "queries", "comparisons", "suboptimality", "exploitability"])
 
 
 def trials(costs, *, seeds=(1,), name="nash-mp", parameter="eta", **changes):
@@ -33,7 +38,7 @@ def trials(costs, *, seeds=(1,), name="nash-mp", parameter="eta", **changes):
             }
             row |= {"status": "converged" if cost < INF else "budget", "tolerance": 0.01, "target": "regularised"}
             row |= {"queries_to_tolerance": cost if cost < INF else None, "suboptimality": 0.001 if cost < INF else 0.5}
-            rows.append(row | {"exploitability": 0.5, "run_id": f"{name}/{step}/{place}/{len(rows)}"} | changes)
+            rows.append(row | {"exploitability": 0.5, "run_id": f"{name}/{step}/{place}/{next(IDS)}"} | changes)
     return rows
 
 
@@ -44,7 +49,7 @@ def frame(*rows):
 
 
 def chosen(*rows, curves=None):
-    return choice.choices(frame(*rows), pd.DataFrame() if curves is None else curves)
+    return choice.choices(frame(*rows), NO_POINTS if curves is None else curves)
 
 
 def best(*rows, curves=None):
@@ -104,7 +109,7 @@ def test_what_is_reported_is_no_trial_unless_it_is_both():
     assert best(trials({1: [10], 2: [20]}), reported)["value"] == 1
     found = best(trials({1: [10], 2: [20]}), trials({3: [1]}, role="both", step_source="tuned"))
     assert (found["value"], found["same"], found["edge"]) == (3, True, "upper")
-    assert choice.choices(frame(trials({1: [1]})).drop(columns="role"), pd.DataFrame()).empty
+    assert choice.choices(frame(trials({1: [1]})).drop(columns="role"), NO_POINTS).empty
     assert len(choice.reported(frame(trials({1: [1]}), reported))) == 1
     assert len(choice.reported(frame(reported).drop(columns="role"))) == 1
 

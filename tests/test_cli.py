@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from nashgames.cli import backend, failures
 from nashgames.engine import batch
 from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
+from nashgames.experiments.experiment import DEFAULT_GRADIENTS, DEFAULT_ORIGINAL, Experiment
 from nashgames.games.families import FAMILIES
 from nashgames.store import Results
 
@@ -353,6 +355,22 @@ def test_sweep_of_a_game_takes_the_default_grid_but_not_its_sizes(monkeypatch):
     experiment = planned("sweep", "--game", "castles", monkeypatch=monkeypatch)
     assert (experiment.name, experiment.game, experiment.actions) == (None, ("castles",), ())
     assert experiment.beta == (1.0, 0.1, 0.01)
+
+
+def test_the_default_grid_keeps_its_solvers_unless_an_option_asks_for_others(monkeypatch):
+    of_preset = ("nash-mp", "egpo")
+    text = 'name = "default"\nbeta = [1.0, 0.1]\nactions = 3\nsolver = ["nash-mp", "egpo"]\n'
+    changed = Experiment.from_dict(tomllib.loads(text))
+    monkeypatch.setattr("nashgames.experiments.experiment.load_preset", lambda name: changed)
+    for options, solvers in (
+        ([], of_preset),
+        (["--seeds", "2"], of_preset),
+        (["--beta", "1,0"], (*of_preset, *DEFAULT_ORIGINAL)),
+        (["--beta", "0"], DEFAULT_ORIGINAL),
+        (["--policy", "mlp"], DEFAULT_GRADIENTS),
+        (["--solver", "nash-prox"], ("nash-prox",)),
+    ):
+        assert planned("sweep", *options, monkeypatch=monkeypatch).solver == solvers, options
 
 
 def test_sweep_takes_a_preset_by_name(monkeypatch):

@@ -16,7 +16,7 @@ from nashgames.exact.referee import equilibrium, nearest
 from nashgames.experiments import runner
 from nashgames.experiments.events import Finished, Noted
 from nashgames.experiments.experiment import DEFAULT_ORIGINAL, Experiment
-from nashgames.solvers import ORIGINALS, solves_original
+from nashgames.solvers import ORIGINALS, is_defined, solves_original
 from nashgames.store import Results
 from nashgames.verification import Report, verify
 from tests.games import log_softmax
@@ -170,6 +170,25 @@ def test_games_of_one_batch_have_each_its_own_nearest_equilibrium():
         assert curve.metrics["kl_to_equilibrium"][-1] == pytest.approx(kl(np.exp(find(last)), np.exp(last)), rel=1e-8)
 
 
+def test_the_nearest_equilibrium_is_looked_for_once_for_every_point_of_a_curve():
+    game, calls = ng.make_game(FENCED), []
+    find = nearest(game, equilibrium(game, 0))
+
+    def counted(log_policy):
+        calls.append(1)
+        return find(log_policy)
+
+    unknown = np.full(3, np.nan)
+    lane = Lane(ng.make_solver("omwu").with_theory_defaults(0.0), 0.0, game.log_reference, unknown, 0, nearest=counted)
+    # A chunk ends between records, and after its last step a run is carried along: neither is looked at.
+    batch = Batch([game], [[lane]], Settings(queries=3000, tolerance=0, records=4))
+    while not batch.finished:
+        batch.advance()
+    ((curve,),) = batch.curves()
+    assert len(calls) == len(curve.steps) < 7
+    assert np.isfinite(curve.metrics["kl_to_equilibrium"]).all()
+
+
 def logs(*policy):
     with np.errstate(divide="ignore"):
         return np.log(policy)
@@ -239,6 +258,17 @@ def test_solvers_of_the_original_game_have_no_use_for_beta(name):
     there = ng.solve(game, name, beta=0.3, target="original", queries=60, tolerance=0, records=4)
     assert np.isfinite(here.policies["probability"]).all()
     np.testing.assert_array_equal(here.policies["probability"], there.policies["probability"])
+
+
+def test_a_magnet_whose_weight_is_given_is_defined_at_beta_zero_and_rests_where_that_weight_does():
+    solved = ng.solve(CYCLE, "magnetic-mirror-descent[alpha=0.1]", beta=0, queries=400, tolerance=0, records=2)
+    policy = solved.policies["probability"].to_numpy()
+    np.testing.assert_allclose(policy, np.exp(equilibrium(CYCLE, 0.1).log_policy), atol=1e-12)
+    assert not is_defined(ng.make_solver("magnetic-mirror-descent"), 0)
+    assert not is_defined(ng.make_solver("average[magnetic-mirror-descent[step=1]]"), 0)
+    assert is_defined(ng.make_solver("magnetic-mirror-descent[follow=0.1]"), 0)
+    assert is_defined(ng.make_solver("average[magnetic-mirror-descent[alpha=0.1]]"), 0)
+    assert "magnetic-mirror-descent" not in ORIGINALS
 
 
 def test_every_beta_plays_the_solvers_that_are_defined_there(tmp_path):

@@ -1,5 +1,7 @@
 """What the seeds of a cell came to, against values worked out by hand and by SciPy."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,7 +111,7 @@ def test_results_from_before_there_was_a_choice_are_exact_tabular_and_plain():
     ("label", "expected"),
     [
         ("online-ipo[step=0.1]", "online-ipo"),
-        ("nash-prox[eta=0.05,inner=40,step=4]", "nash-prox[eta=0.05,inner=40]"),
+        ("nash-prox[eta=0.05,inner=40,step=4]", "nash-prox[inner=40]"),
         ("nash-mp[eta=0.1]", "nash-mp"),
         ("proximal-point[eta=3,inner=7]", "proximal-point[inner=7]"),
         ("adaptive-nash-mp[least=0.1]", "adaptive-nash-mp[least=0.1]"),
@@ -139,7 +141,11 @@ def test_every_solver_declares_its_step_and_nothing_else_as_what_a_search_varies
     own = dict.fromkeys(("adaptive-nash-mp", "secant-nash-mp"), ())
     own |= dict.fromkeys(("regret-matching-plus", "predictive-regret-matching-plus"), ())
     own |= dict.fromkeys(("fictitious-play", "smooth-fictitious-play"), ())
-    assert {name: outcomes.tuned_parameters(name) for name in SOLVERS} == {k: (v,) for k, v in STEPS.items()} | own
+    # Their inner step may follow the curvature, and then η is what there is to tune.
+    proximal = dict.fromkeys(("nash-prox", "approximate-nash-mp", "practical-nash-mp"), ("eta", "step"))
+    assert {name: outcomes.tuned_parameters(name) for name in SOLVERS} == {
+        k: (v,) for k, v in STEPS.items()
+    } | own | proximal
     assert outcomes.tuned_parameters("average[halves[nash-mp[eta=1]]]") == ("eta",)
 
 
@@ -157,6 +163,18 @@ def test_the_step_of_a_solver_of_others_is_what_the_rows_say_and_its_code_is_not
     assert without("rate=1,inner=2", "rate=2,inner=3") == ["Mine[rate=1,inner=2]", "Mine[rate=2,inner=3]"]
     assert without("rate=1") == ["Mine[rate=1]"]
     assert outcomes.tuned_parameters(f"{file}:Mine[step=1]") == ()
+
+
+def test_of_two_numbers_that_a_solver_is_tuned_in_the_step_is_the_one_that_differs():
+    def read(*parameters):
+        labels = [f"nash-prox[{text}]" for text in parameters]
+        numbers = [json.dumps(dict(part.split("=") for part in text.split(","))) for text in parameters]
+        frame = pd.DataFrame({"label": labels, "hyperparameters": numbers})
+        return list(zip(outcomes.labels_without_step(frame), outcomes.steps_of(frame), strict=True))
+
+    assert read("eta=3,step=1", "eta=3,step=2") == [("nash-prox[eta=3]", 1), ("nash-prox[eta=3]", 2)]
+    assert read("eta=3,step=1", "eta=4,step=1") == [("nash-prox[step=1]", 3), ("nash-prox[step=1]", 4)]
+    assert read("eta=3,inner=7") == [("nash-prox[inner=7]", 3)]
 
 
 def test_a_step_is_read_from_the_numbers_of_its_row():
@@ -213,8 +231,8 @@ def test_a_sweep_of_eta_is_one_solver_with_its_best_step():
         ("online-ipo", "online-ipo[step=6]"),
         ("nash-mp", "nash-mp[eta=6]"),
     }
-    # η of the outer loop is no step of Nash Prox: it stays a solver a value.
-    assert not outcomes.sweeps_steps(frame(*swept(steps, "nash-prox", "eta")))
+    assert outcomes.sweeps_steps(frame(*swept(steps, "nash-prox", "eta")))
+    assert not outcomes.sweeps_steps(frame(*swept(steps, "nash-prox", "inner")))
 
 
 def test_the_best_step_is_that_of_the_fewest_queries_then_of_most_seeds_then_the_end():

@@ -254,6 +254,23 @@ def test_a_game_built_around_its_equilibrium_takes_beta_and_brings_its_reference
         planned(game=["random-logits", "planted-regularised"], reference="tilted")
 
 
+def test_a_planted_game_that_is_pinned_to_a_beta_is_one_game_for_every_beta_with_its_reference():
+    for family in ("planted-regularised", "planted-log-linear"):
+        runs, _ = planned(game=f"{family}[beta=0.1]", beta=[0.5, 0.1, 0], actions=6, solver=["nash-mp", "omwu"])
+        assert {run.reference for run in runs} == {"own"}
+        assert {run.beta for run in runs} == {0.5, 0.1, 0}, "also the original game has the reference"
+        assert len({run.game_key for run in runs}) == 1
+        free, _ = planned(game=family, beta=0.1, actions=6)
+        pinned, own = (run.make_game("float64") for run in (runs[0], free[0]))
+        np.testing.assert_array_equal(pinned.log_reference, own.log_reference)
+        np.testing.assert_array_equal(pinned.margins.to_dense(), own.margins.to_dense())
+        assert pinned.description.known_equilibrium.beta == 0.1
+        with pytest.raises(NashGamesError, match="beta is 0; accepted: a finite number above 0"):
+            find_source(f"{family}[beta=0]").make(6, 0, 0.1, "float64")
+        with pytest.raises(NashGamesError, match=f"{re.escape(family)}.* brings its own; leave reference out"):
+            planned(game=f"{family}[beta=0.1]", reference="tilted")
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -328,7 +328,7 @@ def test_runs_on_samples_are_drawn_over_comparisons_and_never_beside_exact_feedb
     assert by_queries.axes[0].get_lines()[0].get_xdata().tolist() == [0, 2]
     both = join((runs, curves), rows(decay()))
     for x in (None, "queries", "comparisons"):
-        with pytest.raises(NashGamesError, match="draw them separately"):
+        with pytest.raises(NashGamesError, match="take one kind at a time"):
             convergence(*reversed(both), x=x)
     with pytest.raises(NashGamesError, match="exact feedback consumes none"):
         convergence(*reversed(rows(decay())), x="comparisons")

@@ -212,7 +212,10 @@ def test_degenerate_seeds_are_drawn(name):
         (lambda runs, curves: tails(curves, runs.iloc[:0]), "no runs"),
         (lambda runs, curves: shares(curves, runs.iloc[:0]), "no runs"),
         (lambda runs, curves: shares(curves, runs.assign(tolerance=[0.1] + [0.2] * 11)), "several tolerances"),
-        (lambda runs, curves: tails(curves, runs.assign(feedback=["exact"] + ["duels"] * 11)), "draw them separately"),
+        (
+            lambda runs, curves: tails(curves, runs.assign(feedback=["exact"] + ["duels"] * 11)),
+            "one kind at a time",
+        ),
         (lambda runs, curves: shares(curves, runs.assign(feedback="exact"), x="comparisons"), "consumes none"),
     ],
 )

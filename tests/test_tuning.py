@@ -12,8 +12,6 @@ from nashgames.experiments.choice import choices, reported
 from nashgames.experiments.events import BatchFinished, Finished, Noted, Planned
 from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.plan import plan, plan_trials, settings_of
-from nashgames.experiments.trials import tuned_of
-from nashgames.solvers import make_solver
 from nashgames.store import Results
 from tests.test_resume import assert_undisturbed, tables
 
@@ -30,6 +28,8 @@ SWEEP = Experiment(
 )
 # Nine trials on two seeds, and one choice on two others, of two solvers at two β.
 TRIALS, REPORTED = 72, 8
+ALL = TRIALS + 2 * REPORTED
+"""With the solvers as they were asked for beside what is reported."""
 
 
 def of_kind(events, kind):
@@ -100,6 +100,30 @@ def test_a_solver_whose_own_step_is_no_number_is_tried_about_the_inverse_of_beta
     np.testing.assert_allclose(tried, 10 * 10 ** (np.arange(-3, 5) / 2), rtol=1e-5)
 
 
+def test_a_solver_of_two_numbers_is_tuned_in_its_step_unless_that_follows_the_curvature():
+    names = ("nash-prox", "approximate-nash-mp", "practical-nash-mp")
+    for changes, parameter in (
+        ({}, "eta"),
+        ({"feedback": "duels", "queries": 10}, "step"),
+        ({"policy": "mlp"}, "step"),
+        ({"tune": "step=1:100:8"}, "step"),
+        ({"tune": "step=1:100:8,eta=1:100:8"}, "eta"),
+    ):
+        asked = changed(solver=names, beta=0.1, seeds=1, **changes)
+        trials, _ = plan_trials(asked, settings_of(asked))
+        assert {(run.label, run.tuned) for run in trials} == {(name, parameter) for name in names}, changes
+        assert len(trials) == 3 * 9
+    both = changed(solver="nash-prox", feedback=("exact", "duels"), queries=10, beta=0.1, seeds=1)
+    trials, _ = plan_trials(both, settings_of(both))
+    assert {(run.parts["feedback"].partition("[")[0], run.tuned) for run in trials} == {
+        ("exact", "eta"),
+        ("duels", "step"),
+    }
+    # The default is among what is tried: η = 8β, and the grid two decades to both sides of it.
+    own = [run.hyperparameters["eta"] for run in trials if run.tuned == "eta"]
+    np.testing.assert_allclose(sorted(own), 0.8 * 10 ** (np.arange(-4, 5) / 2), rtol=1e-5)
+
+
 def test_at_beta_zero_steps_are_tuned_too():
     asked = changed(solver=("omwu", "nash-mp"), beta=(0, 0.1), seeds=1, target="original")
     trials, _ = plan_trials(asked, settings_of(asked))
@@ -158,16 +182,23 @@ def test_a_game_that_is_the_same_for_every_seed_is_tuned_on_itself_and_that_is_s
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("foo=1:2:3", "tune has no parameter 'foo'. Accepted: eta, nash-mp.eta, step, nash-prox.step"),
+        (
+            "foo=1:2:3",
+            "tune has no parameter 'foo'. Accepted: eta, nash-mp.eta, nash-prox.eta, step, nash-prox.step",
+        ),
         ("nash-mp.step=1:2:3", "tune has no parameter 'nash-mp.step'"),
-        ("nash-prox.eta=1:2:3", "tune has no parameter 'nash-prox.eta'"),
+        ("nash-prox.inner=1:2:3", "tune has no parameter 'nash-prox.inner'"),
+        (
+            "nash-prox.eta=1:2:3,nash-prox.step=1:2:3",
+            "tune has ranges for nash-prox.eta and nash-prox.step; give one of them",
+        ),
         ("adaptive-nash-mp.least=1:2:3", "tune has no parameter 'adaptive-nash-mp.least'"),
     ],
 )
 def test_a_range_that_no_solver_is_tuned_in_is_told(given, said):
-    solvers = {text: make_solver(text) for text in ("nash-mp", "nash-prox", "adaptive-nash-mp")}
+    asked = changed(solver=("nash-mp", "nash-prox", "adaptive-nash-mp"), tune=given)
     with pytest.raises(NashGamesError) as told:
-        tuned_of(solvers, changed(tune=given).tune)
+        plan_trials(asked, settings_of(asked))
     assert str(told.value).startswith(said)
     assert "\n" not in str(told.value)
 
@@ -179,10 +210,10 @@ def test_what_is_reported_is_the_choice_on_seeds_that_did_not_choose_it(undistur
     events, results = undisturbed
     first, second = of_kind(events, Planned)
     assert (first.runs, first.reused, first.batches, first.tuning) == (TRIALS + REPORTED, 0, 2, True)
-    assert (second.runs, second.reused, second.batches, second.tuning) == (TRIALS + REPORTED, 0, 2, False)
+    assert (second.runs, second.reused, second.batches, second.tuning) == (ALL, 0, 2, False)
     runs = results.runs
     assert results.manifest["run_ids"] == list(events[-1].runs["run_id"])
-    assert runs["role"].value_counts().to_dict() == {"tuning": TRIALS, "reported": REPORTED}
+    assert runs["role"].value_counts().to_dict() == {"tuning": TRIALS, "reported": REPORTED, "asked": REPORTED}
     shown = reported(runs)
     assert set(shown["step_source"]) == {"tuned"}
     assert set(shown["seed"]).isdisjoint(runs["seed"][runs["role"] == "tuning"])
@@ -204,6 +235,10 @@ def test_what_is_reported_is_the_choice_on_seeds_that_did_not_choose_it(undistur
         assert (cell["cost"], cell["missed"], cell["end"]) == pytest.approx(min(by_step.values()))
         assert by_step[cell["selection"]] == min(by_step.values())
         assert cell["cost"] < cell["own_cost"] or cell["cost"] == np.inf, "theory's step is safe, not fast"
+        asked = runs[(runs["role"] == "asked") & (runs["label"] == cell["label"]) & (runs["beta"] == cell["beta"])]
+        assert set(asked["step_source"]) == {"theory"} and set(asked["seed"]) == set(mine["seed"])
+        for key, rows in (("reported_cost", reported(mine)), ("asked_cost", asked)):
+            assert cell[key] == np.median(rows["queries_to_tolerance"].astype(float).fillna(np.inf)), key
     assert np.isinf(found["cost"]).sum() == 1
 
 
@@ -234,8 +269,8 @@ def test_stopped_after_every_batch_in_turn_it_is_the_undisturbed_sweep(undisturb
             break
         stops += 1
     assert stops == 4
-    assert [(one.reused, one.batches) for one in planned] == [(TRIALS, 0), (TRIALS + REPORTED, 0)]
-    assert event.reused == TRIALS + REPORTED
+    assert [(one.reused, one.batches) for one in planned] == [(TRIALS, 0), (ALL, 0)]
+    assert event.reused == ALL
     assert_undisturbed(tmp_path / "sweep", whole)
 
 

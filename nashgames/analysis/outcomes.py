@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nashgames.defaults import PARTS
 from nashgames.errors import NashGamesError
+from nashgames.experiments.arrivals import on_samples as on_samples
 from nashgames.experiments.choice import ranked
 from nashgames.registry import Selection, parameters_of, parse, render, wrapped
 
@@ -41,9 +42,14 @@ def complete(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(**told)
 
 
-def on_samples(runs: pd.DataFrame) -> "pd.Series[bool]":
-    """Which of the runs learned from duels: their cost is counted in comparisons, and they go on to their budget."""
-    return runs["feedback"] != VARIANTS["feedback"]
+def axis_of(runs: pd.DataFrame) -> str:
+    """What the runs are charged in: queries, or comparisons on duels; NashGamesError for runs of both kinds."""
+    kinds = on_samples(complete(runs)).unique()
+    if len(kinds) > 1:
+        raise NashGamesError(
+            "runs on exact feedback are counted in queries and runs on samples in comparisons; take one kind at a time"
+        )
+    return "comparisons" if kinds.any() else "queries"
 
 
 def levels(seeds: int) -> dict[str, float]:
@@ -153,13 +159,17 @@ def steps_of(runs: pd.DataFrame) -> Floats:
 def _steps_by_label(labels: Collection[str]) -> dict[str, tuple[str, ...]]:
     """What the step of a solver is called, by its labels; text that is no selection is left out."""
     inner = {label: _innermost(found) for label in labels if (found := _selection(label)) is not None}
-    varying: dict[str, tuple[str, ...]] = {}
+    steps: dict[str, tuple[str, ...]] = {}
     for name in {selection.name for selection in inner.values()}:
         told = [selection.parameters for selection in inner.values() if selection.name == name]
-        several = [key for key in dict.fromkeys(chain(*told)) if len({numbers.get(key) for numbers in told}) > 1]
-        varying[name] = tuple(several if len(several) == 1 else [key for key in several if key == "step"])
-    declared = {name: own if (own := _declared(name)) is not None else varying[name] for name in varying}
-    return {label: declared[own.name] for label, own in inner.items()}
+        differ = [key for key in dict.fromkeys(chain(*told)) if len({numbers.get(key) for numbers in told}) > 1]
+        own = _declared(name)
+        if own is None:
+            steps[name] = tuple(differ if len(differ) == 1 else [key for key in differ if key == "step"])
+        else:
+            # Of several that are declared those that differ: the others are the same for every step.
+            steps[name] = tuple(key for key in own if key in differ) or own
+    return {label: steps[own.name] for label, own in inner.items()}
 
 
 @cache

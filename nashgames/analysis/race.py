@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nashgames.analysis.outcomes import CELL, complete, on_samples
+from nashgames.analysis.outcomes import CELL, axis_of, complete, on_samples
 from nashgames.analysis.resampling import Codes, Floats, even_weights, interval, resampled_weights
 from nashgames.core.metrics import STOPPING_COLUMN
-from nashgames.defaults import RUN
+from nashgames.defaults import PARTS, RUN
 from nashgames.errors import NashGamesError
+from nashgames.experiments.arrivals import arrivals
 from nashgames.experiments.choice import reported
 
 EPSILON = 1e-6
@@ -34,7 +35,7 @@ class Race:
     `instances` has the columns `PROBLEM` and `seed`, a row an instance, sorted; `solvers` gives the solver of every
     method, in the order of the columns of `costs`. `left_out` instances were not played by all methods, and
     `at_start` were solved before the first query. A cost read from recorded points is too high by at most the share
-    `resolution`.
+    `resolution`. `asked` `[I, M]` are the costs of the methods as they were asked for, where they were tuned.
     """
 
     epsilon: float
@@ -45,6 +46,7 @@ class Race:
     left_out: int = 0
     at_start: int = 0
     resolution: float = 0.0
+    asked: Floats | None = None
 
     @property
     def methods(self) -> list[str]:
@@ -78,7 +80,9 @@ class Race:
 
     def of(self, wanted: NDArray[np.bool_]) -> "Race":
         """The same race on the instances of which `wanted` `[I]` is true."""
-        return replace(self, instances=self.instances[wanted].reset_index(drop=True), costs=self.costs[wanted])
+        asked = None if self.asked is None else self.asked[wanted]
+        instances = self.instances[wanted].reset_index(drop=True)
+        return replace(self, instances=instances, costs=self.costs[wanted], asked=asked)
 
     def _codes(self, *columns: str) -> Codes:
         """What the instances have in these columns, numbered from 0 on."""
@@ -99,16 +103,6 @@ def fields(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield apart + ("-comparisons" if sampled and not keys[0].all() else ""), mine
 
 
-def axis_of(runs: pd.DataFrame) -> str:
-    """What the runs are charged in: queries, or comparisons on duels; NashGamesError for runs of both kinds."""
-    kinds = on_samples(complete(runs)).unique()
-    if len(kinds) > 1:
-        raise NashGamesError(
-            "runs on exact feedback are counted in queries and runs on samples in comparisons; race them separately"
-        )
-    return "comparisons" if kinds.any() else "queries"
-
-
 def costs_to(epsilon: float, runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """What every run paid to come within `epsilon`, as `cost`, with the `least` that it may have been; index of `runs`.
 
@@ -118,37 +112,26 @@ def costs_to(epsilon: float, runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Dat
     that diverged. Raises NashGamesError for an ε below a tolerance, where runs stop before they reach it, for an ε of
     0, and for runs of both kinds (`axis_of`).
     """
-    axis, tolerance = axis_of(runs), runs["tolerance"].to_numpy(np.float64)
-    if not epsilon > 0 or epsilon < tolerance.max():
+    axis_of(runs)
+    most = runs["tolerance"].to_numpy(np.float64).max()
+    if not epsilon > 0 or epsilon < most:
         raise NashGamesError(
-            f"epsilon is {epsilon:g}; accepted: numbers above 0 and of at least {tolerance.max():g}, the tolerance at "
-            f"which runs stopped"
+            f"epsilon is {epsilon:g}; accepted: numbers above 0 and of at least {most:g}, the tolerance at which runs "
+            f"stopped"
         )
-    runs, curves = (frame.assign(**_filled(frame)) for frame in (runs, curves))
-    place = pd.Index(runs["run_id"]).get_indexer(pd.Index(curves["run_id"]))
-    curves, place = curves[place >= 0], place[place >= 0]
-    cost, step = (curves[name].to_numpy(np.float64) for name in (axis, "step"))
-    columns = {target: curves[column].to_numpy(np.float64) for target, column in STOPPING_COLUMN.items()}
-    distance = np.select([curves["target"] == target for target in columns], list(columns.values()), np.nan)
-    found, before, charged = (np.full(len(runs), start) for start in (np.inf, -np.inf, 0.0))
-    there = distance <= epsilon
-    np.minimum.at(found, place[there], cost[there])
-    earlier = cost < found[place]
-    np.maximum.at(before, place[earlier], cost[earlier])
-    np.maximum.at(charged, place, np.divide(cost, step, out=np.zeros_like(cost), where=step > 0))
-    stopped = (tolerance == epsilon) & ~on_samples(complete(runs)).to_numpy()
-    exact = runs["queries_to_tolerance"].to_numpy(np.float64, na_value=np.inf)
-    found = np.where(runs["status"] == "diverged", np.inf, np.where(stopped, exact, found))
-    least = np.where(stopped | ~np.isfinite(found), found, np.minimum(np.maximum(before + charged, 0), found))
-    return pd.DataFrame({"cost": found, "least": least}, index=runs.index)
+    found = arrivals(runs, curves, epsilon=epsilon)[["cost", "least"]]
+    return found.where(runs["status"] != "diverged", np.inf)
 
 
-def race(runs: pd.DataFrame, curves: pd.DataFrame, epsilon: float | None = None) -> Race:
+def race(
+    runs: pd.DataFrame, curves: pd.DataFrame, epsilon: float | None = None, asked: pd.DataFrame | None = None
+) -> Race:
     """The race of the methods of `runs`, a method being a `label` with its optimiser, to ε (`costs_to`).
 
     Without an `epsilon` it is 1e-6, or the largest tolerance where that is larger. Runs that tuned are left out, and so
-    are instances that a method did not play, and those that were solved before the first query. Raises NashGamesError
-    for fewer than two methods, for two runs of a method on one instance, and where no instance is left.
+    are instances that a method did not play, and those that were solved before the first query. `asked` are runs of the
+    methods as they were asked for (`choice.as_asked`). Raises NashGamesError for fewer than two methods, for two runs
+    of a method on one instance, and where no instance is left.
     """
     runs = reported(runs)
     runs = complete(runs).assign(**_filled(runs))
@@ -156,10 +139,7 @@ def race(runs: pd.DataFrame, curves: pd.DataFrame, epsilon: float | None = None)
         raise NashGamesError(f"a race needs two methods and there are {runs['label'].nunique()}; add another solver")
     if epsilon is None:
         epsilon = max(EPSILON, float(runs["tolerance"].max()))
-    label = runs["label"].astype(str)
-    if len(runs["optimiser"].unique()) > 1:
-        label = label + " · " + runs["optimiser"].astype(str)
-    runs = runs.assign(label=label, **costs_to(epsilon, runs, curves))
+    runs = runs.assign(label=_methods(runs), **costs_to(epsilon, runs, curves))
     keys = [*PROBLEM, "seed"]
     twice = runs[runs.duplicated([*keys, "label"])]
     if len(twice):
@@ -187,7 +167,26 @@ def race(runs: pd.DataFrame, curves: pd.DataFrame, epsilon: float | None = None)
         left_out=len(table) - len(played),
         at_start=len(played) - len(raced),
         resolution=float(over.max()) if len(over) else 0.0,
+        asked=None if asked is None or asked.empty else _as_asked(asked, curves, epsilon, raced),
     )
+
+
+def _methods(runs: pd.DataFrame) -> "pd.Series[str]":
+    """What every run is called in a race: its label, with the optimiser where that is not always plain steps."""
+    label, optimiser = runs["label"].astype(str), runs["optimiser"].astype(str)
+    return label.where(optimiser == PARTS["optimiser"], label + " · " + optimiser)
+
+
+def _as_asked(asked: pd.DataFrame, curves: pd.DataFrame, epsilon: float, raced: pd.DataFrame) -> Floats:
+    """The costs of the methods as they were asked for, those of the race where what they were asked for was chosen."""
+    keys = [*PROBLEM, "seed"]
+    asked = complete(asked).assign(**_filled(asked))
+    asked = asked[pd.MultiIndex.from_frame(asked[keys]).isin(raced.index)]
+    if asked.empty:
+        return raced.to_numpy(np.float64)
+    asked = asked.assign(label=_methods(asked), **costs_to(epsilon, asked, curves))
+    table = asked.pivot_table("cost", keys, "label", aggfunc="first")
+    return table.reindex(index=raced.index, columns=raced.columns).fillna(raced).to_numpy(np.float64)
 
 
 def _mean(weights: Floats, values: Floats) -> Floats:
@@ -214,6 +213,8 @@ def standings(of: Race) -> pd.DataFrame:
                          performance profile ∫₀¹ ρ(1/u) du
     factor               what half of the games are solved within, of the best method's cost; inf where fewer are solved
     leads                share of resampled races in which no method is more efficient
+    asked_solved         as solved, of the methods as they were asked for; NaN where none was tuned
+    asked_factor         the cost over that of the method as it was asked for, median of what one of the two solved
 
     `…_low` and `…_high` of solved and efficiency are the 95 % interval over games and seeds (`resampled_weights`).
     """
@@ -229,6 +230,10 @@ def standings(of: Race) -> pd.DataFrame:
         "fastest": _mean(of.weights, ratios == 1),
         "factor": np.quantile(ratios, 0.5, axis=0, weights=of.weights, method="inverted_cdf"),
         "leads": np.where(np.isnan(of.resamples).any(), np.nan, leads),
+        "asked_solved": np.nan if of.asked is None else _mean(of.weights, np.isfinite(of.asked)),
+        "asked_factor": np.nan
+        if of.asked is None
+        else [_median_factor(mine, own, of.weights) for mine, own in zip(of.costs.T, of.asked.T, strict=True)],
     }
     return pd.DataFrame(columns).sort_values(["efficiency", "method"], ascending=[False, True], ignore_index=True)
 

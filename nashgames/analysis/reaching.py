@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from nashgames.analysis.outcomes import complete, label_without_step, on_samples, quantiles
 from nashgames.core.metrics import STOPPING_COLUMN
-from nashgames.defaults import TARGET
 from nashgames.errors import NashGamesError, unknown
+from nashgames.experiments.arrivals import arrivals, stops_by
 from nashgames.registry import parse
 
 Floats = NDArray[np.float64]
@@ -97,36 +97,28 @@ def _number(value: object) -> float:
 def reached(
     runs: pd.DataFrame, curves: pd.DataFrame, *, distance: str = "suboptimality", epsilon: float | None = None
 ) -> pd.DataFrame:
-    """The runs with what they spent until `distance` ≤ ε, in queries, or in comparisons where all learned from duels.
+    """The runs with what they spent until `distance` ≤ ε (`arrivals`), in queries, or in comparisons on duels.
 
     `epsilon`    ε; the tolerance of each run unless given
     `cost`       at the first recorded point with `distance` ≤ ε, inf where there is none
     `spent`      at the end of the run
-    `late`       by which part the true moment may be earlier: so far off is the point before, where steps between them
-                 were not recorded; 0 where the run stopped by this distance at this ε: that moment is known
+    `late`       by which part the true moment may be earlier, where steps between that point and the one before were
+                 not recorded; 0 where the run stopped by this distance at this ε: that moment is known
 
     Nothing is interpolated. Raises NashGamesError for an ε that is not above 0, or below the tolerance at which the
     runs stop, and where there is no tolerance to take.
     """
     runs = complete(runs)
-    column = "comparisons" if on_samples(runs).all() else "queries"
-    targets = runs["target"] if "target" in runs else pd.Series(TARGET, runs.index)
-    stops = (targets.map(STOPPING_COLUMN) == distance).to_numpy() & ~on_samples(runs).to_numpy()
+    stops = (stops_by(runs) == distance) & ~on_samples(runs).to_numpy()
     tolerances = runs["tolerance"].to_numpy(np.float64)
     _check(distance, epsilon, tolerances, stops)
     wanted = tolerances if epsilon is None else np.full(len(runs), epsilon)
-    mine = curves[curves["run_id"].isin(runs["run_id"])].sort_values("step", kind="stable")
-    points = dict(tuple(mine.groupby("run_id", sort=False)[[column, distance, "step"]]))
-    found = [_first(points.get(run), column, distance, ε) for run, ε in zip(runs["run_id"], wanted, strict=True)]
-    cost, spent, late = np.array(found, np.float64).reshape(-1, 3).T
-    exact = stops & (wanted == tolerances)
-    known = runs["queries_to_tolerance"].to_numpy(np.float64, na_value=np.inf)
-    return runs.assign(
-        epsilon=wanted,
-        cost=np.where(exact, np.where(np.isnan(known), np.inf, known), cost),
-        spent=spent,
-        late=np.where(exact, 0.0, late),
-    )
+    found = arrivals(runs, curves, epsilon=wanted, distance=distance)
+    cost, least = found["cost"].to_numpy(), found["least"].to_numpy()
+    # Nobody arrives earlier than at the start, or than never.
+    least = np.where(np.isfinite(cost) & (cost > 0), least, 1)
+    share = 1 - least / np.where(np.isfinite(cost) & (cost > 0), cost, 1)
+    return runs.assign(epsilon=wanted, cost=cost, spent=found["spent"], late=share)
 
 
 def _check(distance: str, epsilon: float | None, tolerances: Floats, stops: NDArray[np.bool_]) -> None:
@@ -142,21 +134,6 @@ def _check(distance: str, epsilon: float | None, tolerances: Floats, stops: NDAr
             f"epsilon is {epsilon:g}, but runs stopped at their tolerance of {tolerances[stops].max():g}; "
             "give at least that, or play them with a smaller --tolerance"
         )
-
-
-def _first(points: pd.DataFrame | None, column: str, distance: str, epsilon: float) -> tuple[float, float, float]:
-    """Cost of the first point with distance ≤ ε, cost of the last point, and the part between it and the one before."""
-    if points is None or points.empty:
-        return np.inf, np.nan, 0.0
-    cost, values = (points[name].to_numpy(np.float64, na_value=np.nan) for name in (column, distance))
-    there = np.flatnonzero(values <= epsilon)
-    if not len(there):
-        return np.inf, cost[-1], 0.0
-    at = cost[there[0]]
-    before = (
-        cost[there[0] - 1] if there[0] and points["step"].iloc[there[0]] > points["step"].iloc[there[0] - 1] + 1 else at
-    )
-    return at, cost[-1], (at - before) / at if at > 0 else 0.0
 
 
 def over_seeds(runs: pd.DataFrame) -> pd.DataFrame:

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import Game
 from nashgames.core.margins import stack
-from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, Seen, measure, target_at
+from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, target_at
 from nashgames.core.precision import Precision
 from nashgames.engine import audit, loop
 from nashgames.engine.loop import Recording
@@ -138,6 +137,7 @@ class Batch:
             for place, lane in zip(np.ndindex(self._shape), flat, strict=True)
             if lane.nearest is not None and not lane.idle
         }
+        self._measured_to: dict[tuple[int, ...], int] = {}
         self.solver = flat[0].solver
         self._limits = [lane.max_steps(settings, games[0].contexts) for lane in flat]
         self.max_steps = max(self._limits)
@@ -309,18 +309,20 @@ class Batch:
             return point
         columns = [name for name in OF_EQUILIBRIUM if name in point.metrics]
         values: dict[str, Any] = {name: np.array(point.metrics[name]) for name in columns}
+        limits = dict(zip(np.ndindex(self._shape), self._limits, strict=True))
         for place, nearest in self._nearest.items():
-            for target in range(len(point.step)):
-                here, before = (target, *place), (target - 1, *place)
-                if target and point.step[here] == point.step[before]:
-                    found = {name: values[name][before] for name in columns}
-                else:
-                    log_policy = jnp.asarray(point.log_policy[here])
-                    star = jnp.asarray(nearest(np.asarray(log_policy)), log_policy.dtype)
-                    game = self._games[place[0] if self._stacked else 0]
-                    found = measure(Seen(game, log_policy, jnp.zeros_like(log_policy), star), columns)
+            # What a curve keeps: its records, and of a stopped run, which repeats its last point, the first of these.
+            steps, running = point.step[:, *place], point.status[:, *place] == loop.RUNNING
+            _, first = np.unique(steps, return_index=True)
+            kept = np.isin(steps[first], self._records[limits[place]]) | ~running[first]
+            for target in first[kept & (steps[first] > self._measured_to.get(place, -1))]:
+                log_policy = np.asarray(point.log_policy[target, *place])
+                star = nearest(log_policy).astype(log_policy.dtype)
+                weights = self._games[place[0] if self._stacked else 0].weights
+                found = loop.distances(weights, log_policy, star, names=tuple(columns))
                 for name in columns:
-                    values[name][here] = found[name]
+                    values[name][target, *place] = found[name]
+                self._measured_to[place] = int(steps[target])
         path = point.log_policy if self._keeps_path else point.log_policy[..., :0]
         return point._replace(metrics=point.metrics | values, log_policy=path)
 

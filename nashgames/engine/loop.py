@@ -241,6 +241,13 @@ _ADVANCE = _compiled(_advance, static_argnames=("stacked", "target", "classes"),
 _MEASURE = _compiled(_measure, static_argnames=("stacked", "recording"))
 
 
+@partial(jax.jit, static_argnames="names")
+def distances(weights: Any, log_policy: jax.Array, log_equilibrium: jax.Array, *, names: tuple[str, ...]) -> Any:
+    """The named distances to an equilibrium, which ask of the game for the weights of its contexts alone."""
+    game: Any = Game(margins=None, log_reference=None, beta=None, weights=weights)  # type: ignore[arg-type]
+    return metrics.measure(Seen(game, log_policy, jnp.zeros_like(log_policy), log_equilibrium), names)
+
+
 def compiled_count() -> int:
     """How many compiled programs are kept."""
     return sum(int(program._cache_size()) for program in (*_ADVANCE.values(), *_MEASURE.values()))

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nashgames.core.metrics import STOPPING_COLUMN
-from nashgames.defaults import BOTH, PARTS, RUN, TUNING
+from nashgames.defaults import ASKED, BOTH, PARTS, TUNING
+from nashgames.experiments.arrivals import arrivals, on_samples, stops_by
 
 Floats = NDArray[np.float64]
 
@@ -21,8 +21,17 @@ _NOT_OWN = ("tried", "tuned")
 
 
 def reported(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that are reported, without those on which steps were tried; all in rows from before there were some."""
-    return runs[runs["role"] != TUNING] if "role" in runs else runs
+    """The runs that are reported, without those on which steps were tried and those of solvers as they were asked for
+    beside their tuned ones; all in rows from before there were some."""
+    return runs[~runs["role"].isin((TUNING, ASKED))] if "role" in runs else runs
+
+
+def as_asked(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of tuned solvers as they were asked for: those beside the reported ones, and those among the trials."""
+    if "role" not in runs:
+        return runs.head(0)
+    own = ~runs["step_source"].isin(_NOT_OWN)
+    return runs[(runs["role"] == ASKED) | ((runs["role"] == TUNING) & own)]
 
 
 def choices(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -34,12 +43,15 @@ def choices(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     edge                          lower or upper where the choice is one of these, else null
     cost, missed, end             of the choice, over all games and tuning seeds: see `ranked`
     own_value, own_cost           of the solver as it was asked for
+    reported_cost, asked_cost     what the choice and the solver as it was asked for cost on the reported seeds, medians
+                                  over all games; NaN where that was not played
     runs, games, first, last      runs of every trial, over how many games, and the seeds from first to last
     same                          whether some of its games are the same for every seed, tuned on what is reported
 
     `runs` are rows of runs, of which those that try a step count; `curves` tell what runs on duels needed.
     """
     tried = runs[runs["role"].isin((TUNING, BOTH))] if "role" in runs else runs.head(0)
+    shown = {cell: _on_reported(mine, curves) for cell, mine in runs.groupby([*CHOICE, "label"])} if len(tried) else {}
     rows = []
     for cell, group in tried.groupby([*CHOICE, "label"], sort=False):
         parameter = str(group["tuned"].iloc[0])
@@ -54,11 +66,25 @@ def choices(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
             | {key: best[key] for key in ("value", "selection", "cost", "missed", "end")}
             | {"trials": len(table), "low": low, "high": high, "edge": _edge(best["value"], low, high)}
             | {"own_value": own["value"].iloc[0], "own_cost": own["cost"].iloc[0]}
+            | dict(zip(("reported_cost", "asked_cost"), shown[cell], strict=True))
             | {"runs": int(table["runs"].max()), "games": group["game"].nunique()}
             | {"first": int(group["seed"].min()), "last": int(group["seed"].max())}
             | {"same": bool((group["role"] == BOTH).any())}
         )
     return pd.DataFrame(rows)
+
+
+def _on_reported(runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[float, float]:
+    """The median cost of a tuned solver on the reported seeds, and of it as it was asked for."""
+    chosen, own = reported(runs), as_asked(runs)
+    keys = ["game", "seed"]
+    # A choice that is the solver's own has no other run; games of one seed have it among their trials.
+    beside = own.merge(chosen[keys].drop_duplicates(), on=keys)
+    lacking = chosen.merge(beside[keys].drop_duplicates(), on=keys, how="left", indicator=True)
+    lacking = lacking[lacking["_merge"] == "left_only"]
+    told = costs(chosen, curves), np.concatenate([costs(beside, curves), costs(lacking, curves)])
+    reported_cost, asked_cost = (float(np.median(values)) if len(values) else np.nan for values in told)
+    return reported_cost, asked_cost
 
 
 def costs(runs: pd.DataFrame, curves: pd.DataFrame) -> Floats:
@@ -67,24 +93,15 @@ def costs(runs: pd.DataFrame, curves: pd.DataFrame) -> Floats:
     That is queries on exact feedback. A run on duels goes on to its budget: it is charged the comparisons of the first
     point from which on all that were recorded are at or below the tolerance.
     """
-    queries = runs["queries_to_tolerance"].to_numpy(np.float64, na_value=np.inf)
-    on_duels = (runs["feedback"] != PARTS["feedback"]).to_numpy()
-    if not on_duels.any():
-        return queries
-    points = dict(iter(curves[curves["run_id"].isin(runs["run_id"][on_duels])].groupby("run_id")))
-    told = zip(runs["run_id"], runs["status"], _stopping(runs), runs["tolerance"], strict=True)
-    duels = [
-        _settled(points[run_id], column, tolerance) if run_id in points and status != "diverged" else np.inf
-        for run_id, status, column, tolerance in told
-    ]
-    return np.where(on_duels, duels, queries)
+    cost = arrivals(runs, curves, stays=True)["cost"].to_numpy()
+    return np.where((on_samples(runs) & (runs["status"] == "diverged")).to_numpy(), np.inf, cost)
 
 
 def ends(runs: pd.DataFrame) -> Floats:
     """The metric by which every run stops, at its last iterate; inf where it diverged or was not measured."""
-    values, stops_by = np.full(len(runs), np.nan), _stopping(runs)
-    for column in set(stops_by):
-        values = np.where(stops_by == column, runs[column].to_numpy(np.float64, na_value=np.nan), values)
+    values, stopping = np.full(len(runs), np.nan), stops_by(runs)
+    for column in set(stopping):
+        values = np.where(stopping == column, runs[column].to_numpy(np.float64, na_value=np.nan), values)
     return np.where((runs["status"] == "diverged") | np.isnan(values), np.inf, values)
 
 
@@ -117,19 +134,6 @@ def ranked(runs: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
     ascending = {"cost": True, "missed": True, "end": True, "own": False, "value": True}
     by = [name for name in ascending if name in table]
     return table.sort_values(by, ascending=[ascending[name] for name in by], kind="stable", ignore_index=True)
-
-
-def _stopping(runs: pd.DataFrame) -> NDArray[np.object_]:
-    """The column by which every run stops."""
-    targets = runs["target"].fillna(RUN["target"]) if "target" in runs else pd.Series(RUN["target"], runs.index)
-    return cast("NDArray[np.object_]", targets.map(STOPPING_COLUMN).to_numpy(object))
-
-
-def _settled(points: pd.DataFrame, column: str, tolerance: float) -> float:
-    points = points.sort_values("step")
-    above = np.flatnonzero(~(points[column].to_numpy(np.float64) <= tolerance))
-    first = int(above[-1]) + 1 if len(above) else 0
-    return float(points["comparisons"].iloc[first]) if first < len(points) else np.inf
 
 
 def _edge(value: float, low: float, high: float) -> str | None:

@@ -83,9 +83,10 @@ class Experiment:
     the solvers compared over all games.
 
     With `tune` every solver that declares a number tuned, and was not given it, is tried with as many values of it on
-    the seeds after those, `tuning_seeds`, and played with the best of them: `auto`, or a table of `trials` (how many,
-    beside the solver as it was asked for), `seeds` (how many, as many as are reported and at most ten unless given)
-    and ranges `low:high:count` by `parameter` or `solver.parameter`; where no range is given, one about the default.
+    the seeds after those, `tuning_seeds`, and played with the best of them, and beside it as it was asked for: `auto`,
+    or a table of `trials` (how many, beside the solver as it was asked for), `seeds` (how many, as many as are reported
+    and at most ten unless given) and ranges `low:high:count` by `parameter` or `solver.parameter`; where no range is
+    given, one about the default.
 
     Raises NashGamesError, naming the field, its value and what is accepted.
     """
@@ -134,7 +135,8 @@ class Experiment:
                 f"seed {self.seed} with seeds {self.seeds}{beside} ends above {_MAX_SEED}, the largest seed; give "
                 f"smaller ones"
             )
-        of_seeds = self.seeds + (tuning * (self.tune["trials"] + 1) if self.tune else 0)
+        # What is tuned is reported twice, as chosen and as asked for.
+        of_seeds = 2 * self.seeds + tuning * (self.tune["trials"] + 1) if self.tune else self.seeds
         runs = of_seeds * sum(math.prod(len(grid[field]) or 1 for field in _LISTS) for grid in self._grids())
         if runs > MAX_RUNS:
             raise NashGamesError(
@@ -155,8 +157,10 @@ class Experiment:
         return {name: value for name, value in vars(self).items() if value != usual[name]}
 
     @classmethod
-    def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
+    def from_dict(cls, mapping: Mapping[str, Any], *, usual: Iterable[str] | None = None) -> Self:
         """The experiment of plain values by name; `record-every` is `record_every`, None is "not given".
+
+        `usual` are the solvers where none are given, as far as policies, optimisers and β = 0 do not ask for others.
 
         Raises NashGamesError for an unknown name (with the nearest valid one) or a wrong value.
         """
@@ -179,7 +183,9 @@ class Experiment:
         if "solver" not in given and gradients:
             given["solver"] = DEFAULT_GRADIENTS
         elif "solver" not in given and any(zero):
-            given["solver"] = DEFAULT_ORIGINAL if all(zero) else (*cls.solver, *DEFAULT_ORIGINAL)
+            given["solver"] = DEFAULT_ORIGINAL if all(zero) else (*(usual or cls.solver), *DEFAULT_ORIGINAL)
+        elif "solver" not in given and usual is not None:
+            given["solver"] = tuple(usual)
         return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,13 +5,8 @@ from collections.abc import Iterable, Mapping
 from nashgames.errors import NashGamesError
 from nashgames.experiments.experiment import Cell
 from nashgames.experiments.sources import Source
-from nashgames.solvers import ORIGINALS, solves_original
+from nashgames.solvers import ORIGINALS, is_defined
 from nashgames.solvers.protocol import Solver
-
-
-def is_defined(solver: Solver, beta: float) -> bool:
-    """Whether the solver can be played at β: those that rest at an equilibrium of a game with β divide by it."""
-    return beta > 0 or solves_original(solver)
 
 
 def left_out(cells: Iterable[Cell], solvers: Mapping[str, Solver]) -> list[str]:

@@ -12,12 +12,12 @@ from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.metrics import target_at
 from nashgames.core.precision import Precision
-from nashgames.defaults import PARTS, REFEREE, REPORTED, RUN, TUNING
+from nashgames.defaults import ASKED, PARTS, REFEREE, REPORTED, RUN, TUNING
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import falling
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
-from nashgames.experiments.original import check_brings_none, is_defined, left_out
+from nashgames.experiments.original import check_brings_none, left_out
 from nashgames.experiments.players import key_of, players
 from nashgames.experiments.sources import ReferenceKey, Source, find_reference, find_source, reference_key
 from nashgames.experiments.trials import Tuned, tuned_of
@@ -26,6 +26,7 @@ from nashgames.solvers import (
     features_of,
     has_open_horizon,
     hyperparameters,
+    is_defined,
     selection_of,
     with_theory_defaults,
 )
@@ -74,7 +75,8 @@ class Run:
     `solver` has all its numbers, or is the `Referee`: then the run is the exact equilibrium itself. `label` is the
     solver as it was asked for, short where that is enough, and `step_source` says where its numbers come from. Runs
     with equal `game_key` play the same margins. A run of a solver that is tuned in the number `tuned` has the `role`
-    tuning where the value is tried, reported where it was chosen, and both where a game is the same for every seed.
+    tuning where the value is tried, reported where it was chosen, both where a game is the same for every seed, and
+    asked where it is the solver as it was asked for, on the seeds of the chosen one.
     """
 
     run_id: str
@@ -177,10 +179,10 @@ def plan(
     """The runs that an experiment reports, each once, and notes on what was left out.
 
     `sources` and `solvers` are what the texts of the experiment stand for, where these are objects of a notebook.
-    Solvers that are tuned have the values `chosen`, and are left out where there is none; without them all solvers are
-    as they were asked for. At β = 0 those that divide by β are left out. Raises NashGamesError for a game, solver,
-    reference or parameter that does not exist, for `actions` where no game's size is free, for a reference beside one
-    that a game brings, and for a solver that divides by β where no β is above 0.
+    Solvers that are tuned have the values `chosen`, with what was asked for beside them, and are left out where there
+    is none; without them all solvers are as they were asked for. At β = 0 those that divide by β are left out. Raises
+    NashGamesError for a game, solver, reference or parameter that does not exist, for `actions` where no game's size is
+    free, for a reference beside one that a game brings, and for a solver that divides by β where no β is above 0.
     """
     return _Planner(experiment, settings, sources, solvers).reported(chosen)
 
@@ -227,12 +229,8 @@ class _Planner:
         original = {cell.game for cell in experiment.cells() if cell.beta == 0}
         check_brings_none({text: source for text, source in self._sources.items() if text in original}, [0.0])
         self._left_out = left_out(experiment.cells(), asked)
-        tuned, self.untuned = ({}, []) if experiment.tune is None else tuned_of(asked, experiment.tune)
-        self._tuned = {
-            key: replace(tuned[key[0]], solver=player.solver)
-            for key, player in self._players.items()
-            if key[0] in tuned
-        }
+        tune = experiment.tune
+        self._tuned, self.untuned = ({}, []) if tune is None else tuned_of(self._players, tune)
 
     def _check_budgets(self) -> None:
         """Raise NashGamesError for a budget that pays for no step, or that no run can use."""
@@ -263,6 +261,7 @@ class _Planner:
     def reported(self, chosen: Chosen | None) -> tuple[list[Run], list[str]]:
         """The runs that are reported, and notes."""
         runs: dict[str, Run] = {}
+        beside: dict[str, Run] = {}
         notes = dict.fromkeys([*self._left_out, *self._ignored(), *self._beyond_rounding()])
         for cell in self._cells():
             if self._is_fixed(cell) and cell.seed != self._experiment.seed:
@@ -274,11 +273,15 @@ class _Planner:
                 if run.tuning_key not in chosen:
                     notes[f"{cell.solver} at β = {cell.beta:g} is not reported: nothing was chosen"] = None
                     continue
+                if not self._is_fixed(cell):
+                    beside[run.run_id] = replace(run, role=ASKED, tuned=tuned.parameter)
                 run = self._run(cell, tuned, chosen[run.tuning_key], step_source="tuned")
             kept = runs.setdefault(run.run_id, run)
             if kept is not run:
                 notes[f"{cell.solver} on {cell.game} at β = {cell.beta:g} is asked for twice: it is played once"] = None
-        return list(runs.values()), list(notes)
+        # What was chosen may be what was asked for.
+        others = (run for run_id, run in beside.items() if run_id not in runs)
+        return [*runs.values(), *others], list(notes)
 
     def _ignored(self) -> list[str]:
         """What is said of games that ignore `actions`."""
@@ -417,7 +420,7 @@ def _check_sizes(experiment: Experiment, sources: Mapping[str, Source]) -> None:
 
 def _check_reference(game: str, source: Source, asked: str, reference: Selection) -> None:
     """Raise NashGamesError where a reference is given beside one that the game brings."""
-    if source.takes_beta and reference != "own":
+    if source.brings_reference and reference != "own":
         raise NashGamesError(f"reference is '{asked}', but {game} brings its own; leave reference out, or use own")
 
 
@@ -444,7 +447,7 @@ def _actions(source: Source, asked: int | None) -> int | None:
 
 def _settled(source: Source, reference: Selection) -> Selection:
     """The reference of a run: `own` is uniform for a game that brings none."""
-    brings = source.takes_beta or source.given is not None
+    brings = source.brings_reference or source.given is not None
     return render("uniform", {}) if reference == "own" and not brings else reference
 
 

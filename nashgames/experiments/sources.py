@@ -14,7 +14,8 @@ from nashgames.registry import Selection, bind, parse, render
 
 @dataclass(frozen=True)
 class Source:
-    """Where a game comes from: its canonical text, and on which of a run's numbers it depends.
+    """Where a game comes from: its canonical text, on which of a run's numbers it depends, and whether the reference is
+    part of it.
 
     `default_actions` is n where none is asked for, None where the game decides; `fingerprint` is of a file's bytes, of
     the code that a file brings, or of a game that is `given` itself. `file` is where the data of a table is read.
@@ -25,6 +26,7 @@ class Source:
     contexts: int = 1
     takes_seed: bool = False
     takes_beta: bool = False
+    brings_reference: bool = False
     fingerprint: str | None = None
     given: Game | None = field(default=None, compare=False)
     file: Path | None = field(default=None, compare=False)
@@ -60,7 +62,8 @@ def find_source(text: str, *, code: bool = True) -> Source:
             default_actions=family.default_actions if family.takes_actions else None,
             contexts=int(values.get("contexts", 1)),
             takes_seed=family.takes_seed and "seed" not in values,
-            takes_beta=family.takes_beta,
+            takes_beta=family.takes_beta and "beta" not in values,
+            brings_reference=family.brings_reference,
         )
     if name in tables.TABLES:
         accepted = tables.TABLES[name].parameters

@@ -8,8 +8,10 @@ from typing import Any
 
 from nashgames.errors import NashGamesError, has_no
 from nashgames.experiments import tune
+from nashgames.experiments.players import Player
 from nashgames.registry import values_of
 from nashgames.solvers import (
+    follows_curvature,
     hyperparameters,
     is_given,
     names_of,
@@ -56,38 +58,54 @@ class Tuned:
         return True
 
 
-def tuned_of(solvers: Mapping[str, Solver], given: Mapping[str, Any]) -> tuple[dict[str, Tuned], list[str]]:
-    """The solvers that are tuned, by their texts, and notes on those that are played as they are.
+def tuned_of(
+    players: Mapping[tuple[str, ...], Player], given: Mapping[str, Any]
+) -> tuple[dict[tuple[str, ...], Tuned], list[str]]:
+    """The players that are tuned, by their keys, and notes on the solvers that are played as they are.
 
-    A solver is tuned in the number that a range of `given` (see `tune.read`) names, else in the first that it declares
-    tuned, unless it was asked for with a value of it. Raises NashGamesError for a range that no solver is tuned in, and
-    for two ranges of one solver.
+    A solver is tuned in the number that a range of `given` (see `tune.read`) names, else in its step, else in the first
+    that it declares tuned; numbers that it was asked for with are left alone. A step that follows the curvature is the
+    last choice. Raises NashGamesError for a range that no solver is tuned in, and for two ranges of one solver.
     """
     ranges = tune.grids(given)
-    found: dict[str, Tuned] = {}
+    found: dict[tuple[str, ...], Tuned] = {}
     left: dict[str, dict[str, None]] = {}
     accepted: dict[str, None] = {}
     used: set[str] = set()
-    for text, solver in solvers.items():
-        declared = [name for name in tuned_parameters(solver) if not is_given(solver, name)]
+    for key, player in players.items():
+        text, solver = key[0], player.solver
+        declared = _declared(player)
         if not declared:
             reason = "with a step that is given" if tuned_parameters(solver) else "without a number that is tuned"
             left.setdefault(reason, {})[text] = None
             continue
         names = {name: [*(f"{own}.{name}" for own in names_of(solver)), name] for name in declared}
-        accepted |= dict.fromkeys(key for keys in names.values() for key in (keys[-1], keys[0]))
+        accepted |= dict.fromkeys(asked for several in names.values() for asked in (several[-1], several[0]))
         # Of a range for the parameter of every solver and one for this solver's own, its own.
-        chosen = {name: key for name, keys in names.items() for key in reversed(keys) if key in ranges}
-        if len(chosen) > 1:
-            raise NashGamesError(f"tune has ranges for {' and '.join(chosen)} of {text}; give one of them")
-        used |= {key for keys in names.values() for key in keys}
-        parameter, range_ = next(((name, ranges[key]) for name, key in chosen.items()), (declared[0], None))
-        found[text] = Tuned(solver, parameter, range_, given["trials"])
-    for key in ranges:
-        if key not in used:
-            raise has_no("tune", "parameter", key, accepted)
+        chosen = {name: asked for name, several in names.items() for asked in reversed(several) if asked in ranges}
+        own = {name: asked for name, asked in chosen.items() if asked != name}
+        if len(own) > 1:
+            raise NashGamesError(f"tune has ranges for {' and '.join(own.values())}; give one of them")
+        used |= {asked for several in names.values() for asked in several}
+        said = [(name, ranges[asked]) for name, asked in (own or chosen).items()]
+        parameter, range_ = said[0] if said else (declared[0], None)
+        found[key] = Tuned(solver, parameter, range_, given["trials"])
+    for asked in ranges:
+        if asked not in used:
+            raise has_no("tune", "parameter", asked, accepted)
     notes = [f"played as asked for, {reason}: {', '.join(texts)}" for reason, texts in left.items()]
     return found, notes
+
+
+def _declared(player: Player) -> list[str]:
+    """The numbers that a player may be tuned in, the one that it is tuned in unless told otherwise first."""
+    solver, sampled = player.solver, player.feedback.comparisons > 0
+    declared = [name for name in tuned_parameters(solver) if not is_given(solver, name)]
+    if len(declared) < 2:
+        return declared
+    # Whether a step follows the curvature does not depend on β.
+    follows = follows_curvature(with_theory_defaults(solver, 1.0, sampled=sampled))
+    return sorted(declared, key=lambda name: (name == "step") == follows)
 
 
 def _around(own: float | None, beta: float, count: int) -> Iterator[float]:

@@ -34,6 +34,6 @@ def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> t
 
 
 def as_both(reported: Sequence[Run], trials: Sequence[Run]) -> list[Run]:
-    """The reported runs, those of them that were trials too in the role of both."""
+    """The reported runs, those of them that were trials too in the role of both; a game of one seed has such."""
     tried = {run.run_id for run in trials}
     return [replace(run, role=BOTH) if run.run_id in tried else run for run in reported]

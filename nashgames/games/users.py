@@ -31,6 +31,7 @@ class UserGame:
     default_actions: int | None
     takes_seed: bool
     takes_beta: bool
+    brings_reference: bool
     fingerprint: str | None
 
 
@@ -53,6 +54,8 @@ def find(selection: Selection) -> UserGame:
         default,
         takes_seed="seed" in taken,
         takes_beta="beta" in taken,
+        # What is made for a β may be made around its equilibrium.
+        brings_reference="beta" in taken,
         fingerprint=plugins.fingerprint(name) if plugins.is_file_name(name) else None,
     )
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nashgames.analysis.outcomes import VARIANTS, complete, on_samples
+from nashgames.analysis import outcomes
+from nashgames.analysis.outcomes import VARIANTS, complete
 from nashgames.errors import NashGamesError, unknown
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.page import page
@@ -58,14 +59,10 @@ def axis_of(runs: pd.DataFrame, x: str | None = None) -> str:
     """
     if x is not None and x not in AXES:
         raise unknown("axis", x, AXES)
-    sampled = on_samples(runs)
-    if several(sampled):
-        raise NashGamesError(
-            "runs on exact feedback are counted in queries and runs on samples in comparisons; draw them separately"
-        )
-    if x == "comparisons" and not sampled.any():
+    charged = outcomes.axis_of(runs)
+    if x == "comparisons" and charged != x:
         raise NashGamesError("x is comparisons, but exact feedback consumes none; use queries")
-    return x or ("comparisons" if sampled.any() else "queries")
+    return x or charged
 
 
 def traces_of(curves: pd.DataFrame, runs: pd.DataFrame, column: str, x: str = "queries") -> dict[str, Trace]:

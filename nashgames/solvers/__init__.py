@@ -127,9 +127,6 @@ __all__ = [
 GRADIENTS = tuple(name for name, kind in SOLVERS.items() if "learner" in {f.name for f in dataclasses.fields(kind)})
 """The solvers that climb the gradient of a parametrised policy: any policy, any optimiser."""
 
-ORIGINALS = tuple(name for name, kind in SOLVERS.items() if getattr(kind, "fixed_point", TARGET) == "original")
-"""The solvers of the original game, which are defined at β = 0."""
-
 
 def make_solver(text: str) -> Solver:
     """The solver that a text selects.
@@ -223,8 +220,17 @@ def step_source(asked: Solver, filled: Solver) -> str:
 
 
 def solves_original(solver: Solver) -> bool:
-    """Whether the solver goes to an equilibrium of the original game and has no use for β: it is defined at β = 0."""
+    """Whether the solver goes to an equilibrium of the original game."""
     return getattr(_unwrapped(solver), "fixed_point", TARGET) == "original"
+
+
+def is_defined(solver: Solver, beta: float) -> bool:
+    """Whether the solver can be played at β: at 0 one can that has no use for β.
+
+    That is one of the original game, and one that says so itself, with `uses_beta` false, as what it takes from β was
+    given to it.
+    """
+    return beta > 0 or solves_original(solver) or not getattr(_unwrapped(solver), "uses_beta", True)
 
 
 def tuned_parameters(solver: Solver) -> dict[str, Parameter]:
@@ -345,3 +351,7 @@ def _rewrapped(solver: Any, inner: Any) -> Any:
 def _learner(solver: Any) -> PolicyGradient:
     parts: PolicyGradient = getattr(_unwrapped(solver), "learner", PLAIN)
     return parts
+
+
+ORIGINALS = tuple(name for name in SOLVERS if solves_original(make_solver(name)))
+"""The solvers that go to the original game as they are selected by name alone."""

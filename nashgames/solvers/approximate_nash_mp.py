@@ -38,9 +38,9 @@ class ApproximateNashMP:
     `nash-mp`. A reconstruction of the inner loops: arXiv 2505.19731 v1 leaves them open (theory §4.2).
     """
 
-    eta: Annotated[float | None, Number("η, the papers' step of the outer loop; default 2β", symbol="η", above=0)] = (
-        None
-    )
+    eta: Annotated[
+        float | None, Number("η, the papers' step of the outer loop; default 2β", symbol="η", above=0, tuned=True)
+    ] = None
     inner: Annotated[int | None, Number("gradient steps of each of the two loops; default 20", least=1)] = None
     step: Annotated[
         float | None,

@@ -54,6 +54,11 @@ class MagneticMirrorDescent:
         """Where it rests: π*_β, an original equilibrium where the magnet moves, π*_α for a given α."""
         return "original" if self.follow else "regularised" if self.alpha is None else "own"
 
+    @property
+    def uses_beta(self) -> bool:
+        """Whether it takes its weight from the game; else it is defined at β = 0 too."""
+        return self.alpha is None and not self.follow
+
     def with_theory_defaults(self, beta: float) -> Self:
         # Our choice where it moves, that of mpo.
         usual = 0.25 if self.follow else beta

@@ -44,14 +44,18 @@ class NashProx:
     One query per gradient step. An exact outer step contracts, KL(π*‖π_{k+1}) ≤ KL(π*‖π_k)/(1+η), for every η > 0.
     For a table on exact feedback the default step follows the curvature, with η = 8β and `inner` = 5; elsewhere it is
     constant, with η = 2β and `inner` = 20. The inner loop is then locally stable for a fixed anchor. The whole loop is
-    not in every game, as the anchor moves (theory §4.5).
+    not in every game, as the anchor moves (theory §4.5). With steps that follow the curvature it is tuned in η: where
+    β is not small a larger one is faster without end, the anchor goes to μ and the method to online IPO (theory §6.1).
     A reconstruction: arXiv 2505.19731 v2 fixes the structure, not the inner loop (theory §4.5).
     """
 
     eta: Annotated[
         float | None,
         Number(
-            "η of the outer proximal step (papers' scale); default 8β, 2β with a constant step", symbol="η", above=0
+            "η of the outer proximal step (papers' scale); default 8β, 2β with a constant step",
+            symbol="η",
+            above=0,
+            tuned=True,
         ),
     ] = None
     inner: Annotated[

@@ -33,9 +33,9 @@ class PracticalNashMP:
     A reconstruction: arXiv 2505.19731 v1 gives the scheme, not its numbers (theory §4.3).
     """
 
-    eta: Annotated[float | None, Number("η of the proximal step (papers' scale); default 2β", symbol="η", above=0)] = (
-        None
-    )
+    eta: Annotated[
+        float | None, Number("η of the proximal step (papers' scale); default 2β", symbol="η", above=0, tuned=True)
+    ] = None
     kappa: Annotated[
         float | None, Number("κ, how fast the target follows; default 0.1", symbol="κ", above=0, most=1)
     ] = None

@@ -63,8 +63,8 @@ class Family:
 
     `build` is its mathematics; `size` computes n for a family whose parameters determine it, otherwise n is the
     caller's or `default_actions`. `takes_seed` says that it draws at random, and then it has contexts and can be pinned
-    to one draw; `takes_beta` that the run's β is part of the construction, and then the game brings its own reference;
-    `shared` that its contexts share some of their random numbers.
+    to one draw; `takes_beta` that the run's β is part of the construction, unless the game is pinned to another, and
+    then the game brings its own reference; `shared` that its contexts share some of their random numbers.
     """
 
     name: str
@@ -83,7 +83,8 @@ class Family:
     @property
     def parameters(self) -> dict[str, Parameter]:
         """The typed, documented parameters in order, those of every random family last."""
-        return parameters_of(self.build) | (parameters_of(_of_random_families) if self.takes_seed else {})
+        own = parameters_of(self.build) | (parameters_of(_of_planted_families) if self.takes_beta else {})
+        return own | (parameters_of(_of_random_families) if self.takes_seed else {})
 
     @property
     def takes_actions(self) -> bool:
@@ -112,7 +113,8 @@ def generate(
     several sizes are not independent draws; with `draws=independent` they are. With `contexts=m` the
     margins are `[m, n, n]`: m independent draws, of which context 0 is the game without contexts; the weights ρ are
     uniform or drawn (`make_game` takes any). A seed in the selection, `disc[seed=3]`, is part of the game's name and
-    counts instead of `seed`. `description.known_equilibrium` holds π* or π*_β where the family has it, and
+    counts instead of `seed`; so is the β of a planted family, `planted-regularised[beta=0.1]`, which then is one game
+    for runs of any `beta`. `description.known_equilibrium` holds π* or π*_β where the family has it, and
     `description.features` what it made the margins from.
 
     Raises NashGamesError for an unknown family or parameter, a value that the family refuses, and a game that does not
@@ -132,13 +134,16 @@ def generate(
         raise unknown(f"draws of {family.name}", draws, DRAWS)
     if pinned is not None:
         accept(f"{family.name}[seed]", pinned, least=0)
+    made_for = values.pop("beta", None)
     seed, dtype = _typed("seed", seed, int) if pinned is None else pinned, _checked_dtype(dtype)
     check_beta(beta)
+    planted = beta if made_for is None else made_for
+    check_beta(planted)
     n = _size(family, values, actions)
     what = "" if family.takes_actions else f"{render(family.name, values)} with its {_count(n)} actions"
     check_fits(n, contexts, dtype, what=what)
     size = () if draws == DRAWS[0] else (n,)
-    recipes = [_recipe(family, values, n, seed, beta, context, size) for context in range(contexts)]
+    recipes = [_recipe(family, values, n, seed, planted, context, size) for context in range(contexts)]
     margins = DenseMargins.filled(n, [recipe.block for recipe in recipes], dtype)
     references = [
         recipe.log_reference(margins.of_context(context))
@@ -153,11 +158,12 @@ def generate(
         name=family.name,
         parameters=values
         | ({"contexts": contexts, "weights": weights} if several else {})
+        | ({} if made_for is None else {"beta": made_for})
         | ({} if pinned is None else {"seed": pinned})
         | ({} if draws == DRAWS[0] else {"draws": draws}),
         labels=recipes[0].labels,
         seed=seed if family.takes_seed else None,
-        known_equilibrium=KnownEquilibrium(beta if family.takes_beta else 0.0, _stacked(equilibria))
+        known_equilibrium=KnownEquilibrium(planted if family.takes_beta else 0.0, _stacked(equilibria))
         if equilibria
         else None,
         features=_stacked(features) if features else None,
@@ -192,6 +198,12 @@ def check_fits(actions: int, contexts: int = 1, dtype: Any = np.float64, *, what
         f"{named}{over} in {np.dtype(dtype).name} needs {size_text(margins)} of memory for its margins and "
         f"{size_text(usable)} are available for them; use {remedy}"
     )
+
+
+def _of_planted_families(
+    beta: Annotated[float, "β of the planted equilibrium whatever the run's β is; default: the run's β"] = _RUNS_OWN,
+) -> None:
+    """The parameters of every family that is built around π*_β."""
 
 
 def _of_random_families(
@@ -307,8 +319,8 @@ def __getattr__(name: str) -> Callable[..., Game]:
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     common = list(inspect.signature(generate).parameters.values())[1:-1]
-    # The seed is an argument of every function already, and means the same.
-    accepted = [p for p in family.parameters.values() if p.name != "seed"]
+    # Seed and β are arguments of every function already, and mean the same.
+    accepted = [p for p in family.parameters.values() if p.name not in ("seed", "beta")]
     own = [inspect.Parameter(p.name, keyword, default=p.default, annotation=p.kind) for p in accepted]
     help_ = "\n".join(f"    {p.name}: {p.help}" for p in accepted)
     game.__name__ = game.__qualname__ = name
