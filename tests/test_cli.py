@@ -423,7 +423,7 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
             "unknown --dtype 'float16'; did you mean 'float64'? Accepted: float32, float64",
         ),
         (["run", "--device", "tpu"], "unknown --device 'tpu'; did you mean 'gpu'? Accepted: cpu, gpu"),
-        (["run", "--out", ""], "--out is ''; accepted: a directory"),
+        (["run", "--out", ""], "--out is empty; accepted: a directory"),
         (["run", "--out", "file"], "--out is 'file', a file; accepted: a directory"),
         (["run", "--out", "file/below"], "'file/below' cannot be made, 'file' is a file"),
         (["run", "--out", "taken"], "'taken' holds files that are not results"),
