@@ -61,7 +61,9 @@ def scale_cost(ax: Axes, traces: Sequence[Trace]) -> None:
     else:
         ax.set_xlim(0, max(last * _ROOM_LINEAR, 1.0))
         if last >= _LONG:
-            inches = ax.get_position().width * ax.get_figure(root=True).get_figwidth()
+            figure = ax.get_figure(root=True)
+            assert figure is not None
+            inches = ax.get_position().width * figure.get_figwidth()
             ax.xaxis.set_major_locator(ticker.MaxNLocator(max(int(inches / _TICK), 2), steps=[1, 2, 2.5, 5, 10]))
             ax.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
 

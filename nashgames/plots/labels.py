@@ -182,7 +182,7 @@ def _crosses(spot: _Spot, end: Floats, others: Floats) -> bool:
 
 
 def _write(ax: Axes, curve: Curve, way: Floats, spot: _Spot, size: tuple[float, float]) -> None:
-    middle = np.array([spot.box[0], (spot.box[1] + spot.box[3]) / 2]) / size
+    middle = (spot.box[0] / size[0], (spot.box[1] + spot.box[3]) / 2 / size[1])
     options: dict[str, Any] = {
         "xycoords": ax.transAxes,
         "va": "center",
@@ -195,4 +195,4 @@ def _write(ax: Axes, curve: Curve, way: Floats, spot: _Spot, size: tuple[float, 
     else:
         line = {"arrowstyle": "-", "color": curve.colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 1}
         options |= {"textcoords": ax.transAxes, "arrowprops": line | {"relpos": (0, 0.5)}}
-        ax.annotate(curve.text, way[-1] / size, middle, **options)
+        ax.annotate(curve.text, (way[-1, 0] / size[0], way[-1, 1] / size[1]), middle, **options)
