@@ -33,8 +33,9 @@ def show(
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
 
-    if not _is_game(selection) and (found := item.find(selection.partition("[")[0].strip())):
-        item.show(selection.partition("[")[0].strip(), *found, json=json, quiet=quiet)
+    name = selection.partition("[")[0].strip()
+    if not _is_game(selection) and (entry := item.find(name)):
+        item.show(name, *entry, json=json, quiet=quiet)
         return
     chosen, folder = formats_of(formats), options.output_directory(out) or _FIGURES
     screen = Screen(quiet=quiet, data=json)
