@@ -148,7 +148,7 @@ def test_a_tuned_run_says_what_was_chosen_in_tables_data_and_notes():
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0] == "circulant · 3 actions · β 0.1 · tilted reference · seed 0 · tuned on seed 1 · float64 on cpu"
     assert any(line.startswith("nash-mp η = 0.2 = 2β, tuned") for line in lines)
-    assert "solver best step of its cost own step's end" in lines
+    assert "solver best step of its cost as asked end" in lines
     assert any(re.fullmatch(r"nash-mp eta 0.2 0.01 … 0.2 (\d+) \1 upper", line) for line in lines)
     assert "convergence.png" in result.stdout
     assert "circulant is the same for every seed: its steps are tuned on what is reported" in result.stderr
