@@ -453,9 +453,7 @@ def test_what_cannot_be_counted_is_refused_in_a_sentence():
     assert Settings(queries=2**32 - 1).max_steps(solver, 0.1) == 2**31 - 1
     # The default budget grows with 1/β until steps cannot be counted.
     for beta in (1e-12, 1e-320):
-        with pytest.raises(
-            NashGamesError, match="the budget would be 20/β, and nash-mp takes at most"
-        ):
+        with pytest.raises(NashGamesError, match="the budget would be 20/β, and nash-mp takes at most"):
             Settings().max_steps(solver, beta)
     with pytest.raises(NashGamesError, match="records is 2000000; accepted: at most 1000000"):
         Settings(records=2_000_000).record_steps(10)

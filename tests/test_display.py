@@ -447,26 +447,40 @@ def tried(step, queries, **changes):
     return row(**how | numbers | {"queries_to_tolerance": queries, "seed": 1} | changes)
 
 
-def test_the_choice_is_told_beside_the_solver_s_own_step():
-    rows = [tried(0.3, 400), tried(3, 40), tried(1, None, step_source="theory", suboptimality=0.1)]
-    found = steps.choices(frame(*rows), pd.DataFrame())
+NO_CURVES = pd.DataFrame(columns=["run_id", "step", "queries", "comparisons", "suboptimality", "exploitability"])
+"""Runs on exact feedback tell their cost themselves."""
+
+
+def chosen(rows):
+    runs = frame(*rows)
+    return steps.choices(runs.assign(run_id=[str(place) for place in range(len(runs))]), NO_CURVES)
+
+
+def test_the_choice_is_told_beside_the_solver_as_it_was_asked_for():
+    own = {"step_source": "theory"}
+    rows = [tried(0.3, 400), tried(3, 40), tried(1, None, suboptimality=0.1, **own)]
+    # What is shown are costs on seeds that did not choose.
+    rows += [tried(3, 44, seed=0, role="reported"), tried(1, 90, seed=0, role="asked", **own)]
+    found = chosen(rows)
     (only,) = json.loads(json.dumps(found, allow_nan=False))
     assert (only["value"], only["cost"], only["own_cost"], only["edge"]) == (3, 40, None, "upper")
+    assert (only["reported_cost"], only["asked_cost"]) == (44, 90)
     sheet = steps.choices_table(found)
-    assert sheet.headings == ("solver", "best step", "of", "its cost", "own step's", "end")
-    assert sheet.rows == (("online-ipo", "step 3", "0.3 … 3", "40", "–", "upper"),)
-    assert sheet.caption == "the best of 3 steps by the median cost to the tolerance, on seed 1"
-    rows += [tried(step, queries, beta=0.1, seed=2) for step, queries in ((0.3, 90), (1, 60), (3, 40))] + [
-        tried(10, 90, beta=0.1, seed=2)
-    ]
-    sheet = steps.choices_table(steps.choices(frame(*rows), pd.DataFrame()))
+    assert sheet.headings == ("solver", "best step", "of", "its cost", "as asked", "end")
+    assert sheet.rows == (("online-ipo", "step 3", "0.3 … 3", "44", "90", "upper"),)
+    assert sheet.caption.startswith(
+        "the best of 3 steps by the median cost to the tolerance, on seed 1; costs: medians"
+    )
+    rows += [tried(step, queries, beta=0.1, seed=2) for step, queries in ((0.3, 90), (1, 60), (3, 40), (10, 90))]
+    sheet = steps.choices_table(chosen(rows))
     assert sheet.headings[0] == "β"
     assert [line[2] for line in sheet.rows] == ["step 3", "step 3"]
-    assert [line[-1] for line in sheet.rows] == ["", "upper"], "β falls from row to row"
-    assert sheet.caption.endswith("the best of 3, 4 steps by the median cost to the tolerance, on seeds 1–2")
-    own_game = steps.choices_table(steps.choices(frame(tried(1, 5, role="both"), tried(2, 9)), pd.DataFrame()))
-    assert own_game.caption.endswith("on the reported game itself where it is the same for every seed")
-    assert steps.choices(frame(row()), pd.DataFrame()) == []
+    assert [line[4:] for line in sheet.rows] == [("–", "–", ""), ("44", "90", "upper")], "β falls from row to row"
+    assert "the best of 3, 4 steps by the median cost to the tolerance, on seeds 1–2" in sheet.caption
+    own_game = steps.choices_table(chosen([tried(1, 5, role="both", **own), tried(2, 9)]))
+    assert own_game.rows == (("online-ipo", "step 1", "1 … 2", "5", "5", "lower"),), "the choice is what was asked for"
+    assert "on the reported game itself where it is the same for every seed" in own_game.caption
+    assert chosen([row()]) == []
 
 
 def test_the_choices_of_many_cells_are_one_line_a_solver():
@@ -477,7 +491,11 @@ def test_the_choices_of_many_cells_are_one_line_a_solver():
     rows += [
         tried(step, None, beta=0.001, suboptimality=step / 10, **(own if step == 1 else {})) for step in (0.3, 1, 3)
     ]
-    sheet = steps.choices_by_solver(steps.choices(frame(*rows), pd.DataFrame()))
+    rows += [tried(3, 40, beta=0.1, seed=0, role="reported"), tried(1, 400, beta=0.1, seed=0, role="asked", **own)]
+    rows += [tried(1, 60, beta=0.01, seed=0, role="reported", **own)]
+    rows += [tried(0.3, None, beta=0.001, seed=0, role="reported", suboptimality=0.1)]
+    rows += [tried(1, None, beta=0.001, seed=0, role="asked", suboptimality=0.1, **own)]
+    sheet = steps.choices_by_solver(chosen(rows))
     assert sheet.headings == ("solver", "best steps", "own", "end", "saved", "both arrive")
     assert sheet.rows == (("online-ipo", "step 0.3 … 3", "1", "2", "5.5", "2 of 3"),)
     assert sheet.caption.startswith("the best of 3 steps by the median cost to the tolerance, on seed 1; a choice for")

@@ -220,7 +220,7 @@ def test_it_is_frozen_and_hashable():
         ),
         (
             {"seeds": 60_000, "tune": {"seeds": 600, "trials": 399}},
-            "the experiment has 1,500,000 runs; accepted: at most 1,000,000; split it or give fewer seeds",
+            "the experiment has 1,800,000 runs; accepted: at most 1,000,000; split it or give fewer seeds",
         ),
         (
             {"seeds": 10**7},
