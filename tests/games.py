@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -102,9 +103,9 @@ def lane(game: Game, solver: str | Solver, seed: int = 0) -> Lane:
     return Lane(resolved, game.beta, np.asarray(game.log_reference), equilibrium(game).log_policy, seed)
 
 
-def played(games: list[Game], lanes: list[list[Lane]], settings: Settings) -> Batch:
+def played(games: list[Game], lanes: list[list[Lane]], settings: Settings, **options: Any) -> Batch:
     """A batch, advanced to its end."""
-    batch = Batch(games, lanes, settings)
+    batch = Batch(games, lanes, settings, **options)
     while not batch.finished:
         batch.advance()
     return batch

@@ -10,6 +10,7 @@ import pytest
 from nashgames.core.game import Description, make_game
 from nashgames.core.metrics import METRICS
 from nashgames.defaults import PARTS
+from nashgames.engine.loop import Recording
 from nashgames.engine.settings import Settings
 from nashgames.exact.referee import equilibrium
 from nashgames.experiments.plan import Run
@@ -31,9 +32,9 @@ RPS = make_game(
 )
 
 
-def framed(game, lanes, settings):
+def framed(game, lanes, settings, **options):
     """The batch of these lanes on one game, and its frames under made-up ids."""
-    batch = played([game], [lanes], settings)
+    batch = played([game], [lanes], settings, **options)
     runs = [
         Run(
             run_id=f"{k:012x}",
@@ -150,7 +151,8 @@ def test_contexts_have_rows_of_their_own_in_policies_and_paths(rng, tmp_path):
     references = np.stack([TILTED, log_softmax(rng.normal(size=3))])
     game = make_game(margins, beta=0.1, log_reference=references, weights=[0.3, 0.7])
     sampled = dataclasses.replace(lane(game, "nash-mp"), feedback=Duels(batch=5))
-    batch, _, found, frames = framed(game, [sampled], Settings(queries=20, tolerance=0, records=3))
+    settings, recording = Settings(queries=20, tolerance=0, records=3), Recording(path=True)
+    batch, _, found, frames = framed(game, [sampled], settings, recording=recording)
     curve = batch.curves()[0][0]
     # Ten steps of two queries, each of five duels in either context.
     assert sampled.comparisons(game.contexts) == 2 * 5 * 2

@@ -237,7 +237,12 @@ def test_a_run_on_duels_goes_on_to_its_budget_and_is_judged_by_its_last_iterate(
 
 def test_comparisons_are_counted_and_may_be_the_budget(tmp_path):
     finished = played(
-        tmp_path / "a", solver=["nash-mp", "online-ipo"], feedback="duels[batch=5]", comparisons=203, seeds=2
+        tmp_path / "a",
+        solver=["nash-mp", "online-ipo"],
+        feedback="duels[batch=5]",
+        queries=None,
+        comparisons=203,
+        seeds=2,
     )
     runs = finished.runs.set_index(["solver", "seed"])
     # nash-mp makes two queries a step: 20 steps of 10 duels; online-ipo 40 of 5.
