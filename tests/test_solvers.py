@@ -369,7 +369,7 @@ def test_the_average_has_no_numbers_of_its_own():
     [
         ("nash-pm", ["nash-pm", "did you mean 'nash-mp'"]),
         ("nash-mp[eat=1]", ["eat", "did you mean 'eta'"]),
-        ("nash-mp[eta=x]", ["nash-mp[eta] is 'x'", "a number"]),
+        ("nash-mp[eta=x]", ["nash-mp[eta] is 'x'", "a finite number above 0"]),
         ("nash-mp[eta=0]", ["nash-mp[eta] is 0", "above 0"]),
         ("nash-mp[eta=nan]", ["nash-mp[eta]", "finite"]),
         ("online-ipo[step=-1]", ["online-ipo[step] is -1", "above 0"]),
