@@ -33,5 +33,5 @@ class Judge(Protocol):
 
 
 def judge(name: str) -> Judge:
-    """The judge of a verdict, one of `experiments.experiment.VERDICTS`."""
+    """The judge of a verdict, one of `experiments.values.VERDICTS`."""
     return cast("Judge", importlib.import_module(f"nashgames.cli.{name}"))

@@ -16,8 +16,6 @@ from nashgames.core import game
 from nashgames.defaults import PARTS
 from nashgames.errors import NashGamesError
 from nashgames.experiments.experiment import (
-    DEVICES,
-    DTYPES,
     MAX_RUNS,
     Cell,
     Experiment,
@@ -26,6 +24,7 @@ from nashgames.experiments.experiment import (
     presets,
     summary,
 )
+from nashgames.experiments.values import DEVICES, DTYPES
 
 PRESETS = [
     "action-size",

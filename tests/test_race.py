@@ -30,8 +30,9 @@ from nashgames.cli.race import judged
 from nashgames.cli.verdict import judge
 from nashgames.errors import NashGamesError
 from nashgames.experiments.choice import as_asked
-from nashgames.experiments.experiment import VERDICTS, Experiment, load_preset, presets
+from nashgames.experiments.experiment import Experiment, load_preset, presets
 from nashgames.experiments.sources import find_source
+from nashgames.experiments.values import VERDICTS
 from nashgames.games.families import generate
 from nashgames.games.properties import cyclic_share, facts
 from tests.test_cli import call, complaint, data, in_an_empty_folder  # noqa: F401

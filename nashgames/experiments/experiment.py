@@ -4,15 +4,13 @@ Standard library only, so that the terminal can check an experiment before it im
 """
 
 import dataclasses
-import datetime
 import hashlib
 import itertools
 import json
 import math
 import re
 import tomllib
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -20,28 +18,19 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self
 
-from nashgames import registry
-from nashgames.defaults import LARGEST_BETA, PARTS, SMALLEST_BETA, START, TARGET
+from nashgames.defaults import PARTS, START, TARGET
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiments import tune
+from nashgames.experiments.values import LISTS, MAX_SEED, READERS, grid_of, items_of, real, values_of
 from nashgames.reprs import Panel
 
-DTYPES = ("float32", "float64")
-DEVICES = ("cpu", "gpu")
-VERDICTS = ("theorems", "race")
-TARGETS = ("regularised", "original")
 RECORDS = 200
 """Points of a curve unless asked otherwise, at geometrically spaced steps."""
 
 # All are held in memory as a plan and as rows; a million hashes of 48 bits all differ with odds of 500 to 1.
 MAX_RUNS = 1_000_000
-# Below 2⁵³ ≈ 9e15: floats and JSON keep it exactly.
-_MAX_INTEGER = 10**15
-# JAX keeps 32 bits of a seed unless 64-bit mode is on: beyond them two seeds would be one run.
-_MAX_SEED = 2**32 - 1
 # A file of an experiment has some dozen lines.
 _MOST_BYTES = 10**6
-_LISTS = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
 _OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict", "tune")
 DEFAULT_GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
 """What is played where solvers are not given and the policy or the optimiser asks for policy gradients."""
@@ -120,24 +109,24 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.record_every is not None and self.records != RECORDS:
             raise _two_ways_to_record()
-        for field, read in _READERS.items():
+        for field, read in READERS.items():
             given = getattr(self, field)
-            if field in _LISTS:
-                value: Any = _values(field, given)
+            if field in LISTS:
+                value: Any = values_of(field, given)
             else:
                 value = given if given is None and field in _OPTIONAL else read(field, given)
             object.__setattr__(self, field, value)
-        object.__setattr__(self, "also", tuple(_grid(given) for given in _items("also", self.also)))
+        object.__setattr__(self, "also", tuple(grid_of(given) for given in items_of("also", self.also)))
         tuning = len(self.tuning_seeds)
-        if self.seed + self.seeds + tuning - 1 > _MAX_SEED:
+        if self.seed + self.seeds + tuning - 1 > MAX_SEED:
             beside = f" and {tuning} more to tune on" if tuning else ""
             raise NashGamesError(
-                f"seed {self.seed} with seeds {self.seeds}{beside} ends above {_MAX_SEED}, the largest seed; give "
+                f"seed {self.seed} with seeds {self.seeds}{beside} ends above {MAX_SEED}, the largest seed; give "
                 f"smaller ones"
             )
         # What is tuned is reported twice, as chosen and as asked for.
         of_seeds = 2 * self.seeds + tuning * (self.tune["trials"] + 1) if self.tune else self.seeds
-        runs = of_seeds * sum(math.prod(len(grid[field]) or 1 for field in _LISTS) for grid in self._grids())
+        runs = of_seeds * sum(math.prod(len(grid[field]) or 1 for field in LISTS) for grid in self._grids())
         if runs > MAX_RUNS:
             raise NashGamesError(
                 f"the experiment has {runs:,} runs; accepted: at most {MAX_RUNS:,}; split it or give fewer seeds"
@@ -177,9 +166,9 @@ class Experiment:
         if {"records", "record_every"} <= given.keys():
             raise _two_ways_to_record()
         gradients = any(
-            part != PARTS[key] for key in ("policy", "optimiser") for part in _items(key, given.get(key, PARTS[key]))
+            part != PARTS[key] for key in ("policy", "optimiser") for part in items_of(key, given.get(key, PARTS[key]))
         )
-        zero = [_real(beta) == 0 for beta in _items("beta", given.get("beta", cls.beta))]
+        zero = [real(beta) == 0 for beta in items_of("beta", given.get("beta", cls.beta))]
         if "solver" not in given and gradients:
             given["solver"] = DEFAULT_GRADIENTS
         elif "solver" not in given and any(zero):
@@ -251,7 +240,7 @@ class Experiment:
         return tuple(dict.fromkeys(value for grid in self._grids() for value in grid[field]))
 
     def _grids(self) -> list[dict[str, tuple[Any, ...]]]:
-        own = {field: getattr(self, field) for field in _LISTS}
+        own = {field: getattr(self, field) for field in LISTS}
         return [own, *({**own, **grid} for grid in self.also)]
 
     @classmethod
@@ -289,8 +278,8 @@ def exact_betas(given: Any) -> tuple[float, ...]:
 
     Raises NashGamesError for what is no number from 0 to `LARGEST_BETA`.
     """
-    read = _READERS["beta"]
-    return tuple(dict.fromkeys(read("beta", item) for item in _items("beta", given)))
+    read = READERS["beta"]
+    return tuple(dict.fromkeys(read("beta", item) for item in items_of("beta", given)))
 
 
 def presets() -> dict[str, Traversable]:
@@ -335,152 +324,6 @@ def _preset(name: str) -> Traversable:
 
 def _two_ways_to_record() -> NashGamesError:
     return NashGamesError("records and record_every are both given; give records or record_every, not both")
-
-
-def _wrong(key: str, value: Any, accepted: str) -> NashGamesError:
-    shown = str(value) if isinstance(value, datetime.date | datetime.time) else repr(value)
-    shown = shown.lower() if isinstance(value, bool) else shown
-    # Longer values would take a line of the terminal, 80 columns, before what is accepted is said.
-    return NashGamesError(f"{key} is {shown if len(shown) <= 80 else shown[:77] + '…'}; accepted: {accepted}")
-
-
-def _items(key: str, value: Any) -> tuple[Any, ...]:
-    """The values of a field that takes one or several; a set is refused because it has no order to repeat."""
-    if not isinstance(value, Iterable) or isinstance(value, str):
-        return (value,)
-    if isinstance(value, Mapping) and key == "also":
-        return (value,)
-    if isinstance(value, bytes | Mapping | Set):
-        raise _wrong(key, value, "one value or a list of values")
-    items = tuple(value)
-    if not items and key not in ("actions", "also"):
-        raise NashGamesError(f"{key} is an empty list; accepted: one value or a list with at least one")
-    return items
-
-
-def _values(field: str, given: Any) -> tuple[Any, ...]:
-    read = tuple(_READERS[field](field, item) for item in _items(field, given))
-    if field == "solver":
-        return tuple(_parsed(text) for item in read for text in registry.expand(item))
-    return read
-
-
-def _grid(given: Any) -> dict[str, tuple[Any, ...]]:
-    """One grid of `also`: the fields that hold several values, those that it gives."""
-    if not isinstance(given, Mapping) or not given:
-        raise _wrong("also", given, f"tables [[also]], each with some of: {', '.join(_LISTS)}")
-    for key in given:
-        if key not in _LISTS:
-            raise unknown("key of also", str(key), _LISTS)
-    return {key: _values(key, value) for key, value in given.items()}
-
-
-def _real(value: Any) -> float | None:
-    """`value` as a float, None where it is no finite number; a bool is no number."""
-    if isinstance(value, bool) or not isinstance(value, str | Real):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _beta(key: str, value: Any) -> float:
-    number = _real(value)
-    if number is None or not (number == 0 or SMALLEST_BETA <= number <= LARGEST_BETA):
-        raise _wrong(key, value, f"0, or a number from {SMALLEST_BETA:g} to {LARGEST_BETA:,.0f}")
-    return abs(number)
-
-
-def _integer(least: int, most: int = _MAX_INTEGER) -> Callable[[str, Any], int]:
-    def read(key: str, value: Any) -> int:
-        number = _real(value)
-        if number is None or not number.is_integer() or not least <= number <= most:
-            limit = f" and at most {most}" if number is not None and number > most else ""
-            raise _wrong(key, value, f"an integer of at least {least}{limit}")
-        return int(number)
-
-    return read
-
-
-def _choice(accepted: tuple[str, ...]) -> Callable[[str, Any], str]:
-    def read(key: str, value: Any) -> str:
-        if not isinstance(value, str):
-            raise _wrong(key, value, ", ".join(accepted))
-        if value not in accepted:
-            raise unknown(key, value, accepted)
-        return value
-
-    return read
-
-
-def _name(key: str, value: Any) -> str:
-    """A name that can be a folder's on every system."""
-    if not isinstance(value, str) or not re.fullmatch(r"\w([\w .+-]{0,98}\w)?", value):
-        accepted = "up to 100 letters, digits, spaces and . _ + -, with a letter or digit at both ends"
-        raise _wrong(key, value, accepted)
-    return value
-
-
-def _selection(key: str, value: Any) -> str:
-    """The text of a selection; whether its name exists is for the registries to say."""
-    if not isinstance(value, str) or not value.strip():
-        raise _wrong(key, value, "a name such as name[parameter=value], or a list of names")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
-        raise _wrong(key, value, "text without control characters")
-    text = value if isinstance(value, registry.Selection) else value.strip()
-    # A path may hold any character: what is inside its brackets is checked where the file is read.
-    if "/" in text:
-        return text
-    try:
-        several = not isinstance(text, registry.Selection) and len(registry.split(text)) > 1
-        # A range stands for several selections, which are parsed when it is expanded.
-        if not several and not registry.is_range(text):
-            text = registry.parse(text)
-    except NashGamesError as error:
-        raise NashGamesError(f"{key}: {error}") from None
-    if several:
-        raise _wrong(key, value, "one name; write several as a list")
-    return text
-
-
-def _parsed(text: str) -> str:
-    return text if "/" in text else registry.parse(text)
-
-
-def _tolerance(key: str, value: Any) -> float:
-    number = _real(value)
-    # P_β(π' ≻ π) − ½ is at most ½ where π is the reference: a run would stop before its first step.
-    if number is None or not 0 <= number < 0.5:
-        raise _wrong(key, value, "a number of at least 0 (0: never) and below 0.5, the largest at the start of a run")
-    return abs(number)
-
-
-_READERS: dict[str, Callable[[str, Any], Any]] = {
-    "name": _name,
-    "game": _selection,
-    "solver": _selection,
-    "feedback": _selection,
-    "policy": _selection,
-    "optimiser": _selection,
-    "beta": _beta,
-    "actions": _integer(2),
-    "reference": _selection,
-    "seed": _integer(0, _MAX_SEED),
-    "seeds": _integer(1),
-    "start": _selection,
-    "target": _choice(TARGETS),
-    "queries": _integer(1),
-    "comparisons": _integer(1),
-    "tolerance": _tolerance,
-    "records": _integer(1),
-    "record_every": _integer(1),
-    "dtype": _choice(DTYPES),
-    "device": _choice(DEVICES),
-    "verdict": _choice(VERDICTS),
-    "tune": tune.read,
-}
 
 
 def _toml(value: Any) -> str:
