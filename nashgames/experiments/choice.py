@@ -50,14 +50,17 @@ def choices(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
     `runs` are rows of runs, of which those that try a step count; `curves` tell what runs on duels needed.
     """
-    tried = runs[runs["role"].isin((TUNING, BOTH))] if "role" in runs else runs.head(0)
-    shown = {cell: _on_reported(mine, curves) for cell, mine in runs.groupby([*CHOICE, "label"])} if len(tried) else {}
+    if "role" not in runs or not runs["role"].isin((TUNING, BOTH)).any():
+        return pd.DataFrame()
+    runs = runs.assign(cost=costs(runs, curves))
+    tried = runs[runs["role"].isin((TUNING, BOTH))]
+    shown = {cell: _on_reported(mine) for cell, mine in runs.groupby([*CHOICE, "label"])}
     rows = []
     for cell, group in tried.groupby([*CHOICE, "label"], sort=False):
         parameter = str(group["tuned"].iloc[0])
         told = [json.loads(numbers).get(parameter) for numbers in group["hyperparameters"]]
         group = group.assign(value=np.array(told, np.float64), own=~group["step_source"].isin(_NOT_OWN))
-        table = ranked(group.assign(cost=costs(group, curves)), ["label"])
+        table = ranked(group, ["label"])
         best, own = table.iloc[0], table[table["own"]] if table["own"].any() else table.head(1)
         low, high = table["value"].min(), table["value"].max()
         rows.append(
@@ -74,17 +77,19 @@ def choices(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _on_reported(runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[float, float]:
-    """The median cost of a tuned solver on the reported seeds, and of it as it was asked for."""
+def _on_reported(runs: pd.DataFrame) -> tuple[float, float]:
+    """The median `cost` of a tuned solver on the reported seeds, and of it as it was asked for."""
     chosen, own = reported(runs), as_asked(runs)
-    keys = ["game", "seed"]
     # A choice that is the solver's own has no other run; games of one seed have it among their trials.
-    beside = own.merge(chosen[keys].drop_duplicates(), on=keys)
-    lacking = chosen.merge(beside[keys].drop_duplicates(), on=keys, how="left", indicator=True)
-    lacking = lacking[lacking["_merge"] == "left_only"]
-    told = costs(chosen, curves), np.concatenate([costs(beside, curves), costs(lacking, curves)])
+    beside = own[_draws(own).isin(_draws(chosen))]
+    lacking = chosen[~_draws(chosen).isin(_draws(beside))]
+    told = chosen["cost"], pd.concat([beside["cost"], lacking["cost"]])
     reported_cost, asked_cost = (float(np.median(values)) if len(values) else np.nan for values in told)
     return reported_cost, asked_cost
+
+
+def _draws(runs: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(runs[["game", "seed"]])
 
 
 def costs(runs: pd.DataFrame, curves: pd.DataFrame) -> Floats:
