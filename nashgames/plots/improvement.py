@@ -7,9 +7,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from nashgames.analysis.race import Race, improvement, remarks, standings
-from nashgames.plots.layout import fold
+from nashgames.plots.layout import fold, tell
 from nashgames.plots.page import styled
-from nashgames.plots.palette import INK, PaperFigure, plain
+from nashgames.plots.palette import PaperFigure, plain
 from nashgames.plots.panels import several
 from nashgames.plots.rows import Rows
 
@@ -17,10 +17,10 @@ from nashgames.plots.rows import Rows
 _DARK = 0.45
 # Inches of a cell, of the names beside all of them, and of the narrowest figure, which holds its title.
 _CELL, _BESIDE, _NARROWEST = 0.36, 1.3, 3.6
-# Inches of title and caption.
-_BELOW = 0.5
-# Letters of the caption to the inch.
-_LETTERS = 19
+# Inches of the title.
+_ABOVE = 0.4
+# Letters of the title to the inch.
+_LETTERS = 12
 # Points of the figures in the cells; two of them and their sign fill a cell.
 _SIZE = 6.0
 
@@ -46,7 +46,7 @@ def draw_improvement(race: Race, *, remark: str = "", ax: Axes | None = None) ->
     sure = (_matrix(found, "low", order) > 0.5) | (_matrix(found, "high", order) < 0.5)
     side = max(_CELL * len(order) + _BESIDE, _NARROWEST)
     figure = (
-        PaperFigure(figsize=(side, side + _BELOW), layout="constrained") if ax is None else ax.get_figure(root=True)
+        PaperFigure(figsize=(side, side + _ABOVE), layout="constrained") if ax is None else ax.get_figure(root=True)
     )
     assert figure is not None
     cell = figure.subplots() if ax is None else ax
@@ -64,10 +64,11 @@ def draw_improvement(race: Race, *, remark: str = "", ax: Axes | None = None) ->
     cell.grid(False)
     cell.tick_params(length=0)
     cell.spines[:].set_visible(False)
-    cell.set_title(f"how often (%) the row reaches {race.goal}\nin fewer {race.axis} than the column")
+    title = f"how often (%) the row reaches {race.goal} in fewer {race.axis} than the column"
+    # Above all of the figure: names of rows take as much of its width as cells do.
+    figure.suptitle(fold(title, _LETTERS * side))
     told = [*remarks(race), "ties count half", "bold: the 95 % interval over games and seeds excludes 50 %", remark]
-    caption = fold("; ".join(filter(None, told)), _LETTERS * side)
-    cell.set_xlabel(caption, color=INK, fontsize=_SIZE)
+    tell(figure, ". ".join([title, "; ".join(filter(None, told))]))
     return figure
 
 
