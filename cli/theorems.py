@@ -86,14 +86,14 @@ def _rates(verdict: "Verdict") -> Sheet:
         )
         for row in _records(verdict.rates)
     )
-    headings = ("solver", "β", "η", "iterates", "queries a step", "proved", "slowest", "mean")
+    headings = ("solver", "β", "η", "iterates", "queries per step", "proved", "slowest", "mean")
     return Sheet(
         (*headings, "KL", "step", "half step", "span", "verdict"),
         frozenset({"solver", "verdict"}),
         rows,
         "proved, slowest, mean: contraction of KL(π*‖π) by a whole step. KL … span: the largest share of its proved "
         "bound that any iterate reached; above 1 it would be broken",
-        spare=("η", "queries a step", "mean"),
+        spare=("η", "queries per step", "mean"),
     )
 
 

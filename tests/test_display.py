@@ -533,7 +533,7 @@ def test_the_steps_that_were_swept_are_told_beside_what_is_derived():
         same | {"label": "nash-prox", "beta": 0.01} | limit | rates | {"low": 0.0},
     ]
     sheet = steps.steps_table(found)
-    headings = ("largest stable step", "derived step", "best step", "rate a query", "derived rate")
+    headings = ("largest stable step", "derived step", "best step", "rate per query", "derived rate")
     assert sheet.headings == ("solver", "β", *headings)
     assert sheet.rows[0] == ("online-ipo", "0.02", "1.433", "1.433", "0.7", "2.4e-03", "2.5e-03")
     assert [line[2:4] for line in sheet.rows[1:]] == [("> 1.433", "–"), ("< 1.433", "1.433")]
@@ -541,7 +541,7 @@ def test_the_steps_that_were_swept_are_told_beside_what_is_derived():
 
 
 def test_the_tally_counts_every_ending():
-    assert summary.tally(frame(row(), row(), unreached())) == "2 converged · 1 budget"
+    assert summary.tally(frame(row(), row(), unreached())) == "2 converged · 1 out of budget"
 
 
 def policy(run_id, labels, probabilities):

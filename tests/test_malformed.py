@@ -94,6 +94,8 @@ TABLES = {
     "nan-count.csv": (table("winner,loser,count\na,b,nan\n"), "'nan'"),
     "no-count.csv": (table("winner,loser,count\na,b,\n"), "counts nan wins"),
     "word-count.csv": (table("winner,loser,count\na,b,many\n"), "'many'"),
+    "draws.csv": (table("winner,loser,draws\na,b,3\n"), "has a column 'draws' and no column 'count'"),
+    "ties.csv": (table("winner,loser,count,ties\na,b,3,1\n"), "has a column 'ties'"),
     "no-winner.csv": (table("winner,loser\n,b\n"), "has no winner"),
     "misspelt.csv": (table("winer,loser\na,b\n"), "'winner' by 'winer'"),
     "two-counts.csv": (table("winner,loser,count,count\na,b,1,2\n"), "two columns 'count'"),
@@ -248,6 +250,9 @@ OPTIONS = {
     "run a.toml": "'a.toml'",
     "run nope.csv": "'nope.csv'",
     "run disc[strength=x]": "disc[strength] is 'x'",
+    "run disc[n=5]": "'disc[n=5]' has its size in brackets; write disc and give actions: -n 5",
+    "run disc[actions=5]": "has its size in brackets",
+    "run blotto[n=5]": "no parameter 'n'",
     "run disc[strenght=2]": "no parameter 'strenght'",
     "run 'disc[contexts=0]'": "disc[contexts] is 0",
     "run a b": "'b'",
@@ -340,7 +345,7 @@ REFERENCES = {
     "label,probability\nrock,.5\npaper,nan\nscissors,.5\n": "'nan'",
     "label,probability\nrock,.5\nrock,.2\nscissors,.3\n": "'rock' twice",
     "label,prob\nrock,1\n": "'probability' by 'prob'",
-    "probability\n.5\n.5\n": "2 rows; the game has 3 actions",
+    "probability\n.5\n.2\n.3\n": "does not say whose its probabilities are",
     "a,b\n1,2\n": "the columns a, b",
     "": "is empty",
 }
@@ -421,6 +426,12 @@ def test_a_malformed_directory_is_refused(kind, command):
     write, given = DIRECTORIES[kind]
     write(Path("mine"))
     refused([command, "mine"], given)
+
+
+def test_a_place_that_is_a_link_to_nothing_is_refused_before_anything_is_played():
+    Path("mine").symlink_to("nowhere")
+    line = refused(["run", "--out", "mine"], "--out is 'mine', a link to what is not there; accepted: a directory")
+    assert "free space" not in line
 
 
 def test_there_are_two_hundred_of_them():

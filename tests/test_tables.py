@@ -615,7 +615,10 @@ def test_a_reference_is_normalised_and_serves_every_context(write: Write) -> Non
         ("0.5\n0.25\n0.25\n", "has the columns 0.5; accepted: the column probability, and label"),
         ("probability\n", "is empty (a header and no rows)"),
         ("action,probability\n0,0.5\n1,0.5\n", "has no row for the action '2' (1 of 3 are missing)"),
-        ("action,probability\n0,0.5\n1,0.5\n2,0\n", "gives 'scissors' the probability 0; every action needs a finite reference"),
+        (
+            "action,probability\n0,0.5\n1,0.5\n2,0\n",
+            "gives 'scissors' the probability 0; every action needs a finite reference",
+        ),
         ("action,probability\n0,0.5\n1,1\n2,-0.5\n", "gives 'scissors' the probability -0.5"),
         ("action,probability\n0,inf\n1,1\n2,0.5\n", "gives 'rock' the probability inf"),
         ("label,probability\nrock,.5\npaper,\nscissors,.5\n", "gives 'paper' the probability nan"),
