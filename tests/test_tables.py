@@ -447,8 +447,10 @@ def test_wins_mean_nothing_else(options: str, write: Write) -> None:
 
 def test_paths_that_lead_nowhere(write: Write, tmp_path: Path) -> None:
     write("wins.csv", duels())
-    with pytest.raises(NashGamesError, match=r"there is no file .*winz\.csv'; did you mean 'wins\.csv'\?"):
+    with pytest.raises(NashGamesError, match=r"there is no file .*winz\.csv'; did you mean 'wins\.csv'\? Tables are"):
         load(str(tmp_path / "winz.csv"))
+    with pytest.raises(NashGamesError, match=r"there is no file .*mu\.csv' in the folder"):
+        load(str(tmp_path / "mu.csv"))
     with pytest.raises(NashGamesError, match=r"there is no file .* in the folder '.*'; tables are read from"):
         load(str(tmp_path / "quite different.npy"))
     with pytest.raises(NashGamesError, match=r"there is no file .*, nor a folder '.*absent'"):

@@ -64,7 +64,7 @@ def check_points(results: Results, rows: list[dict[str, Any]], report: Report) -
     gap, half = curves["duality_gap"].to_numpy(), curves["suboptimality"].to_numpy()
     with np.errstate(invalid="ignore"):
         wrong.append(("duality_gap", np.abs(gap - 2 * half) > 4 * unit * np.abs(gap), "twice the suboptimality"))
-    for run_id in of_run:
+    for _ in rows:
         report.count(EARLIER_POINTS)
     for name, off, expected in wrong:
         for place in np.flatnonzero(off):

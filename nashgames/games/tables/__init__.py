@@ -80,7 +80,8 @@ def read_reference(path: str | os.PathLike[str], game: Game) -> np.ndarray:
     """log μ, float64 `[n]` (`[m, n]`, the same in every context), from a CSV or Parquet file.
 
     The file has a column `probability`, positive and of sum 1 within 1e-6; log μ is log p − log Σp. Rows are matched to
-    actions by a column `label`, else by a column `action` (0 … n−1), else, where actions have no labels, by their order.
+    actions by a column `label`, else by a column `action` (0 … n−1), else, where actions have no labels, by their
+    order.
     Raises NashGamesError for anything else.
     """
     name = os.fspath(path)

@@ -1,9 +1,9 @@
 """How a user's table is laid out: a square matrix with or without labels, or a long table, becomes values `[n, n]`.
 
 A *square matrix* says in row i, column j what i does against j; labels stand in a header row, in a first column, or in
-both. A *long table* has the columns `winner, loser[, count[, draws]]` (a row is `count` wins, 1 unless said, and `draws`
-draws, each half a win for either side) or `action, opponent, score` (a row is one ordered pair). Other columns of a long
-table are left out, and a note says which.
+both. A *long table* has the columns `winner, loser[, count[, draws]]`, where a row is `count` wins, 1 unless said, and
+`draws` draws, each half a win for either side; or `action, opponent, score`, where a row is one ordered pair. Other
+columns of a long table are left out, and a note says which.
 """
 
 import difflib
