@@ -71,8 +71,9 @@ def arrange(name: str, path: Path, wins: bool) -> Layout:
             layout = Layout(values, labels, sheet.unit)
     values, labels = layout.values, layout.labels
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        shape = " and ".join(f"{size:,} {what}" for size, what in zip(values.shape, ("rows", "columns"), strict=False))
-        found = shape if values.ndim == 2 else f"an array with {values.ndim} axes"
+        sizes = zip(values.shape, ("row", "column"), strict=False)
+        shape = " and ".join(f"{size:,} {what}{'' if size == 1 else 's'}" for size, what in sizes)
+        found = shape if values.ndim == 2 else f"an array of {values.ndim} dimension{'' if values.ndim == 1 else 's'}"
         raise NashGamesError(
             f"'{name}' holds {found}; a matrix needs as many rows as columns, a long table the columns {ACCEPTED}"
         )
@@ -95,9 +96,9 @@ def _long_columns(sheet: Sheet) -> tuple[str, ...]:
             continue
         column = next(column for column in needed if column not in header)
         near = difflib.get_close_matches(column, header, n=1)
-        found = f"did you mean '{column}' by '{near[0]}'?" if near else f"'{column}' is missing;"
+        found = f"did you mean '{column}' by '{near[0]}'? A" if near else f"'{column}' is missing; a"
         raise NashGamesError(
-            f"'{sheet.name}' has the columns {', '.join(sheet.first[:6])}; {found} A long table has {ACCEPTED}"
+            f"'{sheet.name}' has the columns {', '.join(sheet.first[:6])}; {found} long table has {ACCEPTED}"
         )
     if isinstance(sheet, CsvSheet) and sheet.words:
         at = sheet.words[0]
@@ -151,7 +152,9 @@ def _long(sheet: Sheet, columns: tuple[str, ...], wins: bool) -> Layout:
     if duels or wins:
         for counted, what in ((score, "wins"), (draws, "draws")):
             if (bad := ~(np.isfinite(counted) & (counted >= 0))).any():
-                raise NashGamesError(f"{row(bad)} counts {counted[bad][0]:g} {what}; a count is finite and 0 or more")
+                found = f"counts {counted[bad][0]:g} {what}"
+                found = f"has no number of {what}" if np.isnan(counted[bad][0]) else found
+                raise NashGamesError(f"{row(bad)} {found}; a count is finite and 0 or more")
         if (own := ours == theirs).any():
             raise NashGamesError(f"{row(own)} lets an action beat itself; drop the duels of an action with itself")
         values = np.bincount(pair, weights=score, minlength=n * n).reshape(n, n)
