@@ -455,6 +455,10 @@ def test_paths_that_lead_nowhere(write: Write, tmp_path: Path) -> None:
         load(str(tmp_path / "quite different.npy"))
     with pytest.raises(NashGamesError, match=r"there is no file .*, nor a folder '.*absent'"):
         load(str(tmp_path / "absent" / "wins.csv"))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "manifest.json").touch()
+    with pytest.raises(NashGamesError, match="is a results directory; draw it with nashgames plot, or read it with ng"):
+        load(str(tmp_path / "results"))
     with pytest.raises(NashGamesError, match=r"is a folder; name a file in it that ends in one of: \.csv"):
         load(str(tmp_path))
     with pytest.raises(NashGamesError, match="unknown table 'castle'; did you mean 'castles'"):

@@ -26,6 +26,10 @@ def locate(name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
     accepted = ", ".join(suffixes)
     path = Path(name).expanduser()
     with refusing(name):
+        if (path / "manifest.json").is_file():
+            raise NashGamesError(
+                f"'{name}' is a results directory; draw it with nashgames plot, or read it with ng.read"
+            )
         if path.is_dir():
             raise NashGamesError(f"'{name}' is a folder; name a file in it that ends in one of: {accepted}")
         if path.is_symlink() and not path.exists():
