@@ -1,6 +1,7 @@
 """`nashgames check`: what a solver promises, tried on small games."""
 
 import json as json_text
+import shlex
 
 import typer
 
@@ -33,4 +34,5 @@ def check(selection: str, *, json: bool, quiet: bool) -> None:
         complain(f"{count}; the first: {broken[0].promise}: {broken[0].seen}")
         raise typer.Exit(FAILED)
     screen.line()
-    screen.pairs([("next", f"nashgames run --solver nash-mp,{selection}")])
+    beside = "mirror-descent" if selection.startswith("nash-mp") else "nash-mp"
+    screen.pairs([("next", f"nashgames run --solver {beside},{shlex.quote(selection)}")])

@@ -176,8 +176,18 @@ def _table(found: Sequence["Certified"]) -> Sheet:
         )
         for each in found
     )
-    headings = ("β", "support", "suboptimality", "residual", "exploitability", "bias", "KL to μ", "solves", "time")
-    return Sheet((*headings, "status"), frozenset({"status"}), rows, spare=("time", "solves"))
+    headings = (
+        "β",
+        "support",
+        "suboptimality",
+        "residual",
+        "exploitability",
+        "bias",
+        "KL to μ",
+        "linear solves",
+        "time",
+    )
+    return Sheet((*headings, "status"), frozenset({"status"}), rows, spare=("time", "linear solves"))
 
 
 def _limit(runs: Sequence["Run"], found: Sequence["Certified"]) -> list[str]:
@@ -279,7 +289,7 @@ def _close(
     lines = [("figure", str(path)) for path in written if path.suffix != ".svg" or len(written) == 1]
     if directory is not None:
         place = shlex.quote(str(directory))
-        lines.insert(0, ("files", f"{directory / 'policies.parquet'}, with certificates, runs and curves beside it"))
+        lines.insert(0, ("files", f"{directory / 'policies.parquet'}, and certificates, runs and curves"))
         lines += [("plot", f"nashgames plot {place}"), ("verify", f"nashgames verify {place}")]
     elif len(runs) == 1:
         lines.append(("next", f"nashgames equilibrium {shlex.quote(runs[0].source.text)} {_PATH}"))

@@ -3,8 +3,11 @@
 import errno
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +59,10 @@ class Commands(TyperGroup):
         streams.make_tolerant()
         arguments = list(sys.argv[1:] if args is None else args)
         try:
-            outcome = super().main(
-                arguments, "nashgames", complete_var, False, windows_expand_args, obj=arguments, **extra
-            )
+            with _terminated_as_interrupted():
+                outcome = super().main(
+                    arguments, "nashgames", complete_var, False, windows_expand_args, obj=arguments, **extra
+                )
             code = outcome if isinstance(outcome, int) else OK
         except Exception as error:
             if os.environ.get("NASHGAMES_DEBUG") == "1" and not isinstance(error, NashGamesError | _UsageError):
@@ -66,6 +70,21 @@ class Commands(TyperGroup):
             sentence, code = explain(error)
             streams.complain(sentence)
         raise SystemExit(code)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Inside, SIGTERM, with which a cluster takes a machine back, ends a command as Ctrl-C does."""
+    main = threading.current_thread() is threading.main_thread()
+    # No other thread may say what a signal does; who ignores this one, or has use for it, goes before us.
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def explain(error: Exception) -> tuple[str, int]:

@@ -39,7 +39,7 @@ def _version(wanted: bool) -> None:
 def nashgames(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
@@ -172,7 +172,7 @@ def verify(
     json: o.Json = False,
     quiet: o.Silent = False,
 ) -> None:
-    """Compute every number of a results directory again from its policies; exit code 1 where one differs."""
+    """Compute the last points of a results directory again from its policies; exit code 1 where a number differs."""
     from nashgames.cli.verify import verify
 
     with o.in_flags({"code": code}):

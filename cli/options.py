@@ -15,7 +15,7 @@ from nashgames.registry import split
 
 ACCEPTED = {
     "game": "a family, a shipped game, a path or FILE.py:NAME, e.g. disc[strength=2], castles, wins.csv",
-    "solver": "a solver or FILE.py:NAME, with or without parameters, e.g. nash-mp, nash-prox[eta=0.05,inner=40], "
+    "solver": "a solver or FILE.py:NAME, with or without parameters, e.g. nash-mp, nash-prox[inner=40], "
     "average[nash-mp]",
     "feedback": "exact, or duels[batch=100], with label=probability, noise, temperature",
     "policy": "tabular, log-linear[dimension=8], mlp[depth=3,width=10]",
@@ -152,13 +152,14 @@ Seed = Annotated[str | None, _option("seed", metavar="SEED", help="the first see
 Seeds = Annotated[str | None, _option("seeds", metavar="K", help="how many seeds in a row", panel=_GAME)]
 Queries = Annotated[str | None, _option("queries", metavar="N", help="the budget of a run", panel=_MEASURE)]
 Tolerance = Annotated[
-    str | None, _option("tolerance", metavar="EPS", help="suboptimality at which a run stops", panel=_MEASURE)
+    str | None,
+    _option("tolerance", metavar="EPS", help="suboptimality at which a run with exact feedback stops", panel=_MEASURE),
 ]
 Records = Annotated[
-    str | None, _option("records", metavar="K", help="points of a curve, at geometric steps", panel=_MEASURE)
+    str | None, _option("records", metavar="K", help="recorded points per curve, at geometric steps", panel=_MEASURE)
 ]
 RecordEvery = Annotated[
-    str | None, _option("record_every", metavar="M", help="a point every M steps instead", panel=_MEASURE)
+    str | None, _option("record_every", metavar="M", help="record every M-th step instead", panel=_MEASURE)
 ]
 Tune = Annotated[
     list[str] | None,
@@ -294,10 +295,13 @@ def among(key: str, values: Sequence[str]) -> None:
 
 
 def output_directory(text: str | None) -> Path | None:
-    """The path behind --out; NashGamesError where it is empty or a file."""
+    """The path behind --out; NashGamesError where it is empty, a file, or a link to nothing."""
     if text is None:
         return None
-    if not text.strip() or Path(text).is_file():
-        why = "is empty" if not text.strip() else f"is '{text}', a file"
+    path = Path(text)
+    dangling = path.is_symlink() and not path.exists()
+    if not text.strip() or path.is_file() or dangling:
+        what = "a link to what is not there" if dangling else "a file"
+        why = "is empty" if not text.strip() else f"is '{text}', {what}"
         raise NashGamesError(f"--out {why}; accepted: {ACCEPTED['out']}")
-    return Path(text)
+    return path

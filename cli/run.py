@@ -218,6 +218,7 @@ def _close(
     """The last lines: what was reused, the files, and what to type next; or the data alone."""
     from nashgames.cli import payload, steps
     from nashgames.experiments.choice import reported
+    from nashgames.store import Results
 
     directory = str(finished.directory)
     if screen.data:
@@ -251,10 +252,12 @@ def _close(
     curves = finished.directory / "curves.parquet"
     others = ", ".join(path.name for path in finished.files if path != curves)
     pictures = [path for path in figures if path.suffix == ".png"]
-    files = [("curves", f"{curves}   ({points})"), ("beside", others)]
+    files = [("curves", f"{curves}   ({points})"), ("also", others)]
     files += [("figure", str(path)) for path in pictures[:_LISTED_FIGURES]]
     if len(pictures) > _LISTED_FIGURES:
-        files.append(("", f"and {len(pictures) - _LISTED_FIGURES} more figures beside them"))
+        files.append(("", f"and {len(pictures) - _LISTED_FIGURES} more figures there"))
+    if figures and (outdated := Results.read(finished.directory).outdated):
+        files.append(("outdated", f"{', '.join(path.name for path in outdated)}: figures of an earlier command"))
     commands = [("plot", f"nashgames plot {shlex.quote(directory)}")]
     if not sweep:
         commands.append(("next", _next_sweep(experiment)))

@@ -61,7 +61,7 @@ def steps_table(found: list[dict[str, Any]]) -> Sheet:
         )
         for row in found
     )
-    headings = ("solver", "β", "largest stable step", "derived step", "best step", "rate a query", "derived rate")
+    headings = ("solver", "β", "largest stable step", "derived step", "best step", "rate per query", "derived rate")
     caption = "errors fall like e^(−rate · queries); what is derived is the linearisation at the equilibrium"
     return Sheet((*map(heading, cell), *headings), NAMES, rows, caption)
 

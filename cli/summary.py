@@ -122,9 +122,10 @@ def samples_table(runs: "pd.DataFrame") -> Sheet:
 
 
 def tally(runs: "pd.DataFrame") -> str:
-    """How the runs ended: `72 converged · 6 budget · 2 diverged`."""
+    """How the runs ended: `72 converged · 6 out of budget · 2 diverged`."""
     ended = runs["status"].value_counts()
-    return " · ".join(f"{words.count(int(ended[s]))} {s}" for s in ("converged", "budget", "diverged") if s in ended)
+    told = {"converged": "converged", "budget": "out of budget", "diverged": "diverged"}
+    return " · ".join(f"{words.count(int(ended[status]))} {said}" for status, said in told.items() if status in ended)
 
 
 def _tuned(runs: "pd.DataFrame") -> tuple["pd.DataFrame", str]:

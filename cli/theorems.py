@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from nashgames.cli import words
-from nashgames.cli.sheet import Sheet, plain
+from nashgames.cli.sheet import Sheet, joined, plain
 from nashgames.cli.verdict import Answer
 from nashgames.defaults import RUN
 from nashgames.errors import NashGamesError
@@ -86,14 +86,14 @@ def _rates(verdict: "Verdict") -> Sheet:
         )
         for row in _records(verdict.rates)
     )
-    headings = ("solver", "β", "η", "iterates", "queries a step", "proved", "slowest", "mean")
+    headings = ("solver", "β", "η", "iterates", "queries per step", "proved", "slowest", "mean")
     return Sheet(
         (*headings, "KL", "step", "half step", "span", "verdict"),
         frozenset({"solver", "verdict"}),
         rows,
         "proved, slowest, mean: contraction of KL(π*‖π) by a whole step. KL … span: the largest share of its proved "
         "bound that any iterate reached; above 1 it would be broken",
-        spare=("η", "queries a step", "mean"),
+        spare=("η", "queries per step", "mean"),
     )
 
 
@@ -111,11 +111,12 @@ def _sizes(sizes: "pd.DataFrame") -> Sheet:
         )
         for row in _records(sizes)
     )
+    blank = "blank: no run of that size was judged" if any("" in row for row in rows) else ""
     return Sheet(
         ("game", "solver", "β", "proved", *(f"n = {words.count(n)}" for n in every)),
         frozenset({"game", "solver"}),
         rows,
-        f"queries to a KL of {LEVEL:g}: the proved number does not know n",
+        joined(f"queries to a KL of {LEVEL:g}: the proved number does not know n", blank),
     )
 
 

@@ -63,7 +63,7 @@ def _show(report: "Report", screen: "Working") -> None:
         for column in report.columns.values()
     )
     headings = ("column", "checked", "largest deviation", "of what rounding allows")
-    caption = "computed again from the saved policies; a deviation is relative to the value"
+    caption = "last points computed again from the saved policies; a deviation is relative to the value"
     screen.sheet(Sheet(headings, frozenset({"column"}), rows, caption))
     if report.without_distances:
         screen.line(
@@ -81,8 +81,9 @@ def _show(report: "Report", screen: "Working") -> None:
 
 
 def _complaints(report: "Report") -> list[str]:
-    """A sentence for each of the first values that differ and runs that could not be verified."""
-    sentences = [
+    """A sentence for each of the first values that differ and runs that could not be verified, and what is missing."""
+    sentences = [] if report.incomplete is None else [f"{report.incomplete}; play the command again to have them all"]
+    sentences += [
         f"{_run(found)}: {found.column} is {_value(found.stored)} in the rows and {_value(found.recomputed)} "
         "computed again"
         for found in report.mismatches[:_LISTED]
@@ -123,6 +124,7 @@ def _data(report: "Report") -> dict[str, Any]:
         "runs": report.runs,
         "verified": report.verified,
         "without_distances": report.without_distances,
+        "incomplete": report.incomplete,
         "columns": entries(report.columns.values()),
         "mismatches": entries(report.mismatches),
         "unverified": entries(report.unverified.values()),

@@ -448,14 +448,16 @@ def test_what_cannot_be_counted_is_refused_in_a_sentence():
     solver = make_solver("nash-mp")
     with pytest.raises(NashGamesError, match="queries is 1, but one step of nash-mp costs 2; give at least that"):
         Settings(queries=1).max_steps(solver, 0.1)
-    with pytest.raises(NashGamesError, match="queries is 4294967296; accepted: at most 4294967294, the longest run of"):
+    with pytest.raises(
+        NashGamesError, match="queries is 4294967296; accepted: at most 4,294,967,294, the longest run of"
+    ):
         Settings(queries=2**32).max_steps(solver, 0.1)
     assert Settings(queries=2**32 - 1).max_steps(solver, 0.1) == 2**31 - 1
     # The default budget grows with 1/β until steps cannot be counted.
     for beta in (1e-12, 1e-320):
         with pytest.raises(NashGamesError, match="the budget would be 20/β, and nash-mp takes at most"):
             Settings().max_steps(solver, beta)
-    with pytest.raises(NashGamesError, match="records is 2000000; accepted: at most 1000000"):
+    with pytest.raises(NashGamesError, match="records is 2000000; accepted: at most 1,000,000"):
         Settings(records=2_000_000).record_steps(10)
     with pytest.raises(NashGamesError, match="record_every is 2, which keeps 1500000 points of a run; give at least 4"):
         Settings(record_every=2).record_steps(3_000_000)

@@ -102,12 +102,19 @@ def test_every_command_has_help(command, flag):
     assert not list(Path().iterdir())
 
 
+@pytest.mark.parametrize("command", ["run", "sweep", "equilibrium", "verify", "plot", "list", "show", "check"])
+def test_no_word_of_the_help_is_cut(monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert not re.search(r"\S…[^\]]", call(command, "-h").stdout)
+
+
 def test_without_a_command_the_help_is_shown():
     assert "sweep" in call().stdout
 
 
 def test_the_version_is_the_packages():
     assert re.fullmatch(r"nashgames \d+\.\d+\.\d+\S*\n", call("--version").stdout)
+    assert call("-V").stdout == call("--version").stdout
 
 
 def test_help_and_mistakes_import_nothing_heavy():
@@ -308,6 +315,29 @@ def test_finished_runs_are_reused_and_force_redoes_them():
     assert "1 of 2 runs was finished before and reused; --force redoes them" in shown
     assert "2 of 2 runs were finished before and reused" in call(*RUN, "-s", "mirror-descent", "--out", "kept").stdout
     assert data(*RUN, "--out", "kept", "--force")["reused"] == 0
+
+
+def test_figures_of_an_earlier_command_are_said_to_be_outdated():
+    call(*RUN, "--out", "mine")
+    with Results.open("mine") as results:
+        results.manifest["figures"] = ["rates.png"]
+        results.flush()
+    Path("mine/rates.png").touch()
+    said = " outdated   rates.png: figures of an earlier command"
+    drawn = without(RUN, "--no-plot", 0)
+    assert said in call(*drawn, "--out", "mine", "--beta", "0.2").stdout.splitlines()
+    assert "rates.png" not in call(*RUN, "--out", "mine", "--beta", "0.2").stdout
+
+
+def test_what_ends_a_job_on_a_cluster_is_as_ctrl_c(monkeypatch):
+    def preempted(*_, **__):
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("the command goes on")
+
+    monkeypatch.setattr(runner, "execute", preempted)
+    result = call(*RUN)
+    assert (result.exit_code, result.stderr) == (130, "error: stopped before anything was computed\n")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_no_plot_draws_nothing():

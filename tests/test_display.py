@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nashgames.cli import display, mixture, options, payload, steps, streams, summary, words
+from nashgames.cli import display, mixture, options, payload, steps, streams, summary, theorems, words
 from nashgames.cli.columns import fitted
 from nashgames.cli.display import Progress, Screen
 from nashgames.cli.sheet import Sheet
@@ -533,15 +533,23 @@ def test_the_steps_that_were_swept_are_told_beside_what_is_derived():
         same | {"label": "nash-prox", "beta": 0.01} | limit | rates | {"low": 0.0},
     ]
     sheet = steps.steps_table(found)
-    headings = ("largest stable step", "derived step", "best step", "rate a query", "derived rate")
+    headings = ("largest stable step", "derived step", "best step", "rate per query", "derived rate")
     assert sheet.headings == ("solver", "β", *headings)
     assert sheet.rows[0] == ("online-ipo", "0.02", "1.433", "1.433", "0.7", "2.4e-03", "2.5e-03")
     assert [line[2:4] for line in sheet.rows[1:]] == [("> 1.433", "–"), ("< 1.433", "1.433")]
     assert steps.measured_steps(frame(row(), *on_duels([0.1])), pd.DataFrame()) == []
 
 
+def test_a_size_without_a_judged_run_is_said_to_be_blank():
+    whole = {"game": "melo", "label": "nash-mp", "beta": 0.1, "proved": 200.0, "measured": {10: 100.0, 100: 120.0}}
+    part = whole | {"label": "proximal-point", "measured": {10: 90.0}}
+    assert "blank" not in theorems._sizes(pd.DataFrame([whole])).caption
+    sheet = theorems._sizes(pd.DataFrame([whole, part]))
+    assert (sheet.rows[1][-1], sheet.caption.split("; ")[-1]) == ("", "blank: no run of that size was judged")
+
+
 def test_the_tally_counts_every_ending():
-    assert summary.tally(frame(row(), row(), unreached())) == "2 converged · 1 budget"
+    assert summary.tally(frame(row(), row(), unreached())) == "2 converged · 1 out of budget"
 
 
 def policy(run_id, labels, probabilities):

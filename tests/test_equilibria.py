@@ -275,7 +275,7 @@ def test_mixtures_are_a_frame_for_the_figure():
 def test_the_table_says_everything_in_the_order_asked():
     lines = shown("random-logits", "-n", "12", "--beta", "0.1,0,1", "--seed", "2")
     assert lines[0] == "random-logits · 12 actions · β 0.1, 0, 1 · uniform reference · seed 2 · float64 on cpu"
-    headings = "β support suboptimality residual exploitability bias KL to μ solves time status"
+    headings = "β support suboptimality residual exploitability bias KL to μ linear solves time status"
     start = lines.index(headings)
     rows = [line.split() for line in lines[start + 1 : start + 4]]
     assert [row[0] for row in rows] == ["0.1", "0", "1"]

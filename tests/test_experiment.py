@@ -165,12 +165,12 @@ def test_it_is_frozen_and_hashable():
         ({"actions": [10, 2.5]}, "actions is 2.5; accepted: an integer of at least 2"),
         ({"actions": False}, "actions is false; accepted: an integer of at least 2"),
         ({"seed": -1}, "seed is -1; accepted: an integer of at least 0"),
-        ({"seed": 2**32}, "seed is 4294967296; accepted: an integer of at least 0 and at most 4294967295"),
+        ({"seed": 2**32}, "seed is 4294967296; accepted: an integer of at least 0 and at most 4,294,967,295"),
         ({"seed": [1, 2]}, "seed is [1, 2]; accepted: an integer of at least 0"),
         ({"seeds": 0}, "seeds is 0; accepted: an integer of at least 1"),
         ({"queries": 0}, "queries is 0; accepted: an integer of at least 1"),
         ({"queries": "1e400"}, "queries is '1e400'; accepted: an integer of at least 1"),
-        ({"queries": 1e16}, "queries is 1e+16; accepted: an integer of at least 1 and at most 1000000000000000"),
+        ({"queries": 1e16}, "queries is 1e+16; accepted: an integer of at least 1 and at most 1,000,000,000,000,000"),
         ({"queries": 0.5}, "queries is 0.5; accepted: an integer of at least 1"),
         ({"tolerance": -1e-9}, f"tolerance is -1e-09; accepted: {TOLERANCES}"),
         ({"tolerance": True}, f"tolerance is true; accepted: {TOLERANCES}"),
@@ -214,8 +214,8 @@ def test_it_is_frozen_and_hashable():
         ),
         (
             {"seed": 2**32 - 2, "seeds": 2, "tune": "seeds=3"},
-            "seed 4294967294 with seeds 2 and 3 more to tune on ends above 4294967295, the largest seed; give smaller "
-            "ones",
+            "seed 4294967294 with seeds 2 and 3 more to tune on ends above 4,294,967,295, the largest seed; give "
+            "smaller ones",
         ),
         (
             {"seeds": 60_000, "tune": {"seeds": 600, "trials": 399}},
@@ -242,7 +242,7 @@ def test_a_name_must_serve_as_a_folder(name):
 
 def test_the_last_seed_stays_in_range():
     assert Experiment(seed=2**32 - 2, seeds=2).cells()[-1].seed == 2**32 - 1
-    with pytest.raises(NashGamesError, match="seed 4294967294 with seeds 3 ends above 4294967295"):
+    with pytest.raises(NashGamesError, match="seed 4294967294 with seeds 3 ends above 4,294,967,295"):
         Experiment(seed=2**32 - 2, seeds=3)
 
 

@@ -59,14 +59,14 @@ TABLES = {
     "percent.csv": (table("50%,70%\n30%,50%\n"), "'50%'"),
     "fraction.csv": (table("1/2,7/10\n3/10,1/2\n"), "'1/2'"),
     "hex.csv": (table("0.5,0x1\n0x0,0.5\n"), "'0x1'"),
-    "thousands.csv": (table('0,"1,200"\n"3,400",0\n'), "'3,400', a number with a comma"),
+    "thousands.csv": (table('0,"1,200"\n"3,400",0\n'), "'3,400', a number with a comma; write 3400 or 3.400"),
     "booleans.csv": (table("0.5,true\nfalse,0.5\n"), "'true'"),
     "empty.csv": (table(""), "empty.csv' is empty"),
     "blank.csv": (table("\n\n\n"), "blank lines only"),
     "spaces.csv": (table("   \n"), "spaces.csv'"),
     "header.csv": (table("winner,loser\n"), "a header and no rows"),
     "one.csv": (table("0.5\n"), "fewer than two actions"),
-    "row.csv": (table("0.5,0.7,0.2\n"), "1 rows and 3 columns"),
+    "row.csv": (table("0.5,0.7,0.2\n"), "holds 1 row and 3 columns"),
     "ragged.csv": (table("0.5,0.7\n0.3\n"), "row 2 has 1 cell"),
     "long-row.csv": (table("0.5,0.7\n0.3,0.5,0.1\n"), "row 2 has 3 cells"),
     "wide.csv": (table("0.5,0.7,0.2\n0.3,0.5,0.6\n"), "2 rows and 3 columns"),
@@ -92,21 +92,23 @@ TABLES = {
     "self.csv": (table("winner,loser\na,a\n"), "'a' against 'a'"),
     "negative.csv": (table("winner,loser,count\na,b,-3\n"), "counts -3 wins"),
     "nan-count.csv": (table("winner,loser,count\na,b,nan\n"), "'nan'"),
-    "no-count.csv": (table("winner,loser,count\na,b,\n"), "counts nan wins"),
+    "no-count.csv": (table("winner,loser,count\na,b,\n"), "has no number of wins"),
     "word-count.csv": (table("winner,loser,count\na,b,many\n"), "'many'"),
+    "draws.csv": (table("winner,loser,draws\na,b,3\n"), "has a column 'draws' and no column 'count'"),
+    "ties.csv": (table("winner,loser,count,ties\na,b,3,1\n"), "has a column 'ties'"),
     "no-winner.csv": (table("winner,loser\n,b\n"), "has no winner"),
     "misspelt.csv": (table("winer,loser\na,b\n"), "'winner' by 'winer'"),
     "two-counts.csv": (table("winner,loser,count,count\na,b,1,2\n"), "two columns 'count'"),
     "unmet.csv": (table("winner,loser\na,b\nc,a\n"), "'b' against 'c' has no value"),
-    "no-score.csv": (table("action,opponent\na,b\n"), "'score' is missing"),
+    "no-score.csv": (table("action,opponent\na,b\n"), "'score' is missing; a long table has"),
     "again.csv": (table("action,opponent,score\na,b,1\na,b,0\n"), "lists that pair a second time"),
     "foreign.csv": (table("model_a,model_b,outcome\nx,y,x\n"), "model_a, model_b"),
     "sheet.xlsx": (lambda path: path.write_bytes(b"PK\x03\x04"), "ends in '.xlsx'"),
     "text.txt": (table(SQUARE), "ends in '.txt'"),
     "nan.npy": (array(changed(0, 1, np.nan)), "action 0 against action 1 is nan"),
     "inf.npy": (array(changed(0, 1, np.inf)), "is inf"),
-    "cube.npy": (array(np.zeros((2, 2, 2))), "3 axes"),
-    "line.npy": (array(np.zeros(4)), "1 axes"),
+    "cube.npy": (array(np.zeros((2, 2, 2))), "an array of 3 dimensions"),
+    "line.npy": (array(np.zeros(4)), "an array of 1 dimension;"),
     "wide.npy": (array(np.full((2, 3), 0.5)), "2 rows and 3 columns"),
     "none.npy": (array(np.zeros((0, 0))), "shape (0, 0)"),
     "complex.npy": (array(P.astype(complex)), "complex128"),
@@ -248,6 +250,9 @@ OPTIONS = {
     "run a.toml": "'a.toml'",
     "run nope.csv": "'nope.csv'",
     "run disc[strength=x]": "disc[strength] is 'x'",
+    "run disc[n=5]": "'disc[n=5]' has its size in brackets; write disc and give actions: -n 5",
+    "run disc[actions=5]": "has its size in brackets",
+    "run blotto[n=5]": "no parameter 'n'",
     "run disc[strenght=2]": "no parameter 'strenght'",
     "run 'disc[contexts=0]'": "disc[contexts] is 0",
     "run a b": "'b'",
@@ -340,7 +345,7 @@ REFERENCES = {
     "label,probability\nrock,.5\npaper,nan\nscissors,.5\n": "'nan'",
     "label,probability\nrock,.5\nrock,.2\nscissors,.3\n": "'rock' twice",
     "label,prob\nrock,1\n": "'probability' by 'prob'",
-    "probability\n.5\n.5\n": "2 rows; the game has 3 actions",
+    "probability\n.5\n.2\n.3\n": "does not say whose its probabilities are",
     "a,b\n1,2\n": "the columns a, b",
     "": "is empty",
 }
@@ -421,6 +426,12 @@ def test_a_malformed_directory_is_refused(kind, command):
     write, given = DIRECTORIES[kind]
     write(Path("mine"))
     refused([command, "mine"], given)
+
+
+def test_a_place_that_is_a_link_to_nothing_is_refused_before_anything_is_played():
+    Path("mine").symlink_to("nowhere")
+    line = refused(["run", "--out", "mine"], "--out is 'mine', a link to what is not there; accepted: a directory")
+    assert "free space" not in line
 
 
 def test_there_are_two_hundred_of_them():

@@ -293,9 +293,9 @@ def test_a_planted_game_that_is_pinned_to_a_beta_is_one_game_for_every_beta_with
         ({"reference": "tilted[sapn=1]"}, r"reference 'tilted' has no parameter 'sapn'; did you mean 'span'"),
         ({"reference": "nu.csv"}, r"there is no file 'nu.csv'"),
         ({"queries": 1}, r"queries is 1, but one step of nash-mp costs 2; give at least that"),
-        ({"queries": 10**10}, r"queries is 10000000000; accepted: at most 4294967294, the longest run of nash-mp"),
+        ({"queries": 10**10}, r"queries is 10000000000; accepted: at most 4,294,967,294, the longest run of nash-mp"),
         ({"queries": None, "beta": [0.1, 1e-12]}, r"beta is 1e-12, for which the budget would be 20/β"),
-        ({"records": 10**9}, r"records is 1000000000; accepted: at most 1000000"),
+        ({"records": 10**9}, r"records is 1000000000; accepted: at most 1,000,000"),
         ({"record_every": 1, "queries": 10**8}, r"record_every is 1, which keeps 50000000 points of a run"),
     ],
 )

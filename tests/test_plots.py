@@ -468,7 +468,7 @@ def test_of_swept_steps_every_solver_shows_its_best():
     chosen = chosen[chosen["label"].str.contains("step=[34]")]
     figure = figures_of(chosen, curves)["convergence"]
     assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
-    assert captions_of(figure)[-1] == "numbers that a name leaves out are chosen for every panel"
+    assert captions_of(figure)[-1] == "steps that a name leaves out differ between panels"
     fewer = runs[runs["label"].str.contains("step=[1234]")]
     assert "phases" not in figures_of(fewer, curves), "four steps are no sweep"
 

@@ -118,13 +118,33 @@ def test_an_experiment_before_joins_the_history(directory):
         results.begin({"seed": 1}, ["bbb"], {"cores": 4})
         results.flush()
     manifest = Results.read(directory).manifest
-    assert manifest["history"] == [{"experiment": {"seed": 0}, "environment": {"cores": 2}, "run_ids": ["aaa"]}]
+    before = {"experiment": {"seed": 0}, "environment": {"cores": 2}, "run_ids": ["aaa"]}
+    assert manifest["history"] == [before | {"figures": ["convergence.png"]}]
     assert (manifest["experiment"], manifest["run_ids"], manifest["environment"]) == (
         {"seed": 1},
         ["bbb"],
         {"cores": 4},
     )
     assert (manifest["finished"], manifest["figures"], manifest["counts"]) == (None, [], {})
+
+
+def test_figures_of_other_runs_are_outdated_until_they_are_drawn_again(directory):
+    fill(directory, "aaa")
+    for name in ("rates.png", "convergence.png", "mine.png"):
+        (directory / name).touch()
+    for figures, ids, outdated in (
+        (["rates.png", "convergence.png"], ["aaa"], []),
+        ([], ["aaa", "bbb"], ["convergence.png", "rates.png"]),
+        (["convergence.png"], ["aaa", "bbb"], ["rates.png"]),
+    ):
+        with Results.open(directory) as results:
+            results.begin({"seed": 0}, ids, {"cores": 2})
+            results.manifest["figures"] = sorted({*results.manifest["figures"], *figures})
+            results.flush()
+        assert [path.name for path in Results.read(directory).outdated] == outdated
+    assert Results.read(directory).manifest["figures"] == ["convergence.png"]
+    (directory / "rates.png").unlink()
+    assert Results.read(directory).outdated == []
 
 
 def test_the_same_rows_make_the_same_bytes(tmp_path):

@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 
 from nashgames.core.game import make_game
 from nashgames.errors import NashGamesError
+from nashgames.games import tables
 from nashgames.games.tables import is_path, load, path_selection, read_reference
 
 LABELS = ("rock", "paper", "scissors")
@@ -188,7 +189,7 @@ def test_prior_wins_are_added_to_both_sides(write: Write) -> None:
     np.testing.assert_allclose(game.margins.to_dense()[0], [0, 3 / 10 - 0.5, 8 / 10 - 0.5], rtol=1e-15)
     assert game.margins.to_dense()[1, 2] == 0
     assert any("1 of 3 pairs never met and are even by the prior" in note for note in game.description.notes)
-    assert "pairs that met did so 8 times" in game.description.notes
+    assert "the others met 8 times" in game.description.notes
 
 
 def test_symmetrise_averages_and_says_by_how_much(write: Write) -> None:
@@ -265,6 +266,17 @@ def test_large_tables_are_checked_across_tiles(write: Write) -> None:
         load(path + "[values=margins,missing=half]")
 
 
+def test_a_draw_is_half_a_win_for_each_side(write: Write) -> None:
+    game = load(write("game.csv", "winner,loser,Draws,count\na,b,4,1\nb,a,0,3\nb,c,1,0\nc,b,1,2\na,c,0,1\n"))
+    # a against b: 1 + 4/2 wins of 1 + 3 + 4; b against c: 2/2 of 2 + 2; a against c: 1 of 1.
+    np.testing.assert_array_equal(game.margins.to_dense()[[0, 1, 0], [1, 2, 2]], np.array([3 / 8, 1 / 4, 1]) - 0.5)
+    assert game.description.notes == (
+        "6 draws were counted as half a win for each side", "every pair met 1 to 8 times"
+    )  # fmt: skip
+    wins, _ = tables.wins(write("wins.csv", "winner,loser,count,draws\na,b,1,4\nb,a,3,0\n"))
+    np.testing.assert_array_equal(wins, [[0, 3], [5, 0]])
+
+
 def test_a_description_says_what_was_loaded(write: Write) -> None:
     path = write("game.csv", "when,Winner,loser\nnoon,a,b\nlater,b,a\nlate,a,b\nlast,a,b\n")
     game = load(f"{path}[missing=half,prior=2]")
@@ -318,7 +330,7 @@ JUNK = {
     "diagonal.csv": (b"a,b\n0,0.7\n0.3,0\n", "'a' against itself has the value 0, not 0.5; write 0.5, leave"),
     "self.csv": (b"winner,loser\na,b\nb,b\n", "row 2 below the header, 'b' against 'b', lets an action beat itself"),
     "negative.csv": (b"winner,loser,count\na,b,1\nb,a,-2\n", "row 2 below the header, 'b' against 'a', counts -2 wins"),
-    "uncounted.csv": (b"winner,loser,count\na,b,1\nb,a,\n", "counts nan wins; a count is finite and 0 or more"),
+    "uncounted.csv": (b"winner,loser,count\na,b,1\nb,a,\n", "has no number of wins; a count is finite and 0 or more"),
     "unnamed.csv": (b"winner,loser\na,b\n,a\n", "row 2 below the header has no winner"),
     "again.csv": (
         b"action,opponent,score\na,b,1\nb,a,0\na,b,1\n",
@@ -331,6 +343,10 @@ JUNK = {
         "holds text in its columns model_a, model_b; a matrix holds numbers, a long table has the columns",
     ),
     "doubled.csv": (b"winner,loser,loser\na,b,c\n", "has two columns 'loser'; keep one"),
+    "ties.csv": (b"winner,loser,ties\na,b,1\n", "has a column 'ties'; call it draws if it counts the draws of a row"),
+    "draws.csv": (b"winner,loser,draws\na,b,1\n", "has a column 'draws' and no column 'count'; add count"),
+    "no-draws.csv": (b"winner,loser,count,draws\na,b,1,\n", "has no number of draws; a count is finite and 0 or more"),
+    "less-draws.csv": (b"winner,loser,count,draws\na,b,1,-1\n", "counts -1 draws"),
     "unmet.csv": (b"winner,loser\na,b\na,c\n", "'b' against 'c' has no value in either order (1 of 3 pairs"),
     "junk.parquet": (b"PAR1 this is not a table PAR1", "cannot be read as Parquet"),
     "short.parquet": (b"PAR1", "cannot be read as Parquet"),
@@ -369,8 +385,8 @@ class Executed:
         (P.astype(str), "accepted: real numbers"),
         (np.zeros((0, 0)), r"is empty \(its array has shape \(0, 0\)\)"),
         (P[:2], "holds 2 rows and 3 columns"),
-        (P[None], "holds an array with 3 axes"),
-        (P[0], "holds an array with 1 axes"),
+        (P[None], "holds an array of 3 dimensions"),
+        (P[0], "holds an array of 1 dimension"),
         (np.full((2, 2), np.inf), "action 0 against action 0 is inf"),
         (P[:1, :1], "holds fewer than two actions"),
     ],
@@ -411,6 +427,7 @@ def test_parquet_files_that_are_no_game(content: pd.DataFrame, expected: str, wr
         ("scale=nan", "scale is nan; accepted"),
         ("scale=0.25", r"is -?0.\d+, outside \[-0.25, 0.25\]; scale is the score of a certain win"),
         ("prior=-1", "prior is -1; accepted"),
+        ("prior=1e300", r"prior is 1e\+300; accepted: a number of wins from 0 to 1,000,000"),
         ("prior=1", "holds probabilities and prior counts wins"),
         ("values=margins,prior=1", "prior counts wins and the values are margins"),
         ("missing=zero", "unknown missing 'zero'"),
@@ -430,12 +447,18 @@ def test_wins_mean_nothing_else(options: str, write: Write) -> None:
 
 def test_paths_that_lead_nowhere(write: Write, tmp_path: Path) -> None:
     write("wins.csv", duels())
-    with pytest.raises(NashGamesError, match=r"there is no file .*winz\.csv'; did you mean 'wins\.csv'\?"):
+    with pytest.raises(NashGamesError, match=r"there is no file .*winz\.csv'; did you mean 'wins\.csv'\? Tables are"):
         load(str(tmp_path / "winz.csv"))
+    with pytest.raises(NashGamesError, match=r"there is no file .*mu\.csv' in the folder"):
+        load(str(tmp_path / "mu.csv"))
     with pytest.raises(NashGamesError, match=r"there is no file .* in the folder '.*'; tables are read from"):
         load(str(tmp_path / "quite different.npy"))
     with pytest.raises(NashGamesError, match=r"there is no file .*, nor a folder '.*absent'"):
         load(str(tmp_path / "absent" / "wins.csv"))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "manifest.json").touch()
+    with pytest.raises(NashGamesError, match="is a results directory; draw it with nashgames plot, or read it with ng"):
+        load(str(tmp_path / "results"))
     with pytest.raises(NashGamesError, match=r"is a folder; name a file in it that ends in one of: \.csv"):
         load(str(tmp_path))
     with pytest.raises(NashGamesError, match="unknown table 'castle'; did you mean 'castles'"):
@@ -560,14 +583,26 @@ def game(write: Write) -> Any:
 def test_references_are_matched_by_label_by_action_or_by_order(suffix: str, game: Any, write: Write) -> None:
     table = pd.DataFrame({"label": LABELS, "action": range(3), "probability": POLICY})
     shuffled = table.iloc[[2, 0, 1]]
-    for content in (shuffled, shuffled.drop(columns="action"), shuffled.drop(columns="label"), table[["probability"]]):
+    for content in (shuffled, shuffled.drop(columns="action"), shuffled.drop(columns="label")):
         log_reference = read_reference(write("reference" + suffix, content, index=False), game)
         assert log_reference.dtype == np.float64
         np.testing.assert_allclose(np.exp(log_reference), POLICY, rtol=1e-15)
     unlabelled = game.replace(description=load(write("bare.npy", P)).description)
     by_number = shuffled.assign(label=shuffled["action"].astype(str)).drop(columns="action")
-    log_reference = read_reference(write("reference" + suffix, by_number, index=False), unlabelled)
-    np.testing.assert_allclose(np.exp(log_reference), POLICY, rtol=1e-15)
+    for content in (by_number, table[["probability"]]):
+        log_reference = read_reference(write("reference" + suffix, content, index=False), unlabelled)
+        np.testing.assert_allclose(np.exp(log_reference), POLICY, rtol=1e-15)
+
+
+def test_the_order_of_a_reference_says_nothing_of_actions_with_labels(game: Any, write: Write) -> None:
+    path = write("reference.csv", "probability\n0.5\n0.125\n0.375\n")
+    with pytest.raises(NashGamesError, match=r"whose its probabilities are; add a column label, with rock, paper, sci"):
+        read_reference(path, game)
+
+
+def test_a_reference_in_order_has_a_row_for_every_action(write: Write) -> None:
+    with pytest.raises(NashGamesError, match="has 2 rows; the game has 3 actions"):
+        read_reference(write("reference.csv", "probability\n0.5\n0.5\n"), load(write("bare.npy", P)))
 
 
 def test_a_reference_is_normalised_and_serves_every_context(write: Write) -> None:
@@ -585,12 +620,15 @@ def test_a_reference_is_normalised_and_serves_every_context(write: Write) -> Non
         ("probabilty\n0.5\n0.25\n0.25\n", "has the columns probabilty; did you mean 'probability' by 'probabilty'?"),
         ("0.5\n0.25\n0.25\n", "has the columns 0.5; accepted: the column probability, and label"),
         ("probability\n", "is empty (a header and no rows)"),
-        ("probability\n0.5\n0.5\n", "has 2 rows; the game has 3 actions"),
-        ("probability\n0.5\n0.5\n0\n", "gives 'scissors' the probability 0; every action needs a finite reference"),
-        ("probability\n0.5\n1\n-0.5\n", "gives 'scissors' the probability -0.5"),
-        ("probability\ninf\n1\n0.5\n", "gives 'rock' the probability inf"),
+        ("action,probability\n0,0.5\n1,0.5\n", "has no row for the action '2' (1 of 3 are missing)"),
+        (
+            "action,probability\n0,0.5\n1,0.5\n2,0\n",
+            "gives 'scissors' the probability 0; every action needs a finite reference",
+        ),
+        ("action,probability\n0,0.5\n1,1\n2,-0.5\n", "gives 'scissors' the probability -0.5"),
+        ("action,probability\n0,inf\n1,1\n2,0.5\n", "gives 'rock' the probability inf"),
         ("label,probability\nrock,.5\npaper,\nscissors,.5\n", "gives 'paper' the probability nan"),
-        ("probability\n0.5\n0.2\n0.2\n", "sum to 0.9; they must sum to 1 within 1e-6"),
+        ("action,probability\n0,0.5\n1,0.2\n2,0.2\n", "sum to 0.9; they must sum to 1 within 1e-6"),
         ("probability\n0.5\nx\n0.2\n", "row 3, column 'probability' holds 'x', which is not a number"),
         (
             "label,probability\nrock,.5\npapper,.2\nscissors,.3\n",

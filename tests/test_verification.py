@@ -282,6 +282,49 @@ def test_two_runs_that_changed_places_are_found(played, tmp_path):
     assert {found.run_id for found in report.mismatches} == {first, second}
 
 
+@pytest.mark.parametrize(
+    ("column", "change", "should"),
+    [
+        ("suboptimality", lambda value: value / 1000, "twice the suboptimality"),
+        ("kl_to_equilibrium", lambda value: -1.0, "at least 0"),
+        ("exploitability", lambda value: -1e-3, "at least 0"),
+        ("queries", lambda value: value + 7, "as many a step as at the last point"),
+        ("step", lambda value: 1, "a larger step"),
+    ],
+)
+def test_an_earlier_point_that_does_not_agree_with_the_others_is_found(played, tmp_path, column, change, should):
+    run_id = run_of(played, beta=0.3, solver="nash-mp", n=6)
+
+    def second_last(frames):
+        curves = frames["curves"]
+        place = curves.index[curves["run_id"] == run_id][-2]
+        curves.loc[place, column] = change(curves.loc[place, column])
+
+    report = report_of(altered(played, tmp_path, second_last))
+    (found,) = report.mismatches
+    assert found.run_id == run_id
+    assert (found.recomputed, report.verified) == (should, report.runs - 1)
+    assert found.column.startswith("curves.")
+
+
+@pytest.mark.parametrize("table", ["runs", "curves"])
+def test_a_row_that_was_taken_away_is_missed(exact, tmp_path, table):
+    copy = tmp_path / "copy"
+    shutil.copytree(exact, copy)
+    rows = pd.read_parquet(copy / f"{table}.parquet")
+    rows[1:].to_parquet(copy / f"{table}.parquet")
+    report = report_of(copy)
+    assert (report.ok, report.verified, report.runs) == (False, 2, 2)
+    assert report.incomplete == "the manifest counts 3 runs and 3 points, and the tables hold 2 and 2 of them"
+    result = call(copy, "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr.strip() == f"error: {report.incomplete}; play the command again to have them all"
+    with Results.open(copy) as results:
+        results.manifest["finished"] = None
+        results.flush()
+    assert report_of(copy).ok, "of a command that was stopped nobody knows how many there should be"
+
+
 def test_a_metric_that_is_younger_than_the_directory_is_not_asked_for(played, tmp_path):
     def older(frames):
         for name in ("runs", "curves"):

@@ -60,9 +60,10 @@ def of_rates(preferences: Floats) -> Ratings:
 def of_wins(wins: Floats, prior: float = 0.0, resamples: int = RESAMPLES) -> Ratings:
     """The ratings of greatest likelihood for counts `[n, n]`, W_ij how often i beat j, with `prior` wins added to each.
 
-    The bootstrap draws as many comparisons as there were, with replacement, and adds the prior to each draw. Sources:
-    Bradley and Terry 1952; Elo 1978, whose model is the same in other units; Efron and Tibshirani 1993, §6 and §13 (the
-    percentile interval).
+    The bootstrap draws as many comparisons as there were, with replacement, and adds the prior to each draw. A
+    comparison without a winner, half a win for each side, is drawn as a win of either, which widens the intervals.
+    Sources: Bradley and Terry 1952; Elo 1978, whose model is the same in other units; Efron and Tibshirani 1993, §6 and
+    §13 (the percentile interval).
     """
     wins = np.asarray(np.where(np.eye(len(wins), dtype=bool), 0.0, wins), np.float64)
     fitted = bradley_terry(wins + prior)

@@ -77,14 +77,14 @@ class Settings:
             )
         if queries // cost > _MOST_STEPS:
             raise NashGamesError(
-                f"queries is {queries}; accepted: at most {_MOST_STEPS * cost}, the longest run of {solver.name}"
+                f"queries is {queries}; accepted: at most {_MOST_STEPS * cost:,}, the longest run of {solver.name}"
             )
         return queries // cost
 
     def record_steps(self, max_steps: int) -> np.ndarray:
         """The steps at which points are recorded, from 0 to `max_steps`; NashGamesError for more than a million."""
         if self.records > _MOST_RECORDS:
-            raise NashGamesError(f"records is {self.records}; accepted: at most {_MOST_RECORDS}")
+            raise NashGamesError(f"records is {self.records}; accepted: at most {_MOST_RECORDS:,}")
         if self.record_every is not None:
             points = max_steps // self.record_every
             if points > _MOST_RECORDS:

@@ -121,7 +121,7 @@ class Experiment:
         if self.seed + self.seeds + tuning - 1 > MAX_SEED:
             beside = f" and {tuning} more to tune on" if tuning else ""
             raise NashGamesError(
-                f"seed {self.seed} with seeds {self.seeds}{beside} ends above {MAX_SEED}, the largest seed; give "
+                f"seed {self.seed} with seeds {self.seeds}{beside} ends above {MAX_SEED:,}, the largest seed; give "
                 f"smaller ones"
             )
         # What is tuned is reported twice, as chosen and as asked for.

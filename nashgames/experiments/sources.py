@@ -56,7 +56,7 @@ def find_source(text: str, *, code: bool = True) -> Source:
     if name in families.FAMILIES:
         selection = parse(text)
         family = families.FAMILIES[name]
-        values = bind("game", selection, family.parameters)
+        values = families.given_to(family, selection)
         return Source(
             render(name, values, family.parameters),
             default_actions=family.default_actions if family.takes_actions else None,

@@ -88,7 +88,7 @@ def _integer(least: int, most: int = _MAX_INTEGER) -> Callable[[str, Any], int]:
     def read(key: str, value: Any) -> int:
         number = real(value)
         if number is None or not number.is_integer() or not least <= number <= most:
-            limit = f" and at most {most}" if number is not None and number > most else ""
+            limit = f" and at most {most:,}" if number is not None and number > most else ""
             raise _wrong(key, value, f"an integer of at least {least}{limit}")
         return int(number)
 

@@ -77,7 +77,7 @@ class Rows:
         if "step_source" in self.runs and (self.runs["step_source"] == "tuned").any():
             same = (self.runs["role"] == BOTH).any()
             return f"steps tuned on {'the same game' if same else 'other seeds'}"
-        return "numbers that a name leaves out are chosen for every panel" if steps else ""
+        return "steps that a name leaves out differ between panels" if steps else ""
 
 
 def completed(rows: Rows) -> Rows:

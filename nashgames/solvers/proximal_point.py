@@ -34,7 +34,8 @@ class ProximalPoint:
         Number("η of the outer proximal step (papers' scale), any size; default 1", symbol="η", above=0, tuned=True),
     ] = None
     inner: Annotated[
-        int | None, Number("Nash-MP steps per outer step; default ln 10 / ln(1+2τ): a tenth of η is lost", least=1)
+        int | None,
+        Number("Nash-MP steps per outer step; default ln 10 / ln(1+2τ), enough to lose at most 10 % of η", least=1),
     ] = None
 
     name: ClassVar[str] = "proximal-point"

@@ -62,13 +62,21 @@ def parse(directory: Path, text: str) -> Manifest:
 def begun(
     before: Manifest, experiment: Mapping[str, Any], run_ids: Iterable[str], environment: Mapping[str, Any]
 ) -> Manifest:
-    """The manifest of a new experiment; the one before joins the history."""
-    current = {"experiment": dict(experiment), "run_ids": list(run_ids), "environment": dict(environment)}
-    return new() | current | {"history": _history(before)}
+    """The manifest of a new experiment; the one before joins the history, with its figures where they show others."""
+    ids = list(run_ids)
+    current = {"experiment": dict(experiment), "run_ids": ids, "environment": dict(environment)}
+    figures = before["figures"] if ids == before["run_ids"] else []
+    return new() | current | {"history": _history(before), "figures": figures}
+
+
+def outdated(manifest: Manifest) -> list[str]:
+    """The files of figures that earlier experiments drew, of other runs, and the last one did not draw again."""
+    before = {name for asked in manifest["history"] for name in asked.get("figures", ())}
+    return sorted(before - set(manifest["figures"]))
 
 
 def _history(manifest: Manifest) -> list[Any]:
-    asked = {key: manifest[key] for key in _ASKED}
+    asked = {key: manifest[key] for key in (*_ASKED, "figures")}
     return [*manifest["history"], asked] if asked["experiment"] else manifest["history"]
 
 

@@ -111,6 +111,11 @@ class Results:
         """A row an exact equilibrium, `CERTIFICATE_COLUMNS`; often empty."""
         return frame_of("certificates", self._tables["certificates"])
 
+    @property
+    def outdated(self) -> list[Path]:
+        """The figures of earlier experiments, of other runs, that are still there."""
+        return [path for name in manifest.outdated(self.manifest) if (path := self.directory / name).is_file()]
+
     def begin(self, experiment: Mapping[str, Any], run_ids: Iterable[str], environment: Mapping[str, Any]) -> None:
         """Start an experiment in this directory; the one before joins the manifest's history.
 

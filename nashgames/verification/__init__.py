@@ -67,7 +67,9 @@ class _Star:
 def verify(
     directory: str | Path, check_with: Sequence[str] = (), *, code: Sequence[str | Path] = ()
 ) -> Iterator[Verifying | Report]:
-    """Compute every number of the runs in `directory` again; the last thing yielded is the `Report`.
+    """Compute the last points of the runs in `directory` again, and compare their tables with each other.
+
+    The last thing yielded is the `Report`.
 
     `check_with` names external solvers that check the runs they can; `code` are the Python files that make games of the
     directory. Raises NashGamesError for a directory without finished runs, for an external solver that does not exist
@@ -80,7 +82,9 @@ def verify(
     if not rows:
         raise NashGamesError(f"'{directory}' has no finished run to verify; start its command again")
     report = Report(results.directory, runs=len(rows), external=[check.checked for check in checks])
+    stored.check_complete(results, report)
     stored.check_curves(results, rows, report)
+    stored.check_points(results, rows, report)
     verification = _Verification(results, report, checks)
     done = 0
     for source, of_game in _grouped(rows, results, files, report):

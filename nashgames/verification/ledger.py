@@ -59,7 +59,10 @@ class Checked:
 
 @dataclass
 class Report:
-    """What `verify` found in a directory; `ok` when every run was verified and no value differs."""
+    """What `verify` found in a directory; `ok` when every run was verified, no value differs and no row is missing.
+
+    `incomplete` says which rows are missing, or are too many, of those that the manifest counts.
+    """
 
     directory: Path
     runs: int = 0
@@ -68,10 +71,11 @@ class Report:
     unverified: dict[str, Unverified] = field(default_factory=dict)
     external: list[Checked] = field(default_factory=list)
     without_distances: int = 0
+    incomplete: str | None = None
 
     @property
     def ok(self) -> bool:
-        return not self.mismatches and not self.unverified
+        return not self.mismatches and not self.unverified and self.incomplete is None
 
     @property
     def verified(self) -> int:
@@ -81,35 +85,37 @@ class Report:
 
     def number(self, row: Row, column: str, stored: float | None, known: Number) -> None:
         """Compare a stored number with the one computed again; a missing one agrees with none."""
-        of_column = self._count(column)
+        of_column = self.count(column)
         if stored is None or math.isnan(stored):
-            self._mismatch(row, column, None, known.value)
+            self.differs(row, column, None, known.value)
             return
         deviation = 0.0 if stored == known.value else abs(stored - known.value)
         # A number and an infinite one never agree, whatever rounding does to a number of that size.
         if not (deviation <= known.allowed and math.isfinite(deviation)):
-            self._mismatch(row, column, stored, known.value)
+            self.differs(row, column, stored, known.value)
         elif deviation > 0:
             of_column.relative = max(of_column.relative, deviation / max(abs(stored), abs(known.value)))
             of_column.share = max(of_column.share, deviation / known.allowed)
 
     def same(self, row: Row, column: str, stored: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         """Compare values that have to be the same; they count as one and are named by their keys where they differ."""
-        self._count(column)
+        self.count(column)
         for key, value in known.items():
             if stored[key] != value:
-                self._mismatch(row, key, stored[key], value)
+                self.differs(row, key, stored[key], value)
 
     def give_up(self, row: Row, reason: str) -> None:
         """Note that a run cannot be verified; the first reason counts."""
         found = Unverified(row["run_id"], row["label"], row["game"], row["beta"], reason)
         self.unverified.setdefault(row["run_id"], found)
 
-    def _count(self, column: str) -> Column:
+    def count(self, column: str) -> Column:
+        """Note that one more value of a column is checked."""
         of_column = self.columns.setdefault(column, Column(column))
         of_column.checked += 1
         return of_column
 
-    def _mismatch(self, row: Row, column: str, stored: Any, recomputed: Any) -> None:
+    def differs(self, row: Row, column: str, stored: Any, recomputed: Any) -> None:
+        """Note a value of a run that is not what it should be."""
         found = (row["run_id"], row["label"], row["game"], row["beta"], column, stored, recomputed)
         self.mismatches.append(Mismatch(*found))

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
-from nashgames.core.metrics import STOPPING_COLUMN
+from nashgames.core.metrics import METRICS, STOPPING_COLUMN
 from nashgames.defaults import RUN
 from nashgames.store import POINT_COLUMNS, RUN_KEYS, Results
 from nashgames.verification.ledger import Report, Row
 from nashgames.verification.numbers import Number, Rounding
 
 LAST_POINT = "last point of the curve"
+EARLIER_POINTS = "earlier points of the curve"
 _EPSILON = float(np.finfo(np.float64).eps)
 # A tenth of what the certificate takes off by itself: a sum that is further off has its logarithm taken off here.
 _ROUNDING = 1e-6
@@ -39,6 +40,53 @@ def check_curves(results: Results, rows: list[dict[str, Any]], report: Report) -
     for row in rows:
         point = {f"curves.{name}": last[row["run_id"]][name] for name in (*RUN_KEYS, *POINT_COLUMNS)}
         report.same(row, LAST_POINT, point, {name: row[name.removeprefix("curves.")] for name in point})
+
+
+def check_points(results: Results, rows: list[dict[str, Any]], report: Report) -> None:
+    """Earlier points have no policy to be computed from: they have to agree with each other and with the last one.
+
+    Steps rise, every step costs the same, the gap is twice the suboptimality, and no distance is negative.
+    """
+    of_run = {row["run_id"]: row for row in rows}
+    curves = results.curves.sort_values(["run_id", "step"], kind="stable", ignore_index=True)
+    last = results.runs.set_index("run_id").loc[curves["run_id"]]
+    step, last_step = curves["step"].to_numpy(), last["step"].to_numpy()
+    first = ~curves["run_id"].duplicated().to_numpy()
+    # A row says what it holds and what it should: of several of a run the first is told.
+    wrong = [("step", ~first & (np.diff(step, prepend=-1) <= 0), "a larger step")]
+    for name in ("queries", "comparisons"):
+        off = curves[name].to_numpy() * last_step != step * last[name].to_numpy()
+        wrong.append((name, off, "as many a step as at the last point"))
+    unit = np.array([np.finfo(dtype).eps for dtype in curves["dtype"]])
+    for name in (name for name, metric in METRICS.items() if metric.distance):
+        # max (Aπ) is above 0 but for the rounding of n terms; the others are sums of what is not negative.
+        wrong.append((name, curves[name].to_numpy() < -unit * curves["n"].to_numpy(), "at least 0"))
+    gap, half = curves["duality_gap"].to_numpy(), curves["suboptimality"].to_numpy()
+    with np.errstate(invalid="ignore"):
+        wrong.append(("duality_gap", np.abs(gap - 2 * half) > 4 * unit * np.abs(gap), "twice the suboptimality"))
+    for _ in rows:
+        report.count(EARLIER_POINTS)
+    for name, off, expected in wrong:
+        for place in np.flatnonzero(off):
+            row = curves.loc[place]
+            if row["run_id"] in of_run:
+                told = f"curves.{name} at step {row['step']}"
+                report.differs(of_run.pop(row["run_id"]), told, row[name], expected)
+
+
+def check_complete(results: Results, report: Report) -> None:
+    """What the last command of the directory finished has to be there as its manifest counted it."""
+    manifest = results.manifest
+    if manifest["finished"] is None:
+        return
+    frames = {"runs": results.runs, "points": results.curves}
+    found = {name: int(frame["run_id"].isin(manifest["run_ids"]).sum()) for name, frame in frames.items()}
+    counted = {name: manifest["counts"].get(name, found[name]) for name in found}
+    if found != counted:
+        report.incomplete = (
+            f"the manifest counts {counted['runs']:,} runs and {counted['points']:,} points, and the tables hold "
+            f"{found['runs']:,} and {found['points']:,} of them"
+        )
 
 
 def check_end(row: Row, report: Report) -> None:

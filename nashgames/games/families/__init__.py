@@ -23,7 +23,7 @@ from nashgames.games.families.logit_families import planting_reference
 from nashgames.games.families.recipes import Recipe, accept, check_finite, summary_of
 from nashgames.games.memory import size_text
 from nashgames.games.streams import DRAWS, DRAWS_HELP, stream
-from nashgames.registry import Parameter, bind, convert, parameters_of, parse, render
+from nashgames.registry import Parameter, Selection, bind, convert, parameters_of, parse, render
 
 __all__ = [
     "FAMILIES",
@@ -97,6 +97,18 @@ class Family:
         return self.takes_beta
 
 
+def given_to(family: Family, selection: Selection) -> dict[str, Any]:
+    """The parameters that a selection gives to its family, typed.
+
+    Raises NashGamesError for one that does not exist or is not accepted, and for n, which stands beside the selection.
+    """
+    size = next((key for key in ("actions", "n") if key in selection.parameters), None)
+    if size is not None and family.takes_actions:
+        n = selection.parameters[size]
+        raise NashGamesError(f"'{selection}' has its size in brackets; write {family.name} and give actions: -n {n}")
+    return bind("game", selection, family.parameters)
+
+
 def generate(
     selection: str,
     *,
@@ -124,7 +136,7 @@ def generate(
     if parsed.name not in FAMILIES:
         raise unknown("game", parsed.name, FAMILIES)
     family = FAMILIES[parsed.name]
-    values = _resolved(family, bind("game", parsed, family.parameters), parameters)
+    values = _resolved(family, given_to(family, parsed), parameters)
     contexts, weights = values.pop("contexts", 1), values.pop("weights", "uniform")
     pinned, draws = values.pop("seed", None), values.pop("draws", DRAWS[0])
     accept(f"{family.name}[contexts]", contexts, least=1)

@@ -80,7 +80,8 @@ def read_reference(path: str | os.PathLike[str], game: Game) -> np.ndarray:
     """log μ, float64 `[n]` (`[m, n]`, the same in every context), from a CSV or Parquet file.
 
     The file has a column `probability`, positive and of sum 1 within 1e-6; log μ is log p − log Σp. Rows are matched to
-    actions by a column `label`, else by a column `action` (0 … n−1), else by their order.
+    actions by a column `label`, else by a column `action` (0 … n−1), else, where actions have no labels, by their
+    order.
     Raises NashGamesError for anything else.
     """
     name = os.fspath(path)
@@ -104,6 +105,11 @@ def read_reference(path: str | os.PathLike[str], game: Game) -> np.ndarray:
         known = game.description.labels if key == "label" else None
         known = known or tuple(map(str, range(game.actions)))
         probabilities = probabilities[_order(sheet, texts[0].rows(), known, key)]
+    elif labels := game.description.labels:
+        raise NashGamesError(
+            f"'{name}' does not say whose its probabilities are; add a column label, with {', '.join(labels[:3])}"
+            f"{', …' if len(labels) > 3 else ''}, or a column action, which counts them from 0"
+        )
     elif len(probabilities) != game.actions:
         raise NashGamesError(f"'{name}' has {len(probabilities):,} rows; the game has {game.actions:,} actions")
     wrong = ~(np.isfinite(probabilities) & (probabilities > 0))

@@ -23,6 +23,9 @@ _EXACT = 1e-15
 _MOST_WINS = 2.0**53
 """The largest count that float64 holds exactly."""
 
+_LARGEST_PRIOR = 1e6
+"""The largest prior: a million wins to each side of a pair leave margins of 1e-6 of a win, and more leave none."""
+
 _KINDS = ("probabilities", "margins", "scores", "wins")
 
 
@@ -49,8 +52,8 @@ class Reading:
             raise NashGamesError(
                 f"scale is {self.scale:g}; accepted: a finite number above 0, the score of a certain win"
             )
-        if not 0 <= self.prior < np.inf:
-            raise NashGamesError(f"prior is {self.prior:g}; accepted: a finite number of wins, 0 or more")
+        if not 0 <= self.prior <= _LARGEST_PRIOR:
+            raise NashGamesError(f"prior is {self.prior:g}; accepted: a number of wins from 0 to {_LARGEST_PRIOR:,.0f}")
         if self.values != "auto" and (self.values == "scores") != (self.scale > 0):
             need = "leaves scale without a meaning" if self.scale else "needs scale, the score of a certain win"
             raise NashGamesError(f"values={self.values} {need}; write values=scores,scale=…")
@@ -233,7 +236,7 @@ class _Pairs:
         if self.duels:
             least, most = min(self.duels), max(self.duels)
             times = f"{least:,.10g}" if least == most else f"{least:,.10g} to {most:,.10g}"
-            notes.append(f"pairs that met did so {times} times")
+            notes.append(f"{'the others' if self.missing else 'every pair'} met {times} times")
         return notes
 
     def _margin(self, values: np.ndarray) -> np.ndarray:

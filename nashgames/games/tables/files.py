@@ -26,12 +26,16 @@ def locate(name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
     accepted = ", ".join(suffixes)
     path = Path(name).expanduser()
     with refusing(name):
+        if (path / "manifest.json").is_file():
+            raise NashGamesError(
+                f"'{name}' is a results directory; draw it with nashgames plot, or read it with ng.read"
+            )
         if path.is_dir():
             raise NashGamesError(f"'{name}' is a folder; name a file in it that ends in one of: {accepted}")
         if path.is_symlink() and not path.exists():
             raise NashGamesError(f"'{name}' is a link to a file that is not there; name the file itself")
         if not path.exists():
-            raise NashGamesError(f"there is no file '{name}'{_nearest_file(path)}; tables are read from {accepted}")
+            raise NashGamesError(f"there is no file '{name}'{_nearest_file(path, suffixes)} are read from {accepted}")
         if path.suffix.lower() not in suffixes:
             ending = f"ends in '{path.suffix}'" if path.suffix else "has no ending"
             raise NashGamesError(f"'{name}' {ending}; accepted: {accepted}")
@@ -94,9 +98,11 @@ def refusing(name: str) -> Iterator[None]:
         raise NashGamesError(f"'{name}' cannot be read: {reason}; make it readable, or name another file") from None
 
 
-def _nearest_file(path: Path) -> str:
+def _nearest_file(path: Path, suffixes: Sequence[str]) -> str:
+    """The middle of the sentence about a file that is not there, up to what "are read from" files of these endings."""
     if not path.parent.is_dir():
-        return f", nor a folder '{path.parent}'"
-    # Below the usual 0.6: names of files are longer, and share their endings.
-    near = difflib.get_close_matches(path.name, [near.name for near in path.parent.iterdir()], n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else f" in the folder '{path.parent}'"
+        return f", nor a folder '{path.parent}'; tables"
+    # By what stands before the ending, which all of them may share.
+    found = {near.stem: near.name for near in path.parent.iterdir() if near.suffix.lower() in suffixes}
+    near = difflib.get_close_matches(path.stem, found, n=1)
+    return f"; did you mean '{found[near[0]]}'? Tables" if near else f" in the folder '{path.parent}'; tables"

@@ -1,8 +1,9 @@
 """How a user's table is laid out: a square matrix with or without labels, or a long table, becomes values `[n, n]`.
 
 A *square matrix* says in row i, column j what i does against j; labels stand in a header row, in a first column, or in
-both. A *long table* has the columns `winner, loser[, count]` (a row is `count` duels, 1 unless said; a draw is half a
-win for each side) or `action, opponent, score` (a row is one ordered pair). Other columns of a long table are left out.
+both. A *long table* has the columns `winner, loser[, count[, draws]]`, where a row is `count` wins, 1 unless said, and
+`draws` draws, each half a win for either side; or `action, opponent, score`, where a row is one ordered pair. Other
+columns of a long table are left out, and a note says which.
 """
 
 import difflib
@@ -28,9 +29,12 @@ from nashgames.games.tables.sheets import (
     open_sheet,
 )
 
-DUELS = ("winner", "loser", "count")
+DUELS = ("winner", "loser", "count", "draws")
 SCORES = ("action", "opponent", "score")
-ACCEPTED = "winner, loser[, count] or action, opponent, score"
+ACCEPTED = "winner, loser[, count[, draws]] or action, opponent, score"
+
+_LIKE_DRAWS = ("draw", "drawn", "tie", "ties", "tied")
+"""Columns beside winner and loser that say of draws what only `draws` says clearly: left out they would be lost."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,9 @@ def arrange(name: str, path: Path, wins: bool) -> Layout:
             layout = Layout(values, labels, sheet.unit)
     values, labels = layout.values, layout.labels
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        shape = " and ".join(f"{size:,} {what}" for size, what in zip(values.shape, ("rows", "columns"), strict=False))
-        found = shape if values.ndim == 2 else f"an array with {values.ndim} axes"
+        sizes = zip(values.shape, ("row", "column"), strict=False)
+        shape = " and ".join(f"{size:,} {what}{'' if size == 1 else 's'}" for size, what in sizes)
+        found = shape if values.ndim == 2 else f"an array of {values.ndim} dimension{'' if values.ndim == 1 else 's'}"
         raise NashGamesError(
             f"'{name}' holds {found}; a matrix needs as many rows as columns, a long table the columns {ACCEPTED}"
         )
@@ -91,9 +96,9 @@ def _long_columns(sheet: Sheet) -> tuple[str, ...]:
             continue
         column = next(column for column in needed if column not in header)
         near = difflib.get_close_matches(column, header, n=1)
-        found = f"did you mean '{column}' by '{near[0]}'?" if near else f"'{column}' is missing;"
+        found = f"did you mean '{column}' by '{near[0]}'? A" if near else f"'{column}' is missing; a"
         raise NashGamesError(
-            f"'{sheet.name}' has the columns {', '.join(sheet.first[:6])}; {found} A long table has {ACCEPTED}"
+            f"'{sheet.name}' has the columns {', '.join(sheet.first[:6])}; {found} long table has {ACCEPTED}"
         )
     if isinstance(sheet, CsvSheet) and sheet.words:
         at = sheet.words[0]
@@ -127,9 +132,13 @@ def _long(sheet: Sheet, columns: tuple[str, ...], wins: bool) -> Layout:
         raise NashGamesError(f"'{sheet.name}' has two columns '{twice}'; keep one")
     unused = [cell for cell in sheet.first if cell.strip().lower() not in used]
     notes = [f"columns that were not used: {', '.join(unused)}"] if unused else []
+    duels = columns == DUELS
+    if duels:
+        _check_draws(sheet, header)
     at = [header.index(column) for column in used]
     texts, numbers = sheet.read(at[:2], at[2:], header=True)
     score = numbers[:, 0] if len(used) > 2 else np.ones(len(numbers))
+    draws = numbers[:, 1] if "draws" in used else np.zeros(len(numbers))
     (ours, theirs), labels = _actions(sheet, used, texts)
     n = len(labels)
     # The values, and what is counted or sorted into them: twice a float64 for every pair.
@@ -140,14 +149,19 @@ def _long(sheet: Sheet, columns: tuple[str, ...], wins: bool) -> Layout:
         r = int(np.argmax(bad))
         return f"'{sheet.name}': row {r + 1} below the header, '{labels[ours[r]]}' against '{labels[theirs[r]]}',"
 
-    duels = columns == DUELS
     if duels or wins:
-        bad = ~(np.isfinite(score) & (score >= 0))
-        if bad.any():
-            raise NashGamesError(f"{row(bad)} counts {score[bad][0]:g} wins; a count is finite and 0 or more")
+        for counted, what in ((score, "wins"), (draws, "draws")):
+            if (bad := ~(np.isfinite(counted) & (counted >= 0))).any():
+                found = f"counts {counted[bad][0]:g} {what}"
+                found = f"has no number of {what}" if np.isnan(counted[bad][0]) else found
+                raise NashGamesError(f"{row(bad)} {found}; a count is finite and 0 or more")
         if (own := ours == theirs).any():
             raise NashGamesError(f"{row(own)} lets an action beat itself; drop the duels of an action with itself")
         values = np.bincount(pair, weights=score, minlength=n * n).reshape(n, n)
+        if draws.any():
+            halves = np.bincount(pair, weights=draws / 2, minlength=n * n).reshape(n, n)
+            values += halves + halves.T
+            notes.append(f"{draws.sum():,.10g} draws were counted as half a win for each side")
     else:
         order = np.argsort(pair, kind="stable")
         again = np.zeros(len(pair), bool)
@@ -157,6 +171,19 @@ def _long(sheet: Sheet, columns: tuple[str, ...], wins: bool) -> Layout:
         values = np.full((n, n), np.nan)
         values.reshape(-1)[pair] = score
     return Layout(values, None if _counts(labels) == 0 else tuple(labels), sheet.unit, duels, notes)
+
+
+def _check_draws(sheet: Sheet, header: Sequence[str]) -> None:
+    """Raise NashGamesError for draws that could be counted in more than one way."""
+    if like := next((column for column in header if column in _LIKE_DRAWS), None):
+        raise NashGamesError(
+            f"'{sheet.name}' has a column '{like}'; call it draws if it counts the draws of a row, each half a win for "
+            "either side, or drop it"
+        )
+    if "draws" in header and "count" not in header:
+        raise NashGamesError(
+            f"'{sheet.name}' has a column 'draws' and no column 'count'; add count, the wins of the winner in that row"
+        )
 
 
 def _actions(sheet: Sheet, columns: Sequence[str], texts: Sequence[Text]) -> tuple[np.ndarray, list[str]]:

@@ -68,7 +68,11 @@ def not_a_number(name: str, row: int, column: str, cell: str) -> NashGamesError:
     """The error for a cell of text among numbers; rows count from 1, the header included."""
     if is_decimal_comma(cell):
         point = cell.strip().replace(",", ".")
-        return NashGamesError(f"'{name}': row {row}, {column} holds '{cell}', a number with a comma; write {point}")
+        # Three digits behind a comma may be thousands.
+        whole = f"{cell.strip().replace(',', '')} or " if re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell.strip()) else ""
+        return NashGamesError(
+            f"'{name}': row {row}, {column} holds '{cell}', a number with a comma; write {whole}{point}"
+        )
     return NashGamesError(
         f"'{name}': row {row}, {column} holds {shown(cell)}, which is not a number; "
         "write numbers such as 0.25, and leave a cell empty where there is none"
