@@ -76,9 +76,9 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
             streams.complain(_stopped(screen))
             raise typer.Exit(STOPPED) from None
     if finished.failed:
-        streams.complain(
-            f"{finished.failed} of {len(finished.runs) + finished.failed} runs failed; the others are kept"
-        )
+        played = len(finished.runs) + finished.failed
+        others = "; the others are kept" if finished.failed < played else ""
+        streams.complain(f"{finished.failed} of {words.plural(played, 'run')} failed{others}")
         raise typer.Exit(FAILED)
     if outcome is not None and outcome.complaint is not None:
         streams.complain(outcome.complaint)

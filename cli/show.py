@@ -2,6 +2,7 @@
 
 import json as json_text
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ def show(
 
     name = selection.partition("[")[0].strip()
     if not _is_game(selection) and (entry := item.find(name)):
+        _check_of_games({"actions": actions, "seed": seed, "format": formats, "out": out}, name, entry[0])
         item.show(name, *entry, json=json, quiet=quiet)
         return
     chosen, folder = formats_of(formats), options.output_directory(out) or _FIGURES
@@ -55,6 +57,17 @@ def show(
     play = " ".join(["nashgames run", shlex.quote(selection), *(f"{flag} {value}" for flag, value in again if value)])
     screen.line()
     screen.pairs([*(("figure", str(path)) for path in written), ("play", play)])
+
+
+def _check_of_games(given: Mapping[str, Any], name: str, called: str) -> None:
+    """Raise NashGamesError for options that say something of a game alone."""
+    flags = [options.flag(key) for key, value in given.items() if value is not None]
+    if flags:
+        verb, rest = ("is", "it") if len(flags) == 1 else ("are", "them")
+        article = "an" if called[0] in "aeiou" else "a"
+        raise NashGamesError(
+            f"{', '.join(flags)} {verb} for games, and '{name}' is {article} {called}; leave {rest} out"
+        )
 
 
 def _is_game(selection: str) -> bool:

@@ -481,6 +481,11 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["show", "dics"], "did you mean 'disc'?"),
         (["show", "disc", "-n", "x"], "--actions is 'x'; accepted: an integer of at least 2"),
         (["show", "castles", "-n", "5"], "--actions is 5, but castles has a size of its own"),
+        (["show", "nash-mp", "-n", "5"], "--actions is for games, and 'nash-mp' is a solver; leave it out"),
+        (
+            ["show", "adam", "--seed", "1", "--out", "x"],
+            "--seed, --out are for games, and 'adam' is an optimiser; leave them out",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_with_what_is_accepted(arguments, said):
@@ -548,6 +553,8 @@ def test_a_failed_run_is_exit_code_1_and_the_others_are_kept(monkeypatch):
     assert "mirror-descent" in result.stderr
     assert "1 of 2 runs failed; the others are kept" in result.stderr
     assert list(Results.read("half").runs["solver"]) == ["nash-mp"]
+    alone = call("run", "disc", "-n", "3", "-s", "mirror-descent", "--queries", "10", "--no-plot")
+    assert alone.stderr.splitlines()[-1] == "error: 1 of 1 run failed"
 
 
 def test_a_diverged_run_is_a_result():

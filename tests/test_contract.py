@@ -113,7 +113,13 @@ BROKEN = {
 
 
 def test_a_good_solver_keeps_every_promise():
-    assert [(found.promise, found.kept) for found in check_solver(Good())] == [(name, True) for name in PROMISES]
+    findings = check_solver(Good())
+    assert [(found.promise, found.kept) for found in findings] == [(name, True) for name in PROMISES]
+    assert findings[3].seen.startswith("normalised; it reports no advantage; suboptimality ")
+
+
+def test_an_advantage_is_praised_only_where_it_is_reported():
+    assert contract._honest(make_solver("nash-mp")).startswith("normalised, and its advantage is Aπ; ")
 
 
 @pytest.mark.parametrize("name", SOLVERS)

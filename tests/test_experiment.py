@@ -251,7 +251,7 @@ def test_the_largest_experiment_is_accepted():
 
 
 def test_records_and_record_every_exclude_each_other():
-    message = "records and record_every are both given; give records or record_every, not both"
+    message = "records and record_every are both given; give one of them"
     for values in ({"records": 200, "record_every": 10}, {"records": 50, "record-every": 10}):
         with pytest.raises(NashGamesError) as caught:
             Experiment.from_dict(values)

@@ -16,7 +16,8 @@ from nashgames.exact.referee import equilibrium, nearest
 from nashgames.experiments import runner
 from nashgames.experiments.events import Finished, Noted
 from nashgames.experiments.experiment import DEFAULT_ORIGINAL, Experiment
-from nashgames.solvers import ORIGINALS, is_defined, solves_original
+from nashgames.experiments.original import left_out
+from nashgames.solvers import ORIGINALS, is_defined, make_solver, solves_original
 from nashgames.store import Results
 from nashgames.verification import Report, verify
 from tests.games import log_softmax
@@ -281,6 +282,9 @@ def test_every_beta_plays_the_solvers_that_are_defined_there(tmp_path):
         ("omwu", 0.5, "regularised"),
     ]
     assert notes == ["not played at β = 0, the original game: nash-mp, halves[nash-mp], which divide by β"]
+    mixed = Experiment(beta=(0.5, 0), solver=("nash-mp", "omwu"))
+    one = left_out(mixed.cells(), {text: make_solver(text) for text in mixed.solver})
+    assert one == ["not played at β = 0, the original game: nash-mp, which divides by β"]
 
 
 def test_steps_are_tuned_at_zero(tmp_path):

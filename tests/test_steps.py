@@ -164,7 +164,12 @@ def test_where_a_step_comes_from_is_told():
         solver = compose(make_solver(text), **parts)
         return step_source(solver, with_theory_defaults(solver, 0.1, sampled=sampled))
 
-    assert [source(text) for text in ("nash-mp", "egpo", "uniform-ipo", "nash-ema-pg")] == ["theory"] * 4
+    assert [source(text) for text in ("nash-mp", "egpo", "uniform-ipo", "comal")] == ["theory"] * 4
+    # Their docstrings say that no theorem vouches for these: nash-ema-pg cycles at β = 0.1, sppo everywhere.
+    assert [source(text) for text in ("nash-ema-pg", "sppo", "average[sppo]", "garip")] == ["default"] * 4
+    assert source("sppo[step=0.2]") == "given"
+    assert source("nash-md-pg") == source("practical-nash-mp") == "curvature"
+    assert source("nash-md-pg", sampled=True) == source("practical-nash-mp", sampled=True) == "default"
     assert [source(text) for text in ("online-ipo", "nash-prox[eta=0.3]", "average[nash-prox]")] == ["curvature"] * 3
     assert source("online-ipo", optimiser="natural") == "curvature"
     assert source("online-ipo[step=0.1]") == "given"

@@ -334,6 +334,18 @@ def test_a_metric_that_is_younger_than_the_directory_is_not_asked_for(played, tm
     assert report.ok and "span_to_equilibrium" not in report.columns
 
 
+def test_runs_that_are_older_than_a_metric_stand_beside_younger_ones(played, tmp_path):
+    column, run_id = "reverse_kl_to_equilibrium", run_of(played, beta=0.3)
+
+    def older(frames):
+        for table in ("runs", "curves"):
+            set_in(frames, table, run_id, column, np.nan)
+
+    report = report_of(altered(played, tmp_path, older))
+    assert report.ok
+    assert report.columns[column].checked == report.columns["kl_to_equilibrium"].checked - 1
+
+
 def test_distances_that_were_never_known_are_left_out_and_said(played, tmp_path):
     run_id = run_of(played, beta=0.3)
 

@@ -323,7 +323,7 @@ def _preset(name: str) -> Traversable:
 
 
 def _two_ways_to_record() -> NashGamesError:
-    return NashGamesError("records and record_every are both given; give records or record_every, not both")
+    return NashGamesError("records and record_every are both given; give one of them")
 
 
 def _toml(value: Any) -> str:

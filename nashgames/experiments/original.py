@@ -25,7 +25,8 @@ def left_out(cells: Iterable[Cell], solvers: Mapping[str, Solver]) -> list[str]:
             f"beta is 0, the original game, but {_series(lost or undefined)} by β; accepted at β = 0: "
             f"{', '.join(ORIGINALS)}, and averages of them, as average[sppo]"
         )
-    return [f"not played at β = 0, the original game: {', '.join(undefined)}, which divide by β"] if undefined else []
+    divide = "divides" if len(undefined) == 1 else "divide"
+    return [f"not played at β = 0, the original game: {', '.join(undefined)}, which {divide} by β"] if undefined else []
 
 
 def check_brings_none(sources: Mapping[str, Source], betas: Iterable[float]) -> None:

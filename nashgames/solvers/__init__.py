@@ -206,7 +206,8 @@ def step_source(asked: Solver, filled: Solver) -> str:
 
     `asked` is the solver as it was asked for and `filled` the same with its defaults. Left at None even there is a step
     that follows the curvature. Given are numbers that differ from the default of their field; theory fills in those
-    left at None, and vouches for them where a table is moved by plain steps.
+    left at None, and vouches for them where a table is moved by plain steps, unless the solver itself says by
+    `default_source` that they are a rule of thumb.
     """
     inner: Any = _unwrapped(asked)
     if follows_curvature(filled):
@@ -216,7 +217,8 @@ def step_source(asked: Solver, filled: Solver) -> str:
     numbers = {key: value for key, value in hyperparameters(inner).items() if not _is_word(declared.get(key), value)}
     if any(value is not None and value != defaults[key] for key, value in numbers.items()):
         return "given"
-    return "theory" if is_plain(asked) and all(value is None for value in numbers.values()) else "default"
+    vouches = is_plain(asked) and all(value is None for value in numbers.values())
+    return str(getattr(inner, "default_source", "theory")) if vouches else "default"
 
 
 def solves_original(solver: Solver) -> bool:

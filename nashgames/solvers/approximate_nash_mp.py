@@ -51,6 +51,7 @@ class ApproximateNashMP:
     learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "approximate-nash-mp"
+    default_source: ClassVar[str] = "default"
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:

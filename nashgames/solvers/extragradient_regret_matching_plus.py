@@ -34,6 +34,7 @@ class ExtragradientRegretMatchingPlus:
     step: Annotated[float | None, Number("a, the step on q; default 2", above=0, tuned=True)] = None
 
     name: ClassVar[str] = "extragradient-regret-matching-plus"
+    default_source: ClassVar[str] = "default"
     fixed_point: ClassVar[str] = "original"
     queries_per_step: ClassVar[int] = 2
 

@@ -32,6 +32,7 @@ class GARIP:
     ] = None
 
     name: ClassVar[str] = "garip"
+    default_source: ClassVar[str] = "default"
     fixed_point: ClassVar[str] = "original"
     queries_per_step: ClassVar[int] = 1
 

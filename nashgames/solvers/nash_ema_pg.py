@@ -43,6 +43,7 @@ class NashEMAPG:
     learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "nash-ema-pg"
+    default_source: ClassVar[str] = "default"
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:

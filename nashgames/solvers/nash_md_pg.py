@@ -31,6 +31,7 @@ class NashMDPG:
     learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "nash-md-pg"
+    default_source: ClassVar[str] = "default"
     fixed_point: ClassVar[str] = "own"
     queries_per_step: ClassVar[int] = 1
 

@@ -49,6 +49,7 @@ class PracticalNashMP:
     learner: PolicyGradient = PLAIN
 
     name: ClassVar[str] = "practical-nash-mp"
+    default_source: ClassVar[str] = "default"
     queries_per_step: ClassVar[int] = 1
 
     def with_theory_defaults(self, beta: float) -> Self:

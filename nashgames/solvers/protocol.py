@@ -44,7 +44,8 @@ class Solver(Protocol):
     is pure and traced; shapes are `[n]`, or `[m, n]` over contexts: the last axis is the actions in both cases. A
     solver learns from `game.query(log_policy, key)` and `game.tally(…)` alone, which give what the game's feedback
     gives; what it returns is measured by the engine's own product with A. One that rests elsewhere than at π*_β has an
-    attribute `fixed_point`, "original" or "own", beside what is listed here.
+    attribute `fixed_point`, "original" or "own", beside what is listed here, and one whose numbers no theorem gives has
+    `default_source`, "default".
     """
 
     @property

@@ -41,6 +41,7 @@ class RegularisedGradient:
     ] = None
 
     name: ClassVar[str] = "regularised-gradient"
+    default_source: ClassVar[str] = "default"
     fixed_point: ClassVar[str] = "original"
     queries_per_step: ClassVar[int] = 1
 

@@ -42,6 +42,7 @@ class RegularisedOptimisticGradient:
     ] = None
 
     name: ClassVar[str] = "regularised-optimistic-gradient"
+    default_source: ClassVar[str] = "default"
     fixed_point: ClassVar[str] = "original"
     queries_per_step: ClassVar[int] = 1
 

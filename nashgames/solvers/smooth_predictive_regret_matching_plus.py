@@ -33,6 +33,7 @@ class SmoothPredictiveRegretMatchingPlus:
     step: Annotated[float | None, Number("a, the step on q; default 1", above=0, tuned=True)] = None
 
     name: ClassVar[str] = "smooth-predictive-regret-matching-plus"
+    default_source: ClassVar[str] = "default"
     fixed_point: ClassVar[str] = "original"
     queries_per_step: ClassVar[int] = 1
 

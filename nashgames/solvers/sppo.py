@@ -29,6 +29,7 @@ class SPPO:
     ] = None
 
     name: ClassVar[str] = "sppo"
+    default_source: ClassVar[str] = "default"
     fixed_point: ClassVar[str] = "original"
     queries_per_step: ClassVar[int] = 1
 

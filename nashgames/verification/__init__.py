@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nashgames.core.game import DEFAULT_BETA, Game
-from nashgames.core.metrics import METRICS, OF_EQUILIBRIUM
+from nashgames.core.metrics import OF_EQUILIBRIUM
 from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
@@ -125,7 +125,7 @@ class _Verification:
         self._report = report
         self._checks = checks
         self._policies = stored.by_run(results.policies)
-        self._unmeasured = {name for name in METRICS if results.runs[name].isna().all()}
+        self._unmeasured = stored.unmeasured(results)
         self._certificates = {row["run_id"]: row for row in stored.records(results.certificates)}
 
     def of_game(self, source: Source, rows: Sequence[Row]) -> None:
@@ -221,8 +221,8 @@ class _Verification:
             self._number(row, column, number)
 
     def _number(self, row: Row, column: str, known: Number) -> None:
-        """Compare a metric with the row's, unless the directory is older than the metric."""
-        if column not in self._unmeasured:
+        """Compare a metric with the row's, unless the row is older than the metric."""
+        if column not in self._unmeasured[row["run_id"]]:
             self._report.number(row, column, row[column], known)
 
     def _of_equilibrium(self, row: Row, game: Game, log_policy: np.ndarray, certificate: Certificate) -> None:

@@ -135,7 +135,12 @@ def _start(solver: Solver) -> str:
 def _honest(solver: Solver) -> str:
     curve = _played(solver, _game())
     reached, step = curve.metrics["suboptimality"][-1], curve.steps[-1]
-    return f"normalised, and its advantage is Aπ; suboptimality {reached:.1e} at step {step}"
+    with Precision().scope():
+        filled = _arrays(solver.with_theory_defaults(_BETA), "float64")
+        state = jax.eval_shape(filled.init, _arrays(_game(), "float64"), _key())
+        reports = jax.eval_shape(filled.advantage, state) is not None
+    said = "normalised, and its advantage is Aπ" if reports else "normalised; it reports no advantage"
+    return f"{said}; suboptimality {reached:.1e} at step {step}"
 
 
 def _samples(solver: Solver) -> str:

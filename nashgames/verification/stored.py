@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
-from nashgames.core.metrics import METRICS, STOPPING_COLUMN
+from nashgames.core.metrics import METRICS, OF_EQUILIBRIUM, STOPPING_COLUMN
 from nashgames.defaults import RUN
 from nashgames.store import POINT_COLUMNS, RUN_KEYS, Results
 from nashgames.verification.ledger import Report, Row
@@ -31,6 +31,22 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def by_run(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of every run."""
     return {str(run_id): rows for run_id, rows in frame.groupby("run_id", sort=False)}
+
+
+def unmeasured(results: Results) -> dict[str, set[str]]:
+    """The metrics that a run's rows never had, by run: it was played before there were any, as others are there.
+
+    One that no run of the directory has counts whatever else is there.
+    """
+    runs = results.runs.set_index("run_id")
+    said = results.curves.groupby("run_id")[list(METRICS)].count().reindex(runs.index) + runs[list(METRICS)].notna()
+    never = {name for name in METRICS if runs[name].isna().all()}
+    kinds = (set(OF_EQUILIBRIUM), set(METRICS) - set(OF_EQUILIBRIUM))
+    found: dict[str, set[str]] = {}
+    for run_id, counts in said.to_dict("index").items():
+        lacking = {name for name, count in counts.items() if not count}
+        found[str(run_id)] = never.union(*(kind & lacking for kind in kinds if kind - lacking))
+    return found
 
 
 def check_curves(results: Results, rows: list[dict[str, Any]], report: Report) -> None:
