@@ -125,8 +125,7 @@ def _raced(directory: Path, written: Sequence[Path]) -> "Answer | None":
 
     backend.start("cpu")
     results = Results.read(directory)
-    of_last = results.runs["run_id"].isin(results.manifest["run_ids"])
-    return race.judged(results.runs[of_last], results.curves, results.game_file)
+    return race.judged(results.last_runs, results.curves, results.game_file)
 
 
 def formats_of(texts: list[str] | None) -> list[str]:
@@ -217,7 +216,7 @@ def _wanted(results: "Results") -> "pd.DataFrame":
     """The runs that the last experiment of a directory reports."""
     from nashgames.experiments.choice import reported
 
-    return reported(results.runs[results.runs["run_id"].isin(results.manifest["run_ids"])])
+    return reported(results.last_runs)
 
 
 def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":

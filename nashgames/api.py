@@ -15,7 +15,7 @@ from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.precision import Precision
 from nashgames.defaults import PARTS, START, TARGET
 from nashgames.engine.settings import Settings
-from nashgames.environment import environment
+from nashgames.environment import environment, now
 from nashgames.errors import NashGamesError, shown
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.choice import choices, reported
@@ -116,7 +116,7 @@ class Result:
                 results.keep_game(fingerprint, file)
             results.add(self.runs, self.curves, self.policies, self.paths)
             results.manifest["counts"] = {"runs": len(self.runs), "reused": 0, "points": len(self.curves)}
-            results.manifest["finished"] = environment()["started"]
+            results.manifest["finished"] = now()
             results.flush()
         return Path(directory)
 
@@ -170,7 +170,7 @@ def read(directory: str | Path) -> Result:
         True
     """
     results = Results.read(directory)
-    runs = results.runs[results.runs["run_id"].isin(results.manifest["run_ids"])].reset_index(drop=True)
+    runs = results.last_runs.reset_index(drop=True)
     mine = {
         name: frame[frame["run_id"].isin(runs["run_id"])].reset_index(drop=True)
         for name, frame in (("curves", results.curves), ("policies", results.policies), ("paths", results.paths))

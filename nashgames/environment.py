@@ -32,8 +32,13 @@ def environment(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "cores": _cores(),
         "git": checkout(_PACKAGE),
         "command": command(["nashgames", *arguments] if arguments is not None else sys.argv),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": now(),
     }
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def command(argv: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from nashgames.core.game import Game
 from nashgames.core.metrics import METRICS
 from nashgames.defaults import REFEREE
 from nashgames.engine.settings import Settings
-from nashgames.environment import environment
+from nashgames.environment import environment, now
 from nashgames.exact import external
 from nashgames.exact.certificate import Certificate, certify, divergence, normalised
 from nashgames.exact.referee import Equilibrium
@@ -236,5 +236,5 @@ def _write(
     results.add(**frames(kept, [found[run.beta] for run in kept]))
     results.manifest["counts"] = {"runs": len(kept), "reused": 0, "points": len(kept)}
     if len(kept) == len(runs):
-        results.manifest["finished"] = environment()["started"]
+        results.manifest["finished"] = now()
     results.flush()

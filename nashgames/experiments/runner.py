@@ -21,7 +21,7 @@ from nashgames.core.game import Game
 from nashgames.core.metrics import OF_EQUILIBRIUM
 from nashgames.engine.batch import Batch, Lane, placed_margins
 from nashgames.engine.settings import Settings
-from nashgames.environment import environment
+from nashgames.environment import environment, now
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium, equilibrium_path, nearest
 from nashgames.experiments.batches import MOST_BATCHES, batches_of, check_memory, game_chunks
@@ -135,7 +135,7 @@ def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) ->
     mine = {name: frame[frame["run_id"].isin(order)].reset_index(drop=True) for name, frame in frames.items()}
     mine["runs"] = mine["runs"].sort_values("run_id", key=lambda column: column.map(order), ignore_index=True)
     results.manifest["counts"] = {"runs": len(mine["runs"]), "reused": reused, "points": len(mine["curves"])}
-    results.manifest["finished"] = environment()["started"]
+    results.manifest["finished"] = now()
     results.flush()
     directory = results.directory
     files = tuple(path for name in frames if (path := directory / f"{name}.parquet").exists())

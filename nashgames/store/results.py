@@ -92,6 +92,12 @@ class Results:
         return frame_of("runs", self._tables["runs"])
 
     @property
+    def last_runs(self) -> pd.DataFrame:
+        """The rows of `runs` that belong to the last experiment."""
+        runs = self.runs
+        return runs[runs["run_id"].isin(self.manifest["run_ids"])]
+
+    @property
     def curves(self) -> pd.DataFrame:
         """A row a measured point, `CURVE_COLUMNS`."""
         return frame_of("curves", self._tables["curves"])

@@ -16,7 +16,7 @@ from nashgames.store import Results
 
 def main() -> None:
     played, folder = Results.read(sys.argv[1]), Path(sys.argv[2])
-    runs = played.runs[played.runs["run_id"].isin(played.manifest["run_ids"])]
+    runs = played.last_runs
     shown = runs[runs["role"] != TUNING]
     # A game that is the same for every seed is tuned on itself: there the methods as asked for are among the trials.
     own = as_asked(runs)
