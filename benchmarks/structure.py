@@ -35,7 +35,7 @@ def one_run() -> Counter[str]:
     """
     from nashgames.experiments.experiment import Experiment
     from nashgames.experiments.plan import plan, settings_of
-    from nashgames.experiments.runner import play
+    from nashgames.experiments.playing import play
 
     experiment = Experiment.from_dict({"game": "disc[strength=2]", "actions": 5, "solver": "nash-mp", "queries": 100})
     settings = settings_of(experiment)

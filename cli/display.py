@@ -14,14 +14,22 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from nashgames.cli import words
+from nashgames.cli import signals, words
 from nashgames.cli.columns import fitted
 from nashgames.cli.sheet import Sheet
 from nashgames.cli.streams import emit
 from nashgames.errors import printable
 
 if TYPE_CHECKING:
-    from nashgames.experiments.events import Advanced, BatchFinished, Event, GameReady, Planned, Refereed
+    from nashgames.experiments.events import (
+        Advanced,
+        BatchFinished,
+        Event,
+        GameReady,
+        Planned,
+        PlayedElsewhere,
+        Refereed,
+    )
     from nashgames.experiments.experiment import Experiment
     from nashgames.games.properties import Facts
 
@@ -150,12 +158,15 @@ class Progress(Working):
 
     def show(self, event: "Event") -> None:
         """Show one event of the runner; `Finished` only clears the progress."""
+        signals.check()
         handlers: dict[str, Callable[[Any], None]] = {
             "Planned": self._on_planned,
             "GameReady": self._on_game,
             "Refereed": self._on_refereed,
             "Advanced": self._on_advanced,
             "BatchFinished": self._on_batch,
+            "PlayedElsewhere": self._on_elsewhere,
+            "Waiting": lambda waiting: self.wait(_waiting(waiting.batches)),
             "Noted": lambda noted: self.note(noted.text),
             "Finished": lambda finished: self.clear(),
         }
@@ -215,6 +226,8 @@ class Progress(Working):
 
     def _on_batch(self, batch: "BatchFinished") -> None:
         self.finished_runs += len(batch.runs)
+        if not len(batch.runs):
+            return
         label = self._current[1] if self._current else ", ".join(dict.fromkeys(batch.runs["label"]))
         queries = words.count(float(batch.runs["queries"].max()))
         suboptimality = words.small(float(batch.runs["suboptimality"].max()))
@@ -226,6 +239,11 @@ class Progress(Working):
             self.note(f"batch {batch.batch} of {batch.batches}: {label}, {reached}{told}")
         more = f"compiling; about {words.duration(left)} left of all"
         self.wait(more if batch.batch < batch.batches else "writing the files")
+
+    def _on_elsewhere(self, played: "PlayedElsewhere") -> None:
+        self.finished_runs += played.runs
+        self._finished.append((f"{played.batch}/{played.batches}", "played by another command", "", "", "done"))
+        self.wait("looking for what is left")
 
     def wait(self, what: str) -> None:
         """Say what the next seconds are for; the batch before is done."""
@@ -251,6 +269,12 @@ class _Clock:
     def left(self, done: int, batches: int) -> float:
         """Seconds to the end of all batches, of which some are done."""
         return (time.monotonic() - self._began) / done * (batches - done)
+
+
+def _waiting(batches: int) -> str:
+    """What is waited for where others play what is left."""
+    last = "the last batch" if batches == 1 else f"the last {words.count(batches)} batches"
+    return f"waiting for {last}, which another command plays"
 
 
 def _label(label: str, betas: tuple[float, ...]) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nashgames.cli import options, streams, words
-from nashgames.cli.failures import FAILED, STOPPED
+from nashgames.cli import options, signals, streams, words
+from nashgames.cli.failures import FAILED
 from nashgames.cli.plot import formats_of
 from nashgames.cli.sheet import Sheet, plain
 from nashgames.errors import NashGamesError
@@ -35,7 +35,7 @@ _PATH = "--beta 1,0.1,0.01,0"
 
 
 def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None) -> None:
-    """Find the equilibria of a game and show them; exit code 1 where one is not exact, 130 on Ctrl-C."""
+    """Find the equilibria of a game and show them; exit code 1 where one is not exact, 130 or 143 after a signal."""
     from nashgames.cli import backend
     from nashgames.cli.display import Working
 
@@ -63,7 +63,7 @@ def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None
             screen.clear()
             kept = f"; what was found is kept in '{directory}'" if directory and directory.exists() else ""
             streams.complain(f"stopped{kept}")
-            raise typer.Exit(STOPPED) from None
+            raise typer.Exit(signals.exit_code()) from None
     inexact = [each for each in found if each.status != "converged"]
     if inexact:
         # That at β = 0 has numbers of its own, and is told where there is one.

@@ -3,11 +3,8 @@
 import errno
 import os
 import re
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +12,10 @@ import typer
 from typer.core import TyperGroup
 
 from nashgames.cli.options import ACCEPTED, SHORT
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, NoRoom, unknown
 
-# The shells' conventions: 2 for a wrong command line, 128 + 2 where SIGINT ended it.
-OK, FAILED, USAGE, STOPPED = 0, 1, 2, 130
+# The shells' conventions: 2 for a wrong command line.
+OK, FAILED, USAGE = 0, 1, 2
 
 # typer brings click along or carries its own copy, depending on its version; the class above BadParameter is the usage
 # error in both, and nothing else names it in both.
@@ -54,12 +51,12 @@ class Commands(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run a command and end the process with its exit code, whoever calls and however it ends."""
-        from nashgames.cli import streams
+        from nashgames.cli import signals, streams
 
         streams.make_tolerant()
         arguments = list(sys.argv[1:] if args is None else args)
         try:
-            with _terminated_as_interrupted():
+            with signals.stopping():
                 outcome = super().main(
                     arguments, "nashgames", complete_var, False, windows_expand_args, obj=arguments, **extra
                 )
@@ -72,25 +69,10 @@ class Commands(TyperGroup):
         raise SystemExit(code)
 
 
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Inside, SIGTERM, with which a cluster takes a machine back, ends a command as Ctrl-C does."""
-    main = threading.current_thread() is threading.main_thread()
-    # No other thread may say what a signal does; who ignores this one, or has use for it, goes before us.
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 def explain(error: Exception) -> tuple[str, int]:
     """The sentence and the exit code for an error of any kind."""
     if isinstance(error, NashGamesError):
-        return str(error), USAGE
+        return str(error), FAILED if isinstance(error, NoRoom) else USAGE
     if isinstance(error, _UsageError):
         return _usage(error), USAGE
     if isinstance(error, OSError):

@@ -1,10 +1,11 @@
 """What can be written behind the commands, and how it becomes the values of an experiment."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -12,6 +13,9 @@ from nashgames.cli import completion
 from nashgames.core.metrics import METRICS
 from nashgames.errors import NashGamesError, UnknownName, unknown
 from nashgames.registry import split
+
+if TYPE_CHECKING:
+    from nashgames.experiments.playing import Conditions
 
 ACCEPTED = {
     "game": "a family, a shipped game, a path or FILE.py:NAME, e.g. disc[strength=2], castles, wins.csv",
@@ -31,6 +35,8 @@ ACCEPTED = {
     "comparisons": "a whole number of at least 1, e.g. 1000000",
     "tolerance": "a number of at least 0 (0: never) and below 0.5, e.g. 1e-10",
     "records": "a whole number of at least 1, e.g. 200",
+    "timeout": "a number of seconds above 0, e.g. 3600",
+    "retries": "a whole number of at least 0, e.g. 2",
     "tune": "auto, a range parameter=low:high:count or solver.parameter=low:high:count, e.g. step=1e-3:10:8, trials=N, "
     "seeds=N",
     "record_every": "a whole number of at least 1, e.g. 10",
@@ -49,6 +55,8 @@ ACCEPTED = {
     "code": "a Python file that makes games of the directory, e.g. mine.py",
 }
 """The accepted form of every option that takes a value, as the help and the errors say it."""
+
+_Kind = TypeVar("_Kind", int, float)
 
 EXACT_BETAS = "numbers of at least 0 (0: the original game), e.g. 1,0.1,0.01,0"
 
@@ -193,6 +201,14 @@ Ratings = Annotated[
 Vertex = Annotated[
     bool, _switch("--vertex", help="Compare β = 0 with the vertex of the linear program (HiGHS).", panel=_MEASURE)
 ]
+Timeout = Annotated[
+    str | None,
+    _option("timeout", metavar="SECONDS", help="give up runs that take longer", panel=_MEASURE),
+]
+Retries = Annotated[
+    str | None,
+    _option("retries", metavar="COUNT", help="times that a batch which fails is played again", panel=_MEASURE),
+]
 NoPlot = Annotated[bool, _switch("--no-plot", help="Draw no figures.")]
 Formats = Annotated[list[str] | None, _option("format", metavar="FORMAT[,FORMAT…]", help="file formats", panel=_OUTPUT)]
 Figures = Annotated[
@@ -233,6 +249,29 @@ def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, as an Experiment takes them: text, or a list of texts where several are possible."""
     values: dict[str, Any] = {key: listed(key, given[key]) for key in _SEVERAL if given.get(key)}
     return values | {key: given[key] for key in _ONE if given.get(key) is not None}
+
+
+def conditions(given: Mapping[str, Any]) -> "Conditions":
+    """What is done about runs that do not end well, from --timeout and --retries."""
+    from nashgames.experiments.playing import Conditions
+
+    timeout, retries = given["timeout"], given["retries"]
+    return Conditions(
+        timeout=None if timeout is None else _number("timeout", timeout, float, above=0),
+        retries=0 if retries is None else _number("retries", retries, int, above=-1),
+    )
+
+
+def _number(key: str, text: str, kind: type[_Kind], above: float) -> _Kind:
+    """The finite number above a limit that an option was given."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = kind(above)
+    # NaN is above nothing.
+    if not above < value < math.inf:
+        raise NashGamesError(f"{flag(key)} is '{text}'; accepted: {ACCEPTED[key]}")
+    return value
 
 
 def listed(key: str, texts: Sequence[str], accepted: str | None = None) -> list[str]:

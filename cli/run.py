@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nashgames.cli import options, streams, words
-from nashgames.cli.failures import FAILED, STOPPED
+from nashgames.cli import options, signals, streams, words
+from nashgames.cli.failures import FAILED
 from nashgames.errors import NashGamesError, unknown
 
 if TYPE_CHECKING:
@@ -56,17 +56,18 @@ def sweep_experiment(source: str | None, given: Mapping[str, Any]) -> "Experimen
 def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str] | None, *, sweep: bool) -> None:
     """Run an experiment and show it.
 
-    Ends the command with exit code 1 when a run failed or broke a theorem, 130 on Ctrl-C.
+    Ends the command with exit code 1 when a run failed or broke a theorem, 130 or 143 where a signal stops it.
     """
     from nashgames.cli import backend
     from nashgames.cli.display import Progress
 
-    directory = options.output_directory(given["out"])
+    directory, conditions = options.output_directory(given["out"]), options.conditions(given)
     with Progress(experiment, quiet=given["quiet"], data=given["json"]) as screen:
         try:
             screen.wait("starting")
             backend.start(experiment.device)
-            finished = _run(experiment, directory, arguments, screen, force=given["force"], plot=not given["no_plot"])
+            execution = {"force": given["force"], "arguments": arguments, "conditions": conditions}
+            finished = _run(experiment, directory, execution, screen, plot=not given["no_plot"])
             _show(finished, screen, answered=experiment.verdict is not None)
             outcome = _verdict(experiment, finished, screen)
             figures = [] if given["no_plot"] else _draw(finished, screen)
@@ -74,11 +75,14 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
         except KeyboardInterrupt:
             screen.clear()
             streams.complain(_stopped(screen))
-            raise typer.Exit(STOPPED) from None
+            raise typer.Exit(signals.exit_code()) from None
     if finished.failed:
         played = len(finished.runs) + finished.failed
-        others = "; the others are kept" if finished.failed < played else ""
-        streams.complain(f"{finished.failed} of {words.plural(played, 'run')} failed{others}")
+        others = "the others are kept, and " if finished.failed < played else ""
+        streams.complain(
+            f"{finished.failed} of {words.plural(played, 'run')} failed; {others}the same command tries them again "
+            f"('{finished.directory / 'failures.log'}' says more)"
+        )
         raise typer.Exit(FAILED)
     if outcome is not None and outcome.complaint is not None:
         streams.complain(outcome.complaint)
@@ -119,10 +123,9 @@ def _no_experiment(source: str, names: list[str]) -> NashGamesError:
 def _run(
     experiment: "Experiment",
     directory: Path | None,
-    arguments: list[str] | None,
+    execution: Mapping[str, Any],
     screen: "Progress",
     *,
-    force: bool,
     plot: bool,
 ) -> "Finished":
     from nashgames.cli.plot import import_early
@@ -133,15 +136,15 @@ def _run(
     if plot:
         import_early()
 
-    execution = runner.execute(experiment, directory, force=force, arguments=arguments)
+    events = runner.execute(experiment, directory, **execution)
     try:
-        for event in execution:
+        for event in events:
             screen.show(event)
             if isinstance(event, Finished):
                 return event
     finally:
         # Wherever Ctrl-C arrives, also while a line is drawn, the runner gets to write what is finished.
-        execution.close()
+        events.close()
     raise RuntimeError("the runner ended without a Finished event")
 
 

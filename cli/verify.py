@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nashgames.cli import options, streams, words
-from nashgames.cli.failures import FAILED, STOPPED
+from nashgames.cli import options, signals, streams, words
+from nashgames.cli.failures import FAILED
 from nashgames.cli.sheet import Sheet, plain
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _LISTED = 10
 
 
 def verify(directory: Path, check_with: list[str] | None, code: list[str] | None, *, json: bool, quiet: bool) -> None:
-    """Verify a results directory and show how well it agrees; exit code 1 where it does not, 130 on Ctrl-C."""
+    """Verify a results directory and show how well it agrees; exit code 1 where it does not, 128 + n after signal n."""
     from nashgames.cli import backend
     from nashgames.cli.display import Working
 
@@ -34,7 +34,7 @@ def verify(directory: Path, check_with: list[str] | None, code: list[str] | None
         except KeyboardInterrupt:
             screen.clear()
             streams.complain("stopped before every run was verified; start the same command again")
-            raise typer.Exit(STOPPED) from None
+            raise typer.Exit(signals.exit_code()) from None
         if json:
             streams.emit(json_text.dumps(_data(report), allow_nan=False))
         _show(report, screen)

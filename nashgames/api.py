@@ -22,8 +22,8 @@ from nashgames.experiments.choice import choices, reported
 from nashgames.experiments.events import Refereed
 from nashgames.experiments.experiment import RECORDS, Experiment
 from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
+from nashgames.experiments.playing import Failed, play
 from nashgames.experiments.rows import Frames
-from nashgames.experiments.runner import Failed, play
 from nashgames.experiments.sources import Source, find_source
 from nashgames.experiments.tuning import as_both, choose
 from nashgames.games import families

@@ -31,6 +31,14 @@ def replace(path: Path, data: bytes) -> None:
     sync_directory(path.parent)
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add `text` to the end of a file, which is made where it is not there."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def sync_directory(directory: Path) -> None:
     """Bring the names of a directory's files to disk: only so does the order of renames survive a power cut."""
     if sys.platform == "win32":

@@ -18,6 +18,10 @@ class NashGamesError(ValueError):
     """Bad input: what was given, what is accepted, what to do, in one sentence."""
 
 
+class NoRoom(NashGamesError):
+    """Nothing is wrong with what was asked for: the disk is full, or a limit on files is reached."""
+
+
 class UnknownName(NashGamesError):
     """A name of some kind that does not exist."""
 

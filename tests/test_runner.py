@@ -15,9 +15,10 @@ from nashgames.core.metrics import METRICS
 from nashgames.engine.batch import Batch
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
-from nashgames.experiments import runner
+from nashgames.experiments import preparing, runner
 from nashgames.experiments.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiments.experiment import Experiment
+from nashgames.experiments.playing import Conditions
 from nashgames.games import families
 from nashgames.store import Results
 from tests.games import log_softmax, measured
@@ -345,13 +346,72 @@ def test_a_game_that_the_device_has_no_room_for_is_counted_and_the_others_are_pl
     assert note.text == "nash-mp on circulant · 3 actions failed: RESOURCE_EXHAUSTED: no room"
 
 
-def test_an_error_of_the_program_is_not_swallowed(tmp_path, monkeypatch):
-    def broken(self):
-        raise ZeroDivisionError
+def test_whatever_a_batch_fails_by_has_a_row_and_a_place_in_the_log_and_is_tried_again(tmp_path, monkeypatch):
+    advance = Batch.advance
 
-    monkeypatch.setattr(Batch, "advance", broken)
-    with pytest.raises(ZeroDivisionError):
-        play(tmp_path / "out")
+    def broken(self):
+        if self.solver.name == "nash-mp":
+            raise ZeroDivisionError
+        advance(self)
+
+    both = {"solver": ["nash-mp", "mirror-descent"]}
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "advance", broken)
+        events = play(tmp_path / "out", **both)
+    assert (events[-1].failed, len(events[-1].runs)) == (3, 3)
+    failures = Results.read(tmp_path / "out").failures
+    for column, value in (("solver", "nash-mp"), ("status", "failed"), ("attempts", 1)):
+        assert set(failures[column]) == {value}
+    assert sorted(failures["beta"]) == sorted(BETAS)
+    assert set(failures["reason"]) == {"nash-mp on circulant · 3 actions failed: ZeroDivisionError"}
+    log = (tmp_path / "out" / "failures.log").read_text()
+    assert "ZeroDivisionError" in log
+    assert "raise ZeroDivisionError" in log
+    assert all(run_id in log for run_id in failures["run_id"])
+    after = play(tmp_path / "out", **both)
+    assert (after[0].reused, after[-1].failed, len(after[-1].runs)) == (3, 0, 6)
+    assert Results.read(tmp_path / "out").failures.empty
+
+
+def test_a_batch_that_fails_once_is_played_again_as_often_as_is_asked(tmp_path, monkeypatch):
+    advance, left = Batch.advance, [2]
+
+    def fragile(self):
+        if left[0]:
+            left[0] -= 1
+            raise OSError("the network is down")
+        advance(self)
+
+    monkeypatch.setattr(Batch, "advance", fragile)
+    events = list(runner.execute(experiment(), tmp_path / "once", conditions=Conditions(retries=1)))
+    assert events[-1].failed == 3
+    assert set(Results.read(tmp_path / "once").failures["attempts"]) == {2}
+    left[0] = 2
+    events = list(runner.execute(experiment(), tmp_path / "twice", conditions=Conditions(retries=2)))
+    assert (events[-1].failed, len(events[-1].runs)) == (0, 3)
+    again = [one.text for one in of_kind(events, Noted)]
+    assert again == [
+        f"nash-mp on circulant · 3 actions failed: the network is down; it is tried again, {time} of 2 times"
+        for time in (1, 2)
+    ]
+
+
+def test_runs_that_take_too_long_are_given_up_and_a_longer_time_goes_on_from_there(tmp_path):
+    """Of three runs in one batch two converge at once; the third is stopped where the batch's time is over."""
+    slow = {"beta": [5, 3, 1e-4], "tolerance": 1e-4, "queries": 200_000_000, "solver": "mirror-descent"}
+    events = list(runner.execute(experiment(**slow), tmp_path / "out", conditions=Conditions(timeout=0.5)))
+    finished = events[-1]
+    assert (finished.failed, sorted(finished.runs["beta"])) == (1, [3, 5])
+    (failure,) = Results.read(tmp_path / "out").failures.to_dict("records")
+    assert (failure["status"], failure["beta"]) == ("timeout", 1e-4)
+    assert "not finished after 0.5 s of solving, at step" in failure["reason"]
+    (kept,) = (tmp_path / "out" / "checkpoints").iterdir()
+    step = int(re.search(r"at step ([\d,]+)", failure["reason"])[1].replace(",", ""))
+    again = runner.execute(experiment(**slow), tmp_path / "out", conditions=Conditions(timeout=1.5))
+    first = until(again, Advanced)
+    assert first.queries > step
+    again.close()
+    assert kept.exists()
 
 
 def test_a_diverged_run_is_a_result_beside_the_others(tmp_path):
@@ -367,9 +427,9 @@ def test_a_diverged_run_is_a_result_beside_the_others(tmp_path):
 
 
 def test_distances_to_an_equilibrium_that_was_not_found_are_left_empty(tmp_path, monkeypatch):
-    exact = runner.equilibrium_path
+    exact = preparing.equilibrium_path
     monkeypatch.setattr(
-        runner,
+        preparing,
         "equilibrium_path",
         lambda game, betas: (found._replace(residual=1e-3) if found.beta == 0.1 else found
             for found in exact(game, betas)),
@@ -412,9 +472,18 @@ def test_runs_that_are_there_are_shown_also_where_their_game_would_no_longer_fit
 def test_a_bad_table_is_told_and_what_was_finished_before_it_is_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("bad.csv").write_text("0.5,0.9\n0.3,0.5\n")
+    for games in (["circulant", "bad.csv"], ["bad.csv", "circulant"]):
+        out = tmp_path / games[0][:3]
+        events = play(out, game=games)
+        assert (events[-1].failed, len(events[-1].runs)) == (3, 3)
+        (note,) = of_kind(events, Noted)
+        assert note.text.startswith("bad.csv failed: ")
+        failures = Results.read(out).failures
+        assert (set(failures["game"]), failures["n"].isna().all()) == ({"bad.csv"}, True)
+    # Alone it is a mistake of whoever asks, and nothing is made.
     with pytest.raises(NashGamesError, match=r"bad\.csv"):
-        play(tmp_path / "out", game=["circulant", "bad.csv"])
-    assert len(Results.read(tmp_path / "out").runs) == 3
+        play(tmp_path / "alone", game="bad.csv")
+    assert not (tmp_path / "alone").exists()
 
 
 def test_a_directory_of_something_else_is_left_alone(tmp_path):

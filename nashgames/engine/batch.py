@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from nashgames.core.game import Game
 from nashgames.core.margins import stack
 from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, target_at
 from nashgames.core.precision import Precision
-from nashgames.engine import audit, loop
+from nashgames.engine import audit, checkpoint, loop
 from nashgames.engine.loop import Recording
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
@@ -218,6 +219,12 @@ class Batch:
         return int(np.sum(np.asarray(self._last.status) == loop.RUNNING))
 
     @property
+    def running(self) -> list[list[bool]]:
+        """Whether each run still goes on, `[G][B]`."""
+        going = np.asarray(self._last.status == loop.RUNNING).reshape(-1, self._shape[-1])
+        return [[bool(on) for on in row] for row in going]
+
+    @property
     def step(self) -> int:
         """Steps taken by the run that has gone furthest."""
         return int(np.max(self._last.step))
@@ -247,6 +254,34 @@ class Batch:
         """Run one chunk: about a third of a second, or up to the next records, whichever comes first."""
         with self.settings.precision.scope():
             self._advance(self._next_targets())
+
+    def checkpoint(self) -> bytes:
+        """How far the batch is, for `restore` of one of the same runs."""
+        points = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
+        seconds = np.concatenate(self._recorded.seconds)
+        times = np.array([self._elapsed, self._step_seconds])
+        with self.settings.precision.scope():
+            return checkpoint.pack((self._runs, self._log_policies, points, seconds, times))
+
+    def restore(self, data: bytes) -> bool:
+        """Go on from a checkpoint, as if nothing had happened; False, changing nothing, for what is no checkpoint of a
+        batch like this one."""
+        one, free = checkpoint.Shape, partial(checkpoint.Shape, free=1)
+        with self.settings.precision.scope():
+            like = (
+                *jax.tree.map(one, (self._runs, self._log_policies)),
+                *jax.tree.map(free, (self._recorded.points[-1], self._recorded.seconds[-1], np.zeros(2))),
+            )
+            try:
+                runs, policies, points, seconds, times = checkpoint.unpack(data, like)
+            except ValueError:
+                return False
+            self._runs = jax.device_put(runs, self.settings.precision.jax_device())
+        self._log_policies, self._recorded = policies, _Recorded([points], [seconds])
+        self._elapsed, self._step_seconds = map(float, times)
+        for place in self._nearest:
+            self._measured_to[place] = int(points.step[-1][place])
+        return True
 
     def _next_targets(self) -> np.ndarray:
         """The next `_TARGETS` steps to stop at: records, cut short by a plain stop where they lie too far ahead."""

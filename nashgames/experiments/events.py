@@ -85,6 +85,22 @@ class BatchFinished:
 
 
 @dataclass(frozen=True)
+class PlayedElsewhere:
+    """The `runs` of a batch were finished by another process that writes to the same directory."""
+
+    batch: int
+    batches: int
+    runs: int
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Other processes play the last `batches`; they are played here where one gives them up."""
+
+    batches: int
+
+
+@dataclass(frozen=True)
 class Noted:
     """A sentence the user should read."""
 
@@ -105,4 +121,4 @@ class Finished:
     files: tuple[Path, ...]
 
 
-Event = Planned | GameReady | Refereed | Advanced | BatchFinished | Noted | Finished
+Event = Planned | GameReady | Refereed | Advanced | BatchFinished | PlayedElsewhere | Waiting | Noted | Finished

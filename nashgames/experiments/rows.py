@@ -11,6 +11,7 @@ import pandas as pd
 from nashgames.core.game import Game
 from nashgames.engine.batch import Batch, Curve, Lane
 from nashgames.engine.settings import Settings
+from nashgames.environment import now
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.plan import Run
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS
@@ -79,15 +80,29 @@ def table_of(blocks: Sequence[Block], names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def keys_of(run: Run, game: Game, settings: Settings) -> dict[str, Any]:
-    """The columns `store.RUN_KEYS`, by which every row describes its run."""
+def failure_of(run: Run, settings: Settings, status: str, reason: str, attempts: int) -> dict[str, Any]:
+    """The row of a run that could not be finished; what its game would tell is left empty."""
+    return {
+        **keys_of(run, None, settings),
+        "selection": str(run.selection),
+        "label": str(run.label),
+        "status": status,
+        "reason": reason,
+        "attempts": attempts,
+        "failed": now(),
+    }
+
+
+def keys_of(run: Run, game: Game | None, settings: Settings) -> dict[str, Any]:
+    """The columns `store.RUN_KEYS`, by which every row describes its run; without a game what was asked of it."""
+    described = None if game is None else game.description
     return {
         "run_id": run.run_id,
         "game": str(run.source.text),
-        "game_family": game.description.name,
-        "game_parameters": _json(game.description.parameters),
-        "n": game.actions,
-        "contexts": game.contexts,
+        "game_family": None if described is None else described.name,
+        "game_parameters": None if described is None else _json(described.parameters),
+        "n": run.actions if game is None else game.actions,
+        "contexts": None if game is None else game.contexts,
         "seed": run.seed,
         "reference": str(run.reference),
         "solver": run.solver.name,

@@ -1,48 +1,27 @@
-"""Planned runs → batches that share a compiled program → chunks → events: one runner for every command.
+"""An experiment played into a results directory: what is there is reused, what is finished is kept."""
 
-`play` makes the games of the runs, finds their equilibria and yields what happens, rows included; `execute` plays an
-experiment into a results directory.
-"""
-
-import itertools
-from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+import contextlib
+import traceback
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from threading import Lock
-from typing import Any
 
-import jax
-import numpy as np
-import scipy
+import pandas as pd
 
-from nashgames.core.game import Game
-from nashgames.core.metrics import OF_EQUILIBRIUM
-from nashgames.engine.batch import Batch, Lane, placed_margins
 from nashgames.engine.settings import Settings
 from nashgames.environment import environment, now
 from nashgames.errors import NashGamesError
-from nashgames.exact.referee import Equilibrium, equilibrium_path, nearest
-from nashgames.experiments.batches import MOST_BATCHES, batches_of, check_memory, game_chunks
+from nashgames.experiments.batches import check_memory
 from nashgames.experiments.choice import edges
-from nashgames.experiments.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
+from nashgames.experiments.events import Event, Finished, Noted, Planned
 from nashgames.experiments.experiment import Experiment, content_hash
-from nashgames.experiments.plan import GameKey, Run, distance_of, plan, plan_trials, settings_of
-from nashgames.experiments.rows import Frames, frames_of
-from nashgames.experiments.sources import ReferenceKey, Source
+from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
+from nashgames.experiments.playing import USUAL, Conditions, Failed, count_batches, play
+from nashgames.experiments.preparing import count_equilibria
+from nashgames.experiments.rows import Frames, failure_of
 from nashgames.experiments.tuning import as_both, choose
-from nashgames.games.properties import facts
-from nashgames.games.references import resolve_reference
-from nashgames.games.streams import stream
-from nashgames.learning.features import resolve_features
-from nashgames.store import Results
+from nashgames.store import FAILURE_COLUMNS, Progress, Results
 
 RESULTS = Path("results") / "runs"
-_FAILURES = (jax.errors.JaxRuntimeError, MemoryError, NashGamesError)
-"""What a batch may fail by while the others go on: too little memory, or a solver that reports what is not so."""
-# While one batch runs, those that are alive beside it compile.
-_COMPILERS = MOST_BATCHES - 1
 
 
 def default_directory(experiment: Experiment) -> Path:
@@ -60,12 +39,14 @@ def execute(
     *,
     force: bool = False,
     arguments: Sequence[str] | None = None,
+    conditions: Conditions = USUAL,
 ) -> Generator[Event, None, None]:
     """Play an experiment and yield what happens; the last event is `Finished`.
 
     Where steps are tuned, the runs that try them come first, and a second `Planned` tells of those that are reported.
-    Runs that `directory` already holds are reused unless `force`. What is finished is on disk whenever the iteration
-    stops, also by KeyboardInterrupt. Raises NashGamesError for anything in the experiment that does not exist or fit.
+    Runs that `directory` already holds are reused unless `force`; those that failed are tried again. What is finished
+    is on disk whenever the iteration stops, also by KeyboardInterrupt. Raises NashGamesError for anything in the
+    experiment that does not exist or fit, also where that is all that can be said of it.
     """
     settings = settings_of(experiment)
     settings.precision.jax_device()
@@ -86,25 +67,85 @@ def execute(
         for source in {run.source for run in reported}:
             if source.file is not None and source.fingerprint is not None:
                 results.keep_game(source.fingerprint, source.file)
-        failed, played = 0, set[str]()
-        try:
-            if trials:
-                failed = yield from _play_into(results, trials, settings, there)
-                chosen, found = choose(trials, results.runs, results.curves)
-                asked, (reported, after) = notes, plan(experiment, settings, chosen=chosen)
-                reported = as_both(reported, trials)
-                ids = results.manifest["run_ids"] = _ids(reported, trials)
-                played = results.finished & set(_ids(trials))
-                batches = count_batches(reported, settings, there | played)
-                equilibria = count_equilibria(reported, there | played)
-                yield Planned(directory, len(ids), len(there & set(ids)), batches, equilibria=equilibria)
-                yield from map(Noted, [*(note for note in after if note not in asked), *edges(found)])
-            results.relabel({run.run_id: run.told for run in [*trials, *reported]})
-            failed += yield from _play_into(results, reported, settings, there | played)
-        finally:
-            if results.finished or directory.exists():
-                results.flush()
-        yield _finished(results, ids, len(there & set(ids)), failed)
+        playing = _Playing(results, settings, conditions)
+        if trials:
+            yield from playing.play(trials, there)
+            chosen, found = choose(trials, results.runs, results.curves)
+            asked, (reported, after) = notes, plan(experiment, settings, chosen=chosen)
+            reported = as_both(reported, trials)
+            ids = results.manifest["run_ids"] = _ids(reported, trials)
+            there |= results.finished & set(_ids(trials))
+            batches, equilibria = count_batches(reported, settings, there), count_equilibria(reported, there)
+            yield Planned(directory, len(ids), len(there & set(ids)), batches, equilibria=equilibria)
+            yield from map(Noted, [*(note for note in after if note not in asked), *edges(found)])
+        results.relabel({run.run_id: run.told for run in [*trials, *reported]})
+        yield from playing.play(reported, there)
+        playing.refuse_mistakes()
+        yield _finished(results, ids, len(there & set(ids)), playing.failed)
+
+
+class _Shared(Progress):
+    """The batches of a directory that are played now, by this process and by others."""
+
+    def __init__(self, results: Results) -> None:
+        super().__init__(results.directory)
+        self._results = results
+
+    def claim(self, batch: str) -> bool:
+        self._results.mark()
+        return super().claim(batch)
+
+    def look_again(self) -> set[str]:
+        return self._results.look_again()
+
+
+class _Playing:
+    """Runs that are played into a directory: rows and failures are written as they come."""
+
+    def __init__(self, results: Results, settings: Settings, conditions: Conditions) -> None:
+        self.failed = 0
+        self._results, self._settings, self._conditions = results, settings, conditions
+        self._shared = _Shared(results)
+        # Nothing is written of a command of which nothing but mistakes in its input can be told.
+        self._untold: list[Failed] = []
+        self._played = bool(results.finished)
+
+    def play(self, runs: Sequence[Run], done: Collection[str]) -> Generator[Event, None, None]:
+        """Play the runs that are not in `done`."""
+        playing = play(runs, self._settings, done=done, shared=self._shared, conditions=self._conditions)
+        with contextlib.closing(playing):
+            for event in playing:
+                if isinstance(event, Frames):
+                    self._results.add(event.runs, event.curves, event.policies, event.paths)
+                    self._played = True
+                elif isinstance(event, Failed):
+                    self.failed += len(event.runs)
+                    self._untold.append(event)
+                else:
+                    yield event
+                if self._played or not self._all_mistakes():
+                    yield from self._tell()
+
+    def refuse_mistakes(self) -> None:
+        """Raise what the one thing that was asked for failed by, where that is a mistake in the input."""
+        if self._all_mistakes():
+            raise self._untold[0].error
+
+    def _all_mistakes(self) -> bool:
+        mistakes = [isinstance(failed.error, NashGamesError) for failed in self._untold]
+        return bool(mistakes) and all(mistakes) and not self._played
+
+    def _tell(self) -> Iterator[Noted]:
+        """Write the failures that are not yet written, and say them."""
+        told, self._untold = self._untold, []
+        for failed in told:
+            yield Noted(failed.text)
+            rows = [failure_of(run, self._settings, failed.status, failed.text, failed.attempts) for run in failed.runs]
+            if rows:
+                at = "".join(traceback.format_exception(failed.error))
+                ids = " ".join(run.run_id for run in failed.runs)
+                frame = pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
+                self._results.add_failures(frame, f"{now()} {failed.text}\nruns {ids}\n{at}\n")
 
 
 def _ids(*several: Iterable[Run]) -> list[str]:
@@ -112,24 +153,9 @@ def _ids(*several: Iterable[Run]) -> list[str]:
     return list(dict.fromkeys(run.run_id for runs in several for run in runs))
 
 
-def _play_into(
-    results: Results, runs: Sequence[Run], settings: Settings, done: Collection[str]
-) -> Generator[Event, None, int]:
-    """Play the runs that are not in `done`, keep their rows, and return how many have none because they failed."""
-    failed = 0
-    for event in play(runs, settings, done=done):
-        if isinstance(event, Frames):
-            results.add(event.runs, event.curves, event.policies, event.paths)
-        elif isinstance(event, Failed):
-            failed += event.runs
-            yield Noted(event.text)
-        else:
-            yield event
-    return failed
-
-
 def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) -> Finished:
     results.compact()
+    results.look_again()
     frames = {name: getattr(results, name) for name in ("runs", "curves", "policies", "paths")}
     order = {run_id: position for position, run_id in enumerate(ids)}
     mine = {name: frame[frame["run_id"].isin(order)].reset_index(drop=True) for name, frame in frames.items()}
@@ -141,276 +167,4 @@ def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) ->
     files = tuple(path for name in frames if (path := directory / f"{name}.parquet").exists())
     return Finished(
         directory=directory, **mine, reused=reused, failed=failed, files=(*files, directory / "manifest.json")
-    )
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A batch could not be played; its `runs` have no rows, and the others go on. `error` is what ended it."""
-
-    text: str
-    runs: int
-    error: BaseException
-
-
-def count_batches(runs: Sequence[Run], settings: Settings, done: Collection[str] = ()) -> int:
-    """How many batches `play` will run."""
-    chunks = game_chunks(runs, settings.precision.numpy.itemsize)
-    return sum(len(batches_of(chunk, done)) for chunk in chunks)
-
-
-def count_equilibria(runs: Sequence[Run], done: Collection[str] = ()) -> int:
-    """How many equilibria `play` will look for: see `prepare`."""
-    paths: dict[tuple[GameKey, ReferenceKey], list[Run]] = {}
-    for run in runs:
-        paths.setdefault((run.game_key, run.reference_key), []).append(run)
-    return sum(len(_path_of(of_reference, done)) for of_reference in paths.values())
-
-
-def _path_of(runs: Iterable[Run], done: Collection[str]) -> list[float]:
-    """The β of the path that runs of one game and reference need, falling: down to the least that one is left at."""
-    needed = [run.beta for run in runs if run.run_id not in done]
-    return sorted({run.beta for run in runs if needed and run.beta >= min(needed)}, reverse=True)
-
-
-def play(runs: Sequence[Run], settings: Settings, *, done: Collection[str] = ()) -> Iterator[Event | Frames | Failed]:
-    """Play the runs that are not in `done`, and yield what happens: their rows are `Frames`, one for each batch.
-
-    Batches are those of all `runs`, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
-    """
-    session = _Session(settings, count_batches(runs, settings, done), done)
-    chunks = game_chunks(runs, settings.precision.numpy.itemsize)
-    show_facts = len({run.game_key for run in runs if run.run_id not in done}) == 1
-    for chunk in chunks:
-        batches = batches_of(chunk, done)
-        if batches:
-            yield from session.play(chunk, batches, show_facts=show_facts)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a run is played on: its game, and the equilibrium of it with the run's reference and β, None where it is
-    not looked for; where there are several, `nearest` gives that which is nearest to a policy."""
-
-    game: Game
-    log_reference: np.ndarray
-    equilibrium: Equilibrium | None
-    nearest: Callable[[np.ndarray], np.ndarray] | None = None
-
-
-class _Games:
-    """The games of a chunk on their device, their margins stacked once for all batches, with the features they need."""
-
-    def __init__(self, games: Mapping[GameKey, Game], settings: Settings) -> None:
-        self._games = games
-        self._settings = settings
-        self._features: dict[tuple[GameKey, tuple[str, int | None]], np.ndarray | None] = {}
-        self._margins: dict[tuple[GameKey, ...], Any] = {}
-        # Batches that compile beside each other ask at the same moment.
-        self._lock = Lock()
-
-    def of(self, run: Run) -> Game:
-        """The game that a run plays."""
-        game = self._games[run.game_key]
-        if run.features is None:
-            return game
-        key = (run.game_key, run.features)
-        with self._lock:
-            if key not in self._features:
-                self._features[key] = resolve_features(*run.features, game, seed=run.game_key[2])
-        return game.replace(features=self._features[key])
-
-    def margins(self, runs: Sequence[Run]) -> Any:
-        """The margins of the games of these runs, one each, as those of a batch; placed once."""
-        keys = tuple(run.game_key for run in runs)
-        with self._lock:
-            if keys not in self._margins:
-                games = [self._games[key] for key in keys]
-                with self._settings.precision.scope():
-                    self._margins[keys] = placed_margins(games, self._settings.precision)
-            return self._margins[keys]
-
-
-def _start(run: Run, found: Equilibrium) -> np.ndarray | None:
-    """log π_0 of a run that starts near the equilibrium: its logits moved by independent normal numbers."""
-    distance = distance_of(run.start)
-    if distance is None:
-        return None
-    if not found.converged:
-        raise NashGamesError(
-            f"start is '{run.start}', but the equilibrium of {run.source.text} at β = {run.beta:g} could be computed "
-            f"only to a residual of {found.residual:.1e}; start at the reference"
-        )
-    if not np.isfinite(found.log_policy).all():
-        raise NashGamesError(
-            f"start is '{run.start}', but the equilibrium of {run.source.text} at β = 0 leaves actions out, whose "
-            f"logits are −∞; start at the reference"
-        )
-    drawn = stream(run.seed, "start").standard_normal(found.log_policy.shape)
-    return np.asarray(scipy.special.log_softmax(found.log_policy + distance * drawn, axis=-1))
-
-
-class _Session:
-    """The state of one `play`: batch numbers for the display, and which runs need no playing."""
-
-    def __init__(self, settings: Settings, batches: int, done: Collection[str]) -> None:
-        self._settings = settings
-        self._batches = batches
-        self._done = done
-        self._numbers = itertools.count(1)
-
-    def play(
-        self, chunk: list[list[Run]], batches: list[list[list[Run]]], *, show_facts: bool
-    ) -> Iterator[Event | Frames | Failed]:
-        """Make the games of a chunk, find their equilibria, and run its batches."""
-        needed = {run.game_key for batch in batches for lanes in batch for run in lanes}
-        games: dict[GameKey, Game] = {}
-        for runs in chunk:
-            if runs[0].game_key in needed:
-                games[runs[0].game_key] = runs[0].make_game(self._settings.precision.dtype)
-        told: dict[Source, GameReady] = {}
-        prepared: dict[str, Prepared] = {}
-        for of_game in (runs for runs in chunk if runs[0].game_key in games):
-            source, game = of_game[0].source, games[of_game[0].game_key]
-            if source not in told:
-                told[source] = game_ready(of_game[0], game, show_facts=show_facts)
-                yield told[source]
-            yield from prepare(game, of_game, told[source].title, prepared, self._done)
-        first = next(iter(told.values()))
-        title = first.title if len(told) == 1 else f"{len(games):,} games · {first.game.actions:,} actions"
-        placed = _Games(games, self._settings)
-        with ThreadPoolExecutor(_COMPILERS) as pool:
-            waiting = iter(batches)
-            alive: deque[Future[Batch]] = deque()
-            try:
-                for lanes in batches:
-                    for following in itertools.islice(waiting, MOST_BATCHES - len(alive)):
-                        alive.append(pool.submit(self._prepare, following, placed, prepared))
-                    # The batch that is played is kept here alone, and goes when the next one is due.
-                    yield from self._play_batch(alive.popleft(), lanes, placed, title, prepared)
-            finally:
-                # Whoever stops here does not wait for programs that nobody will run.
-                for batch in alive:
-                    batch.cancel()
-
-    def _prepare(self, runs: list[list[Run]], games: _Games, prepared: Mapping[str, Prepared]) -> Batch:
-        """The batch of these runs, compiled."""
-
-        def lane(run: Run) -> Lane:
-            ready = prepared[run.run_id]
-            found = ready.equilibrium
-            known = np.full_like(ready.log_reference, np.nan)
-            if found is not None and found.converged and found.inside is None:
-                known = found.log_policy
-            start = ready.log_reference if distance_of(run.start) is not None else None
-            if found is not None:
-                start = _start(run, found)
-            return Lane(
-                run.played,
-                run.beta,
-                ready.log_reference,
-                known,
-                run.seed,
-                start,
-                run.feedback,
-                idle=run.run_id in self._done,
-                nearest=ready.nearest,
-            )
-
-        lanes = [[lane(run) for run in of_game] for of_game in runs]
-        played = [games.of(of_game[0]) for of_game in runs]
-        return Batch(played, lanes, self._settings, margins=games.margins([of_game[0] for of_game in runs]))
-
-    def _play_batch(
-        self,
-        compiled: Future[Batch],
-        runs: list[list[Run]],
-        games: _Games,
-        title: str,
-        prepared: Mapping[str, Prepared],
-    ) -> Iterator[Event | Frames | Failed]:
-        """Run a batch; where that is not possible, its runs are counted as failed and the others go on."""
-        try:
-            yield from self._run_batch(compiled.result(), runs, games, title, prepared)
-        except _FAILURES as error:
-            left = sum(run.run_id not in self._done for of_game in runs for run in of_game)
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            yield Failed(f"{runs[0][0].solver.name} on {title} failed: {reason}", left, error)
-
-    def _run_batch(
-        self,
-        batch: Batch,
-        runs: list[list[Run]],
-        games: _Games,
-        title: str,
-        prepared: Mapping[str, Prepared],
-    ) -> Iterator[Event | Frames]:
-        number = next(self._numbers)
-        betas = tuple(dict.fromkeys(run.beta for of_game in runs for run in of_game))
-        while not batch.finished:
-            batch.advance()
-            yield Advanced(
-                batch=number,
-                batches=self._batches,
-                label=f"{batch.solver.name} · {title}",
-                runs=batch.size,
-                active=batch.active,
-                queries=batch.step * batch.solver.queries_per_step,
-                budget=batch.max_steps * batch.solver.queries_per_step,
-                distance=batch.distance,
-                seconds_left=batch.seconds_left,
-                betas=betas,
-            )
-        unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
-        equilibria = [[prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
-        frames = frames_of(batch, [games.of(of_game[0]) for of_game in runs], runs, equilibria)
-        yield frames
-        yield BatchFinished(number, self._batches, frames.runs)
-
-
-def game_ready(run: Run, game: Game, *, show_facts: bool) -> GameReady:
-    """What is told of the game of a run once it is made."""
-    title = f"{run.source.text} · {game.actions:,} actions"
-    return GameReady(title, game, facts(game) if show_facts else None, game.description.notes)
-
-
-def prepare(
-    game: Game, runs: Sequence[Run], title: str, prepared: dict[str, Prepared], done: Collection[str] = ()
-) -> Iterator[Event]:
-    """Add what every run of a game is played on, by run id, before it is told; one warm-started path a reference serves
-    every β, from the largest to the smallest.
-
-    The path has every β of the reference down to the smallest that a run outside `done` needs: a warm start from
-    another β would give other last digits, and what is left of a sweep those of an undisturbed one.
-    """
-    by_reference: dict[ReferenceKey, list[Run]] = {}
-    for run in runs:
-        by_reference.setdefault(run.reference_key, []).append(run)
-    for of_reference in by_reference.values():
-        log_reference = resolve_reference(of_reference[0].reference, game, of_reference[0].seed)
-        betas = _path_of(of_reference, done)
-        prepared |= {run.run_id: Prepared(game, log_reference, None) for run in of_reference}
-        for found in equilibrium_path(game.replace(log_reference=log_reference), betas):
-            at_beta = [run for run in of_reference if run.beta == found.beta]
-            several = found.converged and found.inside is not None
-            of_policy = nearest(game, found) if several and at_beta else None
-            prepared |= {run.run_id: Prepared(game, log_reference, found, of_policy) for run in at_beta}
-            yield Refereed(title, found)
-            if several:
-                measured = ", ".join(OF_EQUILIBRIUM)
-                yield Noted(f"{title} has several equilibria at β = 0; {measured} are to that nearest to each policy")
-            if not found.converged:
-                yield Noted(f"{_flaw(title, found)}; {', '.join(OF_EQUILIBRIUM)} are left empty")
-
-
-def _flaw(title: str, found: Equilibrium) -> str:
-    """How far an equilibrium is from exact."""
-    if found.beta == 0:
-        return (
-            f"the equilibrium of {title} at β = 0 could be computed only to a regret of {found.regret:.1e} and to "
-            f"{found.error:.1e} nats"
-        )
-    return (
-        f"the equilibrium of {title} at β = {found.beta:g} could be computed only to a residual of "
-        f"{found.residual:.1e} (max |log π − log BR(π)|)"
     )

@@ -5,6 +5,9 @@ manifest.json        what was asked, on what machine, what came of it
 runs.parquet …       one table of each kind; readable without this package
 parts/000017-….zip   the tables of one finished batch, numbered in the order they were added, named by their content
 games/….csv          the file a game was made from, named by its content
+failures.log         why runs failed, with the places in the code
+claims/….lock        batches that a process plays now
+checkpoints/….npz    how far a batch is that is not finished
 ```
 What a directory says is its tables with its parts laid over them in their order: of a run the rows of the newest part
 that has it count, in every table. So adding writes what is added and nothing else; a run that is played again is one
@@ -27,21 +30,25 @@ columns of others are kept. Nothing in a directory is ever imported or unpickled
 from nashgames.core.metrics import METRICS
 from nashgames.store.kept import LARGEST as LARGEST_GAME
 from nashgames.store.manifest import SCHEMA
+from nashgames.store.progress import Progress
 from nashgames.store.results import Results
 from nashgames.store.schema import (
     CERTIFICATE_COLUMNS,
     CURVE_COLUMNS,
+    FAILURE_COLUMNS,
     PATH_COLUMNS,
     POINT_COLUMNS,
     POLICY_COLUMNS,
     RUN_COLUMNS,
     RUN_KEYS,
     SCHEMAS,
+    TABLES,
 )
 
 __all__ = [
     "CERTIFICATE_COLUMNS",
     "CURVE_COLUMNS",
+    "FAILURE_COLUMNS",
     "LARGEST_GAME",
     "METRICS",
     "PATH_COLUMNS",
@@ -51,5 +58,7 @@ __all__ = [
     "RUN_KEYS",
     "SCHEMA",
     "SCHEMAS",
+    "TABLES",
+    "Progress",
     "Results",
 ]

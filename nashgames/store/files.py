@@ -6,9 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from nashgames.errors import NashGamesError
+from nashgames.errors import NashGamesError, NoRoom
 
 MANIFEST = "manifest.json"
+
+# The disk, a quota, the largest file that a process may write.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -77,8 +80,12 @@ def cannot_read(path: Path, error: OSError) -> NashGamesError:
 
 def cannot_write(directory: Path, error: OSError) -> NashGamesError:
     """What the operating system has against writing."""
-    room = "free space or " if error.errno == errno.ENOSPC else ""
-    return NashGamesError(f"cannot write '{directory}': {_reason(error)}; {room}give another directory")
+    if error.errno in _NO_ROOM:
+        return NoRoom(
+            f"cannot write '{directory}': {_reason(error)}; free space and give the same command again, what is "
+            f"finished is kept"
+        )
+    return NashGamesError(f"cannot write '{directory}': {_reason(error)}; give another directory")
 
 
 def _reason(error: OSError) -> str:

@@ -49,8 +49,8 @@ def pack(tables: Mapping[str, pa.Table]) -> bytes:
     return packed.getvalue()
 
 
-def append(directory: Path, data: bytes) -> None:
-    """Put a packed part behind the others; one that is the newest already is not put there twice.
+def append(directory: Path, data: bytes) -> str:
+    """Put a packed part behind the others, and return its name; one that is the newest already is not put there twice.
 
     Called under the directory's lock: nobody else takes the next number.
     """
@@ -58,8 +58,10 @@ def append(directory: Path, data: bytes) -> None:
     there = names(directory)
     number = _number(there[-1]) if there else 0
     if there and there[-1] == _name(number, data):
-        return
-    replace(directory / FOLDER / _name(number + 1, data), data)
+        return there[-1]
+    name = _name(number + 1, data)
+    replace(directory / FOLDER / name, data)
+    return name
 
 
 def _name(number: int, data: bytes) -> str:

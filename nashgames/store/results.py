@@ -10,15 +10,17 @@ import pandas as pd
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from nashgames.disk import replace, temporary
+from nashgames.disk import append_text, replace, temporary
 from nashgames.errors import NashGamesError
 from nashgames.store import kept, manifest, parts
 from nashgames.store.files import MANIFEST, cannot_write, check_ours, nearest
-from nashgames.store.schema import LABEL_COLUMNS, LABELS, SCHEMAS, SOMETIMES
-from nashgames.store.snapshot import read_tables, table_path
-from nashgames.store.tables import Layer, frame_of, run_ids, table_of, to_parquet
+from nashgames.store.schema import FAILURES, LABEL_COLUMNS, LABELS, SOMETIMES, TABLES
+from nashgames.store.snapshot import finished_in_table, read_tables, table_path
+from nashgames.store.tables import Layer, frame_of, ids_in, run_ids, table_of, to_parquet
 
 LOCK = ".lock"
+LOG = "failures.log"
+"""Why runs failed, with the places in the code, for whoever has to mend it."""
 _PATIENCE = 600
 """Seconds to wait for another process: adding takes it milliseconds, folding gigabytes of parts some minutes."""
 
@@ -39,6 +41,9 @@ class Results:
         self._began = False
         self._games: dict[str, Path] = {}
         self._finished: set[str] = set()
+        self._made = False
+        self._parts: set[str] = set()
+        self._others: set[str] = set()
         self._snapshot: dict[str, pa.Table] | None = None
 
     @classmethod
@@ -75,11 +80,21 @@ class Results:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not self._writable:
+        if not self._writable or self._removed():
             return
         # The parts hold everything: what ended the block is what is told.
         with contextlib.suppress(NashGamesError) if error else contextlib.nullcontext():
             self.compact()
+
+    def _removed(self) -> bool:
+        """Whether the directory was made here, nothing came of it, and it is gone again."""
+        nothing = {MANIFEST, LOCK}
+        if self._made and {item.name for item in self.directory.iterdir()} <= nothing:
+            for name in nothing:
+                (self.directory / name).unlink(missing_ok=True)
+            self.directory.rmdir()
+            return True
+        return False
 
     @property
     def finished(self) -> set[str]:
@@ -118,6 +133,11 @@ class Results:
         return frame_of("certificates", self._tables["certificates"])
 
     @property
+    def failures(self) -> pd.DataFrame:
+        """A row a run that could not be finished and has no results, `FAILURE_COLUMNS`; often empty."""
+        return frame_of(FAILURES, self._tables[FAILURES])
+
+    @property
     def outdated(self) -> list[Path]:
         """The figures of earlier experiments, of other runs, that are still there."""
         return [path for name in manifest.outdated(self.manifest) if (path := self.directory / name).is_file()]
@@ -148,7 +168,7 @@ class Results:
         self._check_writable()
         given = {"runs": runs, "curves": curves, "policies": policies, "paths": paths, "certificates": certificates}
         new = {name: table_of(name, frame) for name, frame in given.items() if frame is not None}
-        ids = {name: run_ids({name: table}) for name, table in new.items()}
+        ids = {name: ids_in(table) for name, table in new.items()}
         if new["runs"].num_rows != len(ids["runs"]):
             raise NashGamesError("a run is added twice at once; give each run_id one row in runs")
         beyond = set().union(*(ids.get(name, set()) for name in SOMETIMES))
@@ -157,6 +177,16 @@ class Results:
         if ids["runs"]:
             self._append(new)
             self._finished |= ids["runs"]
+
+    def add_failures(self, failures: pd.DataFrame, log: str) -> None:
+        """Write what is told of runs that could not be finished as one part, and add `log` to the file `failures.log`.
+
+        Raises NashGamesError for missing or unknown columns, or a directory that cannot be written.
+        """
+        self._check_writable()
+        self._append({FAILURES: table_of(FAILURES, failures)})
+        with self._writing():
+            append_text(self.directory / LOG, log)
 
     def relabel(self, labels: Mapping[str, Mapping[str, str | None]]) -> None:
         """Give runs that are there other labels: two of them may have shared one in an earlier experiment.
@@ -182,6 +212,37 @@ class Results:
         Raises NashGamesError for a copy that is not what was kept.
         """
         return kept.game_file(self.directory, fingerprint)
+
+    def mark(self) -> None:
+        """Make the directory and mark it as ours, where that was not done yet."""
+        self._check_writable()
+        if self._began or self._seen is None:
+            with self._writing():
+                pass
+
+    def look_again(self) -> set[str]:
+        """The runs that other processes have added since the directory was opened.
+
+        Only what came since the last look is read.
+        """
+        names = set(parts.names(self.directory))
+        came = set[str]()
+        try:
+            if not self._parts <= names:
+                # They were folded into the tables, and others may have come before that.
+                came |= finished_in_table(self.directory) - self._finished
+                self._snapshot = None
+            for name in sorted(names - self._parts):
+                came |= run_ids(parts.read(self.directory, name))
+        except FileNotFoundError:
+            # Folded at this moment: the next look finds everything in the tables.
+            return set(self._others)
+        if came:
+            self._snapshot = None
+        self._parts = names
+        self._others |= came
+        self._finished |= came
+        return set(self._others)
 
     def flush(self) -> None:
         """Write the manifest where it has changed.
@@ -215,7 +276,7 @@ class Results:
     def _append(self, tables: Layer) -> None:
         data = parts.pack(tables)
         with self._writing():
-            parts.append(self.directory, data)
+            self._parts.add(parts.append(self.directory, data))
         self._snapshot = None
 
     @contextlib.contextmanager
@@ -227,6 +288,7 @@ class Results:
         try:
             if not check_ours(self.directory):
                 self.directory.mkdir(parents=True, exist_ok=True)
+                self._made = True
         except OSError as error:
             raise cannot_write(self.directory, error) from error
         with self._locked():
@@ -252,7 +314,7 @@ class Results:
 
     def _sweep(self) -> None:
         """Remove what a killed process left half written."""
-        for path in (self.directory / MANIFEST, *(table_path(self.directory, name) for name in SCHEMAS)):
+        for path in (self.directory / MANIFEST, *(table_path(self.directory, name) for name in TABLES)):
             temporary(path).unlink(missing_ok=True)
         parts.sweep(self.directory)
 
@@ -279,8 +341,11 @@ class Results:
 
     def _look(self) -> dict[str, pa.Table]:
         """The tables as they are now, and with them the runs that count."""
+        names = set(parts.names(self.directory))
         self._snapshot = read_tables(self.directory)
-        self._finished = run_ids({"runs": self._snapshot["runs"]})
+        # What came while the tables were read is read again by the next look.
+        self._parts = names
+        self._finished = ids_in(self._snapshot["runs"])
         return self._snapshot
 
     def _check_writable(self) -> None:

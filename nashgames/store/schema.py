@@ -26,14 +26,18 @@ PATH_COLUMNS = (
 CERTIFICATE_COLUMNS = (
     "run_id", "beta", "suboptimality", "duality_gap", "residual", "exploitability", "bias", "kl_bound", "support",
 )
+FAILURE_COLUMNS = (*RUN_KEYS, "selection", "label", "status", "reason", "attempts", "failed")
 LABEL_COLUMNS = ("run_id", "label", "step_source", "role", "tuned")
 """What an experiment calls a run that an earlier one has finished."""
 
 OPTIONAL_INTEGERS = frozenset({"queries_to_tolerance", "diverged_step", "equilibrium_solves"})
 _INTEGERS = OPTIONAL_INTEGERS | {
     "n", "contexts", "seed", "step", "queries", "comparisons", "budget", "batch_size", "context", "action", "support",
+    "attempts",
 }
 _SOMETIMES_TEXT = frozenset({"game_fingerprint", "tuned"})
+# What is not known of a run whose game could not be made.
+_OF_A_GAME = frozenset({"n", "contexts", "game_family", "game_parameters"})
 _NEVER_NULL = frozenset({"beta", "tolerance"})
 _NUMBERS = _NEVER_NULL | {
     *METRICS, "seconds", "compile_seconds", "solve_seconds", "equilibrium_residual", "probability", "log_probability",
@@ -66,11 +70,20 @@ SCHEMAS: dict[str, pa.Schema] = {
     "certificates": pa.schema(map(_field, CERTIFICATE_COLUMNS)),
     "runs": pa.schema(map(_field, RUN_COLUMNS)),
 }
-"""The tables of a results directory."""
+"""The tables of results, which have rows of finished runs alone."""
+
+FAILURES = "failures"
+"""A table of runs that could not be finished: no results, and gone once there are some."""
+TABLES = SCHEMAS | {
+    FAILURES: pa.schema(
+        [_field(name).with_nullable(True) if name in _OF_A_GAME else _field(name) for name in FAILURE_COLUMNS]
+    )
+}
+"""The tables of a results directory, a file each."""
 
 LABELS = "labels"
 """A table of parts alone: new labels of runs that are there already."""
-PART_SCHEMAS = SCHEMAS | {LABELS: pa.schema(map(_field, LABEL_COLUMNS))}
+PART_SCHEMAS = TABLES | {LABELS: pa.schema(map(_field, LABEL_COLUMNS))}
 
-SOMETIMES = ("paths", "certificates")
+SOMETIMES = ("paths", "certificates", FAILURES)
 """Tables that only some runs have rows in: written once there are any."""

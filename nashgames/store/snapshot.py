@@ -8,8 +8,8 @@ import pyarrow as pa
 from nashgames.errors import NashGamesError
 from nashgames.store import parts
 from nashgames.store.files import read_bytes
-from nashgames.store.schema import SCHEMAS
-from nashgames.store.tables import Layer, from_parquet, overlay
+from nashgames.store.schema import TABLES
+from nashgames.store.tables import Layer, from_parquet, ids_in, overlay
 
 _TRIES = 20
 """Readings to begin again because the tables were folded meanwhile, which a command does once, at its end."""
@@ -37,10 +37,19 @@ def read_tables(directory: Path) -> dict[str, pa.Table]:
     raise NashGamesError(f"'{directory}' is written all the time; wait for the commands that write it")
 
 
+def finished_in_table(directory: Path) -> set[str]:
+    """The runs that the table has, without the parts."""
+    path = table_path(directory, "runs")
+    try:
+        return ids_in(from_parquet("runs", path, read_bytes(path)))
+    except FileNotFoundError:
+        return set()
+
+
 def _base(directory: Path) -> Layer:
     """The tables without the parts that have come since."""
     layer = {}
-    for name in SCHEMAS:
+    for name in TABLES:
         path = table_path(directory, name)
         with contextlib.suppress(FileNotFoundError):
             layer[name] = from_parquet(name, path, read_bytes(path))
@@ -50,7 +59,7 @@ def _base(directory: Path) -> Layer:
 def _stamps(directory: Path) -> list[tuple[int, int] | None]:
     """What changes when a table is replaced."""
     stamps: list[tuple[int, int] | None] = []
-    for name in SCHEMAS:
+    for name in TABLES:
         try:
             status = table_path(directory, name).stat()
             stamps.append((status.st_ino, status.st_mtime_ns))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from nashgames.errors import NashGamesError
 from nashgames.store.files import damaged
-from nashgames.store.schema import ADDED, LABEL_COLUMNS, LABELS, OPTIONAL_INTEGERS, PART_SCHEMAS, SCHEMAS
+from nashgames.store.schema import ADDED, FAILURES, LABEL_COLUMNS, LABELS, PART_SCHEMAS, SCHEMAS, TABLES
 
 Layer = Mapping[str, pa.Table]
 """Rows that were written together, by table."""
@@ -44,10 +44,12 @@ def table_of(name: str, frame: pd.DataFrame) -> pa.Table:
 
 def frame_of(name: str, table: pa.Table) -> pd.DataFrame:
     """The columns of the table `name` as a frame; a missing integer is `pd.NA`."""
-    table = table.select(SCHEMAS[name].names)
+    schema = TABLES[name]
+    table = table.select(schema.names)
     frame: pd.DataFrame = table.to_pandas()
-    for column in OPTIONAL_INTEGERS.intersection(table.column_names):
-        frame[column] = pd.array(table[column].to_pylist(), dtype="Int64")
+    for field in schema:
+        if field.nullable and pa.types.is_integer(field.type):
+            frame[field.name] = pd.array(table[field.name].to_pylist(), dtype="Int64")
     return frame
 
 
@@ -131,17 +133,24 @@ def _differing(names: Iterable[str], schema: pa.Schema) -> list[str]:
 
 def run_ids(layer: Layer) -> set[str]:
     """The runs that a layer has rows of, in any of its tables of results."""
-    return set().union(*(pc.unique(table["run_id"]).to_pylist() for name, table in layer.items() if name != LABELS))
+    return set().union(*(ids_in(layer[name]) for name in SCHEMAS.keys() & layer.keys()))
+
+
+def ids_in(table: pa.Table) -> set[str]:
+    """The runs that a table has rows of."""
+    return set(pc.unique(table["run_id"]).to_pylist())
 
 
 def overlay(layers: Sequence[Layer]) -> dict[str, pa.Table]:
     """One table of each kind from layers, the oldest first: of a run the rows of the newest layer that has it, under
-    the label it was given last; then only the runs that runs, curves and policies all have.
+    the label it was given last; then only the runs that runs, curves and policies all have. A failure is that which
+    was told last of a run without results.
 
     It is idempotent: laying layers once more over what was made of them changes nothing.
     """
-    kept: dict[str, list[pa.Table]] = {name: [] for name in SCHEMAS}
+    kept: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
     newer: set[str] = set()
+    failed: set[str] = set()
     labels: dict[str, dict[str, str]] = {}
     for layer in reversed(layers):
         ids = run_ids(layer)
@@ -149,13 +158,18 @@ def overlay(layers: Sequence[Layer]) -> dict[str, pa.Table]:
             table = layer[name] if newer.isdisjoint(ids) else select(layer[name], newer, keep=False)
             kept[name].append(_labelled(table, labels) if name == "runs" else table)
         newer |= ids
+        if FAILURES in layer:
+            kept[FAILURES].append(select(layer[FAILURES], failed, keep=False))
+            failed |= ids_in(layer[FAILURES])
         if LABELS in layer:
             for row in layer[LABELS].to_pylist():
                 labels.setdefault(row["run_id"], row)
-    tables = {name: _joined(SCHEMAS[name], found[::-1]) for name, found in kept.items()}
-    complete = set.intersection(*(run_ids({name: tables[name]}) for name in ("runs", "curves", "policies")))
-    return {name: table if run_ids({name: table}) <= complete else select(table, complete)
-            for name, table in tables.items()}  # fmt: skip
+    tables = {name: _joined(TABLES[name], found[::-1]) for name, found in kept.items()}
+    complete = set.intersection(*(ids_in(tables[name]) for name in ("runs", "curves", "policies")))
+    whole = {
+        name: tables[name] if ids_in(tables[name]) <= complete else select(tables[name], complete) for name in SCHEMAS
+    }
+    return whole | {FAILURES: select(tables[FAILURES], complete, keep=False)}
 
 
 def select(table: pa.Table, ids: set[str], *, keep: bool = True) -> pa.Table:

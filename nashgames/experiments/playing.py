@@ -1,0 +1,418 @@
+"""Planned runs → batches that share a compiled program → chunks → events: the one way in which runs are played.
+
+`play` makes the games of the runs, finds their equilibria and yields what happens, rows included. What goes wrong with
+a game or a batch is told, and the others go on.
+"""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+
+from nashgames.core.game import Game
+from nashgames.engine.batch import Batch, Lane, placed_margins
+from nashgames.engine.settings import Settings
+from nashgames.errors import NashGamesError
+from nashgames.exact.referee import Equilibrium
+from nashgames.experiments.batches import MOST_BATCHES, batches_of, game_chunks
+from nashgames.experiments.events import Advanced, BatchFinished, Event, GameReady, Noted, PlayedElsewhere, Waiting
+from nashgames.experiments.experiment import content_hash
+from nashgames.experiments.plan import GameKey, Run, distance_of
+from nashgames.experiments.preparing import Prepared, game_ready, prepare, start_of
+from nashgames.experiments.rows import Frames, frames_of
+from nashgames.experiments.sources import Source
+from nashgames.learning.features import resolve_features
+
+# While one batch runs, those that are alive beside it compile.
+_COMPILERS = MOST_BATCHES - 1
+# Whoever is killed loses half a minute at most: this, and the chunk or the file that was not finished.
+_CHECKPOINT_SECONDS = 20.0
+# How often a batch that another process plays is asked for.
+_POLL_SECONDS = 1.0
+
+Lanes = list[list[Run]]
+"""The runs of a batch, `[G][B]`."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What is done about runs that do not end well.
+
+    The runs of a batch that are not finished after `timeout` seconds of solving are given up, and a batch that fails by
+    anything but what it was given is played again up to `retries` times.
+    """
+
+    timeout: float | None = None
+    retries: int = 0
+
+
+USUAL = Conditions()
+
+
+class Shared(Protocol):
+    """What processes that play the same batches tell each other; a batch is known by 12 hex digits."""
+
+    def claim(self, batch: str) -> bool:
+        """Whether the batch is ours to play."""
+
+    def release(self, batch: str) -> None:
+        """Give a batch back."""
+
+    def look_again(self) -> set[str]:
+        """The runs that are finished by now, whoever played them."""
+
+    def checkpoint(self, batch: str) -> bytes | None:
+        """How far the batch is, None where that is not known."""
+
+    def keep(self, batch: str, data: bytes) -> None:
+        """Keep how far the batch is."""
+
+    def forget(self, batch: str) -> None:
+        """Let the checkpoint of a finished batch go."""
+
+
+class Alone:
+    """Nobody else plays, and nothing is kept."""
+
+    def claim(self, batch: str) -> bool:
+        return True
+
+    def release(self, batch: str) -> None:
+        pass
+
+    def look_again(self) -> set[str]:
+        return set()
+
+    def checkpoint(self, batch: str) -> bytes | None:
+        return None
+
+    def keep(self, batch: str, data: bytes) -> None:
+        pass
+
+    def forget(self, batch: str) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Failed:
+    """`runs` that could not be played, in so many `attempts`; the others go on.
+
+    The `status` is failed, or timeout for runs that took too long; `error` is what ended them.
+    """
+
+    text: str
+    runs: tuple[Run, ...]
+    status: str
+    attempts: int
+    error: Exception
+
+
+def batch_key(lanes: Lanes) -> str:
+    """What a batch is known by: its runs, in their places, and the programs that its bits come from."""
+    ids = [[run.run_id for run in of_game] for of_game in lanes]
+    return content_hash({"runs": ids, "nashgames": version("nashgames"), "jax": version("jax")})
+
+
+def count_batches(runs: Sequence[Run], settings: Settings, done: Collection[str] = ()) -> int:
+    """How many batches `play` will run."""
+    chunks = game_chunks(runs, settings.precision.numpy.itemsize)
+    return sum(len(batches_of(chunk, done)) for chunk in chunks)
+
+
+def play(
+    runs: Sequence[Run],
+    settings: Settings,
+    *,
+    done: Collection[str] = (),
+    shared: Shared | None = None,
+    conditions: Conditions = USUAL,
+) -> Generator[Event | Frames | Failed, None, None]:
+    """Play the runs that are not in `done`, and yield what happens: their rows are `Frames`, one for each batch.
+
+    Batches are those of all `runs`, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
+    A batch that another process has claimed in `shared` is left to it, and played here if it is given up.
+    """
+    session = _Session(settings, set(done), shared or Alone(), conditions, count_batches(runs, settings, done))
+    show_facts = len({run.game_key for run in runs if run.run_id not in done}) == 1
+    left = [(chunk, batches_of(chunk, done)) for chunk in game_chunks(runs, settings.precision.numpy.itemsize)]
+    while left:
+        waiting = []
+        for games, batches in left:
+            chunk = Chunk(session)
+            yield from chunk.play(games, batches, show_facts=show_facts)
+            if chunk.claimed_by_others:
+                waiting.append((games, chunk.claimed_by_others))
+        left = waiting
+        if left:
+            yield Waiting(sum(len(batches) for _, batches in left))
+            time.sleep(_POLL_SECONDS)
+
+
+@dataclass
+class _Session:
+    """What all chunks of one `play` share; `done` grows by what other processes finish."""
+
+    settings: Settings
+    done: set[str]
+    shared: Shared
+    conditions: Conditions
+    batches: int
+    begun: int = 0
+
+    def next_batch(self) -> int:
+        """The number of the batch that begins, for the display."""
+        self.begun += 1
+        return self.begun
+
+
+class _Placed:
+    """The games of a chunk on their device, their margins stacked once for all batches, with the features they need."""
+
+    def __init__(self, games: Mapping[GameKey, Game], settings: Settings) -> None:
+        self._games = games
+        self._settings = settings
+        self._features: dict[tuple[GameKey, tuple[str, int | None]], np.ndarray | None] = {}
+        self._margins: dict[tuple[GameKey, ...], Any] = {}
+        # Batches that compile beside each other ask at the same moment.
+        self._lock = Lock()
+
+    def of(self, run: Run) -> Game:
+        """The game that a run plays."""
+        game = self._games[run.game_key]
+        if run.features is None:
+            return game
+        key = (run.game_key, run.features)
+        with self._lock:
+            if key not in self._features:
+                self._features[key] = resolve_features(*run.features, game, seed=run.game_key[2])
+        return game.replace(features=self._features[key])
+
+    def margins(self, runs: Sequence[Run]) -> Any:
+        """The margins of the games of these runs, one each, as those of a batch; placed once."""
+        keys = tuple(run.game_key for run in runs)
+        with self._lock:
+            if keys not in self._margins:
+                games = [self._games[key] for key in keys]
+                with self._settings.precision.scope():
+                    self._margins[keys] = placed_margins(games, self._settings.precision)
+            return self._margins[keys]
+
+
+class Chunk:
+    """Games of one shape that are alive together, and the batches that are played on them."""
+
+    def __init__(self, session: _Session) -> None:
+        self.claimed_by_others: list[Lanes] = []
+        self._session = session
+        self._games: dict[GameKey, Game] = {}
+        self._lost = set[GameKey]()
+        self._prepared: dict[str, Prepared] = {}
+        self._titles: dict[Source, GameReady] = {}
+        self._placed = _Placed(self._games, session.settings)
+        self._claimed = set[str]()
+
+    def play(
+        self, games: list[list[Run]], batches: Sequence[Lanes], *, show_facts: bool = False
+    ) -> Iterator[Event | Frames | Failed]:
+        """Run the batches that nobody else has claimed, each once its games and their equilibria are there."""
+        of_game = {runs[0].game_key: runs for runs in games}
+        waiting, alive = deque(batches), deque[tuple[Lanes, Future[Batch]]]()
+        with ThreadPoolExecutor(_COMPILERS) as pool:
+            try:
+                while waiting or alive:
+                    while waiting and len(alive) < MOST_BATCHES:
+                        lanes = yield from self._begin(waiting.popleft(), of_game, show_facts=show_facts)
+                        if lanes is not None:
+                            alive.append((lanes, pool.submit(self._compiled, lanes)))
+                    if alive:
+                        # The batch that is played is kept here alone, and goes when the next one is due.
+                        yield from self._play_batch(*alive.popleft())
+            finally:
+                # Whoever stops here does not wait for programs that nobody will run.
+                for _, batch in alive:
+                    batch.cancel()
+                for key in list(self._claimed):
+                    self._release(key)
+
+    def _begin(
+        self, lanes: Lanes, of_game: Mapping[GameKey, list[Run]], *, show_facts: bool
+    ) -> Generator[Event | Failed, None, Lanes | None]:
+        """Claim a batch and prepare its games; None where there is nothing to play."""
+        session, key = self._session, batch_key(lanes)
+        if not self._claim(key):
+            self.claimed_by_others.append(lanes)
+            return None
+        session.done |= session.shared.look_again()
+        if not _left(lanes, session.done):
+            self._release(key)
+            yield PlayedElsewhere(session.next_batch(), session.batches, sum(map(len, lanes)))
+            return None
+        for runs in lanes:
+            game_key = runs[0].game_key
+            if game_key not in self._games and game_key not in self._lost:
+                yield from self._prepare(of_game[game_key], show_facts=show_facts)
+        if all(runs[0].game_key in self._games for runs in lanes):
+            return lanes
+        self._release(key)
+        # Without the games that could not be made it is another batch, of other bits.
+        rest = [runs for runs in lanes if runs[0].game_key in self._games]
+        if not _left(rest, session.done):
+            session.next_batch()
+            return None
+        if self._claim(batch_key(rest)):
+            return rest
+        self.claimed_by_others.append(rest)
+        return None
+
+    def _claim(self, key: str) -> bool:
+        if self._session.shared.claim(key):
+            self._claimed.add(key)
+            return True
+        return False
+
+    def _release(self, key: str) -> None:
+        self._claimed.remove(key)
+        self._session.shared.release(key)
+
+    def _prepare(self, runs: list[Run], *, show_facts: bool) -> Iterator[Event | Failed]:
+        """Make a game and find its equilibria; where that is not possible, its runs have failed."""
+        first, session = runs[0], self._session
+        try:
+            game = first.make_game(session.settings.precision.dtype)
+            ready = self._titles.get(first.source)
+            if ready is None:
+                ready = self._titles[first.source] = game_ready(first, game, show_facts=show_facts)
+                yield ready
+            yield from prepare(game, runs, ready.title, self._prepared, session.done)
+        except Exception as error:
+            self._lost.add(first.game_key)
+            yield _failed(f"{first.source.text} failed", [runs], session.done, error)
+        else:
+            self._games[first.game_key] = game
+
+    @property
+    def _title(self) -> str:
+        first = next(iter(self._titles.values()))
+        if len(self._titles) == 1:
+            return first.title
+        return f"{len(self._games):,} games · {first.game.actions:,} actions"
+
+    def _compiled(self, runs: Lanes) -> Batch:
+        """The batch of these runs, compiled, and as far as it was kept."""
+
+        def lane(run: Run) -> Lane:
+            ready = self._prepared[run.run_id]
+            found = ready.equilibrium
+            known = np.full_like(ready.log_reference, np.nan)
+            if found is not None and found.converged and found.inside is None:
+                known = found.log_policy
+            start = ready.log_reference if distance_of(run.start) is not None else None
+            if found is not None:
+                start = start_of(run, found)
+            return Lane(
+                run.played,
+                run.beta,
+                ready.log_reference,
+                known,
+                run.seed,
+                start,
+                run.feedback,
+                idle=run.run_id in self._session.done,
+                nearest=ready.nearest,
+            )
+
+        lanes = [[lane(run) for run in of_game] for of_game in runs]
+        played = [self._placed.of(of_game[0]) for of_game in runs]
+        margins = self._placed.margins([of_game[0] for of_game in runs])
+        batch = Batch(played, lanes, self._session.settings, margins=margins)
+        kept = self._session.shared.checkpoint(batch_key(runs))
+        if kept is not None:
+            batch.restore(kept)
+        return batch
+
+    def _play_batch(self, lanes: Lanes, compiled: Future[Batch]) -> Iterator[Event | Frames | Failed]:
+        """Run a batch, again where it failed and that may help; its runs that cannot be finished have failed."""
+        session, number = self._session, self._session.next_batch()
+        what = f"{lanes[0][0].solver.name} on {self._title}"
+        try:
+            for attempt in itertools.count(1):
+                try:
+                    batch = compiled.result() if attempt == 1 else self._compiled(lanes)
+                    yield from self._run_batch(batch, lanes, number)
+                    return
+                except Exception as error:
+                    if isinstance(error, NashGamesError) or attempt > session.conditions.retries:
+                        yield _failed(f"{what} failed", lanes, session.done, error, attempts=attempt)
+                        return
+                    again = f"it is tried again, {attempt} of {session.conditions.retries} times"
+                    yield Noted(f"{what} failed: {_reason(error)}; {again}")
+        finally:
+            self._release(batch_key(lanes))
+
+    def _run_batch(self, batch: Batch, runs: Lanes, number: int) -> Iterator[Event | Frames | Failed]:
+        session, key = self._session, batch_key(runs)
+        betas = tuple(dict.fromkeys(run.beta for of_game in runs for run in of_game))
+        kept, timeout = time.monotonic(), session.conditions.timeout
+        while not batch.finished and (timeout is None or batch.solve_seconds <= timeout):
+            batch.advance()
+            yield Advanced(
+                batch=number,
+                batches=session.batches,
+                label=f"{batch.solver.name} · {self._title}",
+                runs=batch.size,
+                active=batch.active,
+                queries=batch.step * batch.solver.queries_per_step,
+                budget=batch.max_steps * batch.solver.queries_per_step,
+                distance=batch.distance,
+                seconds_left=batch.seconds_left,
+                betas=betas,
+            )
+            if time.monotonic() - kept > _CHECKPOINT_SECONDS:
+                session.shared.keep(key, batch.checkpoint())
+                kept = time.monotonic()
+        unfinished = [run for of_game, going in zip(runs, batch.running, strict=True)
+                      for run, on in zip(of_game, going, strict=True) if on]  # fmt: skip
+        wanted = {run.run_id for of_game in runs for run in of_game} - {run.run_id for run in unfinished}
+        unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
+        equilibria = [[self._prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
+        frames = frames_of(batch, [self._placed.of(of_game[0]) for of_game in runs], runs, equilibria, wanted)
+        if len(frames.runs):
+            yield frames
+        if unfinished:
+            # A longer timeout goes on from here.
+            session.shared.keep(key, batch.checkpoint())
+            took = TimeoutError(f"not finished after {timeout:g} s of solving, at step {batch.step:,}")
+            what = f"{batch.solver.name} on {self._title} was given up"
+            yield _failed(what, [unfinished], session.done, took, status="timeout")
+        else:
+            session.shared.forget(key)
+        yield BatchFinished(number, session.batches, frames.runs)
+
+
+def _left(lanes: Lanes, done: Collection[str]) -> list[Run]:
+    """The runs of a batch that are not done."""
+    return [run for of_game in lanes for run in of_game if run.run_id not in done]
+
+
+def _failed(
+    what: str,
+    lanes: Lanes,
+    done: Collection[str],
+    error: Exception,
+    *,
+    status: str = "failed",
+    attempts: int = 1,
+) -> Failed:
+    return Failed(f"{what}: {_reason(error)}", tuple(_left(lanes, done)), status, attempts, error)
+
+
+def _reason(error: Exception) -> str:
+    """An error in a line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

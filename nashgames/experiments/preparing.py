@@ -1,0 +1,110 @@
+"""What runs are played on: their games, references and exact equilibria."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+
+from nashgames.core.game import Game
+from nashgames.core.metrics import OF_EQUILIBRIUM
+from nashgames.errors import NashGamesError
+from nashgames.exact.referee import Equilibrium, equilibrium_path, nearest
+from nashgames.experiments.events import Event, GameReady, Noted, Refereed
+from nashgames.experiments.plan import GameKey, Run, distance_of
+from nashgames.experiments.sources import ReferenceKey
+from nashgames.games.properties import facts
+from nashgames.games.references import resolve_reference
+from nashgames.games.streams import stream
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is played on: its game, and the equilibrium of it with the run's reference and β, None where it is
+    not looked for; where there are several, `nearest` gives that which is nearest to a policy."""
+
+    game: Game
+    log_reference: np.ndarray
+    equilibrium: Equilibrium | None
+    nearest: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+def count_equilibria(runs: Sequence[Run], done: Collection[str] = ()) -> int:
+    """How many equilibria `play` will look for: see `prepare`."""
+    paths: dict[tuple[GameKey, ReferenceKey], list[Run]] = {}
+    for run in runs:
+        paths.setdefault((run.game_key, run.reference_key), []).append(run)
+    return sum(len(_path_of(of_reference, done)) for of_reference in paths.values())
+
+
+def _path_of(runs: Iterable[Run], done: Collection[str]) -> list[float]:
+    """The β of the path that runs of one game and reference need, falling: down to the least that one is left at."""
+    needed = [run.beta for run in runs if run.run_id not in done]
+    return sorted({run.beta for run in runs if needed and run.beta >= min(needed)}, reverse=True)
+
+
+def game_ready(run: Run, game: Game, *, show_facts: bool) -> GameReady:
+    """What is told of the game of a run once it is made."""
+    title = f"{run.source.text} · {game.actions:,} actions"
+    return GameReady(title, game, facts(game) if show_facts else None, game.description.notes)
+
+
+def prepare(
+    game: Game, runs: Sequence[Run], title: str, prepared: dict[str, Prepared], done: Collection[str] = ()
+) -> Iterator[Event]:
+    """Add what every run of a game is played on, by run id, before it is told; one warm-started path a reference serves
+    every β, from the largest to the smallest.
+
+    The path has every β of the reference down to the smallest that a run outside `done` needs: a warm start from
+    another β would give other last digits, and what is left of a sweep those of an undisturbed one.
+    """
+    by_reference: dict[ReferenceKey, list[Run]] = {}
+    for run in runs:
+        by_reference.setdefault(run.reference_key, []).append(run)
+    for of_reference in by_reference.values():
+        log_reference = resolve_reference(of_reference[0].reference, game, of_reference[0].seed)
+        betas = _path_of(of_reference, done)
+        prepared |= {run.run_id: Prepared(game, log_reference, None) for run in of_reference}
+        for found in equilibrium_path(game.replace(log_reference=log_reference), betas):
+            at_beta = [run for run in of_reference if run.beta == found.beta]
+            several = found.converged and found.inside is not None
+            of_policy = nearest(game, found) if several and at_beta else None
+            prepared |= {run.run_id: Prepared(game, log_reference, found, of_policy) for run in at_beta}
+            yield Refereed(title, found)
+            if several:
+                measured = ", ".join(OF_EQUILIBRIUM)
+                yield Noted(f"{title} has several equilibria at β = 0; {measured} are to that nearest to each policy")
+            if not found.converged:
+                yield Noted(f"{_flaw(title, found)}; {', '.join(OF_EQUILIBRIUM)} are left empty")
+
+
+def _flaw(title: str, found: Equilibrium) -> str:
+    """How far an equilibrium is from exact."""
+    if found.beta == 0:
+        return (
+            f"the equilibrium of {title} at β = 0 could be computed only to a regret of {found.regret:.1e} and to "
+            f"{found.error:.1e} nats"
+        )
+    return (
+        f"the equilibrium of {title} at β = {found.beta:g} could be computed only to a residual of "
+        f"{found.residual:.1e} (max |log π − log BR(π)|)"
+    )
+
+
+def start_of(run: Run, found: Equilibrium) -> np.ndarray | None:
+    """log π_0 of a run that starts near the equilibrium: its logits moved by independent normal numbers."""
+    distance = distance_of(run.start)
+    if distance is None:
+        return None
+    if not found.converged:
+        raise NashGamesError(
+            f"start is '{run.start}', but the equilibrium of {run.source.text} at β = {run.beta:g} could be computed "
+            f"only to a residual of {found.residual:.1e}; start at the reference"
+        )
+    if not np.isfinite(found.log_policy).all():
+        raise NashGamesError(
+            f"start is '{run.start}', but the equilibrium of {run.source.text} at β = 0 leaves actions out, whose "
+            f"logits are −∞; start at the reference"
+        )
+    drawn = stream(run.seed, "start").standard_normal(found.log_policy.shape)
+    return np.asarray(scipy.special.log_softmax(found.log_policy + distance * drawn, axis=-1))
