@@ -11,7 +11,7 @@ import typer
 
 from nashgames.cli import completion
 from nashgames.core.metrics import METRICS
-from nashgames.errors import NashGamesError, UnknownName, unknown
+from nashgames.errors import NashGamesError, NoRoom, UnknownName, unknown
 from nashgames.registry import split
 
 if TYPE_CHECKING:
@@ -300,6 +300,8 @@ def in_flags(given: Mapping[str, Any]) -> Iterator[None]:
         if told := elsewhere(error.kind, error.given):
             raise NashGamesError(told) from None
         raise NashGamesError(_named(str(error), given)) from None
+    except NoRoom:
+        raise
     except NashGamesError as error:
         raise NashGamesError(_named(str(error), given)) from None
 

@@ -329,14 +329,14 @@ def test_figures_of_an_earlier_command_are_said_to_be_outdated():
     assert "rates.png" not in call(*RUN, "--out", "mine", "--beta", "0.2").stdout
 
 
-def test_what_ends_a_job_on_a_cluster_is_as_ctrl_c(monkeypatch):
+def test_what_ends_a_job_on_a_cluster_stops_it_as_ctrl_c_does(monkeypatch):
     def preempted(*_, **__):
         signal.raise_signal(signal.SIGTERM)
         pytest.fail("the command goes on")
 
     monkeypatch.setattr(runner, "execute", preempted)
     result = call(*RUN)
-    assert (result.exit_code, result.stderr) == (130, "error: stopped before anything was computed\n")
+    assert (result.exit_code, result.stderr) == (143, "error: stopped before anything was computed\n")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 

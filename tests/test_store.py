@@ -295,7 +295,7 @@ def test_a_name_too_long_for_the_file_system_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (b"", "is damaged or not JSON; give another directory or delete this one"),
+        (b"", "is damaged or not JSON; delete it, it is made again from the results beside it"),
         (b'{"schema": 1, "exp', "is damaged or not JSON"),
         (b"\xff\xfe", "is damaged or not JSON"),
         (b"[" * 100_000, "is damaged or not JSON"),

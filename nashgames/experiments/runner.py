@@ -62,7 +62,8 @@ def execute(
         batches = count_batches(first, settings, there)
         reused, equilibria = len(there & set(_ids(first))), count_equilibria(first, there)
         yield Planned(directory, len(ids), reused, batches, tuning=bool(trials), equilibria=equilibria)
-        yield from map(Noted, [*notes, *untuned])
+        lost = ["the manifest was lost and is made again from the results beside it"] if results.rebuilt else []
+        yield from map(Noted, [*lost, *notes, *untuned])
         results.begin(experiment.to_dict(), ids, environment(arguments) | settings.precision.description())
         for source in {run.source for run in reported}:
             if source.file is not None and source.fingerprint is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from nashgames.errors import NashGamesError, NoRoom
 
 MANIFEST = "manifest.json"
+RUNS = "runs.parquet"
 
 # The disk, a quota, the largest file that a process may write.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -43,7 +44,7 @@ def check_ours(directory: Path) -> bool:
             raise NashGamesError(f"'{directory}' cannot be made, '{parent}' {reason}; give another directory")
         if not directory.is_dir():
             raise NashGamesError(f"'{directory}' is a file; give a directory for the results")
-        ours = (directory / MANIFEST).exists()
+        ours = (directory / MANIFEST).exists() or has_results(directory)
         foreign = [] if ours else sorted(item.name for item in directory.iterdir() if not item.name.startswith("."))
     except OSError as error:
         raise cannot_read(directory, error) from error
@@ -52,6 +53,11 @@ def check_ours(directory: Path) -> bool:
             f"'{directory}' holds files that are not results, such as '{foreign[0]}'; give an empty or a new directory"
         )
     return True
+
+
+def has_results(directory: Path) -> bool:
+    """Whether there are results in a directory, also where its manifest is lost."""
+    return (directory / RUNS).is_file() or any((directory / "parts").glob("*.zip"))
 
 
 def nearest(directory: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nashgames.errors import NashGamesError
-from nashgames.store.files import MANIFEST, damaged, read_bytes
+from nashgames.store.files import MANIFEST, read_bytes
 
 # Goes up where older readers could no longer read a directory; it is part of every run's identity.
 SCHEMA = 1
@@ -16,7 +16,8 @@ _KINDS = {
     "experiment": dict, "run_ids": list, "environment": dict, "history": list, "counts": dict, "figures": list,
 }
 # fmt: on
-_ASKED = ("experiment", "environment", "run_ids")
+_TOLD = ("experiment", "environment")
+_ASKED = (*_TOLD, "run_ids")
 
 Manifest = dict[str, Any]
 
@@ -38,7 +39,11 @@ def text_in(directory: Path) -> str | None:
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:
-        raise damaged(directory / MANIFEST, "JSON") from None
+        raise _damaged(directory / MANIFEST) from None
+
+
+def _damaged(path: Path) -> NashGamesError:
+    return NashGamesError(f"'{path}' is damaged or not JSON; delete it, it is made again from the results beside it")
 
 
 def parse(directory: Path, text: str) -> Manifest:
@@ -47,7 +52,7 @@ def parse(directory: Path, text: str) -> Manifest:
     try:
         manifest: Manifest = json.loads(text)
     except (ValueError, RecursionError):
-        raise damaged(path, "JSON") from None
+        raise _damaged(path) from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise NashGamesError(
@@ -57,6 +62,21 @@ def parse(directory: Path, text: str) -> Manifest:
     if schema != SCHEMA or not all(isinstance(manifest.get(key), kind) for key, kind in _KINDS.items()):
         raise NashGamesError(f"'{path}' is not a manifest of nashgames; give another directory")
     return manifest
+
+
+def asked(manifest: Mapping[str, Any]) -> str:
+    """What was asked last, on what machine, as text from which a lost manifest is `rebuilt`."""
+    return json.dumps({key: manifest[key] for key in _TOLD}, ensure_ascii=False, allow_nan=False)
+
+
+def rebuilt(asked: str | None, run_ids: Iterable[str]) -> Manifest:
+    """A manifest of what parts or tables say was `asked`, and of all the runs that are there."""
+    try:
+        told = json.loads(asked or "{}")
+    except (ValueError, RecursionError):
+        told = {}
+    said = {key: told[key] for key in _TOLD if isinstance(told, dict) and isinstance(told.get(key), dict)}
+    return new() | said | {"run_ids": list(run_ids)}
 
 
 def begun(

@@ -20,6 +20,8 @@ from nashgames.store.tables import Layer, from_parquet, to_parquet
 FOLDER = "parts"
 _FOLDED = ".parts-folded"
 """Where the parts go in the one rename by which they stop to count."""
+_ASKED = "asked.json"
+"""The experiment that a part belongs to, from which a lost manifest is made again."""
 _NAME = re.compile(r"(\d{6,})-([0-9a-f]{16})\.zip")
 
 
@@ -38,15 +40,26 @@ def _number(name: str) -> int:
     return int(name.partition("-")[0])
 
 
-def pack(tables: Mapping[str, pa.Table]) -> bytes:
-    """The tables that have rows as one file; the same rows, the same bytes."""
+def pack(tables: Mapping[str, pa.Table], asked: str) -> bytes:
+    """The tables that have rows, and what was `asked`, as one file; the same rows, the same bytes."""
+    entries = {f"{name}.parquet": to_parquet(table) for name, table in tables.items() if table.num_rows}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for name, table in tables.items():
-            if table.num_rows:
-                # An entry of a fixed date: ZipInfo has 1980, a plain name would have now.
-                archive.writestr(zipfile.ZipInfo(f"{name}.parquet"), to_parquet(table))
+        for name, data in (entries | {_ASKED: asked.encode()}).items():
+            # An entry of a fixed date: ZipInfo has 1980, a plain name would have now.
+            archive.writestr(zipfile.ZipInfo(name), data)
     return packed.getvalue()
+
+
+def asked(directory: Path) -> str | None:
+    """What was asked when the newest part was written, None where no part says it."""
+    for name in reversed(names(directory)):
+        try:
+            with zipfile.ZipFile(directory / FOLDER / name) as archive:
+                return archive.read(_ASKED).decode()
+        except (OSError, KeyError, zipfile.BadZipFile, ValueError):
+            continue
+    return None
 
 
 def append(directory: Path, data: bytes) -> str:

@@ -13,9 +13,9 @@ from filelock import FileLock, Timeout
 from nashgames.disk import append_text, replace, temporary
 from nashgames.errors import NashGamesError
 from nashgames.store import kept, manifest, parts
-from nashgames.store.files import MANIFEST, cannot_write, check_ours, nearest
+from nashgames.store.files import MANIFEST, cannot_write, check_ours, has_results, nearest
 from nashgames.store.schema import FAILURES, LABEL_COLUMNS, LABELS, SOMETIMES, TABLES
-from nashgames.store.snapshot import finished_in_table, read_tables, table_path
+from nashgames.store.snapshot import asked_in_table, finished_in_table, read_tables, table_path
 from nashgames.store.tables import Layer, frame_of, ids_in, run_ids, table_of, to_parquet
 
 LOCK = ".lock"
@@ -36,6 +36,8 @@ class Results:
     def __init__(self, directory: Path, *, writable: bool) -> None:
         self.directory = directory
         self.manifest: manifest.Manifest = manifest.new()
+        self.rebuilt = False
+        """Whether the manifest was lost and is made again of what the parts and the tables say."""
         self._writable = writable
         self._seen: str | None = None
         self._began = False
@@ -68,7 +70,7 @@ class Results:
         Raises NashGamesError, with the nearest directory that has results, when there are none.
         """
         results = cls(Path(directory), writable=False)
-        if manifest.text_in(results.directory) is None:
+        if manifest.text_in(results.directory) is None and not has_results(results.directory):
             raise NashGamesError(f"'{directory}' holds no results; {nearest(results.directory)}")
         results._load_manifest()
         results._look()
@@ -270,11 +272,11 @@ class Results:
                 return
             for name, table in tables.items():
                 if name not in SOMETIMES or table.num_rows or table_path(self.directory, name).exists():
-                    replace(table_path(self.directory, name), to_parquet(table))
+                    replace(table_path(self.directory, name), to_parquet(table, manifest.asked(self.manifest)))
             parts.drop(self.directory)
 
     def _append(self, tables: Layer) -> None:
-        data = parts.pack(tables)
+        data = parts.pack(tables, manifest.asked(self.manifest))
         with self._writing():
             self._parts.add(parts.append(self.directory, data))
         self._snapshot = None
@@ -333,6 +335,10 @@ class Results:
         self._seen = manifest.text_in(self.directory)
         if self._seen is not None:
             self.manifest = manifest.parse(self.directory, self._seen)
+        elif has_results(self.directory):
+            asked = parts.asked(self.directory) or asked_in_table(self.directory)
+            self.manifest = manifest.rebuilt(asked, list(self._look()["runs"]["run_id"].to_pylist()))
+            self.rebuilt = True
 
     @property
     def _tables(self) -> dict[str, pa.Table]:

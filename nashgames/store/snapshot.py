@@ -4,12 +4,13 @@ import contextlib
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from nashgames.errors import NashGamesError
 from nashgames.store import parts
 from nashgames.store.files import read_bytes
 from nashgames.store.schema import TABLES
-from nashgames.store.tables import Layer, from_parquet, ids_in, overlay
+from nashgames.store.tables import ASKED, Layer, from_parquet, ids_in, overlay
 
 _TRIES = 20
 """Readings to begin again because the tables were folded meanwhile, which a command does once, at its end."""
@@ -44,6 +45,16 @@ def finished_in_table(directory: Path) -> set[str]:
         return ids_in(from_parquet("runs", path, read_bytes(path)))
     except FileNotFoundError:
         return set()
+
+
+def asked_in_table(directory: Path) -> str | None:
+    """What was asked when the tables were folded, None where they do not say it."""
+    try:
+        metadata = pq.read_schema(table_path(directory, "runs")).metadata or {}
+    except (OSError, pa.ArrowException):
+        return None
+    said = metadata.get(ASKED.encode())
+    return None if said is None else said.decode(errors="replace")
 
 
 def _base(directory: Path) -> Layer:

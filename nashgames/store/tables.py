@@ -16,6 +16,9 @@ from nashgames.store.schema import ADDED, FAILURES, LABEL_COLUMNS, LABELS, PART_
 Layer = Mapping[str, pa.Table]
 """Rows that were written together, by table."""
 
+ASKED = "nashgames"
+"""Where a Parquet file keeps what was asked: the key of its metadata."""
+
 _PANDAS_INDEX = "__index_level_"
 """How pandas names an index that it saves as a column."""
 
@@ -53,9 +56,11 @@ def frame_of(name: str, table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def to_parquet(table: pa.Table) -> bytes:
-    """A table as the bytes of a Parquet file: the same rows, the same bytes."""
+def to_parquet(table: pa.Table, asked: str | None = None) -> bytes:
+    """A table as the bytes of a Parquet file, and beside it what was `asked`: the same rows, the same bytes."""
     sink = pa.BufferOutputStream()
+    if asked is not None:
+        table = table.replace_schema_metadata({ASKED: asked})
     pq.write_table(table.combine_chunks(), sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue().to_pybytes()
 
