@@ -16,6 +16,7 @@ from nashgames.registry import split
 
 if TYPE_CHECKING:
     from nashgames.experiments.playing import Conditions
+    from nashgames.experiments.workers import Crew
 
 ACCEPTED = {
     "game": "a family, a shipped game, a path or FILE.py:NAME, e.g. disc[strength=2], castles, wins.csv",
@@ -36,6 +37,8 @@ ACCEPTED = {
     "tolerance": "a number of at least 0 (0: never) and below 0.5, e.g. 1e-10",
     "records": "a whole number of at least 1, e.g. 200",
     "timeout": "a number of seconds above 0, e.g. 3600",
+    "workers": "a whole number of at least 1, e.g. 4",
+    "scheduler": "the address of a scheduler of Dask, e.g. tcp://127.0.0.1:8786",
     "retries": "a whole number of at least 0, e.g. 2",
     "tune": "auto, a range parameter=low:high:count or solver.parameter=low:high:count, e.g. step=1e-3:10:8, trials=N, "
     "seeds=N",
@@ -209,6 +212,12 @@ Retries = Annotated[
     str | None,
     _option("retries", metavar="COUNT", help="times that a batch which fails is played again", panel=_MEASURE),
 ]
+Workers = Annotated[
+    str | None, _option("workers", metavar="COUNT", help="processes that play at once (needs Dask)", panel=_MEASURE)
+]
+Scheduler = Annotated[
+    str | None, _option("scheduler", metavar="ADDRESS", help="let the workers of a scheduler play", panel=_MEASURE)
+]
 NoPlot = Annotated[bool, _switch("--no-plot", help="Draw no figures.")]
 Formats = Annotated[list[str] | None, _option("format", metavar="FORMAT[,FORMAT…]", help="file formats", panel=_OUTPUT)]
 Figures = Annotated[
@@ -260,6 +269,21 @@ def conditions(given: Mapping[str, Any]) -> "Conditions":
         timeout=None if timeout is None else _number("timeout", timeout, float, above=0),
         retries=0 if retries is None else _number("retries", retries, int, above=-1),
     )
+
+
+def crew(given: Mapping[str, Any]) -> "Crew | None":
+    """Who plays, from --workers and --scheduler; None for this process."""
+    workers, scheduler = given["workers"], given["scheduler"]
+    if workers is None and scheduler is None:
+        return None
+    if workers is not None and scheduler is not None:
+        raise NashGamesError(
+            f"--workers and --scheduler are both given ({workers} and {scheduler}), but a scheduler has workers of its "
+            f"own; give one of them"
+        )
+    from nashgames.experiments.workers import Crew
+
+    return Crew(None if workers is None else _number("workers", workers, int, above=0), scheduler)
 
 
 def _number(key: str, text: str, kind: type[_Kind], above: float) -> _Kind:

@@ -67,6 +67,7 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
             screen.wait("starting")
             backend.start(experiment.device)
             execution = {"force": given["force"], "arguments": arguments, "conditions": conditions}
+            execution["crew"] = options.crew(given)
             finished = _run(experiment, directory, execution, screen, plot=not given["no_plot"])
             _show(finished, screen, answered=experiment.verdict is not None)
             outcome = _verdict(experiment, finished, screen)

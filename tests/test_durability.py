@@ -76,14 +76,17 @@ def batch(solver="nash-mp[eta=0.1]"):
     return Batch([game], [lanes], settings)
 
 
-@pytest.mark.parametrize("solver", ["nash-mp[eta=0.1]", "secant-nash-mp[least=0.1,memory=5]", "average[nash-mp[eta=0.1]]"])
+SOLVERS = ["nash-mp[eta=0.1]", "secant-nash-mp[least=0.1,memory=5]", "average[nash-mp[eta=0.1]]"]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_a_batch_goes_on_from_a_checkpoint_as_if_nothing_had_happened(solver):
     whole, half = batch(solver), batch(solver)
     while not whole.finished:
         whole.advance()
     for _ in range(3):
         half.advance()
-    kept = half.checkpoint()
+    kept = half.saved()
     after = batch(solver)
     assert after.restore(kept)
     assert after.step == half.step > 0
@@ -100,8 +103,8 @@ def test_a_batch_goes_on_from_a_checkpoint_as_if_nothing_had_happened(solver):
 def test_what_is_no_checkpoint_of_the_batch_is_not_taken_for_one():
     one = batch()
     before = one.step
-    other = batch("secant-nash-mp[least=0.1,memory=5]").checkpoint()
-    for data in (b"", b"PK\x03\x04 and nothing more", other, one.checkpoint()[:-40]):
+    other = batch("secant-nash-mp[least=0.1,memory=5]").saved()
+    for data in (b"", b"PK\x03\x04 and nothing more", other, one.saved()[:-40]):
         assert not one.restore(data)
     assert one.step == before
 

@@ -15,7 +15,7 @@ from nashgames.core.game import Game
 from nashgames.core.margins import stack
 from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, target_at
 from nashgames.core.precision import Precision
-from nashgames.engine import audit, checkpoint, loop
+from nashgames.engine import audit, loop, saving
 from nashgames.engine.loop import Recording
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
@@ -145,6 +145,7 @@ class Batch:
         self._records = {limit: settings.record_steps(limit) for limit in set(self._limits) if limit}
         self._pending = np.unique(np.concatenate(list(self._records.values())))
         self._recorded = _Recorded()
+        self._log_policies: Any = None
         self._elapsed = 0.0
         self._step_seconds = 0.0
         numbers = self.max_steps * self.size * games[0].contexts * games[0].actions
@@ -255,25 +256,25 @@ class Batch:
         with self.settings.precision.scope():
             self._advance(self._next_targets())
 
-    def checkpoint(self) -> bytes:
+    def saved(self) -> bytes:
         """How far the batch is, for `restore` of one of the same runs."""
         points = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
         seconds = np.concatenate(self._recorded.seconds)
         times = np.array([self._elapsed, self._step_seconds])
         with self.settings.precision.scope():
-            return checkpoint.pack((self._runs, self._log_policies, points, seconds, times))
+            return saving.pack((self._runs, self._log_policies, points, seconds, times))
 
     def restore(self, data: bytes) -> bool:
         """Go on from a checkpoint, as if nothing had happened; False, changing nothing, for what is no checkpoint of a
         batch like this one."""
-        one, free = checkpoint.Shape, partial(checkpoint.Shape, free=1)
+        one, free = saving.Shape, partial(saving.Shape, free=1)
         with self.settings.precision.scope():
             like = (
                 *jax.tree.map(one, (self._runs, self._log_policies)),
                 *jax.tree.map(free, (self._recorded.points[-1], self._recorded.seconds[-1], np.zeros(2))),
             )
             try:
-                runs, policies, points, seconds, times = checkpoint.unpack(data, like)
+                runs, policies, points, seconds, times = saving.unpack(data, like)
             except ValueError:
                 return False
             self._runs = jax.device_put(runs, self.settings.precision.jax_device())

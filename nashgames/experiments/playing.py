@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from threading import Lock
 from typing import Any, Protocol
@@ -62,20 +62,17 @@ class Shared(Protocol):
     def claim(self, batch: str) -> bool:
         """Whether the batch is ours to play."""
 
-    def release(self, batch: str) -> None:
-        """Give a batch back."""
+    def release(self, batch: str, *, finished: bool = False) -> None:
+        """Give a batch back, once or more often; the checkpoint of one that is finished goes."""
 
     def look_again(self) -> set[str]:
         """The runs that are finished by now, whoever played them."""
 
-    def checkpoint(self, batch: str) -> bytes | None:
+    def kept(self, batch: str) -> bytes | None:
         """How far the batch is, None where that is not known."""
 
     def keep(self, batch: str, data: bytes) -> None:
         """Keep how far the batch is."""
-
-    def forget(self, batch: str) -> None:
-        """Let the checkpoint of a finished batch go."""
 
 
 class Alone:
@@ -84,19 +81,16 @@ class Alone:
     def claim(self, batch: str) -> bool:
         return True
 
-    def release(self, batch: str) -> None:
+    def release(self, batch: str, *, finished: bool = False) -> None:
         pass
 
     def look_again(self) -> set[str]:
         return set()
 
-    def checkpoint(self, batch: str) -> bytes | None:
+    def kept(self, batch: str) -> bytes | None:
         return None
 
     def keep(self, batch: str, data: bytes) -> None:
-        pass
-
-    def forget(self, batch: str) -> None:
         pass
 
 
@@ -139,7 +133,7 @@ def play(
     Batches are those of all `runs`, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
     A batch that another process has claimed in `shared` is left to it, and played here if it is given up.
     """
-    session = _Session(settings, set(done), shared or Alone(), conditions, count_batches(runs, settings, done))
+    session = Session(settings, set(done), shared or Alone(), conditions, count_batches(runs, settings, done))
     show_facts = len({run.game_key for run in runs if run.run_id not in done}) == 1
     left = [(chunk, batches_of(chunk, done)) for chunk in game_chunks(runs, settings.precision.numpy.itemsize)]
     while left:
@@ -156,7 +150,7 @@ def play(
 
 
 @dataclass
-class _Session:
+class Session:
     """What all chunks of one `play` share; `done` grows by what other processes finish."""
 
     settings: Settings
@@ -164,12 +158,7 @@ class _Session:
     shared: Shared
     conditions: Conditions
     batches: int
-    begun: int = 0
-
-    def next_batch(self) -> int:
-        """The number of the batch that begins, for the display."""
-        self.begun += 1
-        return self.begun
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
 class _Placed:
@@ -208,15 +197,15 @@ class _Placed:
 class Chunk:
     """Games of one shape that are alive together, and the batches that are played on them."""
 
-    def __init__(self, session: _Session) -> None:
+    def __init__(self, session: Session) -> None:
         self.claimed_by_others: list[Lanes] = []
-        self._session = session
+        self.session = session
         self._games: dict[GameKey, Game] = {}
         self._lost = set[GameKey]()
         self._prepared: dict[str, Prepared] = {}
         self._titles: dict[Source, GameReady] = {}
         self._placed = _Placed(self._games, session.settings)
-        self._claimed = set[str]()
+        self._claimed = list[str]()
 
     def play(
         self, games: list[list[Run]], batches: Sequence[Lanes], *, show_facts: bool = False
@@ -238,21 +227,22 @@ class Chunk:
                 # Whoever stops here does not wait for programs that nobody will run.
                 for _, batch in alive:
                     batch.cancel()
-                for key in list(self._claimed):
-                    self._release(key)
+                while self._claimed:
+                    self.session.shared.release(self._claimed.pop())
 
     def _begin(
         self, lanes: Lanes, of_game: Mapping[GameKey, list[Run]], *, show_facts: bool
     ) -> Generator[Event | Failed, None, Lanes | None]:
         """Claim a batch and prepare its games; None where there is nothing to play."""
-        session, key = self._session, batch_key(lanes)
-        if not self._claim(key):
+        session, key = self.session, batch_key(lanes)
+        if not session.shared.claim(key):
             self.claimed_by_others.append(lanes)
             return None
+        self._claimed.append(key)
         session.done |= session.shared.look_again()
         if not _left(lanes, session.done):
-            self._release(key)
-            yield PlayedElsewhere(session.next_batch(), session.batches, sum(map(len, lanes)))
+            session.shared.release(key, finished=True)
+            yield PlayedElsewhere(next(session.numbers), session.batches, sum(map(len, lanes)))
             return None
         for runs in lanes:
             game_key = runs[0].game_key
@@ -260,30 +250,21 @@ class Chunk:
                 yield from self._prepare(of_game[game_key], show_facts=show_facts)
         if all(runs[0].game_key in self._games for runs in lanes):
             return lanes
-        self._release(key)
+        session.shared.release(key)
         # Without the games that could not be made it is another batch, of other bits.
         rest = [runs for runs in lanes if runs[0].game_key in self._games]
         if not _left(rest, session.done):
-            session.next_batch()
+            next(session.numbers)
             return None
-        if self._claim(batch_key(rest)):
+        if session.shared.claim(batch_key(rest)):
+            self._claimed.append(batch_key(rest))
             return rest
         self.claimed_by_others.append(rest)
         return None
 
-    def _claim(self, key: str) -> bool:
-        if self._session.shared.claim(key):
-            self._claimed.add(key)
-            return True
-        return False
-
-    def _release(self, key: str) -> None:
-        self._claimed.remove(key)
-        self._session.shared.release(key)
-
     def _prepare(self, runs: list[Run], *, show_facts: bool) -> Iterator[Event | Failed]:
         """Make a game and find its equilibria; where that is not possible, its runs have failed."""
-        first, session = runs[0], self._session
+        first, session = runs[0], self.session
         try:
             game = first.make_game(session.settings.precision.dtype)
             ready = self._titles.get(first.source)
@@ -324,28 +305,28 @@ class Chunk:
                 run.seed,
                 start,
                 run.feedback,
-                idle=run.run_id in self._session.done,
+                idle=run.run_id in self.session.done,
                 nearest=ready.nearest,
             )
 
         lanes = [[lane(run) for run in of_game] for of_game in runs]
         played = [self._placed.of(of_game[0]) for of_game in runs]
         margins = self._placed.margins([of_game[0] for of_game in runs])
-        batch = Batch(played, lanes, self._session.settings, margins=margins)
-        kept = self._session.shared.checkpoint(batch_key(runs))
+        batch = Batch(played, lanes, self.session.settings, margins=margins)
+        kept = self.session.shared.kept(batch_key(runs))
         if kept is not None:
             batch.restore(kept)
         return batch
 
     def _play_batch(self, lanes: Lanes, compiled: Future[Batch]) -> Iterator[Event | Frames | Failed]:
         """Run a batch, again where it failed and that may help; its runs that cannot be finished have failed."""
-        session, number = self._session, self._session.next_batch()
-        what = f"{lanes[0][0].solver.name} on {self._title}"
+        session, number = self.session, next(self.session.numbers)
+        what, finished = f"{lanes[0][0].solver.name} on {self._title}", False
         try:
             for attempt in itertools.count(1):
                 try:
                     batch = compiled.result() if attempt == 1 else self._compiled(lanes)
-                    yield from self._run_batch(batch, lanes, number)
+                    finished = yield from self._run_batch(batch, lanes, number)
                     return
                 except Exception as error:
                     if isinstance(error, NashGamesError) or attempt > session.conditions.retries:
@@ -354,10 +335,11 @@ class Chunk:
                     again = f"it is tried again, {attempt} of {session.conditions.retries} times"
                     yield Noted(f"{what} failed: {_reason(error)}; {again}")
         finally:
-            self._release(batch_key(lanes))
+            session.shared.release(batch_key(lanes), finished=finished)
 
-    def _run_batch(self, batch: Batch, runs: Lanes, number: int) -> Iterator[Event | Frames | Failed]:
-        session, key = self._session, batch_key(runs)
+    def _run_batch(self, batch: Batch, runs: Lanes, number: int) -> Generator[Event | Frames | Failed, None, bool]:
+        """Run a batch to its end, or to that of its time; whether all its runs are finished."""
+        session, key = self.session, batch_key(runs)
         betas = tuple(dict.fromkeys(run.beta for of_game in runs for run in of_game))
         kept, timeout = time.monotonic(), session.conditions.timeout
         while not batch.finished and (timeout is None or batch.solve_seconds <= timeout):
@@ -375,7 +357,7 @@ class Chunk:
                 betas=betas,
             )
             if time.monotonic() - kept > _CHECKPOINT_SECONDS:
-                session.shared.keep(key, batch.checkpoint())
+                session.shared.keep(key, batch.saved())
                 kept = time.monotonic()
         unfinished = [run for of_game, going in zip(runs, batch.running, strict=True)
                       for run, on in zip(of_game, going, strict=True) if on]  # fmt: skip
@@ -387,13 +369,12 @@ class Chunk:
             yield frames
         if unfinished:
             # A longer timeout goes on from here.
-            session.shared.keep(key, batch.checkpoint())
+            session.shared.keep(key, batch.saved())
             took = TimeoutError(f"not finished after {timeout:g} s of solving, at step {batch.step:,}")
             what = f"{batch.solver.name} on {self._title} was given up"
             yield _failed(what, [unfinished], session.done, took, status="timeout")
-        else:
-            session.shared.forget(key)
         yield BatchFinished(number, session.batches, frames.runs)
+        return not unfinished
 
 
 def _left(lanes: Lanes, done: Collection[str]) -> list[Run]:

@@ -1,13 +1,9 @@
 """An experiment played into a results directory: what is there is reused, what is finished is kept."""
 
 import contextlib
-import traceback
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from nashgames.engine.settings import Settings
 from nashgames.environment import environment, now
 from nashgames.errors import NashGamesError
 from nashgames.experiments.batches import check_memory
@@ -17,9 +13,11 @@ from nashgames.experiments.experiment import Experiment, content_hash
 from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
 from nashgames.experiments.playing import USUAL, Conditions, Failed, count_batches, play
 from nashgames.experiments.preparing import count_equilibria
-from nashgames.experiments.rows import Frames, failure_of
+from nashgames.experiments.rows import Frames
+from nashgames.experiments.shared import SharedDirectory, write_failures
 from nashgames.experiments.tuning import as_both, choose
-from nashgames.store import FAILURE_COLUMNS, Progress, Results
+from nashgames.experiments.workers import REPORTED, TRIALS, Crew, Task
+from nashgames.store import Results
 
 RESULTS = Path("results") / "runs"
 
@@ -40,14 +38,18 @@ def execute(
     force: bool = False,
     arguments: Sequence[str] | None = None,
     conditions: Conditions = USUAL,
+    crew: Crew | None = None,
 ) -> Generator[Event, None, None]:
     """Play an experiment and yield what happens; the last event is `Finished`.
 
     Where steps are tuned, the runs that try them come first, and a second `Planned` tells of those that are reported.
     Runs that `directory` already holds are reused unless `force`; those that failed are tried again. What is finished
     is on disk whenever the iteration stops, also by KeyboardInterrupt. Raises NashGamesError for anything in the
-    experiment that does not exist or fit, also where that is all that can be said of it.
+    experiment that does not exist or fit, also where that is all that can be said of it. A `crew` of workers plays in
+    the place of this process.
     """
+    if crew is not None:
+        crew.check()
     settings = settings_of(experiment)
     settings.precision.jax_device()
     trials, untuned = plan_trials(experiment, settings)
@@ -68,9 +70,9 @@ def execute(
         for source in {run.source for run in reported}:
             if source.file is not None and source.fingerprint is not None:
                 results.keep_game(source.fingerprint, source.file)
-        playing = _Playing(results, settings, conditions)
+        playing = _Playing(results, experiment, conditions, crew)
         if trials:
-            yield from playing.play(trials, there)
+            yield from playing.play(TRIALS, trials, there)
             chosen, found = choose(trials, results.runs, results.curves)
             asked, (reported, after) = notes, plan(experiment, settings, chosen=chosen)
             reported = as_both(reported, trials)
@@ -80,42 +82,26 @@ def execute(
             yield Planned(directory, len(ids), len(there & set(ids)), batches, equilibria=equilibria)
             yield from map(Noted, [*(note for note in after if note not in asked), *edges(found)])
         results.relabel({run.run_id: run.told for run in [*trials, *reported]})
-        yield from playing.play(reported, there)
+        yield from playing.play(REPORTED, reported, there)
         playing.refuse_mistakes()
         yield _finished(results, ids, len(there & set(ids)), playing.failed)
-
-
-class _Shared(Progress):
-    """The batches of a directory that are played now, by this process and by others."""
-
-    def __init__(self, results: Results) -> None:
-        super().__init__(results.directory)
-        self._results = results
-
-    def claim(self, batch: str) -> bool:
-        self._results.mark()
-        return super().claim(batch)
-
-    def look_again(self) -> set[str]:
-        return self._results.look_again()
 
 
 class _Playing:
     """Runs that are played into a directory: rows and failures are written as they come."""
 
-    def __init__(self, results: Results, settings: Settings, conditions: Conditions) -> None:
+    def __init__(self, results: Results, experiment: Experiment, conditions: Conditions, crew: Crew | None) -> None:
         self.failed = 0
-        self._results, self._settings, self._conditions = results, settings, conditions
-        self._shared = _Shared(results)
+        self._results, self._experiment, self._conditions, self._crew = results, experiment, conditions, crew
+        self._settings = settings_of(experiment)
         # Nothing is written of a command of which nothing but mistakes in its input can be told.
         self._untold: list[Failed] = []
         self._played = bool(results.finished)
 
-    def play(self, runs: Sequence[Run], done: Collection[str]) -> Generator[Event, None, None]:
-        """Play the runs that are not in `done`."""
-        playing = play(runs, self._settings, done=done, shared=self._shared, conditions=self._conditions)
-        with contextlib.closing(playing):
-            for event in playing:
+    def play(self, stage: str, runs: Sequence[Run], done: Collection[str]) -> Generator[Event, None, None]:
+        """Play the runs of a stage that are not in `done`."""
+        with contextlib.closing(self._events(stage, runs, done)) as events:
+            for event in events:
                 if isinstance(event, Frames):
                     self._results.add(event.runs, event.curves, event.policies, event.paths)
                     self._played = True
@@ -126,6 +112,20 @@ class _Playing:
                     yield event
                 if self._played or not self._all_mistakes():
                     yield from self._tell()
+
+    def _events(
+        self, stage: str, runs: Sequence[Run], done: Collection[str]
+    ) -> Generator[Event | Frames | Failed, None, None]:
+        if self._crew is None:
+            shared = SharedDirectory(self._results)
+            yield from play(runs, self._settings, done=done, shared=shared, conditions=self._conditions)
+            return
+        # Workers write their rows and failures themselves.
+        self._played = True
+        self._results.mark()
+        task = Task(self._results.directory, self._experiment, stage, self._conditions)
+        self.failed += yield from self._crew.play(task, runs, self._settings, done)
+        self._results.look_again()
 
     def refuse_mistakes(self) -> None:
         """Raise what the one thing that was asked for failed by, where that is a mistake in the input."""
@@ -141,12 +141,7 @@ class _Playing:
         told, self._untold = self._untold, []
         for failed in told:
             yield Noted(failed.text)
-            rows = [failure_of(run, self._settings, failed.status, failed.text, failed.attempts) for run in failed.runs]
-            if rows:
-                at = "".join(traceback.format_exception(failed.error))
-                ids = " ".join(run.run_id for run in failed.runs)
-                frame = pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
-                self._results.add_failures(frame, f"{now()} {failed.text}\nruns {ids}\n{at}\n")
+            write_failures(self._results, self._settings, failed)
 
 
 def _ids(*several: Iterable[Run]) -> list[str]:

@@ -46,10 +46,17 @@ class Progress:
         self._claims[batch] = lock
         return True
 
-    def release(self, batch: str) -> None:
-        """Give a batch back. Its lock goes as well: whoever waits for a lock that is gone plays the batch twice, which
-        changes nothing."""
-        lock = self._claims.pop(batch)
+    def release(self, batch: str, *, finished: bool = False) -> None:
+        """Give a batch back, once or more often; the checkpoint of one that is finished goes.
+
+        The file of its lock goes as well. Whoever has just opened it then holds a lock that nobody sees: at worst two
+        play the batch, which changes nothing.
+        """
+        if finished:
+            self._forget(batch)
+        lock = self._claims.pop(batch, None)
+        if lock is None:
+            return
         with contextlib.suppress(OSError):
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
@@ -57,7 +64,7 @@ class Progress:
             # The last one takes the folder along.
             Path(lock.lock_file).parent.rmdir()
 
-    def checkpoint(self, batch: str) -> bytes | None:
+    def kept(self, batch: str) -> bytes | None:
         """How far the batch was when it was last kept, None where that is not known."""
         try:
             data = self._path(CHECKPOINTS, batch, "npz").read_bytes()
@@ -75,8 +82,7 @@ class Progress:
         except OSError as error:
             raise cannot_write(self._directory, error) from error
 
-    def forget(self, batch: str) -> None:
-        """Remove the checkpoint of a batch that is finished."""
+    def _forget(self, batch: str) -> None:
         path = self._path(CHECKPOINTS, batch, "npz")
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
