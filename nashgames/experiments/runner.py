@@ -24,7 +24,7 @@ from nashgames.engine.settings import Settings
 from nashgames.environment import environment, now
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium, equilibrium_path, nearest
-from nashgames.experiments.batches import MOST_BATCHES, batches_of, check_memory, game_chunks
+from nashgames.experiments.batches import MOST_BATCHES, batches_at_once, batches_of, check_memory, game_chunks
 from nashgames.experiments.choice import edges
 from nashgames.experiments.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiments.experiment import Experiment, content_hash
@@ -280,11 +280,11 @@ class _Session:
         title = first.title if len(told) == 1 else f"{len(games):,} games · {first.game.actions:,} actions"
         placed = _Games(games, self._settings)
         with ThreadPoolExecutor(_COMPILERS) as pool:
-            waiting = iter(batches)
+            waiting, at_once = iter(batches), batches_at_once(batches, self._settings)
             alive: deque[Future[Batch]] = deque()
             try:
                 for lanes in batches:
-                    for following in itertools.islice(waiting, MOST_BATCHES - len(alive)):
+                    for following in itertools.islice(waiting, at_once - len(alive)):
                         alive.append(pool.submit(self._prepare, following, placed, prepared))
                     # The batch that is played is kept here alone, and goes when the next one is due.
                     yield from self._play_batch(alive.popleft(), lanes, placed, title, prepared)
