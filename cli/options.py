@@ -193,6 +193,9 @@ Ratings = Annotated[
 Vertex = Annotated[
     bool, _switch("--vertex", help="Compare β = 0 with the vertex of the linear program (HiGHS).", panel=_MEASURE)
 ]
+DryRun = Annotated[
+    bool, _switch("--dry-run", help="Tell what it would take: runs, queries, memory, disk, time; write nothing.")
+]
 NoPlot = Annotated[bool, _switch("--no-plot", help="Draw no figures.")]
 Formats = Annotated[list[str] | None, _option("format", metavar="FORMAT[,FORMAT…]", help="file formats", panel=_OUTPUT)]
 Figures = Annotated[

@@ -49,7 +49,7 @@ Example:
 """
 """What the docstrings of all families say: the arguments that they share, and an example."""
 
-_RUN_MEMORY = 700_000_000
+RUN_MEMORY = 700_000_000
 """What a run needs beside its margins, at most (bytes): measured by `benchmarks/memory.py`."""
 
 _RUNS_OWN: Any = None
@@ -197,7 +197,7 @@ def check_fits(actions: int, contexts: int = 1, dtype: Any = np.float64, *, what
     per_action_pair = int(contexts) * np.dtype(dtype).itemsize
     margins = int(actions) ** 2 * per_action_pair
     within = room()
-    usable = max(within.free - _RUN_MEMORY, within.free // 2)
+    usable = max(within.free - RUN_MEMORY, within.free // 2)
     if margins <= usable:
         return
     remedy = f"{'parameters with ' if what else ''}at most {math.isqrt(usable // per_action_pair):,} actions"
