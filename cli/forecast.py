@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # With what stands above them they fill a screen.
 _LISTED = 12
 _HEADINGS = ("solver", "actions", "runs", "batches", "queries ≤", "compiling", "solving ≤", "time from")
-_NOUNS = {"beta": "β", "actions": "size", "policy": "policie"}
-"""How a field of the grid is counted where it is not by its name; a plural takes an s."""
+_NOUNS = {"beta": "β", "actions": "sizes", "policy": "policies"}
+"""The plural of a field of the grid where it is not its name with an s."""
 
 
 def tell(experiment: "Experiment", directory: Path | None, given: Mapping[str, Any]) -> None:
@@ -64,8 +64,11 @@ def lines(found: "Forecast") -> list[tuple[str, str]]:
     """What it takes, by name."""
     from nashgames.memory import size_text
 
+    if not found.batches:
+        time = ("time", "nothing is left to play")
+        return [("grid", _grid(found)), ("runs", _runs(found)), time, ("directory", str(found.directory))]
     return [
-        ("grid", " × ".join(_counted(field, count) for field, count in found.grid.items()) or "one of each"),
+        ("grid", _grid(found)),
         ("runs", _runs(found)),
         ("batches", f"{words.count(found.batches)} of {words.plural(len(found.programs), 'program')}"),
         ("queries", _queries(found)),
@@ -79,9 +82,12 @@ def lines(found: "Forecast") -> list[tuple[str, str]]:
     ]
 
 
+def _grid(found: "Forecast") -> str:
+    return " × ".join(_counted(field, count) for field, count in found.grid.items()) or "one of each"
+
+
 def _counted(field: str, count: int) -> str:
-    noun = _NOUNS.get(field, field)
-    return f"{words.count(count)} β" if noun == "β" else f"{words.count(count)} {noun}s"
+    return f"{words.count(count)} {_NOUNS.get(field, f'{field}s')}"
 
 
 def _runs(found: "Forecast") -> str:
@@ -98,13 +104,12 @@ def _queries(found: "Forecast") -> str:
 def _one_by_one(found: "Forecast") -> str:
     from nashgames.experiments.batches import MOST_BATCHES
 
-    fewer = found.batches > found.at_once < MOST_BATCHES
-    return f"; {words.plural(found.at_once, 'batch').replace('batchs', 'batches')} at once" if fewer else ""
+    if found.at_once == MOST_BATCHES:
+        return ""
+    return f"; {found.at_once} batches at once" if found.at_once > 1 else "; one batch after the other"
 
 
 def _times(found: "Forecast") -> list[tuple[str, str]]:
-    if not found.batches:
-        return [("time", "nothing is left to play")]
     earlier = any(program.source == "earlier" for program in found.programs)
     told = [*["from earlier runs"] * earlier, f"measured in {words.elapsed(found.measured_in)}"]
     return [

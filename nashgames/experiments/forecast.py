@@ -22,10 +22,11 @@ from nashgames.engine.batch import Batch, Lane
 from nashgames.engine.settings import Settings
 from nashgames.exact.referee import equilibrium_path
 from nashgames.experiments import batches as together
-from nashgames.experiments.experiment import LISTS, Experiment
+from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.plan import Chosen, Run, distance_of, plan, plan_trials, settings_of
 from nashgames.experiments.runner import count_equilibria, default_directory
 from nashgames.experiments.tuning import as_both, choose
+from nashgames.experiments.values import LISTS
 from nashgames.games.families import RUN_MEMORY
 from nashgames.games.references import REFERENCES, resolve_reference
 from nashgames.learning.features import resolve_features
@@ -223,13 +224,15 @@ def _rows(runs: Iterable[Run], settings: Settings, timer: "_Timer") -> tuple[int
 
 
 def _in_memory(runs: Sequence[Run], settings: Settings, done: Collection[str]) -> tuple[int, int]:
-    """Bytes of games and batches at their most, and how many batches are alive at once then."""
+    """Bytes of games and batches at their most, and how many batches are alive at once where memory is scarcest."""
     free = (settings.precision.room() or room()).free
     most, at_once = 0, together.MOST_BATCHES
     for need in together.needs(runs, settings, done):
         beside = free - need.bytes(0)
         alive = max(1, min(together.MOST_BATCHES, beside // max(need.batch, 1)))
-        most, at_once = max(most, need.bytes(alive)), min(at_once, alive)
+        most = max(most, need.bytes(alive))
+        if alive < need.batches:
+            at_once = min(at_once, alive)
     return most, at_once
 
 
@@ -246,7 +249,7 @@ class _Timer:
         self.spent, self._looks = 0.0, 0
         self._earlier = _earlier(earlier.runs) if earlier is not None else {}
         self._sizes: dict[Any, tuple[int, int]] = {}
-        self._exact: dict[int, float] = {}
+        self._exact: dict[int, tuple[float, float]] = {}
 
     def size(self, run: Run) -> tuple[int, int]:
         """n and contexts of the game of a run; one that tells its size only when it is made is made once."""
@@ -288,23 +291,32 @@ class _Timer:
         return tuple(programs)
 
     def exact(self, runs: Sequence[Run], equilibria: int) -> float:
-        """Seconds for games and equilibria, one of each size being measured; n² tells of others."""
-        if not runs or not equilibria:
-            return 0.0
-        sizes: dict[int, tuple[Run, set[Any]]] = {}
+        """Seconds for games and equilibria, of which one of each size is measured; n² tells of others."""
+        by_size: dict[int, tuple[set[Any], set[Any]]] = {}
+        first: dict[int, Run] = {}
         for run in runs:
-            sizes.setdefault(self.size(run)[0], (run, set()))[1].add((run.game_key, run.reference_key, run.beta))
-        for n in sorted(sizes):
-            if not self._exact or (self.spent < MEASURING / 3 and n <= _ACTIONS):
-                self._look_at_game(sizes[n][0])
-        total = sum(len(each) for _, each in sizes.values())
-        seconds = sum(len(each) * self._of_size(n) for n, (_, each) in sizes.items())
-        # A path goes on to smaller β than runs have: see `count_equilibria`.
-        return seconds * equilibria / total
+            n, _ = self.size(run)
+            games, solved = by_size.setdefault(n, (set(), set()))
+            games.add(run.game_key)
+            solved.add((run.game_key, run.reference_key, run.beta))
+            first.setdefault(n, run)
+        for n in sorted(first):
+            if not self._exact:
+                # Whatever comes first pays for what is imported and compiled once.
+                self._look_at_game(first[n])
+            elif self.spent > MEASURING / 3 or n > _ACTIONS:
+                break
+            self._look_at_game(first[n])
+        making = sum(len(games) * self._of_size(n)[0] for n, (games, _) in by_size.items())
+        solving = sum(len(solved) * self._of_size(n)[1] for n, (_, solved) in by_size.items())
+        # A path has more β than are left to play: see `count_equilibria`.
+        return making + solving * equilibria / max(sum(len(solved) for _, solved in by_size.values()), 1)
 
-    def _of_size(self, n: int) -> float:
+    def _of_size(self, n: int) -> tuple[float, float]:
+        """Seconds to make a game and to solve it."""
         nearest = min(self._exact, key=lambda each: abs(each - n))
-        return self._exact[nearest] * max(n / nearest, 1) ** 2
+        making, solving = self._exact[nearest]
+        return making * max(n / nearest, 1) ** 2, solving * max(n / nearest, 1) ** 2
 
     def _key(self, batch: Lanes) -> Any:
         first = batch[0][0]
@@ -351,9 +363,10 @@ class _Timer:
         with self._measuring():
             began = time.perf_counter()
             game = self._game(run)
+            made = time.perf_counter()
             reference = resolve_reference(run.reference, game, run.seed)
             for _ in equilibrium_path(game.replace(log_reference=reference), [run.beta]):
-                self._exact[game.actions] = time.perf_counter() - began
+                self._exact[game.actions] = (made - began, time.perf_counter() - made)
 
     def _game(self, run: Run) -> Game:
         """The game of a run, smaller where it is large; a reference from a file has one size."""
