@@ -135,13 +135,14 @@ def _of_shell() -> Iterator[Room]:
 def size_text(count: float) -> str:
     """Bytes as a person reads them, in powers of 1000.
 
-    >>> size_text(16_000_000)
-    '16 MB'
+    >>> size_text(16_000_000), size_text(999_999_488)
+    ('16 MB', '1 GB')
     """
     # Decimal, because the margins of a mistyped number of actions may need more bytes than the largest float.
     amount = Decimal(count)
     for unit in ("bytes", "KB", "MB", "GB"):
-        if amount < 1000:
+        # What rounds to a thousand is one of the next unit.
+        if amount < Decimal("999.5"):
             return f"{float(amount):.3g} {unit}"
         amount /= 1000
     return f"{float(amount):,.4g} TB" if amount < 10**4 else f"{amount:.3e} TB"
