@@ -5,16 +5,26 @@ import os
 import tempfile
 from pathlib import Path
 
+from nashgames.memory import check_start
+
 _OFF = ("off", "0", "none", "false")
 
 
-def start(device: str) -> None:
-    """Prepare JAX before its first array. Without a GPU asked for, only the CPU backend is started."""
+def start(device: str, *, keep: bool = True) -> None:
+    """Prepare JAX before its first array. Without a GPU asked for, only the CPU backend is started.
+
+    Without `keep` compiled programs are neither looked for nor kept. Raises NashGamesError where the shell allows too
+    little memory to begin.
+    """
+    check_start()
     # A GPU that is there but cannot be used is reported by the runner, in a sentence; JAX's own warning says it again.
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
     if device == "cpu" and not os.environ.get("JAX_PLATFORMS"):
         _set("jax_platforms", "cpu")
-    enable_cache()
+    if keep:
+        enable_cache()
+    else:
+        _set("jax_enable_compilation_cache", False)
 
 
 def enable_cache() -> Path | None:

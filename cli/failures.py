@@ -83,8 +83,13 @@ def explain(error: Exception) -> tuple[str, int]:
         if error.errno in _BAD_PATH:
             return f"cannot use {place}: {reason}; name a place that can be written with --out", USAGE
         return f"cannot write {place}: {reason}; finished runs are kept, the same command continues", FAILED
-    if isinstance(error, MemoryError):
-        return "this machine has not enough memory for it; take fewer actions (-n) or --dtype float32", FAILED
+    from nashgames import memory
+
+    left = memory.room()
+    if isinstance(error, MemoryError) or left.free < memory.SCARCE:
+        how = "" if isinstance(error, MemoryError) else f" ({type(error).__name__}: {' '.join(str(error).split())})"
+        said = f"there is not enough memory for it{how}, {left}"
+        return f"{said}; take fewer actions (-n) or --dtype float32, or {left.remedy}", FAILED
     if isinstance(error, ValueError) and "null byte" in str(error):
         return "a path holds a zero byte, which no file system accepts; write it without", USAGE
     text = " ".join(str(error).split()) or "no message"

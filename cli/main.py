@@ -86,6 +86,7 @@ def run(
     json: o.Json = False,
     quiet: o.Quiet = False,
     force: o.Force = False,
+    dry_run: o.DryRun = False,
     no_plot: o.NoPlot = False,
 ) -> None:
     """Play one game with several solvers: a table, curves on disk, a figure."""
@@ -135,6 +136,7 @@ def sweep(
     json: o.Json = False,
     quiet: o.Quiet = False,
     force: o.Force = False,
+    dry_run: o.DryRun = False,
     no_plot: o.NoPlot = False,
 ) -> None:
     """Play a grid of games, solvers, β and sizes; finished runs are reused."""

@@ -218,6 +218,9 @@ Workers = Annotated[
 Scheduler = Annotated[
     str | None, _option("scheduler", metavar="ADDRESS", help="let the workers of a scheduler play", panel=_MEASURE)
 ]
+DryRun = Annotated[
+    bool, _switch("--dry-run", help="Tell what it would take: runs, queries, memory, disk, time; write nothing.")
+]
 NoPlot = Annotated[bool, _switch("--no-plot", help="Draw no figures.")]
 Formats = Annotated[list[str] | None, _option("format", metavar="FORMAT[,FORMAT…]", help="file formats", panel=_OUTPUT)]
 Figures = Annotated[

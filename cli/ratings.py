@@ -32,7 +32,7 @@ def rated(run: "Run", found: "Certified") -> "pd.DataFrame":
 
     from nashgames.analysis import ranking
     from nashgames.games import tables
-    from nashgames.games.memory import check_memory
+    from nashgames.memory import check_memory
 
     game = found.game
     if game.contexts > 1:

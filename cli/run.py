@@ -54,7 +54,7 @@ def sweep_experiment(source: str | None, given: Mapping[str, Any]) -> "Experimen
 
 
 def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str] | None, *, sweep: bool) -> None:
-    """Run an experiment and show it.
+    """Run an experiment and show it, or with --dry-run tell what that would take.
 
     Ends the command with exit code 1 when a run failed or broke a theorem, 130 or 143 where a signal stops it.
     """
@@ -62,6 +62,11 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
     from nashgames.cli.display import Progress
 
     directory, conditions = options.output_directory(given["out"]), options.conditions(given)
+    if given["dry_run"]:
+        from nashgames.cli.forecast import tell
+
+        tell(experiment, directory, given)
+        return
     with Progress(experiment, quiet=given["quiet"], data=given["json"]) as screen:
         try:
             screen.wait("starting")

@@ -14,6 +14,16 @@ from typing import Any
 
 PACKAGES = ("nashgames", "jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 
+VARIABLES = (
+    "XLA_FLAGS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NPROC",
+)
+"""Variables on which last digits may depend: the compiler's flags, and how many threads share a sum (NPROC: XLA's). The
+settings of JAX for the precision of arrays and products do not count: `core.precision` sets them for every run."""
+
 _PACKAGE = Path(__file__).resolve().parent
 _ABSOLUTE = re.compile(r"(^(?:-\w)?|[=,\[(\s'\"])((?:[A-Za-z]:[\\/]|[\\/])[^,\[\]=)'\"]*)")
 
@@ -22,7 +32,8 @@ def environment(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """What is needed to compute a result again; nothing heavy is imported, no absolute path of the machine is kept.
 
     `arguments` are those behind `nashgames`; without them the command line is this process's. Keys: `versions`
-    (None for what is not installed), `platform`, `cpu`, `cores` (that this process may use), `git` (`commit` and
+    (None for what is not installed), `platform`, `cpu`, `cores` (that this process may use), `variables`
+    (those of `VARIABLES` that are set), `git` (`commit` and
     `dirty`, or None outside a checkout), `command`, `started` (UTC).
     """
     return {
@@ -30,6 +41,7 @@ def environment(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "platform": " ".join([platform.system(), platform.machine(), *filter(None, platform.libc_ver())]),
         "cpu": _cpu(),
         "cores": _cores(),
+        "variables": _variables(),
         "git": checkout(_PACKAGE),
         "command": command(["nashgames", *arguments] if arguments is not None else sys.argv),
         "started": now(),
@@ -108,6 +120,11 @@ def _cpu() -> str:
     else:
         name = platform.processor()
     return name.strip() or platform.machine() or "unknown"
+
+
+def _variables() -> dict[str, str]:
+    # A flag may name a folder of the machine, as that to which XLA writes its programs.
+    return {name: _ABSOLUTE.sub(_shortened, os.environ[name]) for name in VARIABLES if os.environ.get(name)}
 
 
 def _cores() -> int:

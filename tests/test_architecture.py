@@ -25,19 +25,22 @@ FILES = {
 }
 
 # From the ground up: a package imports packages above it in this list only.
-GROUND = ("errors", "defaults", "plugins", "registry", "disk", "environment", "reprs")
+GROUND = ("errors", "defaults", "plugins", "registry", "disk", "environment", "memory", "reprs")
 PACKAGES = (
     *GROUND, "core", "games", "learning", "solvers", "exact", "engine", "store", "experiments", "analysis",
     "verification", "plots", "api", "__init__", "__main__", "cli",
 )  # fmt: skip
 
-STANDARD_LIBRARY_ONLY = {*GROUND, "experiments.experiment", "experiments.presets", "games.data", "__init__"}
+STANDARD_LIBRARY_ONLY = {*GROUND, "experiments.experiment", "experiments.presets", "games.data", "__init__"} - {
+    "memory"
+}
 WITHOUT_JAX = {"store", "analysis", "plots", "exact"}
 
 # What a foreign library is for: nobody else imports it.
 KEPT_TO = {
     "equinox": "learning.policies",
     "optax": "learning.optimisers",
+    "psutil": "memory",
     "typer": "cli",
     "rich": "cli",
     "click": "cli",

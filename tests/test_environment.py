@@ -53,6 +53,19 @@ def test_it_names_versions_machine_command_and_time():
     assert json.loads(json.dumps(found)) == found
 
 
+def test_it_names_the_variables_that_bits_depend_on(monkeypatch):
+    for name in module.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert environment([])["variables"] == {}
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_dump_to=/secret/place")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MKL_NUM_THREADS", "")
+    assert environment([])["variables"] == {
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false --xla_dump_to=place",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
 def test_no_absolute_path_of_the_machine_is_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(
         sys, "argv", [str(tmp_path / "bin" / "nashgames"), "run", str(tmp_path / "wins.csv"), "--out=/a/b"]

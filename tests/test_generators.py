@@ -9,6 +9,7 @@ import tracemalloc
 import types
 
 import numpy as np
+import psutil
 import pytest
 import scipy.special
 import scipy.stats
@@ -789,7 +790,7 @@ def test_a_mistake_is_one_sentence(selection, arguments, says, monkeypatch):
 
 def test_what_does_not_fit_is_refused_with_the_numbers(monkeypatch):
     memory = types.SimpleNamespace(available=3_000_000_000)
-    monkeypatch.setattr(families.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     with pytest.raises(NashGamesError) as caught:
         check_fits(20_000)
     assert "3.2 GB" in str(caught.value)

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from nashgames.core.margins import DenseMargins
@@ -463,7 +464,7 @@ def test_a_game_that_does_not_fit_is_refused_before_the_others_are_played(tmp_pa
 
 def test_runs_that_are_there_are_shown_also_where_their_game_would_no_longer_fit(tmp_path, monkeypatch):
     play(tmp_path / "out")
-    monkeypatch.setattr(families.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1})())
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1})())
     assert play(tmp_path / "out")[-1].reused == 3
     with pytest.raises(NashGamesError, match="of memory"):
         play(tmp_path / "out", force=True)

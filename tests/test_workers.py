@@ -73,7 +73,9 @@ def test_a_scheduler_that_is_there_plays_and_failures_and_tuning_are_as_ever(tmp
 
 
 def test_without_dask_and_without_a_scheduler_there_is_a_sentence(tmp_path, monkeypatch):
-    with pytest.raises(NashGamesError, match="scheduler is 'tcp://127.0.0.1:1', where no scheduler of Dask answers"):
+    with pytest.raises(
+        NashGamesError, match=r"scheduler is 'tcp://127\.0\.0\.1:1', where no scheduler of Dask answers"
+    ):
         monkeypatch.setattr("nashgames.experiments.workers._PATIENCE_SECONDS", 1)
         play(tmp_path / "out", Crew(scheduler="tcp://127.0.0.1:1"))
     monkeypatch.setitem(sys.modules, "distributed", None)

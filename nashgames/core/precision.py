@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from nashgames.errors import NashGamesError
+from nashgames.memory import Room, size_text
 
 _PRODUCTS = "highest"
 
@@ -32,6 +33,14 @@ class Precision:
                 f"device is '{self.device}', but JAX sees no such device here; accepted: cpu, or install "
                 f"nashgames[cuda] on a machine with an NVIDIA GPU"
             ) from None
+
+    def room(self) -> Room | None:
+        """What the device has free for arrays; None for a CPU, which has the host's, and where JAX tells nothing."""
+        told = None if self.device == "cpu" else self.jax_device().memory_stats()
+        if not told:
+            return None
+        limit = int(told["bytes_limit"])
+        return Room(max(limit - int(told["bytes_in_use"]), 0), f"the GPU has {size_text(limit)} for JAX")
 
     def description(self) -> dict[str, str]:
         """What a manifest says of it beside dtype and device: the device's model and the precision of products."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from nashgames.core.game import Game
 from nashgames.errors import NashGamesError, unknown
-from nashgames.games.memory import check_memory
+from nashgames.memory import check_memory
 from nashgames.registry import Choice, Number, Parameter, bind, parameters_of, parse
 
 # Relative distance of two λ: their points are exact to 1e-16, so the slope between them is known to 1e-11, and the

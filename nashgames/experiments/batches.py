@@ -1,21 +1,53 @@
 """Runs that are played together: chunks of games, batches of one program, and the memory that these need."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from nashgames import memory
 from nashgames.engine.settings import Settings
 from nashgames.experiments.plan import Run
-from nashgames.games import families, memory
+from nashgames.games import families
 
 # Games of one shape are stacked up to this size: beyond it a product is no longer worth sharing a program for.
 _STACK_BYTES = 128_000_000
 _MOST_LANES = 4096
 """Runs of a batch, at most: their points wait in memory until it is done."""
 MOST_BATCHES = 3
-"""Batches of a chunk that are alive at once: one runs while two compile."""
+"""Batches of a chunk that are alive at once, where memory allows it: one runs while two compile."""
 _POLICIES_OF_A_LANE = 12
 """Arrays of the size of a policy that a run holds: μ, π*, π_0, the last iterate, and a state of up to four of them,
 which a chunk of steps reads and writes anew."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a chunk of games of one shape has in memory at once, by where they are.
+
+    `margins` are those of its games, on the host; `stacked` the copy that its batches read, of several games on the
+    host or of any on a device; `batch` the largest of its `batches`, of up to `lanes` runs.
+    """
+
+    games: int
+    actions: int
+    margins: int
+    stacked: int
+    batch: int
+    batches: int
+    lanes: int
+
+    def bytes(self, at_once: int) -> int:
+        """All of it, with as many batches alive at once."""
+        return self.margins + self.stacked + min(at_once, self.batches) * self.batch
+
+    def what(self, at_once: int) -> str:
+        """What a sentence calls it."""
+        return (
+            f"playing {self.games:,} {'game' if self.games == 1 else 'games'} of {self.actions:,} actions together "
+            f"({memory.size_text(self.margins)} of margins, {memory.size_text(self.stacked)} of them stacked, "
+            f"{at_once} of {self.batches} {'batch' if self.batches == 1 else 'batches'} of up to {self.lanes:,} runs "
+            f"at once)"
+        )
 
 
 def check_games(runs: Iterable[Run], settings: Settings) -> None:
@@ -26,31 +58,64 @@ def check_games(runs: Iterable[Run], settings: Settings) -> None:
 
 
 def check_memory(runs: Sequence[Run], settings: Settings, done: Container[str] = ()) -> None:
-    """Raise NashGamesError, before anything is computed, unless all that is in memory at once fits there.
+    """Raise NashGamesError, before anything is computed, unless what has to be in memory at once fits there.
 
-    That is one game, and of every chunk of games the games, the stack of them that its batches share, and the batches
-    that are alive at once. Runs in `done` are not played. The size of a table is not known before it is read.
+    That is one game, and of every chunk of games the games, the stack of them that its batches share, and one batch.
+    The other batches of `MOST_BATCHES` are made one by one where they would not fit beside it: `batches_at_once`. No
+    more is split, because it would change last digits: the runs of a batch share a program, whose width decides the
+    order of its sums, and so do the games of a stack. Runs in `done` are not played. The size of a table is not known
+    before it is read.
     """
     check_games((run for run in runs if run.run_id not in done), settings)
-    itemsize = settings.precision.numpy.itemsize
-    for chunk in game_chunks(runs, itemsize):
-        (source, actions, _, _), batches = chunk[0][0].game_key, batches_of(chunk, done)
-        if actions is None or not batches:
-            continue
-        policy = source.contexts * actions * itemsize
-        margins = len(chunk) * policy * actions
-        # Several games are copied into one stack, which all batches read; a single one is played as it is.
-        stacked = margins if len(chunk) > 1 else 0
-        lanes = max(sum(map(len, batch)) for batch in batches)
-        alive = min(len(batches), MOST_BATCHES)
-        # What a device keeps is not in the memory of its host.
-        of_batches = alive * lanes * _POLICIES_OF_A_LANE * policy if settings.precision.device == "cpu" else 0
-        memory.check_memory(
-            margins + stacked + of_batches,
-            f"playing {len(chunk):,} {'game' if len(chunk) == 1 else 'games'} of {actions:,} actions together "
-            f"({memory.size_text(margins)} of margins, {memory.size_text(stacked)} of them stacked, "
-            f"{alive} of {len(batches)} batches of up to {lanes:,} runs at once)",
-        )
+    on_device = settings.precision.room()
+    for need in needs(runs, settings, done):
+        if on_device is None:
+            memory.check_memory(need.bytes(1), need.what(1))
+        else:
+            memory.check_memory(need.margins, need.what(1))
+            memory.check_memory(need.stacked + need.batch, need.what(1), on_device)
+
+
+def batches_at_once(batches: Sequence[list[list[Run]]], settings: Settings) -> int:
+    """How many of the batches of a chunk whose games are made may be alive at once: 1 to `MOST_BATCHES`.
+
+    As many as fit into the memory that is free now, beside the stack that they share. It changes no bits: a batch is
+    compiled and run as it is, sooner or later.
+    """
+    need = _need(batches, settings, games=max(map(len, batches)))
+    if need is None:
+        return MOST_BATCHES
+    free = (settings.precision.room() or memory.room()).free - need.stacked
+    return max(1, min(MOST_BATCHES, free // max(need.batch, 1)))
+
+
+def needs(runs: Sequence[Run], settings: Settings, done: Container[str] = ()) -> Iterator[Need]:
+    """What every chunk of games needs of which something is left to play, and whose size is known."""
+    for chunk in game_chunks(runs, settings.precision.numpy.itemsize):
+        need = _need(batches_of(chunk, done), settings, games=len(chunk))
+        if need is not None:
+            yield need
+
+
+def _need(batches: Sequence[list[list[Run]]], settings: Settings, games: int) -> Need | None:
+    """What the batches of a chunk need with its games; None where there are none, or their size is not known yet."""
+    if not batches:
+        return None
+    source, actions, _, _ = batches[0][0][0].game_key
+    if actions is None:
+        return None
+    policy = source.contexts * actions * settings.precision.numpy.itemsize
+    lanes = max(sum(map(len, batch)) for batch in batches)
+    return Need(
+        games=games,
+        actions=actions,
+        margins=games * policy * actions,
+        # Several games are copied into one stack, which all batches read; on a host a single one is played as it is.
+        stacked=games * policy * actions if games > 1 or settings.precision.device != "cpu" else 0,
+        batch=lanes * _POLICIES_OF_A_LANE * policy,
+        batches=len(batches),
+        lanes=lanes,
+    )
 
 
 def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:

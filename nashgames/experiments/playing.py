@@ -21,7 +21,7 @@ from nashgames.engine.batch import Batch, Lane, placed_margins
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium
-from nashgames.experiments.batches import MOST_BATCHES, batches_of, game_chunks
+from nashgames.experiments.batches import MOST_BATCHES, batches_at_once, batches_of, game_chunks
 from nashgames.experiments.events import Advanced, BatchFinished, Event, GameReady, Noted, PlayedElsewhere, Waiting
 from nashgames.experiments.experiment import content_hash
 from nashgames.experiments.plan import GameKey, Run, distance_of
@@ -216,7 +216,8 @@ class Chunk:
         with ThreadPoolExecutor(_COMPILERS) as pool:
             try:
                 while waiting or alive:
-                    while waiting and len(alive) < MOST_BATCHES:
+                    # How many fit beside the games is known once these are made.
+                    while waiting and (not alive or len(alive) < batches_at_once(batches, self.session.settings)):
                         lanes = yield from self._begin(waiting.popleft(), of_game, show_facts=show_facts)
                         if lanes is not None:
                             alive.append((lanes, pool.submit(self._compiled, lanes)))

@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import numpy as np
-import psutil
 
 from nashgames.core.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
 from nashgames.core.margins import DenseMargins
@@ -21,8 +20,8 @@ from nashgames.errors import NashGamesError, has_no, unknown
 from nashgames.games.families import logit_families, margin_families
 from nashgames.games.families.logit_families import planting_reference
 from nashgames.games.families.recipes import Recipe, accept, check_finite, summary_of
-from nashgames.games.memory import size_text
 from nashgames.games.streams import DRAWS, DRAWS_HELP, stream
+from nashgames.memory import room, size_text
 from nashgames.registry import Parameter, Selection, bind, convert, parameters_of, parse, render
 
 __all__ = [
@@ -50,7 +49,7 @@ Example:
 """
 """What the docstrings of all families say: the arguments that they share, and an example."""
 
-_RUN_MEMORY = 700_000_000
+RUN_MEMORY = 700_000_000
 """What a run needs beside its margins, at most (bytes): measured by `benchmarks/memory.py`."""
 
 _RUNS_OWN: Any = None
@@ -197,8 +196,8 @@ def check_fits(actions: int, contexts: int = 1, dtype: Any = np.float64, *, what
     accept("actions", actions, least=2)
     per_action_pair = int(contexts) * np.dtype(dtype).itemsize
     margins = int(actions) ** 2 * per_action_pair
-    available = psutil.virtual_memory().available
-    usable = max(available - _RUN_MEMORY, available // 2)
+    within = room()
+    usable = max(within.free - RUN_MEMORY, within.free // 2)
     if margins <= usable:
         return
     remedy = f"{'parameters with ' if what else ''}at most {math.isqrt(usable // per_action_pair):,} actions"
@@ -208,7 +207,7 @@ def check_fits(actions: int, contexts: int = 1, dtype: Any = np.float64, *, what
     over = f" over {_count(contexts)} contexts" if contexts > 1 else ""
     raise NashGamesError(
         f"{named}{over} in {np.dtype(dtype).name} needs {size_text(margins)} of memory for its margins and "
-        f"{size_text(usable)} are available for them; use {remedy}"
+        f"{size_text(usable)} are available for them{within.because}; use {remedy}"
     )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from nashgames.core.margins import DenseMargins, Margins
 from nashgames.errors import NashGamesError, shown, unknown
-from nashgames.games.memory import check_memory
 from nashgames.games.tables.files import fingerprint
 from nashgames.games.tables.layout import Layout, arrange
+from nashgames.memory import check_memory
 from nashgames.registry import parameters_of, render
 
 ROUNDING = 1e-9

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nashgames.errors import NashGamesError
-from nashgames.games.memory import size_text
+from nashgames.memory import size_text
 
 SUFFIXES = (".csv", ".parquet", ".npy")
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from nashgames.errors import NashGamesError
-from nashgames.games.memory import check_memory
 from nashgames.games.tables.files import open_array
 from nashgames.games.tables.sheets import (
     EMPTY_CELLS,
@@ -28,6 +27,7 @@ from nashgames.games.tables.sheets import (
     not_a_number,
     open_sheet,
 )
+from nashgames.memory import check_memory
 
 DUELS = ("winner", "loser", "count", "draws")
 SCORES = ("action", "opponent", "score")

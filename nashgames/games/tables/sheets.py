@@ -16,8 +16,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from nashgames.errors import NashGamesError, shown
-from nashgames.games.memory import check_memory, size_text
 from nashgames.games.tables.files import refusing
+from nashgames.memory import check_memory, size_text
 
 EMPTY_CELLS = ("", "NA", "N/A", "null")
 """Cells of a CSV column of numbers that hold no value, read as NaN; a literal nan is what 0/0 left, and refused."""

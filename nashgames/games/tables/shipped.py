@@ -9,9 +9,9 @@ import numpy as np
 
 from nashgames.core.margins import DenseMargins
 from nashgames.errors import unknown
-from nashgames.games.memory import check_memory
 from nashgames.games.tables.comparisons import Comparisons, read
 from nashgames.games.tables.files import fingerprint
+from nashgames.memory import check_memory
 from nashgames.registry import Parameter, parameters_of
 
 _ROUNDS = ("all", "1", "2", "3", "4")
