@@ -141,7 +141,10 @@ def _not_checked(report: "Report") -> list[tuple[str, str]]:
 
 def _complaints(report: "Report") -> list[str]:
     """A sentence for each of the first values that differ and runs that could not be verified, and what is missing."""
-    sentences = [f"{fault}; what is in '{report.directory}' is not what was written" for fault in report.faults]
+    sentences = [
+        f"{fault}; bring back what was written to '{report.directory}', or play its runs again"
+        for fault in report.faults
+    ]
     if report.incomplete is not None:
         sentences.append(f"{report.incomplete}; play the command again to have them all")
     sentences += [

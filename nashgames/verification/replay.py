@@ -162,6 +162,9 @@ def _differences(there: Any, here: Mapping[str, Any]) -> list[str]:
     if not isinstance(there, dict):
         return ["the manifest does not say on what machine"]
     found = []
+    commits = [(at.get("git") or {}).get("commit", "") for at in (there, here)]
+    if commits[0] != commits[1] and all(commits):
+        found.append(f"commit {commits[0][:7]} → {commits[1][:7]}")
     for key in sorted((there.keys() & here.keys()) - set(_OF_THE_COMMAND)):
         if isinstance(there[key], dict) and isinstance(here[key], dict):
             found += [
