@@ -26,7 +26,7 @@ from nashgames.store import Results
 from nashgames.verification.code import sources_of
 from nashgames.verification.ledger import Mismatch, Replayed, Report, Row, mismatch
 from nashgames.verification.numbers import Rounding, averaged_steps, known_residual, of_replay
-from nashgames.verification.stored import experiments_of, unmeasured
+from nashgames.verification.stored import experiments_of, records, unmeasured
 
 EFFORT = ("seconds", "compile_seconds", "solve_seconds", "batch_size", "equilibrium_solves")
 """Columns that are never compared: they say how a run was played."""
@@ -218,7 +218,7 @@ class _Stored:
         logs = played.policies["log_probability"].abs().replace(np.inf, np.nan)
         largest = logs.groupby(played.policies["run_id"].to_numpy()).max()
         found = {}
-        for row in played.runs.to_dict("records"):
+        for row in records(played.runs):
             run_id, beta = row["run_id"], row["beta"]
             stored = self._rows[run_id]["equilibrium_residual"]
             rounding = Rounding(row["dtype"], row["n"], averaged_steps(row))
@@ -262,7 +262,9 @@ class _Stored:
                 part = allowance.iloc[off]
                 unsure = part["limit"] if column == "equilibrium_residual" else part["unsure"]
                 beta, shift = part["beta"].to_numpy(), part["shift"].to_numpy()
-                allowed = of_replay(column, np.where(np.isfinite(y[off]), y[off], 0), beta, shift, unsure.to_numpy())
+                allowed = of_replay(
+                    str(column), np.where(np.isfinite(y[off]), y[off], 0), beta, shift, unsure.to_numpy()
+                )
                 with np.errstate(invalid="ignore"):
                     apart = np.abs(x[off] - y[off])
                     agrees = np.isfinite(apart) & (apart <= allowed)
@@ -274,8 +276,8 @@ class _Stored:
                 agrees = np.zeros(len(off), bool)
             if len(off) and places is None:
                 places = _places(kept, keys)
-            for number, place in enumerate(off):
-                run_id, before, now = kept["run_id"].iloc[place], stored.iloc[place], played.iloc[place]
+            for number, index in enumerate(off):
+                run_id, before, now = kept["run_id"].iloc[index], stored.iloc[index], played.iloc[index]
                 told = f"{name}.{column}"
                 if agrees[number]:
                     size = max(abs(before), abs(now))
@@ -284,7 +286,7 @@ class _Stored:
                     values = (None if pd.isna(value) else value for value in (before, now))
                     assert places is not None
                     row = self._rows[run_id]
-                    wrong[run_id].append(mismatch(row, f"{told}{places[place]}", *values, played=True))
+                    wrong[run_id].append(mismatch(row, f"{told}{places[index]}", *values, played=True))
 
 
 def _places(frame: pd.DataFrame, keys: Sequence[str]) -> list[str]:
