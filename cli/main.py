@@ -178,15 +178,17 @@ def equilibrium(
 def verify(
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A results directory.")],
     check_with: o.CheckWith = None,
+    replay: o.Replay = None,
     code: o.Code = None,
     json: o.Json = False,
     quiet: o.Silent = False,
 ) -> None:
-    """Compute the last points of a results directory again from its policies; exit code 1 where a number differs."""
+    """Compute the last points of a results directory again from its policies, play a sample of its runs again, and
+    check its files; exit code 1 where something differs."""
     from nashgames.cli.verify import verify
 
-    with o.in_flags({"code": code}):
-        verify(directory, check_with, code, json=json, quiet=quiet)
+    with o.in_flags({"code": code, "replay": replay}):
+        verify(directory, check_with, replay, code, json=json, quiet=quiet)
 
 
 @app.command()

@@ -55,7 +55,8 @@ ACCEPTED = {
     "against": "n, beta, or any number of a run, also a parameter of its game or solver, e.g. strength, eta",
     "y": ", ".join(name for name, metric in METRICS.items() if metric.distance),
     "check_with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
-    "code": "a Python file that makes games of the directory, e.g. mine.py",
+    "replay": "all, a number of runs such as 10, or a share such as 5%, which it is unless given (0: none)",
+    "code": "a Python file that games or solvers of the directory come from, e.g. mine.py",
 }
 """The accepted form of every option that takes a value, as the help and the errors say it."""
 
@@ -92,6 +93,7 @@ _COMPLETED = {
     "target": completion.words("regularised", "original"),
     "start": completion.words("reference", "equilibrium"),
     "check_with": completion.words("gambit", "highs", "mpax"),
+    "replay": completion.words("5%", "all", "0"),
 }
 """What a shell offers for the value of an option."""
 
@@ -191,8 +193,9 @@ CheckWith = Annotated[
 ]
 Code = Annotated[
     list[str] | None,
-    _option("code", metavar="FILE", help="files of yours that make games of the directory; they run", panel=_MEASURE),
+    _option("code", metavar="FILE", help="files of yours that the directory needs; they run", panel=_MEASURE),
 ]
+Replay = Annotated[str | None, _option("replay", metavar="SHARE", help="runs that are played again", panel=_MEASURE)]
 Out = Annotated[str | None, _option("out", metavar="DIRECTORY", help="where the files go", panel=_OUTPUT)]
 Json = Annotated[bool, _switch("--json", help="Print data only, as JSON, on standard output.")]
 Quiet = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the directory and errors.")]
@@ -335,7 +338,7 @@ def in_flags(given: Mapping[str, Any]) -> Iterator[None]:
 
 def _named(sentence: str, given: Mapping[str, Any]) -> str:
     """A complaint in the words of what was `given` on the command line."""
-    keys = [key for key in (*_SEVERAL, *_ONE, *_DRAWN, "code") if given.get(key) is not None]
+    keys = [key for key in (*_SEVERAL, *_ONE, *_DRAWN, "code", "replay") if given.get(key) is not None]
     # The game of `run` is an argument and has no option to be named by.
     if isinstance(given.get("game"), str):
         keys.remove("game")

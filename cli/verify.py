@@ -9,6 +9,7 @@ import typer
 from nashgames.cli import options, signals, streams, words
 from nashgames.cli.failures import FAILED
 from nashgames.cli.sheet import Sheet, plain
+from nashgames.defaults import REPLAY
 
 if TYPE_CHECKING:
     from nashgames.cli.display import Working
@@ -18,18 +19,27 @@ if TYPE_CHECKING:
 _LISTED = 10
 
 
-def verify(directory: Path, check_with: list[str] | None, code: list[str] | None, *, json: bool, quiet: bool) -> None:
+def verify(
+    directory: Path,
+    check_with: list[str] | None,
+    replay: str | None,
+    code: list[str] | None,
+    *,
+    json: bool,
+    quiet: bool,
+) -> None:
     """Verify a results directory and show how well it agrees; exit code 1 where it does not, 128 + n after signal n."""
     from nashgames.cli import backend
     from nashgames.cli.display import Working
 
     solvers = [] if check_with is None else options.listed("check_with", check_with)
     files = [] if code is None else list(code)
+    share = REPLAY if replay is None else replay
     with Working(quiet=quiet, data=json) as screen:
         try:
             screen.wait("starting")
             backend.start("cpu")
-            report = _verify(directory, solvers, files, screen)
+            report = _verify(directory, solvers, share, files, screen)
             screen.clear()
         except KeyboardInterrupt:
             screen.clear()
@@ -44,13 +54,14 @@ def verify(directory: Path, check_with: list[str] | None, code: list[str] | None
         raise typer.Exit(FAILED)
 
 
-def _verify(directory: Path, check_with: list[str], code: list[str], screen: "Working") -> "Report":
-    from nashgames.verification import Report, verify
+def _verify(directory: Path, check_with: list[str], replay: str, code: list[str], screen: "Working") -> "Report":
+    from nashgames.verification import Replaying, Report, verify
 
-    for event in verify(directory, check_with, code=code):
+    for event in verify(directory, check_with, replay=replay, code=code):
         if isinstance(event, Report):
             return event
-        screen.wait(f"{words.count(event.done)} of {words.plural(event.runs, 'run')} verified: {event.title}")
+        what = "played again" if isinstance(event, Replaying) else "verified"
+        screen.wait(f"{words.count(event.done)} of {words.plural(event.runs, 'run')} {what}: {event.title}")
     raise RuntimeError("the verification ended without a report")
 
 
@@ -71,7 +82,7 @@ def _show(report: "Report", screen: "Working") -> None:
             "the equilibrium to measure them to was not known exactly when they were made",
             style="dim",
         )
-    lines = []
+    lines = [*_of_replay(report), *_not_checked(report)]
     for checked in report.external:
         lines.append((checked.solver, f"checked {words.count(checked.runs)} of {runs}"))
         lines += [("", f"not {words.count(count)}: {reason}") for reason, count in checked.reasons.items()]
@@ -80,12 +91,65 @@ def _show(report: "Report", screen: "Working") -> None:
         screen.pairs(lines)
 
 
+def _of_replay(report: "Report") -> list[tuple[str, str]]:
+    """What was played again and how well it agrees, as lines of a list."""
+    played = report.replayed
+    if not played.asked:
+        return []
+    differing = len({found.run_id for found in report.mismatches if found.played})
+    lines = [
+        f"{words.count(played.runs)} of {words.plural(report.runs, 'run')}, drawn by what the directory holds; "
+        f"{words.count(played.equal)} give every point and policy to the bit"
+    ]
+    near = played.runs - played.equal - differing
+    if near:
+        worst = max(played.columns.values(), key=lambda column: column.relative)
+        lines.append(
+            f"{words.count(near)} agree within rounding, at most {words.small(worst.relative)} off ({worst.name})"
+        )
+        lines.append(
+            f"elsewhere: {', '.join(played.elsewhere)}"
+            if played.elsewhere
+            else "machine and versions are those of the manifest: they were played beside other runs, or last digits "
+            "were changed"
+        )
+    if differing:
+        lines.append(f"{words.count(differing)} differ")
+        lines += [f"elsewhere: {', '.join(played.elsewhere)}"] if played.elsewhere and not near else []
+    lines += [f"not {words.count(count)}: {reason}" for reason, count in played.reasons.items()]
+    return [("played again" if not number else "", line) for number, line in enumerate(lines)]
+
+
+def _not_checked(report: "Report") -> list[tuple[str, str]]:
+    """What was not checked, as lines of a list."""
+    from nashgames.verification import EFFORT
+
+    left = report.runs - report.exact - report.replayed.runs
+    lines = []
+    if left:
+        lines.append(
+            f"earlier points of {words.plural(left, 'run')} against anything but each other and the planned steps; "
+            "--replay all plays every run"
+        )
+    if report.unplanned:
+        lines.append(f"which steps {words.plural(report.unplanned, 'run')} had to record: no experiment says it")
+    if report.unhashed:
+        lines.append(f"the bytes of {', '.join(report.unhashed)}: written before the manifest kept hashes")
+    lines.append(f"{', '.join(EFFORT)}: how a run was played, not what came of it")
+    return [("not checked" if not number else "", line) for number, line in enumerate(lines)]
+
+
 def _complaints(report: "Report") -> list[str]:
     """A sentence for each of the first values that differ and runs that could not be verified, and what is missing."""
-    sentences = [] if report.incomplete is None else [f"{report.incomplete}; play the command again to have them all"]
+    sentences = [
+        f"{fault}; bring back what was written to '{report.directory}', or play its runs again"
+        for fault in report.faults
+    ]
+    if report.incomplete is not None:
+        sentences.append(f"{report.incomplete}; play the command again to have them all")
     sentences += [
         f"{_run(found)}: {found.column} is {_value(found.stored)} in the rows and {_value(found.recomputed)} "
-        "computed again"
+        f"{'played' if found.played else 'computed'} again"
         for found in report.mismatches[:_LISTED]
     ]
     more = len(report.mismatches) - _LISTED
@@ -125,6 +189,11 @@ def _data(report: "Report") -> dict[str, Any]:
         "verified": report.verified,
         "without_distances": report.without_distances,
         "incomplete": report.incomplete,
+        "faults": report.faults,
+        "unhashed": report.unhashed,
+        "unplanned": report.unplanned,
+        "replayed": vars(report.replayed)
+        | {"columns": entries(report.replayed.columns.values()), "reasons": dict(report.replayed.reasons)},
         "columns": entries(report.columns.values()),
         "mismatches": entries(report.mismatches),
         "unverified": entries(report.unverified.values()),

@@ -16,6 +16,8 @@ from filelock import FileLock
 
 from nashgames.errors import NashGamesError
 from nashgames.store import SCHEMAS, Results, parts, results, snapshot
+from nashgames.verification.files import check_files
+from nashgames.verification.ledger import Report
 from tests.stored import Died, Disk, contents, fill, look, rows
 
 FULL = OSError(28, "No space left on device")
@@ -195,6 +197,13 @@ def say(directory):
     return {run_id: (value, called[run_id]) for run_id, value in contents(back).items()}
 
 
+def faults(directory):
+    report = Report(directory)
+    if (directory / "manifest.json").exists():
+        check_files(directory, report)
+    return report.faults
+
+
 BEFORE = {"aaa": (0.25, "nash-mp"), "bbb": (0.5, "nash-mp")}
 STAGES = [
     BEFORE,
@@ -230,23 +239,27 @@ def test_wherever_a_write_stops_nothing_is_lost_and_nothing_doubled(tmp_path, st
             except BaseException as stopped:
                 assert stopped is error
         said = say(directory)
+        assert faults(directory) == [], "what is half done was not changed by others"
         assert reached <= stages.index(said) <= reached + 1
         reached = stages.index(said)
         # The same command again takes it to the end, and clears up.
         story(directory)
         assert say(directory) == stages[-1]
+        assert faults(directory) == []
+        assert all(len(accepted) == 1 for accepted in Results.read(directory).manifest["hashes"].values())
         manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
         assert (manifest["experiment"], manifest["finished"] is None) == ({"seed": 1}, False)
         whole = {".lock", "manifest.json", *(f"{name}.parquet" for name in SCHEMAS)}
         assert {path.name for path in directory.iterdir()} == whole
     assert said == stages[-1]
     assert fail_at == disk.changes + 1, "each of these changes failed once"
-    # The manifest, the parts, the tables, the parts in one go, and the manifest again.
+    # The manifest, the parts, the manifest with both hashes of the tables, the tables, the parts in one go, and the
+    # manifest with one hash of each and again when the command ends.
     names = [event.split()[1] for event in disk.events if event.startswith(("replace", "rename", "remove"))]
     added = [name for name in names if name.endswith(".zip")]
     tables = [f"{name}.parquet" for name in SCHEMAS]
     dropped = [".parts-folded"] * 2
-    assert names == ["manifest.json", *added, *tables, *dropped, "manifest.json"]
+    assert names == ["manifest.json", *added, "manifest.json", *tables, *dropped, "manifest.json", "manifest.json"]
     assert len(added) == len(stages) - 1
 
 

@@ -10,7 +10,7 @@ from nashgames.errors import NashGamesError
 from nashgames.solvers.protocol import Solver
 
 # Steps are counted in 32 bits.
-_MOST_STEPS = 2**31 - 1
+MOST_STEPS = 2**31 - 1
 # The points of a run wait in memory until its batch is done: a million of them take a tenth of a gigabyte.
 _MOST_RECORDS = 1_000_000
 # Nash-MP needs about ln(1/(β·1e-10))/β queries to 1e-10: twice that, and never fewer than suit a look at a curve.
@@ -60,7 +60,7 @@ class Settings:
                     f"comparisons is {self.comparisons}, but a step of {solver.name} makes {comparisons}; "
                     f"give at least that"
                 )
-            return min(self.comparisons // comparisons, _MOST_STEPS)
+            return min(self.comparisons // comparisons, MOST_STEPS)
         queries, cost = self.budget(beta), solver.queries_per_step
         if cost < 1:
             raise NashGamesError(
@@ -70,14 +70,14 @@ class Settings:
             raise NashGamesError(
                 f"queries is {queries}, but one step of {solver.name} costs {cost}; give at least that"
             )
-        if queries // cost > _MOST_STEPS and self.queries is None:
+        if queries // cost > MOST_STEPS and self.queries is None:
             raise NashGamesError(
                 f"beta is {beta:g}, for which the budget would be 20/β, and {solver.name} takes at most "
-                f"{_MOST_STEPS * cost:,} queries; give queries, or a larger beta"
+                f"{MOST_STEPS * cost:,} queries; give queries, or a larger beta"
             )
-        if queries // cost > _MOST_STEPS:
+        if queries // cost > MOST_STEPS:
             raise NashGamesError(
-                f"queries is {queries}; accepted: at most {_MOST_STEPS * cost:,}, the longest run of {solver.name}"
+                f"queries is {queries}; accepted: at most {MOST_STEPS * cost:,}, the longest run of {solver.name}"
             )
         return queries // cost
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nashgames.errors import NashGamesError
+from nashgames.store import hashes
 from nashgames.store.files import MANIFEST, read_bytes
 
 # Goes up where older readers could no longer read a directory; it is part of every run's identity.
@@ -86,7 +87,7 @@ def begun(
     ids = list(run_ids)
     current = {"experiment": dict(experiment), "run_ids": ids, "environment": dict(environment)}
     figures = before["figures"] if ids == before["run_ids"] else []
-    return new() | current | {"history": _history(before), "figures": figures}
+    return new() | current | {"history": _history(before), "figures": figures} | hashes.known(before)
 
 
 def outdated(manifest: Manifest) -> list[str]:
@@ -107,7 +108,7 @@ def merged(seen: Manifest, mine: Manifest, theirs: Manifest, *, began: bool) -> 
     said of; where theirs is another, theirs stands, and ours is in its history.
     """
     if began:
-        return mine | {"history": _history(theirs)}
+        return mine | {"history": _history(theirs)} | hashes.known(theirs)
     if any(theirs[key] != seen[key] for key in _ASKED):
         return theirs
     return theirs | {key: value for key, value in mine.items() if value != seen.get(key)}

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from nashgames.disk import append_text, replace, temporary
 from nashgames.errors import NashGamesError
-from nashgames.store import kept, manifest, parts
+from nashgames.store import hashes, kept, manifest, parts
 from nashgames.store.files import MANIFEST, cannot_write, check_ours, has_results, nearest
 from nashgames.store.schema import FAILURES, LABEL_COLUMNS, LABELS, SOMETIMES, TABLES
 from nashgames.store.snapshot import asked_in_table, finished_in_table, read_tables, table_path
@@ -270,10 +270,23 @@ class Results:
             tables = self._look()
             if not parts.names(self.directory):
                 return
-            for name, table in tables.items():
-                if name not in SOMETIMES or table.num_rows or table_path(self.directory, name).exists():
-                    replace(table_path(self.directory, name), to_parquet(table, manifest.asked(self.manifest)))
+            files = {name: table_path(self.directory, name) for name in tables}
+            written = {
+                name: to_parquet(table, manifest.asked(self.manifest))
+                for name, table in tables.items()
+                if name not in SOMETIMES or table.num_rows or files[name].exists()
+            }
+            during, after = self._hashes_around(files, written)
+            self._write_manifest(during)
+            for name, data in written.items():
+                replace(files[name], data)
             parts.drop(self.directory)
+            self._write_manifest(after)
+
+    def _hashes_around(self, files: Mapping[str, Path], written: Mapping[str, bytes]) -> tuple[hashes.Accepted, ...]:
+        """What the manifest says of the tables while these are written, and what afterwards; called under the lock."""
+        on_disk = manifest.parse(self.directory, manifest.text_in(self.directory) or manifest.text_of(self.manifest))
+        return hashes.around(hashes.known(on_disk).get(hashes.KEY), files, written)
 
     def _append(self, tables: Layer) -> None:
         data = parts.pack(tables, manifest.asked(self.manifest))
@@ -320,13 +333,16 @@ class Results:
             temporary(path).unlink(missing_ok=True)
         parts.sweep(self.directory)
 
-    def _write_manifest(self) -> None:
-        """Write the manifest, together with what other processes wrote since it was read."""
+    def _write_manifest(self, tables: hashes.Accepted | None = None) -> None:
+        """Write the manifest, together with what other processes wrote since it was read, and with the hashes of the
+        `tables` where they change."""
         text = manifest.text_in(self.directory)
         if text is not None and text != self._seen:
             seen = manifest.new() if self._seen is None else manifest.parse(self.directory, self._seen)
             theirs = manifest.parse(self.directory, text)
             self.manifest = manifest.merged(seen, self.manifest, theirs, began=self._began)
+        if tables is not None:
+            self.manifest[hashes.KEY] = tables
         if (new := manifest.text_of(self.manifest)) != text:
             replace(self.directory / MANIFEST, new.encode())
         self._seen, self._began = new, False

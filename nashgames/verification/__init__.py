@@ -1,4 +1,4 @@
-"""A results directory computed again: from the saved policies alone, against the rows beside them.
+"""A results directory computed again: from the saved policies alone, and by playing a sample of its runs again.
 
 Margins are made and equilibria found once for all runs that share them. What is compared, and what rounding allows, is
 in `numbers`; whether the tables agree with each other, in `stored`; what external solvers say, in `external`.
@@ -14,7 +14,7 @@ import numpy as np
 
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.metrics import OF_EQUILIBRIUM
-from nashgames.defaults import REFEREE
+from nashgames.defaults import REFEREE, REPLAY
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.referee import equilibrium_path, nearest
@@ -25,7 +25,8 @@ from nashgames.store import Results
 from nashgames.verification import stored
 from nashgames.verification.code import named_files, source_of
 from nashgames.verification.external import ExternalCheck
-from nashgames.verification.ledger import Checked, Column, Mismatch, Report, Row, Unverified
+from nashgames.verification.files import check_files
+from nashgames.verification.ledger import Checked, Column, Mismatch, Replayed, Report, Row, Unverified
 from nashgames.verification.numbers import (
     Number,
     Rounding,
@@ -35,8 +36,21 @@ from nashgames.verification.numbers import (
     of_distances,
     of_policy,
 )
+from nashgames.verification.replay import EFFORT, Replaying, play_again
+from nashgames.verification.sample import drawn
 
-__all__ = ["Checked", "Column", "Mismatch", "Report", "Unverified", "Verifying", "verify"]
+__all__ = [
+    "EFFORT",
+    "Checked",
+    "Column",
+    "Mismatch",
+    "Replayed",
+    "Replaying",
+    "Report",
+    "Unverified",
+    "Verifying",
+    "verify",
+]
 
 # A residual that every referee calls exact, as its tolerance is at least 4e-12: such a row has distances.
 _KNOWN = 1e-12
@@ -65,24 +79,32 @@ class _Star:
 
 
 def verify(
-    directory: str | Path, check_with: Sequence[str] = (), *, code: Sequence[str | Path] = ()
-) -> Iterator[Verifying | Report]:
-    """Compute the last points of the runs in `directory` again, and compare their tables with each other.
+    directory: str | Path,
+    check_with: Sequence[str] = (),
+    *,
+    replay: str | int = REPLAY,
+    code: Sequence[str | Path] = (),
+) -> Iterator[Verifying | Replaying | Report]:
+    """Compute the last points of the runs in `directory` again, play some of the runs again, and check the files.
 
     The last thing yielded is the `Report`.
 
-    `check_with` names external solvers that check the runs they can; `code` are the Python files that make games of the
-    directory. Raises NashGamesError for a directory without finished runs, for an external solver that does not exist
-    or is not installed, and for a file that is not there.
+    `check_with` names external solvers that check the runs they can; `replay` says which runs are played again: `all`,
+    a number or a share of them, drawn by what the directory holds; `code` are the Python files that make games and
+    solvers of the directory. Raises NashGamesError for a directory without finished runs, for an external solver that
+    does not exist or is not installed, for another `replay`, and for a file that is not there.
     """
     files = named_files(code)
+    drawn(replay, (), "")
     checks = [ExternalCheck(solver) for solver in dict.fromkeys(check_with)]
     results = Results.read(directory)
-    rows = stored.records(results.runs)
+    rows = stored.records(results.runs.drop_duplicates("run_id"))
     if not rows:
         raise NashGamesError(f"'{directory}' has no finished run to verify; start its command again")
     report = Report(results.directory, runs=len(rows), external=[check.checked for check in checks])
+    content = check_files(results.directory, report)
     stored.check_complete(results, report)
+    stored.check_recorded(results, rows, report)
     stored.check_curves(results, rows, report)
     stored.check_points(results, rows, report)
     verification = _Verification(results, report, checks)
@@ -93,6 +115,10 @@ def verify(
         done += len(of_game)
     for check in checks:
         check.finish(len(rows))
+    played = {row["run_id"]: row for row in rows if row["solver"] != REFEREE}
+    report.exact = len(rows) - len(played)
+    wanted = {run_id: played[run_id] for run_id in drawn(replay, played, content)}
+    yield from play_again(results, wanted, files, report)
     yield report
 
 

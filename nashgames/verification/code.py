@@ -1,11 +1,14 @@
-"""Games that a user's Python file makes, verified with the file that the user names."""
+"""What a user's Python file brings, games and solvers, verified with the file that the user names."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from nashgames import plugins
 from nashgames.errors import NashGamesError
+from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.sources import Source, find_again, find_source
+from nashgames.games import families, tables, users
 from nashgames.store import Results
 
 
@@ -40,3 +43,36 @@ def source_of(game: str, told: str | None, results: Results, files: Mapping[str,
             f"the file of '{game}' has changed since it was played; verify it with the file as it was then"
         )
     return source
+
+
+def sources_of(
+    experiment: Experiment, told: Mapping[str, str], results: Results, files: Mapping[str, Path]
+) -> dict[str, Source]:
+    """The sources of an experiment's games by their texts; tables are read from the copies in `results`.
+
+    `told` has the fingerprints of tables by the text in their rows. Raises NashGamesError for a game that is not there
+    any more, and for code, also of a solver, in a file that is not in `files`: before it runs.
+    """
+    for field in ("game", "solver", "feedback", "policy", "optimiser"):
+        for text in experiment.every(field):
+            _check_named(field, text, files)
+    return {text: _source(text, told, results) for text in experiment.every("game")}
+
+
+def _source(text: str, told: Mapping[str, str], results: Results) -> Source:
+    name = text.partition("[")[0].strip()
+    if name in families.FAMILIES or users.knows(name) or not tables.is_path(text):
+        return find_source(text)
+    # As it would be called with a copy at hand: rows call it that.
+    fingerprint = told.get(find_again(text, None, Path()).text)
+    return find_again(text, fingerprint, results.game_file(fingerprint))
+
+
+def _check_named(field: str, text: str, files: Mapping[str, Path]) -> None:
+    """Raise NashGamesError where a text brings code of a Python file that the user did not name."""
+    for part in re.split(r"[\[\],]", text):
+        if plugins.is_file_name(part):
+            file = Path(part.strip().rpartition(":")[0]).expanduser()
+            named = files.get(file.name)
+            if named is None or named.resolve() != file.resolve():
+                raise NashGamesError(f"the {field} {part.strip()} is code of a Python file; name it with --code {file}")

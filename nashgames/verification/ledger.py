@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A value of a run that its policy does not have."""
+    """A value of a run that computing it again does not give: from its policy, or by playing it again (`played`)."""
 
     run_id: str
     label: str
@@ -24,6 +24,7 @@ class Mismatch:
     column: str
     stored: Any
     recomputed: Any
+    played: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,24 +59,55 @@ class Checked:
 
 
 @dataclass
+class Replayed:
+    """What was played again: `runs` of those `asked`, of which `equal` have every bit, the deviations of the others by
+    `columns`, and the `reasons` why the rest could not be.
+
+    `elsewhere` says in what the machine or the versions differ from those that the directory was made with.
+    """
+
+    asked: int = 0
+    runs: int = 0
+    equal: int = 0
+    columns: dict[str, Column] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    elsewhere: list[str] = field(default_factory=list)
+
+    def deviates(self, column: str, relative: float, share: float) -> None:
+        """Note a value that is not the same to the bit and within what is allowed."""
+        of_column = self.columns.setdefault(column, Column(column))
+        of_column.checked += 1
+        of_column.relative = max(of_column.relative, relative)
+        of_column.share = max(of_column.share, share)
+
+
+@dataclass
 class Report:
     """What `verify` found in a directory; `ok` when every run was verified, no value differs and no row is missing.
 
-    `incomplete` says which rows are missing, or are too many, of those that the manifest counts.
+    `exact` of the `runs` are exact equilibria, which nobody plays.
+    `incomplete` says which rows are missing, or are too many, of those that the manifest counts; `faults`, a sentence
+    each, what is wrong with the files; `unhashed` names the tables that were written before hashes were kept.
+    `unplanned` runs have a recording that no experiment of the manifest says, so that a missing point is not seen.
     """
 
     directory: Path
     runs: int = 0
+    exact: int = 0
     columns: dict[str, Column] = field(default_factory=dict)
     mismatches: list[Mismatch] = field(default_factory=list)
     unverified: dict[str, Unverified] = field(default_factory=dict)
     external: list[Checked] = field(default_factory=list)
     without_distances: int = 0
     incomplete: str | None = None
+    faults: list[str] = field(default_factory=list)
+    unhashed: list[str] = field(default_factory=list)
+    unplanned: int = 0
+    replayed: Replayed = field(default_factory=Replayed)
 
     @property
     def ok(self) -> bool:
-        return not self.mismatches and not self.unverified and self.incomplete is None
+        return not (self.mismatches or self.unverified or self.incomplete or self.faults)
 
     @property
     def verified(self) -> int:
@@ -117,5 +149,9 @@ class Report:
 
     def differs(self, row: Row, column: str, stored: Any, recomputed: Any) -> None:
         """Note a value of a run that is not what it should be."""
-        found = (row["run_id"], row["label"], row["game"], row["beta"], column, stored, recomputed)
-        self.mismatches.append(Mismatch(*found))
+        self.mismatches.append(mismatch(row, column, stored, recomputed))
+
+
+def mismatch(row: Row, column: str, stored: Any, recomputed: Any, *, played: bool = False) -> Mismatch:
+    """A value of the run of a row that is not what it should be."""
+    return Mismatch(row["run_id"], row["label"], row["game"], row["beta"], column, stored, recomputed, played=played)

@@ -12,6 +12,10 @@ underflow, and k the steps whose mean the policy is (0 where it is no mean):
     entropy H                              (1 + H) u (n + 8 + (4 + k) L)
 
 These are bounds, not estimates: a number further off than them was not computed from the policy beside it.
+
+A run that is played again on another machine, with other versions or beside other runs rounds its sums in another
+order. Where β forgets what is behind, log π then moves by no more than the log π − log BR_β(π) above, and its metrics
+by what that leaves of them; a value may always be off by `REPLAYED` of itself.
 """
 
 from collections.abc import Mapping
@@ -21,10 +25,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nashgames.core.game import Game
+from nashgames.core.metrics import OF_EQUILIBRIUM
 from nashgames.exact.certificate import Certificate, divergence, normalised
 
 # Nats by which a log-probability of an equilibrium at β = 0 may be off and be called exact.
 _NATS = 1e-8
+
+
+REPLAYED = 1e-7
+"""What a number that is played again may be off, relative to itself: seventy times what other batches were seen to do,
+1.4e-9, and a tenth of the smallest change that has to be found."""
 
 
 class Number(NamedTuple):
@@ -113,6 +123,30 @@ def of_distances(
         "reverse_kl_to_equilibrium": Number(reverse, rounding.kl(reverse, apart)),
         "span_to_equilibrium": Number(span, 2 * (rounding.logarithm(log_policies, log_stars, every=True) + unsure)),
     }
+
+
+def of_replay(name: str, values: np.ndarray, beta: np.ndarray, shift: np.ndarray, unsure: np.ndarray) -> np.ndarray:
+    """How far the `values` of a column may be from those played again; all arrays have an entry a row.
+
+    `shift` is what log π may have moved by, and `unsure` what log π* has.
+    """
+    size = np.abs(values)
+    apart = shift + unsure if name in OF_EQUILIBRIUM else shift
+    if name in ("suboptimality", "duality_gap"):
+        # β KL; at β = 0 an entry of Aπ, which moves by as much as π does.
+        scale = (2.0 if name == "duality_gap" else 1.0) * np.where(beta > 0, beta, 1.0)
+        kl = size / scale
+        moved = scale * np.where(beta > 0, shift * (np.sqrt(2 * kl) + kl + shift), shift)
+    elif name.endswith(("kl_to_equilibrium", "kl_to_reference")):
+        moved = apart * (np.sqrt(2 * size) + size + apart)
+    elif name == "equilibrium_residual":
+        moved = unsure
+    elif name.endswith("probability"):
+        # A logarithm moves by what the probability does relative to itself.
+        moved = shift if name == "log_probability" else apart * size
+    else:
+        moved = 2 * apart * (1 + size)
+    return np.maximum(REPLAYED * size, np.where(np.isfinite(moved), moved, 0.0))
 
 
 def of_certificate(game: Game, log_policy: np.ndarray, certificate: Certificate) -> dict[str, Number]:

@@ -8,11 +8,13 @@ import pandas as pd
 
 from nashgames.core.game import Game
 from nashgames.core.metrics import METRICS, OF_EQUILIBRIUM, STOPPING_COLUMN
-from nashgames.defaults import RUN
+from nashgames.defaults import REFEREE, RUN
+from nashgames.engine.settings import MOST_STEPS, Settings
 from nashgames.store import POINT_COLUMNS, RUN_KEYS, Results
 from nashgames.verification.ledger import Report, Row
 from nashgames.verification.numbers import Number, Rounding
 
+RECORDED_STEPS = "recorded steps"
 LAST_POINT = "last point of the curve"
 EARLIER_POINTS = "earlier points of the curve"
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -38,7 +40,7 @@ def unmeasured(results: Results) -> dict[str, set[str]]:
 
     One that no run of the directory has counts whatever else is there.
     """
-    runs = results.runs.set_index("run_id")
+    runs = results.runs.drop_duplicates("run_id").set_index("run_id")
     said = results.curves.groupby("run_id")[list(METRICS)].count().reindex(runs.index) + runs[list(METRICS)].notna()
     never = {name for name in METRICS if runs[name].isna().all()}
     kinds = (set(OF_EQUILIBRIUM), set(METRICS) - set(OF_EQUILIBRIUM))
@@ -65,7 +67,7 @@ def check_points(results: Results, rows: list[dict[str, Any]], report: Report) -
     """
     of_run = {row["run_id"]: row for row in rows}
     curves = results.curves.sort_values(["run_id", "step"], kind="stable", ignore_index=True)
-    last = results.runs.set_index("run_id").loc[curves["run_id"]]
+    last = results.runs.drop_duplicates("run_id").set_index("run_id").loc[curves["run_id"]]
     step, last_step = curves["step"].to_numpy(), last["step"].to_numpy()
     first = ~curves["run_id"].duplicated().to_numpy()
     # A row says what it holds and what it should: of several of a run the first is told.
@@ -88,6 +90,61 @@ def check_points(results: Results, rows: list[dict[str, Any]], report: Report) -
             if row["run_id"] in of_run:
                 told = f"curves.{name} at step {row['step']}"
                 report.differs(of_run.pop(row["run_id"]), told, row[name], expected)
+
+
+def check_recorded(results: Results, rows: list[dict[str, Any]], report: Report) -> None:
+    """A curve has a point at every step that its experiment records up to its last one, and at no other.
+
+    The steps are those of the budget, which a run uses to its end unless it converged or diverged.
+    """
+    recordings = _recordings(results.manifest, {row["run_id"] for row in rows})
+    found = {str(run_id): steps.unique() for run_id, steps in results.curves.groupby("run_id", sort=False)["step"]}
+    planned: dict[tuple[Any, ...], np.ndarray] = {}
+    for row in rows:
+        settings, last = recordings.get(row["run_id"]), row["step"]
+        if row["solver"] == REFEREE:
+            continue
+        if settings is None:
+            report.unplanned += 1
+            continue
+        report.count(RECORDED_STEPS)
+        # A run that ended before its first step has that point alone, whatever a step costs.
+        limit = row["budget"] * last // row["queries"] if row["queries"] else 0
+        if limit < 0 or limit > MOST_STEPS:
+            report.differs(row, "budget", row["budget"], f"that of 1 to {MOST_STEPS:,} steps")
+            continue
+        if (settings, limit) not in planned:
+            planned[settings, limit] = settings.record_steps(limit) if limit else np.zeros(1, int)
+        steps = planned[settings, limit]
+        if row["status"] == "budget" and last != limit:
+            report.differs(row, "step", last, limit)
+        wanted = np.union1d(steps[steps < last], last)
+        told = f"curves: {RECORDED_STEPS[:-1]}"
+        for step in np.setdiff1d(wanted, found[row["run_id"]]):
+            report.differs(row, told, None, int(step))
+        for step in np.setdiff1d(found[row["run_id"]], wanted):
+            report.differs(row, told, int(step), None)
+
+
+def experiments_of(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the manifest says of every command that was given here and was told its runs, the first one first."""
+    entries = [entry for entry in (*manifest["history"], manifest) if isinstance(entry, dict)]
+    return [
+        entry
+        for entry in entries
+        if isinstance(entry.get("experiment"), dict) and isinstance(entry.get("run_ids"), list)
+    ]
+
+
+def _recordings(manifest: Mapping[str, Any], run_ids: set[str]) -> dict[str, Settings]:
+    """How runs are recorded, by run; what an experiment does not say is as usual."""
+    found: dict[str, Settings] = {}
+    for entry in experiments_of(manifest):
+        asked = {key: entry["experiment"].get(key) for key in ("records", "record_every")}
+        asked = {key: value for key, value in asked.items() if isinstance(value, int) and value > 0}
+        if asked:
+            found |= dict.fromkeys(run_ids.intersection(entry["run_ids"]), Settings(**asked))
+    return found
 
 
 def check_complete(results: Results, report: Report) -> None:
