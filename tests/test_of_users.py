@@ -138,9 +138,11 @@ def test_a_file_runs_once_and_changed_code_is_another_run(mine):
         ({"solver": "worse.py:Mine"}, "'worse.py' does not run: SyntaxError at line 1"),
         ({"game": "mine.py:laddr"}, "unknown game of 'mine.py' 'laddr'; did you mean 'ladder'?"),
         ({"game": "mine.py:ladder[strenght=1]"}, "game 'mine.py:ladder' has no parameter 'strenght'"),
+        ({"game": "empty.py:ladder"}, "'empty.py' defines nothing to be a game; write a class or a function in it"),
     ],
 )
 def test_a_mistake_is_one_sentence_before_anything_is_played(mine, values, said):
+    mine.with_name("empty.py").write_text("x = 1\n")
     mine.with_name("bad.py").write_text("x = 1\ny = x / 0\n")
     mine.with_name("worse.py").write_text("def f(:\n")
     with pytest.raises(NashGamesError) as told:
