@@ -62,8 +62,16 @@ def ladder(actions: int = 3, strength: float = 0.5):
     return ng.make_game(strength * (up - up.T))
 
 
+def house():
+    return ladder(3)
+
+
 def number():
     return 3
+
+
+def late():
+    return Mine()
 
 
 def broken():
@@ -138,6 +146,8 @@ def test_a_file_runs_once_and_changed_code_is_another_run(mine):
         ({"solver": "worse.py:Mine"}, "'worse.py' does not run: SyntaxError at line 1"),
         ({"game": "mine.py:laddr"}, "unknown game of 'mine.py' 'laddr'; did you mean 'ladder'?"),
         ({"game": "mine.py:ladder[strenght=1]"}, "game 'mine.py:ladder' has no parameter 'strenght'"),
+        ({"game": "mine.py:Mine"}, "'mine.py:Mine' is a solver, not a game; write nashgames run --solver mine.py:Mine"),
+        ({"solver": "mine.py:house"}, "'mine.py:house' is a game, not a solver; write nashgames run mine.py:house"),
         ({"game": "empty.py:ladder"}, "'empty.py' defines nothing to be a game; write a class or a function in it"),
     ],
 )
@@ -153,7 +163,11 @@ def test_a_mistake_is_one_sentence_before_anything_is_played(mine, values, said)
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("number", "the game 'mine.py:number' returns int; return a Game"), ("broken", "fails: RuntimeError: no data")],
+    [
+        ("number", "'mine.py:number' is no game, as it makes int; name a function that returns a Game"),
+        ("late", "'mine.py:late' is a solver, not a game; write nashgames run --solver mine.py:late"),
+        ("broken", "fails: RuntimeError: no data"),
+    ],
 )
 def test_a_game_that_is_none_is_told(mine, name, said):
     with pytest.raises(NashGamesError, match=said):
@@ -259,7 +273,7 @@ def game():
             "Nothing",
             "'bad.py:Nothing' is no solver, as it has no queries_per_step, with_theory_defaults, init, update, ",
         ),
-        ("game", "'bad.py:game' is no solver, as it has no "),
+        ("game", "'bad.py:game' is a game, not a solver; write nashgames run bad.py:game"),
         ("Opaque[step=1]", "the solver 'opaque' is no pytree; put @jax.tree_util.register_dataclass over its frozen"),
         ("Opaque", "the solver 'bad.py:Opaque' needs step; write bad.py:Opaque[step=…]"),
         ("Refuses[step=1]", "the solver 'opaque' fails: ArithmeticError at line "),
