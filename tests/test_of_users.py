@@ -1,10 +1,13 @@
 """Solvers and games that a user brings by `file.py:Name` are played, stored and resumed like ours."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from nashgames.cli.main import app
 from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
 from nashgames.experiments.events import Finished, Noted, Planned
@@ -184,6 +187,19 @@ def test_nothing_in_a_results_directory_is_imported(mine):
     ):
         find_source(results.runs["game"][0], code=False)
     assert mine.with_name("imports.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize(("asked_for", "options"), [({}, ""), ({"actions": 4, "seed": 3}, " -n 4 --seed 3")])
+def test_preferences_of_a_game_from_a_file_are_drawn_by_the_command_that_plot_names(mine, asked_for, options):
+    list(runner.execute(asked(**asked_for, solver="nash-mp", queries=4), mine.with_name("out")))
+    refused = CliRunner().invoke(app, ["plot", "out", "--figure", "preferences"])
+    sentence, _, command = refused.stderr.strip().rpartition("; draw it with: ")
+    assert refused.exit_code == 2
+    assert sentence.endswith("results keep no margins, and code runs only where its user names it")
+    assert command == f"nashgames show 'mine.py:ladder[strength=0.4]'{options}"
+    drawn = CliRunner().invoke(app, [*shlex.split(command)[1:], "--format", "svg"])
+    assert drawn.exit_code == 0, drawn.stderr
+    assert len(list(mine.parent.glob("results/games/*.svg"))) == 1
 
 
 def test_an_installed_package_brings_solvers_and_games_by_name(mine, monkeypatch):
