@@ -71,6 +71,12 @@ def _show(report: "Report", screen: "Working") -> None:
             "the equilibrium to measure them to was not known exactly when they were made",
             style="dim",
         )
+    if report.unchecked:
+        screen.line(
+            f" {', '.join(report.unchecked)}: not computed again, as verification has no formula of its own for "
+            f"{'it' if len(report.unchecked) == 1 else 'them'}",
+            style="dim",
+        )
     lines = []
     for checked in report.external:
         lines.append((checked.solver, f"checked {words.count(checked.runs)} of {runs}"))
@@ -125,6 +131,7 @@ def _data(report: "Report") -> dict[str, Any]:
         "verified": report.verified,
         "without_distances": report.without_distances,
         "incomplete": report.incomplete,
+        "unchecked": report.unchecked,
         "columns": entries(report.columns.values()),
         "mismatches": entries(report.mismatches),
         "unverified": entries(report.unverified.values()),

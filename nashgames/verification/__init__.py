@@ -93,6 +93,7 @@ def verify(
         done += len(of_game)
     for check in checks:
         check.finish(len(rows))
+    report.close(rows)
     yield report
 
 

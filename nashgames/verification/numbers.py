@@ -12,6 +12,8 @@ underflow, and k the steps whose mean the policy is (0 where it is no mean):
     entropy H                              (1 + H) u (n + 8 + (4 + k) L)
 
 These are bounds, not estimates: a number further off than them was not computed from the policy beside it.
+
+A metric that has its second formula here is verified; of one that has none the report says that it was not.
 """
 
 from collections.abc import Mapping
