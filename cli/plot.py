@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json as json_text
+import shlex
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nashgames.cli import options
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError
+from nashgames.plugins import is_file_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,11 +228,24 @@ def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":
     from nashgames.cli import backend
     from nashgames.experiments.sources import find_again
 
+    if is_file_name(run["game"]):
+        raise NashGamesError(
+            f"the game '{run['game']}' is made by a Python file, of which results keep no margins, and code runs only "
+            f"where its user names it; draw it with: {_shown_by_hand(results, run)}"
+        )
     backend.start("cpu")
     told = None if pd.isna(run["game_fingerprint"]) else str(run["game_fingerprint"])
     source = find_again(run["game"], told, results.game_file(told))
     size = None if source.default_actions is None else int(run["n"])
     return source.make(size, int(run["seed"]), float(run["beta"]), "float64")
+
+
+def _shown_by_hand(results: "Results", run: "pd.Series[Any]") -> str:
+    """The command that draws the preferences of a run's game, which its user's file makes."""
+    experiment = results.manifest["experiment"]
+    told = [f"-n {run['n']}"] if experiment.get("actions") else []
+    told += [f"--seed {run['seed']}"] if run["seed"] else []
+    return " ".join(["nashgames show", shlex.quote(str(run["game"])), *told])
 
 
 def draw_equilibria(rows: Mapping[str, "pd.DataFrame"], place: Path, formats: Sequence[str] = FORMATS) -> list[Path]:

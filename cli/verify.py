@@ -135,6 +135,8 @@ def _not_checked(report: "Report") -> list[tuple[str, str]]:
         lines.append(f"which steps {words.plural(report.unplanned, 'run')} had to record: no experiment says it")
     if report.unhashed:
         lines.append(f"the bytes of {', '.join(report.unhashed)}: written before the manifest kept hashes")
+    if report.unchecked:
+        lines.append(f"{', '.join(report.unchecked)} from the policies: verification has no formula of its own for it")
     lines.append(f"{', '.join(EFFORT)}: how a run was played, not what came of it")
     return [("not checked" if not number else "", line) for number, line in enumerate(lines)]
 
@@ -194,6 +196,7 @@ def _data(report: "Report") -> dict[str, Any]:
         "unplanned": report.unplanned,
         "replayed": vars(report.replayed)
         | {"columns": entries(report.replayed.columns.values()), "reasons": dict(report.replayed.reasons)},
+        "unchecked": report.unchecked,
         "columns": entries(report.columns.values()),
         "mismatches": entries(report.mismatches),
         "unverified": entries(report.unverified.values()),

@@ -38,6 +38,8 @@ def from_file(kind: str, name: str) -> Any:
     defined = {key: value for key, value in vars(module).items() if not key.startswith("_") and callable(value)}
     if wanted not in defined:
         own = [key for key, value in defined.items() if getattr(value, "__module__", None) == module.__name__]
+        if not own:
+            raise NashGamesError(f"'{file}' defines nothing to be a {kind}; write a class or a function in it")
         raise unknown(f"{kind} of '{file}'", wanted, own)
     return defined[wanted]
 

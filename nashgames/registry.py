@@ -271,10 +271,8 @@ def bind(kind: str, selection: Selection, accepted: Mapping[str, Parameter]) -> 
     Raises NashGamesError for a parameter that does not exist, a value of another type, or one that is not accepted.
     """
     if selection.positional:
-        raise NashGamesError(
-            f"{kind} '{selection.name}' cannot read '{selection.positional[0]}'; write parameter=value "
-            f"with one of: {', '.join(accepted) or 'none'}"
-        )
+        way = f"write parameter=value with one of: {', '.join(accepted)}" if accepted else "it has no parameters"
+        raise NashGamesError(f"{kind} '{selection.name}' cannot read '{selection.positional[0]}'; {way}")
     values = {}
     for key, text in selection.parameters.items():
         if key not in accepted:

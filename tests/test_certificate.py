@@ -103,12 +103,16 @@ def test_a_gap_is_never_negative_at_rounding():
             assert 0 <= found.suboptimality < 1e-24
 
 
-def test_an_action_of_log_probability_minus_5000():
-    """By hand: π = (1, e^−5000, 0), opponent-free margins; the second action beats the first by ½."""
+@pytest.mark.parametrize("far", [-5000.0, -20_000.0])
+def test_an_action_whose_probability_underflows(far):
+    """By hand: π = (1, e^−5000, 0), opponent-free margins; the second action beats the first by ½.
+
+    e^−20,000 is 0 and e^20,000 beyond every number, also in floats of 80 bits.
+    """
     margins = np.array([[0, -0.5, 0.2], [0.5, 0, 0], [-0.2, 0, 0]])
     for beta in (1.0, 1e-2, 1e-5):
         game = make_game(margins, beta=beta)
-        log_policy = np.array([0.0, -5000.0, -9000.0])
+        log_policy = np.array([0.0, far, -9000.0])
         found = certify(game, log_policy)
         # log BR = q/β − log Σ e^{q/β} with q = (0, ½, −0.2).
         log_total = 0.5 / beta + np.log1p(np.exp(-0.5 / beta) + np.exp(-0.7 / beta))
@@ -215,6 +219,9 @@ def test_at_beta_zero_the_original_game_is_judged(beta):
     # Scissors, at place 2, beat rock by ½: rock's regret is all of it. Against half and half paper is worth −¼.
     assert certify(game, rock, beta) == Certificate(0, 0.5, 1.0, 0.5, 0.5, 0, math.inf)
     assert certify(game, half, beta) == Certificate(0, 0.25, 0.5, 0.5, 0.25, 0, math.inf)
+    # An action that loses and is not played has no regret: half and half of the two that draw is an equilibrium.
+    loser = make_game(np.array([[0, 0, 0.3], [0, 0, 0.3], [-0.3, -0.3, 0]]))
+    assert certify(loser, half, beta) == Certificate(0, 0, 0, 0, 0, 0, math.inf)
 
 
 def test_beta_zero_is_the_limit_of_small_beta(rng):

@@ -1,10 +1,13 @@
 """Solvers and games that a user brings by `file.py:Name` are played, stored and resumed like ours."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from nashgames.cli.main import app
 from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
 from nashgames.experiments.events import Finished, Noted, Planned
@@ -62,8 +65,16 @@ def ladder(actions: int = 3, strength: float = 0.5):
     return ng.make_game(strength * (up - up.T))
 
 
+def house():
+    return ladder(3)
+
+
 def number():
     return 3
+
+
+def late():
+    return Mine()
 
 
 def broken():
@@ -138,9 +149,13 @@ def test_a_file_runs_once_and_changed_code_is_another_run(mine):
         ({"solver": "worse.py:Mine"}, "'worse.py' does not run: SyntaxError at line 1"),
         ({"game": "mine.py:laddr"}, "unknown game of 'mine.py' 'laddr'; did you mean 'ladder'?"),
         ({"game": "mine.py:ladder[strenght=1]"}, "game 'mine.py:ladder' has no parameter 'strenght'"),
+        ({"game": "mine.py:Mine"}, "'mine.py:Mine' is a solver, not a game; write nashgames run --solver mine.py:Mine"),
+        ({"solver": "mine.py:house"}, "'mine.py:house' is a game, not a solver; write nashgames run mine.py:house"),
+        ({"game": "empty.py:ladder"}, "'empty.py' defines nothing to be a game; write a class or a function in it"),
     ],
 )
 def test_a_mistake_is_one_sentence_before_anything_is_played(mine, values, said):
+    mine.with_name("empty.py").write_text("x = 1\n")
     mine.with_name("bad.py").write_text("x = 1\ny = x / 0\n")
     mine.with_name("worse.py").write_text("def f(:\n")
     with pytest.raises(NashGamesError) as told:
@@ -151,7 +166,11 @@ def test_a_mistake_is_one_sentence_before_anything_is_played(mine, values, said)
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("number", "the game 'mine.py:number' returns int; return a Game"), ("broken", "fails: RuntimeError: no data")],
+    [
+        ("number", "'mine.py:number' is no game, as it makes int; name a function that returns a Game"),
+        ("late", "'mine.py:late' is a solver, not a game; write nashgames run --solver mine.py:late"),
+        ("broken", "fails: RuntimeError: no data"),
+    ],
 )
 def test_a_game_that_is_none_is_told(mine, name, said):
     with pytest.raises(NashGamesError, match=said):
@@ -168,6 +187,19 @@ def test_nothing_in_a_results_directory_is_imported(mine):
     ):
         find_source(results.runs["game"][0], code=False)
     assert mine.with_name("imports.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize(("asked_for", "options"), [({}, ""), ({"actions": 4, "seed": 3}, " -n 4 --seed 3")])
+def test_preferences_of_a_game_from_a_file_are_drawn_by_the_command_that_plot_names(mine, asked_for, options):
+    list(runner.execute(asked(**asked_for, solver="nash-mp", queries=4), mine.with_name("out")))
+    refused = CliRunner().invoke(app, ["plot", "out", "--figure", "preferences"])
+    sentence, _, command = refused.stderr.strip().rpartition("; draw it with: ")
+    assert refused.exit_code == 2
+    assert sentence.endswith("results keep no margins, and code runs only where its user names it")
+    assert command == f"nashgames show 'mine.py:ladder[strength=0.4]'{options}"
+    drawn = CliRunner().invoke(app, [*shlex.split(command)[1:], "--format", "svg"])
+    assert drawn.exit_code == 0, drawn.stderr
+    assert len(list(mine.parent.glob("results/games/*.svg"))) == 1
 
 
 def test_an_installed_package_brings_solvers_and_games_by_name(mine, monkeypatch):
@@ -257,7 +289,7 @@ def game():
             "Nothing",
             "'bad.py:Nothing' is no solver, as it has no queries_per_step, with_theory_defaults, init, update, ",
         ),
-        ("game", "'bad.py:game' is no solver, as it has no "),
+        ("game", "'bad.py:game' is a game, not a solver; write nashgames run bad.py:game"),
         ("Opaque[step=1]", "the solver 'opaque' is no pytree; put @jax.tree_util.register_dataclass over its frozen"),
         ("Opaque", "the solver 'bad.py:Opaque' needs step; write bad.py:Opaque[step=…]"),
         ("Refuses[step=1]", "the solver 'opaque' fails: ArithmeticError at line "),

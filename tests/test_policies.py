@@ -420,7 +420,8 @@ def test_the_registry_names_its_classes(name):
     ("text", "says"),
     [
         ("tabuler", "did you mean 'tabular'"),
-        ("tabular[features=own]", "Accepted: none"),
+        ("tabular[features=own]", "no parameter 'features', as there is none; leave it out"),
+        ("tabular[own]", "cannot read 'own'; it has no parameters"),
         ("mlp[widht=3]", "did you mean 'width'"),
         ("mlp[width=0]", "mlp[width] is 0; accepted: an integer from 1 to 10,000"),
         ("mlp[width=10001]", "from 1 to 10,000"),

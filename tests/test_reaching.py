@@ -135,7 +135,7 @@ def test_a_number_leaves_the_name_of_what_has_it():
     ("name", "words"),
     [
         ("strenth", "unknown number of a run 'strenth'; did you mean 'strength'"),
-        ("game", "unknown number of a run 'game'"),
+        ("game", "unknown number of a run 'game'. Accepted: "),
         (
             "beta",
             "every run has beta = 0.1, and a figure against it needs two values; these vary: strength, eta, depth",
@@ -146,6 +146,16 @@ def test_a_wrong_number_is_a_sentence(name, words):
     with pytest.raises(NashGamesError) as error:
         reaching.against(several_numbers()[0], name)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["foo", "beta"])
+def test_where_no_number_varies_nothing_can_be_drawn_against_one(name):
+    with pytest.raises(NashGamesError) as error:
+        reaching.against(run()[0], name)
+    assert str(error.value) == (
+        f"no number of these runs varies, and a figure against '{name}' needs two values of it; play several first, as "
+        "nashgames sweep --beta 1,0.1,0.01 does"
+    )
 
 
 def test_runs_without_the_number_are_left_out():

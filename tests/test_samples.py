@@ -354,7 +354,8 @@ def test_the_order_of_the_methods_is_kept_with_a_hundred_comparisons_a_step():
             with Precision().scope():
                 solver, asked = arrays((make_solver(f"{name}[step={step}]").with_theory_defaults(0.01), game))
                 asked = asked.replace(feedback=feedback)
-                found = np.asarray(_after(solver, asked, jax.random.split(jax.random.key(0), seeds), 2500))
+                # Later the noise of nash-prox and of approximate-nash-mp is all that is left of both.
+                found = np.asarray(_after(solver, asked, jax.random.split(jax.random.key(0), seeds), 600))
             ends.append(sorted(measured(game, log_policy, star)["suboptimality"] for log_policy in found))
         return min(of_step[int(np.ceil(0.9 * seeds)) - 1] for of_step in ends)
 
@@ -362,5 +363,4 @@ def test_the_order_of_the_methods_is_kept_with_a_hundred_comparisons_a_step():
     exact = [worst(name, EXACT, 1) for name in names]
     sampled = [worst(name, Duels(batch=100), 20) for name in names]
     assert exact[0] < exact[1] < exact[2]
-    assert sampled[0] < 1.3 * sampled[1]
-    assert max(sampled[:2]) < 0.7 * sampled[2]
+    assert sampled[0] < 0.5 * sampled[1] < 0.25 * sampled[2]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -126,6 +127,7 @@ def test_everything_that_was_played_verifies(played):
     for name in wanted:
         assert report.columns[name].checked == 15, name
         assert report.columns[name].share <= 0.5, name
+    assert report.unchecked == []
     assert set(Results.read(played).runs["status"]) == {"converged", "budget", "diverged"}
 
 
@@ -165,6 +167,27 @@ def test_float64_agrees_to_rounding(played, tmp_path):
     assert report.ok
     for name in ("suboptimality", "kl_to_equilibrium", "kl_to_reference", "entropy", "exploitability"):
         assert report.columns[name].relative < 1e-7, name
+
+
+def test_a_metric_is_one_entry_and_verify_says_where_it_has_no_formula_of_its_own(tmp_path):
+    """In a process of its own, whose METRICS have one more before anything reads them."""
+    code = """
+import sys
+from nashgames.core import metrics
+metrics.METRICS = {**metrics.METRICS, "more": metrics.METRICS["entropy"]}
+from typer.testing import CliRunner
+from nashgames.cli.main import app
+play = ["run", "disc", "-n", "3", "-s", "nash-mp", "--queries", "4", "--no-plot", "--quiet", "--out", "d"]
+for command in (play, ["verify", "d"], ["verify", "d", "--json"]):
+    print(CliRunner().invoke(app, command, catch_exceptions=False).output)
+from nashgames.store import Results
+assert Results.read("d").runs["more"].notna().all()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "more: not computed again, as verification has no formula of its own for it" in done.stdout, done.stderr
+    data = json.loads(done.stdout.strip().rpartition("\n")[2])
+    assert (data["ok"], data["verified"], data["unchecked"]) == (True, 1, ["more"])
+    assert "more" not in {column["name"] for column in data["columns"]}
 
 
 @pytest.mark.parametrize("directory", ["default", "cure"])

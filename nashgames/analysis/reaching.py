@@ -34,12 +34,18 @@ def against(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     saying which numbers vary, where no run has it or all runs have one value of it.
     """
     values, owner = _values(runs, name)
-    if not len(_distinct(values)):
-        raise unknown("number of a run", name, varying(runs))
-    if len(distinct := _distinct(values)) < 2:
+    distinct, others = _distinct(values), varying(runs)
+    if len(distinct) < 2 and not others:
+        raise NashGamesError(
+            f"no number of these runs varies, and a figure against '{name}' needs two values of it; "
+            "play several first, as nashgames sweep --beta 1,0.1,0.01 does"
+        )
+    if not len(distinct):
+        raise unknown("number of a run", name, others)
+    if len(distinct) < 2:
         raise NashGamesError(
             f"every run has {name} = {distinct[0]:g}, and a figure against it needs two values; "
-            f"these vary: {', '.join(varying(runs)) or 'none'}"
+            f"these vary: {', '.join(others)}"
         )
     found = runs.assign(against=values)[np.isfinite(values)]
     if owner is not None:

@@ -41,8 +41,11 @@ def knows(name: str) -> bool:
 
 
 def find(selection: Selection) -> UserGame:
-    """The game that a selection names; NashGamesError where its code does not run or does not take the parameters."""
+    """The game that a selection names; NashGamesError where its code does not run, does not take the parameters or is
+    that of a solver.
+    """
     factory, values = GAMES.choose(selection)
+    _check_no_solver(selection.name, factory)
     taken = _taken(factory)
     default = None
     if "actions" in taken:
@@ -73,12 +76,22 @@ def make(selection: Selection, *, actions: int | None, seed: int, beta: float) -
     except Exception as error:
         raise NashGamesError(f"the game '{selection.name}' fails: {type(error).__name__}: {error}") from error
     if not isinstance(made, Game):
+        _check_no_solver(selection.name, made)
         raise NashGamesError(
-            f"the game '{selection.name}' returns {type(made).__name__}; return a Game, as nashgames.make_game makes it"
+            f"'{selection.name}' is no game, as it makes {type(made).__name__}; name a function that returns a Game, "
+            "as nashgames.make_game makes it, or a class whose make does"
         )
     named = made.description.name if made.description.name != "game" else selection.name
     described = vars(made.description) | {"name": named, "parameters": dict(made.description.parameters) or values}
     return made.replace(description=type(made.description)(**described))
+
+
+def _check_no_solver(name: str, brought: Any) -> None:
+    """Raise NashGamesError where what was named as a game has the mark of a solver."""
+    if hasattr(brought, "queries_per_step"):
+        raise NashGamesError(
+            f"'{name}' is a solver, not a game; write nashgames run --solver {name}, or nashgames check {name}"
+        )
 
 
 def _taken(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -7,6 +7,7 @@ from typing import Any
 from jax.tree_util import all_leaves
 
 from nashgames import plugins
+from nashgames.core.game import Game
 from nashgames.defaults import PARTS, TARGET
 from nashgames.errors import NashGamesError, shown
 from nashgames.learning.optimisers import OPTIMISERS, falls_over_the_run
@@ -300,6 +301,8 @@ def check_members(given: Any, name: str | None = None) -> None:
     if isinstance(given, type):
         raise NashGamesError(f"a solver is {shown(given)}, a class; give an object of it: {given.__name__}()")
     if not isinstance(given, Solver):
+        if name is not None and isinstance(given, Game):
+            raise NashGamesError(f"'{name}' is a game, not a solver; write nashgames run {name}")
         missing = [name for name in vars(Solver) if not name.startswith("_") and not hasattr(given, name)]
         if name is not None:
             raise NashGamesError(

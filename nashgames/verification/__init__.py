@@ -119,6 +119,7 @@ def verify(
     report.exact = len(rows) - len(played)
     wanted = {run_id: played[run_id] for run_id in drawn(replay, played, content)}
     yield from play_again(results, wanted, files, report)
+    report.close(rows)
     yield report
 
 

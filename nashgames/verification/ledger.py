@@ -2,11 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nashgames.core.metrics import METRICS
 from nashgames.verification.numbers import Number
 
 Row = Mapping[str, Any]
@@ -89,6 +90,7 @@ class Report:
     `incomplete` says which rows are missing, or are too many, of those that the manifest counts; `faults`, a sentence
     each, what is wrong with the files; `unhashed` names the tables that were written before hashes were kept.
     `unplanned` runs have a recording that no experiment of the manifest says, so that a missing point is not seen.
+    `unchecked` are the metrics of verified runs that verification has no formula of its own for.
     """
 
     directory: Path
@@ -104,6 +106,7 @@ class Report:
     unhashed: list[str] = field(default_factory=list)
     unplanned: int = 0
     replayed: Replayed = field(default_factory=Replayed)
+    unchecked: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -112,8 +115,18 @@ class Report:
     @property
     def verified(self) -> int:
         """Runs of which every value agrees."""
-        wrong = {mismatch.run_id for mismatch in self.mismatches} | self.unverified.keys()
-        return self.runs - len(wrong)
+        return self.runs - len(self._wrong)
+
+    @property
+    def _wrong(self) -> set[str]:
+        return {mismatch.run_id for mismatch in self.mismatches} | self.unverified.keys()
+
+    def close(self, rows: Iterable[Row]) -> None:
+        """After the last of its rows: note the metrics that verified runs have and nothing was compared with."""
+        sound = [row for row in rows if row["run_id"] not in self._wrong]
+        self.unchecked = [
+            name for name in METRICS if name not in self.columns and any(row[name] is not None for row in sound)
+        ]
 
     def number(self, row: Row, column: str, stored: float | None, known: Number) -> None:
         """Compare a stored number with the one computed again; a missing one agrees with none."""

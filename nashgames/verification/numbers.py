@@ -16,6 +16,7 @@ These are bounds, not estimates: a number further off than them was not computed
 A run that is played again on another machine, with other versions or beside other runs rounds its sums in another
 order. Where β forgets what is behind, log π then moves by no more than the log π − log BR_β(π) above, and its metrics
 by what that leaves of them; a value may always be off by `REPLAYED` of itself.
+A metric that has its second formula here is verified; of one that has none the report says that it was not.
 """
 
 from collections.abc import Mapping
