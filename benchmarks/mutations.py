@@ -430,7 +430,9 @@ MUTATIONS = (
         "mine",
         f"{PARTS}figures_and_the_end_of_the_same_experiment_are_both_kept",
     ),
-    stored("disk", "os.fsync(file.fileno())", "pass", f"{PARTS}a_batch_costs_what_is_in_it"),
+    stored(
+        "disk", "os.fsync(file.fileno())\n        aside", "pass\n        aside", f"{PARTS}a_batch_costs_what_is_in_it"
+    ),
     stored("disk", "    sync_directory(path.parent)", "    ", f"{PARTS}a_batch_costs_what_is_in_it"),
     stored("disk", "    aside = temporary(path)", "    aside = path", f"{PARTS}a_batch_costs_what_is_in_it"),
 )
