@@ -5,6 +5,7 @@ experiment into a results directory.
 """
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -406,9 +407,10 @@ def prepare(
 def _flaw(title: str, found: Equilibrium) -> str:
     """How far an equilibrium is from exact."""
     if found.beta == 0:
+        nats = f"{found.error:.1e}" if math.isfinite(found.error) else "an unknown number of"
         return (
             f"the equilibrium of {title} at β = 0 could be computed only to a regret of {found.regret:.1e} and to "
-            f"{found.error:.1e} nats"
+            f"{nats} nats"
         )
     return (
         f"the equilibrium of {title} at β = {found.beta:g} could be computed only to a residual of "
