@@ -26,7 +26,6 @@ from nashgames.environment import environment, now
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium, equilibrium_path, nearest
 from nashgames.experiments.batches import MOST_BATCHES, batches_of, check_memory, game_chunks
-from nashgames.experiments.choice import edges
 from nashgames.experiments.events import Advanced, BatchFinished, Event, Finished, GameReady, Noted, Planned, Refereed
 from nashgames.experiments.experiment import Experiment, content_hash
 from nashgames.experiments.plan import GameKey, Run, distance_of, plan, plan_trials, settings_of
@@ -81,7 +80,8 @@ def execute(
         check_memory([*trials, *reported], settings, there)
         batches = count_batches(first, settings, there)
         reused, equilibria = len(there & set(_ids(first))), count_equilibria(first, there)
-        yield Planned(directory, len(ids), reused, batches, tuning=bool(trials), equilibria=equilibria)
+        tried = tuple(sorted({run.seed for run in trials}))
+        yield Planned(directory, len(ids), reused, batches, tuning=bool(trials), equilibria=equilibria, tried=tried)
         yield from map(Noted, [*notes, *untuned])
         results.begin(experiment.to_dict(), ids, environment(arguments) | settings.precision.description())
         for source in {run.source for run in reported}:
@@ -91,7 +91,7 @@ def execute(
         try:
             if trials:
                 failed = yield from _play_into(results, trials, settings, there)
-                chosen, found = choose(trials, results.runs, results.curves)
+                chosen, ends = choose(trials, results.runs, results.curves)
                 asked, (reported, after) = notes, plan(experiment, settings, chosen=chosen)
                 reported = as_both(reported, trials)
                 ids = results.manifest["run_ids"] = _ids(reported, trials)
@@ -99,7 +99,7 @@ def execute(
                 batches = count_batches(reported, settings, there | played)
                 equilibria = count_equilibria(reported, there | played)
                 yield Planned(directory, len(ids), len(there & set(ids)), batches, equilibria=equilibria)
-                yield from map(Noted, [*(note for note in after if note not in asked), *edges(found)])
+                yield from map(Noted, [*(note for note in after if note not in asked), *ends])
             results.relabel({run.run_id: run.told for run in [*trials, *reported]})
             failed += yield from _play_into(results, reported, settings, there | played)
         finally:
