@@ -50,7 +50,7 @@ def answer(finished: "Finished") -> Answer:
     tables: dict[str, pd.DataFrame] = {}
     sheets = []
     for text, of_game in finished.runs.groupby("game", sort=False):
-        run = of_game.loc[of_game["beta"].idxmin()]
+        run = of_game.sort_values("beta", kind="stable").iloc[0]
         told = None if pd.isna(run["game_fingerprint"]) else str(run["game_fingerprint"])
         source = find_again(str(text), told, kept.game_file(told))
         actions = None if source.default_actions is None else int(run["n"])
