@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         BatchFinished,
         Event,
         GameReady,
+        Noted,
         Planned,
         PlayedElsewhere,
         Refereed,
@@ -153,6 +154,7 @@ class Progress(Working):
         self._ready: tuple[int, str | None, Facts | None] | None = None
         self._finished: deque[tuple[str, ...]] = deque(maxlen=_LINES_OF_PROGRESS)
         self._current: tuple[str, ...] | None = None
+        self._noted: set[str] = set()
         self._refereed = 0
         self._clock = _Clock()
 
@@ -167,7 +169,7 @@ class Progress(Working):
             "BatchFinished": self._on_batch,
             "PlayedElsewhere": self._on_elsewhere,
             "Waiting": lambda waiting: self.wait(_waiting(waiting.batches)),
-            "Noted": lambda noted: self.note(noted.text),
+            "Noted": self._on_note,
             "Finished": lambda finished: self.clear(),
         }
         if self._ready is not None and type(event).__name__ not in ("GameReady", "Noted"):
@@ -181,7 +183,8 @@ class Progress(Working):
         if self._header_shown:
             return
         self._header_shown = True
-        self.line(words.header(self._experiment, actions, reference), style="bold")
+        tried = None if self.planned is None else self.planned.tried
+        self.line(words.header(self._experiment, actions, reference, tried=tried), style="bold")
         if facts is not None:
             self.line(words.facts(facts), style="dim")
 
@@ -203,6 +206,12 @@ class Progress(Working):
         for note in ready.notes:
             self.note(note)
         self.wait(f"{ready.title}: exact equilibrium{self._of_equilibria()}")
+
+    def _on_note(self, noted: "Noted") -> None:
+        # Trials and reported runs play the same games, whose notes are read once.
+        if noted.text not in self._noted:
+            self._noted.add(noted.text)
+            self.note(noted.text)
 
     def _on_refereed(self, refereed: "Refereed") -> None:
         self._refereed += 1

@@ -57,7 +57,7 @@ def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None
             _show(runs, found, rows, screen)
             written = [] if given["no_plot"] else _draw(runs, rows, directory, formats, screen)
             vertex = _vertex(found, screen) if given["vertex"] else None
-            rated = _rated(runs, found, screen) if given["ratings"] else None
+            rated = _rated(runs, found, directory, screen) if given["ratings"] else None
             _close(runs, found, {"vertex": vertex, "ratings": rated}, directory, written, screen)
         except KeyboardInterrupt:
             screen.clear()
@@ -246,13 +246,17 @@ def _vertex(found: Sequence["Certified"], screen: "Working") -> "Certified":
     return vertex
 
 
-def _rated(runs: Sequence["Run"], found: Sequence["Certified"], screen: "Working") -> list[dict[str, Any]]:
-    """The equilibrium at the smallest β beside Elo and Bradley–Terry, shown and as data."""
+def _rated(
+    runs: Sequence["Run"], found: Sequence["Certified"], directory: Path | None, screen: "Working"
+) -> list[dict[str, Any]]:
+    """The equilibrium at the smallest β beside Elo and Bradley–Terry, shown, kept and as data."""
     from nashgames.cli import ratings
 
     screen.wait("rating the actions")
     last = min(found, key=lambda each: each.beta)
-    rows = ratings.rated(runs[0], last)
+    rows = ratings.rated(runs[0].source, last.equilibrium)
+    if directory is not None:
+        ratings.keep({runs[0].source.text: rows}, directory)
     screen.line()
     screen.sheet(ratings.sheet(rows, last.beta))
     return ratings.payload(rows)
@@ -289,7 +293,8 @@ def _close(
     lines = [("figure", str(path)) for path in written if path.suffix != ".svg" or len(written) == 1]
     if directory is not None:
         place = shlex.quote(str(directory))
-        lines.insert(0, ("files", f"{directory / 'policies.parquet'}, and certificates, runs and curves"))
+        also = "certificates, runs and curves" if beside["ratings"] is None else "certificates, runs, curves, ratings"
+        lines.insert(0, ("files", f"{directory / 'policies.parquet'}, and {also}"))
         lines += [("plot", f"nashgames plot {place}"), ("verify", f"nashgames verify {place}")]
     elif len(runs) == 1:
         lines.append(("next", f"nashgames equilibrium {shlex.quote(runs[0].source.text)} {_PATH}"))

@@ -180,14 +180,14 @@ def _drawn(
     from nashgames.store import Results
 
     results = Results.read(directory)
-    wanted = _wanted(results)
+    wanted, beside = _wanted(results)
     if not len(wanted):
         raise NashGamesError(f"'{directory}' has no finished run to draw; start its command again")
     if distance is not None and (wanted["solver"] == REFEREE).all():
         raise NashGamesError(f"'{directory}' holds exact equilibria, which have no curve to show; leave --y out")
     rows = plots.Rows(
         wanted,
-        results.curves[results.curves["run_id"].isin(wanted["run_id"])],
+        results.curves[results.curves["run_id"].isin([*wanted["run_id"], *beside["run_id"]])],
         results.paths,
         results.policies,
         partial(limits_of, game_file=results.game_file),
@@ -196,6 +196,7 @@ def _drawn(
         against,
         epsilon,
         x,
+        beside,
     )
     folder = directory if out is None else out
     made = plots.figures(rows, names, distance=distance, page=page)
@@ -214,11 +215,11 @@ def _drawn(
     return drawn
 
 
-def _wanted(results: "Results") -> "pd.DataFrame":
-    """The runs that the last experiment of a directory reports."""
-    from nashgames.experiments.choice import reported
+def _wanted(results: "Results") -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """The runs that the last experiment of a directory reports, and those of tuned solvers as they were asked for."""
+    from nashgames.experiments.choice import reported, untuned
 
-    return reported(results.last_runs)
+    return reported(results.last_runs), untuned(results.last_runs)
 
 
 def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":

@@ -78,8 +78,8 @@ def _show(report: "Report", screen: "Working") -> None:
     screen.sheet(Sheet(headings, frozenset({"column"}), rows, caption))
     if report.without_distances:
         screen.line(
-            f" {words.plural(report.without_distances, 'run')} without distances: "
-            "the equilibrium to measure them to was not known exactly when they were made",
+            f" {words.plural(report.without_distances, 'run')} without distances, not checked: the equilibrium to "
+            "measure them to could not be known exactly",
             style="dim",
         )
     lines = [*_of_replay(report), *_not_checked(report)]

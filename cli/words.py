@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -159,22 +159,30 @@ def facts(found: "Facts") -> str:
     )
 
 
+def _tried(seeds: Sequence[int], tried: Collection[int]) -> str:
+    """On which of the `seeds` for it steps are tried, and whether on what is reported."""
+    apart = [seed for seed in seeds if seed in tried]
+    places = [f"seeds {apart[0]}–{apart[-1]}"] if len(apart) > 1 else [f"seed {seed}" for seed in apart]
+    return " and ".join([*places, *(["what is reported"] if set(tried) - set(seeds) else [])])
+
+
 def header(
     experiment: "Experiment",
     actions: int | None = None,
     reference: str | None = None,
     betas: Iterable[float] | None = None,
+    tried: Collection[int] | None = None,
 ) -> str:
     """The experiment in one line; `actions` and `reference` are those of its game where there is only one.
 
-    `betas` stand in for those of the experiment, where one of them may be 0.
+    `betas` stand in for those of the experiment, where one of them may be 0; `tried` are the seeds on which steps are
+    tuned, a reported one where a game has no other.
     """
     seeds = f"seed {experiment.seed}"
     if experiment.seeds > 1:
         seeds = f"seeds {experiment.seed}–{experiment.seed + experiment.seeds - 1}"
     if experiment.tune is not None:
-        first, last = experiment.tuning_seeds[0], experiment.tuning_seeds[-1]
-        seeds += f" · tuned on seed{f's {first}–{last}' if last > first else f' {first}'}"
+        seeds += f" · tuned on {_tried(experiment.tuning_seeds, experiment.tuning_seeds if tried is None else tried)}"
     sizes = [actions] if actions is not None else list(experiment.every("actions"))
     games = list(experiment.every("game"))
     references = list(experiment.every("reference")) if reference is None else [reference]

@@ -18,7 +18,7 @@ from nashgames.engine.settings import Settings
 from nashgames.environment import environment, now
 from nashgames.errors import NashGamesError, shown
 from nashgames.exact.referee import Equilibrium
-from nashgames.experiments.choice import choices, reported
+from nashgames.experiments.choice import choices, reported, untuned
 from nashgames.experiments.events import Refereed
 from nashgames.experiments.experiment import RECORDS, Experiment
 from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
@@ -94,8 +94,9 @@ class Result:
         """
         from nashgames.plots.convergence import convergence
 
-        runs = reported(self.runs)
-        return convergence(self.curves[self.curves["run_id"].isin(runs["run_id"])], runs, distance=distance)
+        runs, beside = reported(self.runs), untuned(self.runs)
+        drawn = self.curves["run_id"].isin([*runs["run_id"], *beside["run_id"]])
+        return convergence(self.curves[drawn], runs, distance=distance, untuned=beside)
 
     def save(self, directory: str | Path) -> Path:
         """Add the runs to a results directory, which `nashgames plot`, `nashgames verify` and `ng.read` take.

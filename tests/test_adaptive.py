@@ -22,10 +22,9 @@ from nashgames.solvers import (
     AdaptiveNashMP,
     NashMP,
     SecantNashMP,
-    adaptive_nash_mp,
+    adaptive_step,
     make_solver,
     secant_model,
-    secant_nash_mp,
     selection_of,
 )
 from tests.games import (
@@ -330,18 +329,18 @@ def test_no_fixed_step_is_much_better_in_hindsight(family):
 
 
 @pytest.mark.parametrize(
-    ("solver", "module", "least", "reported"),
-    [(AdaptiveNashMP(), adaptive_nash_mp, 1e-9, "end"), (SecantNashMP(), secant_nash_mp, 2.0, "half")],
+    ("solver", "least", "reported"),
+    [(AdaptiveNashMP(), 1e-9, "end"), (SecantNashMP(), 2.0, "half")],
 )
 def test_where_every_trial_fails_it_is_nash_mp_at_five_quarters_of_its_queries(
-    rng, monkeypatch, solver, module, least, reported
+    rng, monkeypatch, solver, least, reported
 ):
     """The worst case: only the least step of Nash-MP is admissible, and it never says so beforehand.
 
     The constant is 1.25, and 8 queries at the start.
     """
     monkeypatch.setattr(
-        module, "admissibility_ratio", lambda *arguments: jnp.where(arguments[-1] > 0.2 * 1.0001, 2.0, least)
+        adaptive_step, "admissibility_ratio", lambda *arguments: jnp.where(arguments[-1] > 0.2 * 1.0001, 2.0, least)
     )
     game = random_game(rng, N, 0.1)
     # A function of its own: what was compiled before has the other test inside.
@@ -370,7 +369,7 @@ def test_where_every_trial_fails_it_is_nash_mp_at_five_quarters_of_its_queries(
 )
 def test_the_next_trial_follows_the_law_between_half_and_eight_times_the_last(passed, ratio, eta, least, wanted):
     with Precision().scope():
-        found = adaptive_nash_mp.next_eta(jnp.asarray(passed), jnp.asarray(ratio), jnp.asarray(eta), least)
+        found = adaptive_step.next_eta(jnp.asarray(passed), jnp.asarray(ratio), jnp.asarray(eta), least)
     assert float(found) == pytest.approx(wanted, rel=1e-12)
 
 

@@ -153,7 +153,10 @@ def test_a_tuned_run_says_what_was_chosen_in_tables_data_and_notes():
     result = call(*command)
     assert result.exit_code == 0, result.stderr
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
-    assert lines[0] == "circulant · 3 actions · β 0.1 · tilted reference · seed 0 · tuned on seed 1 · float64 on cpu"
+    assert (
+        lines[0]
+        == "circulant · 3 actions · β 0.1 · tilted reference · seed 0 · tuned on what is reported · float64 on cpu"
+    )
     assert any(line.startswith("nash-mp η = 0.2 = 2β, tuned") for line in lines)
     assert "solver best step of its cost as asked end" in lines
     assert any(re.fullmatch(r"nash-mp eta 0.2 0.01 … 0.2 (\d+) \1 upper", line) for line in lines)

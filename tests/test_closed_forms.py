@@ -23,9 +23,7 @@ from nashgames.core.margins import ENTRIES
 from nashgames.core.precision import Precision
 from nashgames.games.tables import load
 from nashgames.learning.feedback import Duels
-from nashgames.solvers import SOLVERS, make_solver
-from nashgames.solvers import adaptive_nash_mp as adaptive_nash_mp_module
-from nashgames.solvers import secant_nash_mp as secant_nash_mp_module
+from nashgames.solvers import SOLVERS, adaptive_step, make_solver
 from tests.games import arrays, log_softmax, random_margins, soccer_reference
 
 
@@ -862,8 +860,7 @@ def test_with_most_trials_refused_the_credit_is_spent_as_in_the_closed_form(monk
         # A ratio from 0.95 to 1 is admissible in theory, and still refused.
         return jnp.where(eta > 6 * least, 3.0, jnp.where(eta > 1.01 * least, 0.96875, 0.015625))
 
-    for module in (adaptive_nash_mp_module, secant_nash_mp_module):
-        monkeypatch.setattr(module, "admissibility_ratio", refusing)
+    monkeypatch.setattr(adaptive_step, "admissibility_ratio", refusing)
     monkeypatch.setitem(globals(), "excess", lambda *arguments: float(refusing(*arguments)))
     wanted = np.array(list(itertools.islice(FORMS[name](in_numpy, **numbers), 40)))
     # A function of its own: what was compiled before has the other test inside.

@@ -689,6 +689,29 @@ def play(**settings):
     return screen
 
 
+def test_what_is_noted_of_trials_and_of_reported_runs_is_read_once(capsys):
+    asked = Experiment(tune={"seeds": 2})
+    with Progress(asked) as screen:
+        for event in (Planned(Path("somewhere"), 4, 0, 2, tuning=True, tried=(0, 1)), Noted("one"), Noted("two")):
+            screen.show(event)
+        for event in (Planned(Path("somewhere"), 4, 0, 2), Noted("one")):
+            screen.show(event)
+    assert capsys.readouterr().err.split() == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("tried", "said"),
+    [
+        ((1, 2), "tuned on seeds 1–2 ·"),
+        ((1,), "tuned on seed 1 ·"),
+        ((0,), "tuned on what is reported ·"),
+        ((0, 1), "tuned on seed 1 and what is reported ·"),
+    ],
+)
+def test_the_header_says_on_what_steps_are_tuned(tried, said):
+    assert said in words.header(Experiment(tune={"seeds": 2}), tried=tried)
+
+
 def test_progress_is_one_live_line_a_batch_on_standard_error(terminal):
     out, err = terminal()
     screen = play()

@@ -827,3 +827,21 @@ def test_runs_on_the_original_game_are_drawn_by_what_they_stop_by():
     assert distances.usual(runs.assign(target="original")) == "exploitability"
     both = pd.concat([runs.assign(target="original"), runs.assign(target="regularised")])
     assert distances.usual(both) == "suboptimality"
+
+
+def test_solvers_that_are_not_tuned_are_dotted_beside_the_tuned_ones_and_take_no_room():
+    runs, curves = join(*[rows(decay(rate), solver=solver) for solver, rate in (("nash-mp", 2.0), ("nash-md", 1.0))])
+    curves = curves[curves["queries"] <= 30]
+    asked = [rows(decay(0.01), solver=solver, seed=1, step_source="theory") for solver in ("nash-mp", "nash-md")]
+    beside, slow = join(*asked)
+    alone, both = convergence(curves, runs), convergence(pd.concat([curves, slow]), runs, untuned=beside)
+    assert (alone.axes[0].get_xscale(), both.axes[0].get_xscale()) == ("linear", "symlog")
+    drawn = both.axes[0].get_lines()
+    lines = {last: [line for line in drawn if list(line.get_xdata())[-1:] == [last]] for last in (30, 400)}
+    dotted, solid = ([(line.get_color(), line.get_linestyle()) for line in lines[last]] for last in (400, 30))
+    assert len(dotted) == len(solid) == 2
+    assert {colour for colour, _ in dotted} == {colour for colour, _ in solid}
+    assert {dashes for _, dashes in dotted}.isdisjoint(dashes for _, dashes in solid)
+    told = [text.get_text() for legend in both.legends for text in legend.get_texts()]
+    assert "not tuned: step by theory" in told
+    assert sum("nash-m" in text.get_text() for text in [*both.axes[0].texts]) + sum("nash-m" in t for t in told) == 2

@@ -3,12 +3,14 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy
 from typer.testing import CliRunner
 
 from nashgames.analysis import ranking
 from nashgames.cli.main import app
+from nashgames.exact.referee import equilibrium
 from nashgames.games import tables
 
 WINS = "winner,loser,count\na,b,30\nb,a,10\nb,c,24\nc,b,8\nc,a,20\na,c,20\n"
@@ -100,3 +102,26 @@ def test_the_terminal_sets_ratings_beside_the_equilibrium(tmp_path):
     assert all(row["low"] is None and row["elo"] > 1000 for row in rates["ratings"])
     several = CliRunner().invoke(app, ["equilibrium", "random-logits[contexts=2]", "-n", "3", "--ratings", "--no-plot"])
     assert several.exit_code == 2
+
+
+def test_an_experiment_that_asks_for_ratings_keeps_those_of_every_game(tmp_path):
+    (tmp_path / "wins.csv").write_text(WINS)
+    (tmp_path / "rated.toml").write_text(
+        f'verdict = "ratings"\ngame = ["{tmp_path}/wins.csv", "soccer10"]\nbeta = [1.0, 0.1]\n'
+        "queries = 20\nrecords = 2\n"
+        'solver = ["nash-mp", "mirror-descent"]\n'
+    )
+    asked = ["sweep", f"{tmp_path}/rated.toml", "--out", f"{tmp_path}/out"]
+    outcome = CliRunner().invoke(app, [*asked, "--no-plot", "--json"])
+    assert outcome.exit_code == 0, outcome.output
+    of_game = json.loads(outcome.stdout)["verdict"]["ratings"]
+    assert [len(rows) for rows in of_game.values()] == [3, 10]
+    kept = pd.read_csv(tmp_path / "out" / "ratings.csv")
+    for (_, rows), (_, mine) in zip(of_game.items(), kept.groupby("game", sort=False), strict=True):
+        np.testing.assert_allclose(mine["elo"], [row["elo"] for row in rows], rtol=1e-9)
+    assert kept["low"].notna().to_list() == kept["counted"].to_list() == [True] * 3 + [False] * 10
+    # At the smallest β, whatever the runs reached.
+    found = np.exp(equilibrium(tables.load("soccer10"), 0.1).log_policy)
+    np.testing.assert_allclose(sorted(found), sorted(kept["probability"][3:]), rtol=1e-8)
+    shown = " ".join(CliRunner().invoke(app, [*asked, "--no-plot"]).output.split())
+    assert "all actions in ratings.csv" in shown and "does not say how often each pair met" in shown

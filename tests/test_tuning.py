@@ -110,9 +110,11 @@ def test_a_solver_of_two_numbers_is_tuned_in_its_step_unless_that_follows_the_cu
         ({"tune": "step=1:100:8,eta=1:100:8"}, "eta"),
     ):
         asked = changed(solver=names, beta=0.1, seeds=1, **changes)
-        trials, _ = plan_trials(asked, settings_of(asked))
+        trials, notes = plan_trials(asked, settings_of(asked))
         assert {(run.label, run.tuned) for run in trials} == {(name, parameter) for name in names}, changes
         assert len(trials) == 3 * 9
+        left_out = "nash-prox is tuned in eta and not in step; name nash-prox.step to tune that"
+        assert (left_out in notes) == (changes == {"tune": "step=1:100:8,eta=1:100:8"})
     both = changed(solver="nash-prox", feedback=("exact", "duels"), queries=10, beta=0.1, seeds=1)
     trials, _ = plan_trials(both, settings_of(both))
     assert {(run.parts["feedback"].partition("[")[0], run.tuned) for run in trials} == {

@@ -26,6 +26,7 @@ from nashgames.experiments import exact_path, runner
 from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.plan import plan_equilibria
 from nashgames.experiments.sources import find_source
+from nashgames.games.families import generate
 from nashgames.store import METRICS, Results
 from nashgames.verification import Report, Verifying, verify
 from nashgames.verification.numbers import Rounding
@@ -385,6 +386,19 @@ def test_distances_that_were_never_known_are_left_out_and_said(played, tmp_path)
     report = report_of(altered(played, tmp_path, forget))
     assert report.ok
     assert report.without_distances == 1
+
+
+def test_distances_that_rounding_leaves_undecided_at_beta_0_are_not_checked(tmp_path):
+    # The margins of 99 actions of `disc`, given to 1e-16, do not say which equilibrium is the closest to the reference:
+    # it is one to 3e-13 all the same.
+    found = equilibrium(generate("disc", actions=99), 0.0)
+    assert found.residual < 1e-12
+    assert not found.converged
+    for _ in runner.execute(Experiment(game="disc", actions=99, beta=0, solver=["omwu", "comal"], **SHORT), tmp_path):
+        pass
+    report = report_of(tmp_path)
+    assert report.ok
+    assert report.without_distances == report.runs == 2
 
 
 def test_an_equilibrium_that_is_not_found_again_is_no_agreement(played, monkeypatch):

@@ -34,6 +34,12 @@ def as_asked(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[(runs["role"] == ASKED) | ((runs["role"] == TUNING) & own)]
 
 
+def untuned(runs: pd.DataFrame) -> pd.DataFrame:
+    """Those of `as_asked` that stand beside the reported ones: on the same seeds."""
+    own = as_asked(runs)
+    return own[own["seed"].isin(reported(runs)["seed"])]
+
+
 def choices(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """The best of the steps that were tried, a row for every solver in every cell of `CHOICE`.
 

@@ -14,8 +14,8 @@ from nashgames.games.properties import Facts
 class Planned:
     """What will be done: `runs` of the experiment, of them `reused` from the directory, the rest in `batches`.
 
-    With `tuning` the batches are those that try steps, and another one of these follows when they are done. Before the
-    batches of a game come its `equilibria`, one for each reference and β.
+    With `tuning` the batches are those that try steps on the seeds `tried`, and another one of these follows when they
+    are done. Before the batches of a game come its `equilibria`, one for each reference and β.
     """
 
     directory: Path
@@ -24,6 +24,7 @@ class Planned:
     batches: int
     tuning: bool = False
     equilibria: int = 0
+    tried: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

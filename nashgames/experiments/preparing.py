@@ -1,5 +1,6 @@
 """What runs are played on: their games, references and exact equilibria."""
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -81,9 +82,10 @@ def prepare(
 def _flaw(title: str, found: Equilibrium) -> str:
     """How far an equilibrium is from exact."""
     if found.beta == 0:
+        nats = f"{found.error:.1e}" if math.isfinite(found.error) else "an unknown number of"
         return (
             f"the equilibrium of {title} at β = 0 could be computed only to a regret of {found.regret:.1e} and to "
-            f"{found.error:.1e} nats"
+            f"{nats} nats"
         )
     return (
         f"the equilibrium of {title} at β = {found.beta:g} could be computed only to a residual of "

@@ -7,7 +7,6 @@ from pathlib import Path
 from nashgames.environment import environment, now
 from nashgames.errors import NashGamesError
 from nashgames.experiments.batches import check_memory
-from nashgames.experiments.choice import edges
 from nashgames.experiments.events import Event, Finished, Noted, Planned
 from nashgames.experiments.experiment import Experiment, content_hash
 from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
@@ -63,7 +62,8 @@ def execute(
         check_memory([*trials, *reported], settings, there)
         batches = count_batches(first, settings, there)
         reused, equilibria = len(there & set(_ids(first))), count_equilibria(first, there)
-        yield Planned(directory, len(ids), reused, batches, tuning=bool(trials), equilibria=equilibria)
+        tried = tuple(sorted({run.seed for run in trials}))
+        yield Planned(directory, len(ids), reused, batches, tuning=bool(trials), equilibria=equilibria, tried=tried)
         lost = ["the manifest was lost and is made again from the results beside it"] if results.rebuilt else []
         yield from map(Noted, [*lost, *notes, *untuned])
         results.begin(experiment.to_dict(), ids, environment(arguments) | settings.precision.description())
@@ -73,14 +73,15 @@ def execute(
         playing = _Playing(results, experiment, conditions, crew)
         if trials:
             yield from playing.play(TRIALS, trials, there)
-            chosen, found = choose(trials, results.runs, results.curves)
+            chosen, ends = choose(trials, results.runs, results.curves)
             asked, (reported, after) = notes, plan(experiment, settings, chosen=chosen)
             reported = as_both(reported, trials)
             ids = results.manifest["run_ids"] = _ids(reported, trials)
             there |= results.finished & set(_ids(trials))
             batches, equilibria = count_batches(reported, settings, there), count_equilibria(reported, there)
-            yield Planned(directory, len(ids), len(there & set(ids)), batches, equilibria=equilibria)
-            yield from map(Noted, [*(note for note in after if note not in asked), *edges(found)])
+            reused = len(there & set(ids))
+            yield Planned(directory, len(ids), reused, batches, equilibria=equilibria, tried=tried)
+            yield from map(Noted, [*(note for note in after if note not in asked), *ends])
         results.relabel({run.run_id: run.told for run in [*trials, *reported]})
         yield from playing.play(REPORTED, reported, there)
         playing.refuse_mistakes()

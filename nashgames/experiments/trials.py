@@ -65,11 +65,13 @@ def tuned_of(
 
     A solver is tuned in the number that a range of `given` (see `tune.read`) names, else in its step, else in the first
     that it declares tuned; numbers that it was asked for with are left alone. A step that follows the curvature is the
-    last choice. Raises NashGamesError for a range that no solver is tuned in, and for two ranges of one solver.
+    last choice; of two ranges for every solver one is used, which a note says. Raises NashGamesError for a range that
+    no solver is tuned in, and for two ranges of one solver.
     """
     ranges = tune.grids(given)
     found: dict[tuple[str, ...], Tuned] = {}
     left: dict[str, dict[str, None]] = {}
+    several: dict[str, None] = {}
     accepted: dict[str, None] = {}
     used: set[str] = set()
     for key, player in players.items():
@@ -80,21 +82,24 @@ def tuned_of(
             left.setdefault(reason, {})[text] = None
             continue
         names = {name: [*(f"{own}.{name}" for own in names_of(solver)), name] for name in declared}
-        accepted |= dict.fromkeys(asked for several in names.values() for asked in (several[-1], several[0]))
+        accepted |= dict.fromkeys(asked for forms in names.values() for asked in (forms[-1], forms[0]))
         # Of a range for the parameter of every solver and one for this solver's own, its own.
-        chosen = {name: asked for name, several in names.items() for asked in reversed(several) if asked in ranges}
+        chosen = {name: asked for name, forms in names.items() for asked in reversed(forms) if asked in ranges}
         own = {name: asked for name, asked in chosen.items() if asked != name}
         if len(own) > 1:
             raise NashGamesError(f"tune has ranges for {' and '.join(own.values())}; give one of them")
-        used |= {asked for several in names.values() for asked in several}
+        used |= {asked for forms in names.values() for asked in forms}
         said = [(name, ranges[asked]) for name, asked in (own or chosen).items()]
         parameter, range_ = said[0] if said else (declared[0], None)
+        if len(said) > 1:
+            other = said[1][0]
+            several[f"{text} is tuned in {parameter} and not in {other}; name {names[other][0]} to tune that"] = None
         found[key] = Tuned(solver, parameter, range_, given["trials"])
     for asked in ranges:
         if asked not in used:
             raise has_no("tune", "parameter", asked, accepted)
     notes = [f"played as asked for, {reason}: {', '.join(texts)}" for reason, texts in left.items()]
-    return found, notes
+    return found, [*notes, *several]
 
 
 def _declared(player: Player) -> list[str]:

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pandas as pd
 
 from nashgames.defaults import BOTH
-from nashgames.experiments.choice import CHOICE, choices
+from nashgames.experiments.choice import CHOICE, choices, edges
 from nashgames.experiments.plan import Chosen, Run, TuningKey
 
 
-def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[Chosen, pd.DataFrame]:
-    """The value that every tuned solver is played with, and what `choices` says of it.
+def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[Chosen, list[str]]:
+    """The value that every tuned solver is played with, and sentences on those at an end of what was tried.
 
     `runs` and `curves` have the rows of the trials, and may have others; what an earlier experiment said of a run that
     is reused here does not count. A solver whose trials all failed has no choice.
@@ -19,7 +19,7 @@ def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> t
     by_id = {run.run_id: run for run in trials}
     rows = runs[runs["run_id"].isin(by_id)].copy()
     if rows.empty:
-        return {}, pd.DataFrame()
+        return {}, []
     for column in trials[0].told:
         rows[column] = [by_id[run_id].told[column] for run_id in rows["run_id"]]
     found = choices(rows, curves)
@@ -30,7 +30,7 @@ def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> t
         by_id[run_id].tuning_key: numbers[selection]
         for run_id, selection in zip(best["run_id"], best["selection_best"], strict=True)
     }
-    return chosen, found
+    return chosen, edges(found)
 
 
 def as_both(reported: Sequence[Run], trials: Sequence[Run]) -> list[Run]:

@@ -160,7 +160,11 @@ FIGURES: Mapping[str, Entry] = {
 }
 """Every figure by the name of its files, in the order in which they are drawn. A figure is one file and one entry."""
 
-ANSWERS: Mapping[str, Sequence[str]] = {"theorems": ["theorems"], "race": ["profiles", "improvement"]}
+ANSWERS: Mapping[str, Sequence[str]] = {
+    "theorems": ["theorems"],
+    "race": ["profiles", "improvement"],
+    "ratings": ["convergence"],
+}
 """The figures that answer what an experiment asks, by its `verdict`."""
 
 

@@ -38,6 +38,9 @@ _APART = 0.2
 _MANY_BANDS = 3
 # A run among several, below their median.
 _SINGLE: Mapping[str, Any] = {"linewidth": 0.5, "alpha": 0.45}
+# The column of prepared runs that says which are drawn beside their tuned ones, and their lines.
+_UNTUNED = "untuned"
+_DOTTED: Mapping[str, Any] = {"linestyle": (0, (1, 1.6)), "linewidth": 1.2, "zorder": 2.3}
 # Markers of one entry from which they are stored as pixels: an SVG of single marks would be megabytes.
 _MANY = 200
 # The ends of runs, no method's symbols: a bar below a curve that fell to its tolerance, a cross; sizes in points.
@@ -51,7 +54,9 @@ def applies(rows: Rows) -> bool:
 
 def draw(rows: Rows, distance: str | None = None) -> Figure:
     distance = distance or usual(rows.compared)
-    return convergence(rows.curves, rows.compared, distance=distance, x=rows.x, remark=rows.remark)
+    return convergence(
+        rows.curves, rows.compared, distance=distance, x=rows.x, remark=rows.remark, untuned=rows.untuned
+    )
 
 
 @styled
@@ -63,6 +68,7 @@ def convergence(
     x: str | None = None,
     bound: bool = True,
     remark: str = "",
+    untuned: pd.DataFrame | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """A distance (logarithmic) against queries, on samples comparisons, or steps, for the solvers of `runs`.
@@ -72,26 +78,30 @@ def convergence(
     its tolerance, a cross where it diverged. `x` chooses another of `panels.AXES`. `bound` draws what is proved (theory
     §4.1) of nash-mp with η ≤ 2β in queries on exact feedback, in its colour, as far as it was played, if that says
     anything in every panel; limits are those of the runs: a bound for the KL, one for the half step for the
-    suboptimality and the duality gap, the order alone for the span. The `remark` joins the caption.
+    suboptimality and the duality gap, the order alone for the span. The `remark` joins the caption. `untuned` are runs
+    of the same solvers with the steps they were asked for with, dotted in their colours.
     Raises NashGamesError for an unknown distance or axis, no runs, runs on exact feedback together with runs on
     samples, or several panels in `ax`.
     """
     check_distance(distance)
-    runs = prepare(runs)
+    beside = runs.head(0) if untuned is None else untuned
+    runs = prepare(pd.concat([runs.assign(untuned=False), beside.assign(untuned=True)]), [_UNTUNED])
     x = axis_of(runs, x)
     laid = facets(runs, [*PROBLEM, "beta"])
     traces = traces_of(curves, runs, distance, x)
     bound = bound and x == "queries" and not on_samples(runs).any()
     drawn = _informed([_estimate(panel, traces, distance, bound) for panel in laid.panels])
     figure, axes = axes_of(laid, ax)
-    look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
+    named = runs[~runs[_UNTUNED]]
+    look = looks(dict(zip(named["label"], named["solver"], strict=True)))
     low, high = _limits(drawn)
     for cell, curves_here in zip(axes, drawn, strict=True):
         cell.set(yscale="log", ylim=(low, high))
-        scale_cost(cell, [trace for each in drawn for trace in each.all])
+        scale_cost(cell, *_costs(drawn))
         _draw(cell, curves_here, look, low, high)
     name_axes(axes, x, DISTANCES[distance])
     names, others = _handles(drawn, look, distance)
+    others += _dotted(runs)
     if ax is None and len(axes) == 1 and name_ends(figure, axes[0], *_named(drawn[0], look, names, low)):
         names = {}
     legend(figure, ax, [*names.values(), *others], _caption(drawn, distance, x, remark))
@@ -111,25 +121,32 @@ class _Theorem:
 
 @dataclass(frozen=True)
 class _Curves:
-    """What one panel shows: the traces and the band of every label, what is proved, and of whom that says nothing."""
+    """What one panel shows: the traces and the band of every label, what is proved, and of whom that says nothing.
+
+    `untuned` are traces of labels that are drawn beside their tuned ones.
+    """
 
     traces: Mapping[str, list[Trace]]
+    untuned: Mapping[str, list[Trace]]
     bands: Mapping[str, Band]
     theorems: list[_Theorem]
     empty: Set[str]
 
     @property
     def all(self) -> list[Trace]:
-        return [trace for group in self.traces.values() for trace in group]
+        return [trace for groups in (self.traces, self.untuned) for group in groups.values() for trace in group]
 
 
 def _estimate(panel: Panel, traces: Mapping[str, Trace], distance: str, bound: bool) -> _Curves:
-    groups = panel.runs[panel.runs["run_id"].isin(list(traces))].groupby("label")["run_id"]
-    found = {str(label): [traces[run] for run in group] for label, group in groups}
+    measured = panel.runs[panel.runs["run_id"].isin(list(traces))]
+    found, untuned = (
+        {str(label): [traces[run] for run in group] for label, group in mine.groupby("label")["run_id"]}
+        for mine in (measured[~measured[_UNTUNED]], measured[measured[_UNTUNED]])
+    )
     bands = {label: estimates.over_runs(group, _LEVELS) for label, group in found.items()}
     proved = _proved(panel, bands, distance) if bound else []
     empty = {theorem.label for theorem in proved if not _informs(theorem, bands[theorem.label])}
-    return _Curves(found, bands, proved, empty)
+    return _Curves(found, untuned, bands, proved, empty)
 
 
 def _informed(drawn: Sequence[_Curves]) -> list[_Curves]:
@@ -141,7 +158,7 @@ def _informed(drawn: Sequence[_Curves]) -> list[_Curves]:
 def _proved(panel: Panel, bands: Mapping[str, Band], distance: str) -> list[_Theorem]:
     """The bounds on the runs of nash-mp in a panel."""
     theorems = []
-    mine = panel.runs[panel.runs["solver"] == "nash-mp"].drop_duplicates("hyperparameters")
+    mine = panel.runs[(panel.runs["solver"] == "nash-mp") & ~panel.runs[_UNTUNED]].drop_duplicates("hyperparameters")
     for label, beta, text in mine[["label", "beta", "hyperparameters"]].itertuples(index=False):
         eta = json.loads(text).get("eta")
         # The slack admits η = 2β that went through decimal text or float32.
@@ -175,6 +192,8 @@ def _bound(distance: str, queries: Floats, beta: float, eta: float, band: Band) 
 def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high: float) -> None:
     for theorem in curves.theorems:
         ax.plot(theorem.queries, theorem.values, color=look[theorem.label].colour, **BOUND)
+    for label, group in curves.untuned.items():
+        ax.plot(*_median(estimates.over_runs(group, _LEVELS), group, low), color=look[label].colour, **_DOTTED)
     light = len(curves.bands) > _MANY_BANDS
     for place, (label, own) in enumerate(look.items()):
         if label not in curves.bands:
@@ -249,6 +268,13 @@ def _dots(ax: Axes, colour: str, marker: str, size: float, x: Floats, y: Floats)
         ax.plot(x, y, color=colour, marker=marker, markersize=size, rasterized=len(x) > _MANY, **style)
 
 
+def _costs(drawn: Sequence[_Curves]) -> tuple[list[Trace], list[Trace]]:
+    """The traces of all panels, and those of solvers that are not tuned beside them."""
+    own = [trace for curves in drawn for group in curves.traces.values() for trace in group]
+    beside = [trace for curves in drawn for group in curves.untuned.values() for trace in group]
+    return own, beside
+
+
 def _limits(drawn: Sequence[_Curves]) -> tuple[float, float]:
     """Limits of the distance over the runs of all panels; room above for what grows, but not without end."""
     traces = [trace.values[np.isfinite(trace.values)] for curves in drawn for trace in curves.all]
@@ -276,6 +302,7 @@ def _named(
     few = [
         trace for label, band in curves.bands.items() if 1 < band.runs < MANY_SEEDS for trace in curves.traces[label]
     ]
+    few += [trace for group in curves.untuned.values() for trace in group]
     lines = [(trace.cost, np.where(trace.values > 0, np.maximum(trace.values, low), np.nan)) for trace in few]
     return named, lines + [(theorem.queries, theorem.values) for theorem in curves.theorems]
 
@@ -299,6 +326,14 @@ def _handles(
         if status in present:
             handles.append(Line2D([], [], color=FAINT, linestyle="none", marker=marker, markersize=size, label=status))
     return names, handles
+
+
+def _dotted(runs: pd.DataFrame) -> list[Handle]:
+    """The entry of the solvers as they were asked for, which says where their steps come from."""
+    if not runs[_UNTUNED].any():
+        return []
+    sources = sorted(set(runs.loc[runs[_UNTUNED], "step_source"]), reverse=True)
+    return [Line2D([], [], color=FAINT, label=f"not tuned: step by {' or '.join(sources)}", **_DOTTED)]
 
 
 def _caption(drawn: Sequence[_Curves], distance: str, x: str, remark: str) -> str:

@@ -22,6 +22,8 @@ _UNASKED = "suboptimality"
 _DECADES = 2
 # On a linear axis the shortest curve is still told from the edge when it takes this part of it, the width of a line.
 _SHORTEST = 1 / 200
+# The part of a linear axis below which the slopes of several curves cannot be told apart.
+_CROWDED = 0.1
 # Curves that fell less than this are no lines on any axis.
 _FALLEN = 0.01
 # The place of 0 on a logarithmic axis, as a part of a decade: enough for its tick label beside that of the first power.
@@ -49,11 +51,15 @@ def said(distance: str) -> str:
     return METRICS[distance].label
 
 
-def scale_cost(ax: Axes, traces: Sequence[Trace]) -> None:
-    """The axis of queries or comparisons: linear, or logarithmic with a place for 0, as the page asks or `scale_of`."""
-    every = np.concatenate([np.zeros(1), *(trace.cost for trace in traces)])
+def scale_cost(ax: Axes, traces: Sequence[Trace], beside: Sequence[Trace] = ()) -> None:
+    """The axis of queries or comparisons: linear, or logarithmic with a place for 0, as the page asks or `scale_of`.
+
+    It is logarithmic too where curves `beside` would leave less than a tenth of a linear one to the others.
+    """
+    every = np.concatenate([np.zeros(1), *(trace.cost for trace in [*traces, *beside])])
     last, positive = float(every.max()), every[every > 0]
-    if len(positive) and (page().x_scale or scale_of(traces)) == "log":
+    crowded = max((float(trace.cost[-1]) for trace in traces), default=last) < _CROWDED * last
+    if len(positive) and (page().x_scale or ("log" if crowded else scale_of([*traces, *beside]))) == "log":
         first = 10.0 ** np.floor(np.log10(positive.min()))
         ax.set_xscale("symlog", linthresh=first, linscale=_ZERO)
         ax.xaxis.set_minor_locator(ticker.SymmetricalLogLocator(base=10, linthresh=first, subs=list(range(2, 10))))

@@ -25,7 +25,8 @@ class Rows:
     `limits_of` derives the limits of swept steps, as `analysis.derived_limits.limits_of`, and `game_of` makes the game
     of a row of `runs` again; both compute, and are called by the figures that need them only. `verdict` is what the
     experiment asks, which the figure of this name answers. `against` and `epsilon` are what queries to ε are asked for,
-    `x` what curves are drawn against, one of `panels.AXES`.
+    `x` what curves are drawn against, one of `panels.AXES`. `untuned` are the runs of tuned solvers as they were asked
+    for, which stand beside those of `runs`.
     """
 
     runs: pd.DataFrame
@@ -38,10 +39,15 @@ class Rows:
     against: str | None = None
     epsilon: float | None = None
     x: str | None = None
+    untuned: pd.DataFrame | None = None
 
     def of(self, runs: pd.DataFrame) -> "Rows":
         """The same of some of the runs."""
-        return replace(self, runs=runs, curves=self.curves[self.curves["run_id"].isin(runs["run_id"])])
+        beside = self.untuned
+        if beside is not None:
+            beside = beside[beside["game"].isin(runs["game"]) & on_samples(beside).isin(on_samples(runs))]
+        ids = runs["run_id"] if beside is None else pd.concat([runs["run_id"], beside["run_id"]])
+        return replace(self, runs=runs, curves=self.curves[self.curves["run_id"].isin(ids)], untuned=beside)
 
     @cached_property
     def sampled(self) -> bool:

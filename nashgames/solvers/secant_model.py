@@ -91,3 +91,8 @@ def _half_step(
         # `pushed` is a skew-symmetric matrix times a positive one: 1 − `pushed` is never singular.
         z = z + jnp.linalg.solve(jnp.eye(len(z), dtype=z.dtype) - pushed, residual)
     return simplex.normalise(fixed + z @ slopes)
+
+
+def remember(rows: jax.Array, newest: jax.Array) -> jax.Array:
+    """The rows with the oldest one gone and the newest one last."""
+    return jnp.concatenate([rows[..., 1:, :], newest[..., None, :]], axis=-2)

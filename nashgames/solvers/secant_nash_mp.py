@@ -10,15 +10,7 @@ import jax.numpy as jnp
 from nashgames.core import simplex
 from nashgames.core.game import Game
 from nashgames.registry import Number
-from nashgames.solvers import secant_model
-from nashgames.solvers.adaptive_nash_mp import (
-    ADMISSIBLE,
-    FIRST_TRIAL,
-    SPARE_QUERIES,
-    admissibility_ratio,
-    next_eta,
-    query_allowance,
-)
+from nashgames.solvers import adaptive_step, secant_model
 
 # Five planes of a skew matrix: more did not pay for the linear system of each step on the games that were tried.
 _MEMORY = 10
@@ -79,7 +71,10 @@ class SecantNashMP:
 
     def init(self, game: Game, key: jax.Array) -> SecantState:
         start, advantage = game.start, game.query(game.start, jax.random.fold_in(key, 0))
-        eta, spare = jnp.asarray(FIRST_TRIAL * self.least, start.dtype), jnp.asarray(SPARE_QUERIES, start.dtype)
+        eta, spare = (
+            jnp.asarray(adaptive_step.FIRST_TRIAL * self.least, start.dtype),
+            jnp.asarray(adaptive_step.SPARE_QUERIES, start.dtype),
+        )
         half = simplex.prox(start, game.log_reference, advantage, game.beta, eta)
         # Nothing is known yet: equal rows are no directions.
         policies, advantages = (
@@ -90,24 +85,24 @@ class SecantNashMP:
 
     def update(self, game: Game, state: SecantState, key: jax.Array) -> SecantState:
         queried = game.query(state.log_next, jax.random.fold_in(key, 0))
-        policies = _remember(state.policies, jnp.exp(state.log_next))
-        advantages = _remember(state.advantages, queried)
+        policies = secant_model.remember(state.policies, jnp.exp(state.log_next))
+        advantages = secant_model.remember(state.advantages, queried)
         trial, plain = state.turn == _TRIAL, state.turn == _LEAST
         # As the query of a half step: the whole step, and whether it is admissible.
         eta = jnp.where(trial, state.eta, self.least)
         whole = simplex.prox(state.log_anchor, game.log_reference, queried, game.beta, eta)
-        ratio = admissibility_ratio(game, state.log_anchor, state.log_next, whole, eta)
-        passed = (trial & ~(ratio > ADMISSIBLE)) | plain
+        ratio = adaptive_step.admissibility_ratio(game, state.log_anchor, state.log_next, whole, eta)
+        passed = (trial & ~(ratio > adaptive_step.ADMISSIBLE)) | plain
         log_anchor, log_policy, advantage = jax.tree.map(
             lambda new, old: jnp.where(passed, new, old),
             (whole, state.log_next, queried),
             (state.log_anchor, state.log_policy, state.advantage),
         )
-        gain = query_allowance(passed, jnp.where(plain, 2, 1), eta, self.least)
+        gain = adaptive_step.query_allowance(passed, jnp.where(plain, 2, 1), eta, self.least)
         spare = state.spare + jnp.where(trial | plain, gain, 0)
         # What to query next, and for a trial how far to go.
         turn = jnp.where(trial | plain, jnp.where(spare >= 1, _TRIAL, _ANCHOR), _LEAST)
-        eta = jnp.where(trial, next_eta(passed, ratio, eta, self.least), state.eta)
+        eta = jnp.where(trial, adaptive_step.next_eta(passed, ratio, eta, self.least), state.eta)
         half = secant_model.half_step(policies, advantages, log_anchor, game.log_reference, game.beta, eta)
         least = simplex.prox(log_anchor, game.log_reference, queried, game.beta, self.least)
         log_next = jnp.where(turn == _TRIAL, half, jnp.where(turn == _ANCHOR, log_anchor, least))
@@ -120,8 +115,3 @@ class SecantNashMP:
 
     def advantage(self, state: SecantState) -> jax.Array | None:
         return state.advantage
-
-
-def _remember(rows: jax.Array, newest: jax.Array) -> jax.Array:
-    """The rows with the oldest one gone and the newest one last."""
-    return jnp.concatenate([rows[..., 1:, :], newest[..., None, :]], axis=-2)
