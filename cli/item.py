@@ -48,7 +48,8 @@ def _example(entry: Entry) -> str:
 
 def _parameters(parameters: Any) -> Sheet:
     rows = tuple((each["name"], default_of(each["default"]), each["help"]) for each in parameters)
-    return Sheet(("parameter", "default", "meaning"), frozenset({"parameter", "default", "meaning"}), rows)
+    headings = ("parameter", "default", "meaning")
+    return Sheet(headings, frozenset(headings), rows, prose="meaning")
 
 
 def _text(called: str, name: str) -> str:

@@ -16,8 +16,8 @@ Entry = dict[str, Any]
 
 _OF_EVERY_FAMILY = ("contexts", "weights", "seed", "draws")
 _EVERY_FAMILY = (
-    "Families that draw at random also take contexts = 1, weights = uniform (or drawn), seed (the run's) and "
-    "draws = nested (or independent)."
+    "Families that draw at random also take contexts = 1, weights = uniform (or drawn),",
+    "seed (the run's) and draws = nested (or independent).",
 )
 
 
@@ -38,9 +38,11 @@ def catalogue(what: str | None, *, json: bool) -> None:
             screen.line()
         rows = tuple((entry["name"], _described(entry, in_full=what is not None)) for entry in found)
         heading = LISTS[kind][0]
-        screen.sheet(Sheet((heading, ""), frozenset({heading, ""}), rows))
+        headings = (heading, "description")
+        screen.sheet(Sheet(headings, frozenset(headings), rows, prose="description"))
         if kind == "games":
-            screen.line(f" {_EVERY_FAMILY}", style="dim")
+            for line in _EVERY_FAMILY:
+                screen.line(f" {line}", style="dim")
 
 
 def _games() -> list[Entry]:

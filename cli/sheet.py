@@ -30,6 +30,8 @@ class Sheet:
     caption: str = ""
     spare: tuple[str, ...] = ()
     """Headings of columns that a narrow terminal leaves out, the last of them first."""
+    prose: str | None = None
+    """Heading of a column of sentences, which are broken between words."""
 
 
 def heading(column: str) -> str:

@@ -16,6 +16,7 @@ import pytest
 from nashgames.cli import display, mixture, options, payload, steps, streams, summary, theorems, words
 from nashgames.cli.columns import fitted
 from nashgames.cli.display import Progress, Screen
+from nashgames.cli.list import LISTS, catalogue
 from nashgames.cli.sheet import Sheet
 from nashgames.core.game import make_game
 from nashgames.exact.referee import Equilibrium
@@ -817,6 +818,26 @@ def test_no_table_is_wider_than_its_terminal_or_cuts_a_number(columns):
     steps_of = {"η = 0.4 = 8β", "5 inner", "step 0.003162"}
     assert cells <= whole
     assert all(any(part in line for line in whole) for part in steps_of)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200, None])
+def test_sentences_of_a_list_break_between_words_and_lose_none(terminal, monkeypatch, columns):
+    out, _ = terminal() if columns is not None else (io.StringIO(), None)
+    monkeypatch.setenv("COLUMNS", str(columns or 80))
+    monkeypatch.setenv("NO_COLOR", "1")
+    if columns is None:
+        monkeypatch.setattr(sys, "stdout", out)
+    catalogue("solvers", json=False)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    # A pipe has no width, and the widest terminal is wider than a printed page.
+    assert max(map(len, lines)) <= min(columns or 100, 100)
+    words = set(" ".join(lines).split())
+    told = [text for entry in LISTS["solvers"][1]() for text in (entry["summary"], *_helps(entry))]
+    assert set(" ".join(told).split()) <= words
+
+
+def _helps(entry):
+    return [parameter["help"] for parameter in entry["parameters"]]
 
 
 def test_the_characters_of_every_docstring_can_be_spelled():
