@@ -60,6 +60,12 @@ class Result:
             which they were found; none where the result was read from a directory
         tuning: one row per choice of a step; empty without tuning
         experiment: what was asked for
+
+    Example:
+        >>> import nashgames as ng
+        >>> result = ng.solve(ng.games.weighted_cycle(a12=0.4, a23=0.3, a31=0.2), "nash-mp", beta=0.2)
+        >>> int(result.runs["queries"].iloc[0]) == int(result.curves["queries"].max())
+        True
     """
 
     runs: pd.DataFrame

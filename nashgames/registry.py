@@ -56,6 +56,18 @@ class Number:
     """What a numeric parameter means and accepts: bounds, its `symbol` in print, and whether a step search varies it.
 
     A float is finite; an integer lies below 2³¹ unless `most` says less.
+
+    Args:
+        help: what the parameter means, and what it is unless given
+        symbol: how it is written in formulas and in the step column
+        least, above: the lower bound, included or excluded
+        most, below: the upper bound, included or excluded
+        tuned: whether `--tune` varies it
+
+    Example:
+        >>> from nashgames.registry import Number
+        >>> Number("η, the step", symbol="η", above=0, tuned=True).accepted(float)
+        'a finite number above 0'
     """
 
     help: str
@@ -89,7 +101,13 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a parameter means that takes one of several words."""
+    """What a parameter means that takes one of several words.
+
+    Example:
+        >>> from nashgames.registry import Choice
+        >>> Choice("how the step changes", ("constant", "decreasing")).accepted
+        ('constant', 'decreasing')
+    """
 
     help: str
     accepted: tuple[str, ...]

@@ -78,6 +78,12 @@ class Experiment:
     given, one about the default.
 
     Raises NashGamesError, naming the field, its value and what is accepted.
+
+    Example:
+        >>> import nashgames as ng
+        >>> experiment = ng.Experiment(game="disc", solver=["nash-mp", "online-ipo"], beta=[1.0, 0.1], seeds=3)
+        >>> len(experiment.cells())
+        12
     """
 
     name: str | None = None

@@ -47,6 +47,12 @@ class NashProx:
     not in every game, as the anchor moves (theory §4.5). With steps that follow the curvature it is tuned in η: where
     β is not small a larger one is faster without end, the anchor goes to μ and the method to online IPO (theory §6.1).
     A reconstruction: arXiv 2505.19731 v2 fixes the structure, not the inner loop (theory §4.5).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.NashProx(inner=40).with_theory_defaults(beta=0.5)
+        >>> solver.eta, solver.inner
+        (4.0, 40)
     """
 
     eta: Annotated[

@@ -42,10 +42,15 @@ class Solver(Protocol):
 
     Numbers left at None take the value that theory guarantees for the game's β (`with_theory_defaults`). Every method
     is pure and traced; shapes are `[n]`, or `[m, n]` over contexts: the last axis is the actions in both cases. A
-    solver learns from `game.query(log_policy, key)` and `game.tally(…)` alone, which give what the game's feedback
-    gives; what it returns is measured by the engine's own product with A. One that rests elsewhere than at π*_β has an
-    attribute `fixed_point`, "original" or "own", beside what is listed here, and one whose numbers no theorem gives has
-    `default_source`, "default".
+    solver learns from `game.query(log_policy, key)` and `game.tally(…)` alone, which return exact advantages or
+    estimates from duels, depending on the feedback of the game. The engine measures its policies by its own product
+    with A. A solver whose fixed point is not π*_β has an attribute `fixed_point`, "original" or "own", besides the
+    members listed here, and one whose default numbers come from no theorem has `default_source`, "default".
+
+    Example:
+        >>> import nashgames as ng
+        >>> isinstance(ng.NashMP(), ng.Solver)
+        True
     """
 
     @property
