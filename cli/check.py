@@ -1,4 +1,4 @@
-"""`nashgames check`: what a solver promises, tried on small games."""
+"""`nashgames check`: the contract of a solver, tested on small games."""
 
 import json as json_text
 import shlex

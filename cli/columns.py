@@ -1,4 +1,4 @@
-"""A sheet for a terminal of some width (no rich): no number is ever cut, and no row is of nobody known.
+"""Tables for a terminal of a given width (no rich): no number is ever cut, and every row says which run it is of.
 
 In this order: sentences break between words, also where there is no terminal; headings break at a blank; the steps
 break at their commas; columns that the sheet can spare are left out, the last of them first, and the caption says so;
@@ -58,7 +58,7 @@ def fitted(sheet: Sheet, width: int, measure: Measure = len) -> tuple[list[Sheet
     assert narrow is not None
     keys, others = _keys(sheet, shown)
     widths = _widths(narrow, measure)
-    # Half of the width for what is told of the rows: fewer tables, and one column of them at least in each.
+    # The columns that identify a row take at most half of the width, so that each table has at least one other column.
     room = min(width // 2, width - _NARROW - max([widths[i] for i in others], default=0))
     narrow = _names_broken(narrow, sheet, keys, room, measure)
     widths = _widths(narrow, measure)

@@ -1,4 +1,4 @@
-"""`nashgames list`: what can be named."""
+"""`nashgames list`: the names that options accept."""
 
 import json as json_text
 import typing
@@ -22,7 +22,7 @@ _EVERY_FAMILY = (
 
 
 def catalogue(what: str | None, *, json: bool) -> None:
-    """List what can be named, one kind or all of them."""
+    """List the names of one kind, or of all."""
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
 
@@ -53,7 +53,13 @@ def _games() -> list[Entry]:
     families = [_entry(name, family.summary, family.parameters) for name, family in FAMILIES.items()]
     tables = [_entry(name, table.summary, table.parameters) for name, table in TABLES.items()]
     own = _entry("PATH", "A square matrix or a table of wins or scores: CSV, Parquet, NPY", PARAMETERS)
-    return [*families, *tables, *_brought(GAMES), own, _entry("FILE.py:NAME", "A game that a file of yours makes", {})]
+    return [
+        *families,
+        *tables,
+        *_brought(GAMES),
+        own,
+        _entry("FILE.py:NAME", "A game made by a Python file of yours", {}),
+    ]
 
 
 def _references() -> list[Entry]:
@@ -67,7 +73,7 @@ def _solvers() -> list[Entry]:
     from nashgames.solvers import SOLVERS, WRAPPERS
 
     wrappers = [_entry(f"{name}[{_wrapped(wrapper)}]", wrapper.__doc__ or "", {}) for name, wrapper in WRAPPERS.items()]
-    own = _entry("FILE.py:NAME", "A solver in a file of yours; try it with: nashgames check FILE.py:NAME", {})
+    own = _entry("FILE.py:NAME", "A solver in a Python file of yours; test it with: nashgames check FILE.py:NAME", {})
     return [*_registered(SOLVERS), *wrappers, *_brought(SOLVERS), own]
 
 
@@ -128,7 +134,7 @@ def _wrapped(wrapper: type[Any]) -> str:
 
 
 def _registered(registry: "Registry") -> list[Entry]:
-    """The entries of ours."""
+    """The entries of this package."""
     return [_entry(name, entry.__doc__ or "", registry.parameters(entry)) for name, entry in registry.items()]
 
 

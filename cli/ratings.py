@@ -1,4 +1,4 @@
-"""`equilibrium --ratings`: the mixture that no policy beats beside what scores make of the same game."""
+"""`equilibrium --ratings`: the equilibrium and the ratings of the same game."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,7 @@ def sheet(rows: "pd.DataFrame", beta: float) -> Sheet:
 
 
 def payload(rows: "pd.DataFrame") -> list[dict[str, Any]]:
-    """All actions for a program; null for what the data do not tell."""
+    """All actions as data; null for what the data do not determine."""
     return [{str(key): plain(value) for key, value in row.items()} for row in rows.to_dict("records")]
 
 

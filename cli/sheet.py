@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 VARIANTS = tuple(PARTS)
 CELL = ["game", "n", "reference", *VARIANTS, "beta", "seed"]
-"""The columns that say what a run was of, beside its solver."""
+"""The columns that identify a run, besides its solver."""
 
 NAMES = frozenset({"game", "reference", *VARIANTS, "solver", "step", "status"})
 """Headings of columns that hold names; the others hold numbers."""

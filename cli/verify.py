@@ -63,12 +63,12 @@ def _show(report: "Report", screen: "Working") -> None:
         for column in report.columns.values()
     )
     headings = ("column", "checked", "largest deviation", "of what rounding allows")
-    caption = "last points computed again from the saved policies; a deviation is relative to the value"
+    caption = "last points recomputed from the saved policies; deviations are relative to the value"
     screen.sheet(Sheet(headings, frozenset({"column"}), rows, caption))
     if report.without_distances:
         screen.line(
             f" {words.plural(report.without_distances, 'run')} without distances: "
-            "the equilibrium to measure them to was not known exactly when they were made",
+            "the exact equilibrium was not known when they were made",
             style="dim",
         )
     lines = []
@@ -82,7 +82,7 @@ def _show(report: "Report", screen: "Working") -> None:
 
 def _complaints(report: "Report") -> list[str]:
     """A sentence for each of the first values that differ and runs that could not be verified, and what is missing."""
-    sentences = [] if report.incomplete is None else [f"{report.incomplete}; play the command again to have them all"]
+    sentences = [] if report.incomplete is None else [f"{report.incomplete}; run the command again to complete them"]
     sentences += [
         f"{_run(found)}: {found.column} is {_value(found.stored)} in the rows and {_value(found.recomputed)} "
         "computed again"

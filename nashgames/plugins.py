@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, has_no
 
 _SEPARATOR = ".py:"
 _FOLDER = Path(__file__).parent
@@ -38,7 +38,7 @@ def from_file(kind: str, name: str) -> Any:
     defined = {key: value for key, value in vars(module).items() if not key.startswith("_") and callable(value)}
     if wanted not in defined:
         own = [key for key, value in defined.items() if getattr(value, "__module__", None) == module.__name__]
-        raise unknown(f"{kind} of '{file}'", wanted, own)
+        raise has_no(f"'{file}'", kind, wanted, own)
     return defined[wanted]
 
 

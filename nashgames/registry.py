@@ -19,13 +19,13 @@ from nashgames import plugins
 from nashgames.errors import NashGamesError, choices, has_no, shown, unknown
 
 _RANGE = re.compile(r"=\s*([^=,:\[\]]+):([^=,:\[\]]+):([^=,:\[\]]+)")
-# A range is a grid of runs: more values than this are a slip of the pen.
+# A range is a grid of runs: more values than this are a typing error.
 MOST_VALUES = 1000
-# So many solvers of one text are in no figure, and their texts still take no second.
+# No figure shows so many solvers, and expanding their texts takes less than a second.
 _LARGEST_GRID = 10_000
 # A grid of ranges has more texts than anybody types; what is read again and again is among the last of them.
 _KEPT_TEXTS = 4096
-# Nobody wraps a solver so often; every pair of brackets is a call of what reads them.
+# No solver is wrapped so often, and every pair of brackets is a recursive call of the parser.
 _DEEPEST = 20
 # Integers of a compiled program have 32 bits.
 _LARGEST_INTEGER = 2**31 - 1
@@ -167,7 +167,7 @@ def split(text: str) -> list[str]:
 
 
 def expand(text: str) -> list[str]:
-    """A selection whose parameters may be ranges `low:high:count`, as the selections it stands for.
+    """The selections that one with ranges `low:high:count` among its parameters stands for.
 
     The numbers of a range are geometrically spaced, with six digits; several ranges make a grid.
 
@@ -214,7 +214,7 @@ def is_range(text: str) -> bool:
 
 
 def parse(text: str) -> Selection:
-    """Parse `name[parameter=value,…]`; a selection is what it is.
+    """Parse `name[parameter=value,…]`; a `Selection` is returned as it is.
 
     Raises NashGamesError for unbalanced brackets, text behind the closing one, or a repeated parameter.
     """
@@ -368,6 +368,8 @@ class Registry(Mapping[str, Any]):
             found = plugins.from_file(self.kind, name)
         elif name in (points := self.packaged()):
             found = plugins.loaded(self.kind, points[name])
+        elif self._group is not None and name.endswith(".py"):
+            raise NashGamesError(f"'{name}' is a Python file; add the name of the {self.kind} in it, as in {name}:NAME")
         else:
             raise unknown(self.kind, name, [*self._entries, *self._wrappers, *points])
         self._brought[found] = name

@@ -155,7 +155,7 @@ def test_a_tuned_run_says_what_was_chosen_in_tables_data_and_notes():
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0] == "circulant · 3 actions · β 0.1 · tilted reference · seed 0 · tuned on seed 1 · float64 on cpu"
     assert any(line.startswith("nash-mp η = 0.2 = 2β, tuned") for line in lines)
-    assert "solver best step of its cost as asked end" in lines
+    assert "solver best step range cost own cost end" in lines
     assert any(re.fullmatch(r"nash-mp eta 0.2 0.01 … 0.2 (\d+) \1 upper", line) for line in lines)
     assert "convergence.png" in result.stdout
     assert "circulant is the same for every seed: its steps are tuned on what is reported" in result.stderr
@@ -421,7 +421,7 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["run", "--quiet=3"], "--quiet takes no value"),
         (["run", "nope"], "unknown game 'nope'. Accepted: bradley-terry"),
         (["run", "castels"], "did you mean 'castles'?"),
-        (["run", "disc", "melo"], "no place for 'melo'; several games are for: nashgames sweep --game"),
+        (["run", "disc", "melo"], "takes no further argument 'melo'; several games are for: nashgames sweep --game"),
         (["run", "disc,melo"], "several are for: nashgames sweep --game disc,melo"),
         (["run", "disc[strenth=2]"], "did you mean 'strength'?"),
         (["run", "disc[strength=two]"], "disc[strength] is 'two'; accepted: a number"),

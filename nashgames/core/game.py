@@ -35,7 +35,7 @@ class KnownEquilibrium(NamedTuple):
 
 @dataclass(frozen=True)
 class Description:
-    """What a person wants to know about a game and no compiled program needs.
+    """What describes a game to a person; no compiled program needs it.
 
     Attributes:
         name: name of the family or file
@@ -150,7 +150,7 @@ class Game:
     def advantage(self, log_policy: jax.Array) -> jax.Array:
         """The exact advantage q(π) = Aπ, the margins of all actions against π: the only product with A.
 
-        It is what runs are measured with. A solver learns from `query` and `tally`, which depend on the feedback.
+        Runs are measured with it. A solver learns from `query` and `tally`, which depend on the feedback.
 
         Args:
             log_policy: log π in nats, `[n]`, `[m, n]`

@@ -11,7 +11,7 @@ from nashgames.experiments.plan import Chosen, Run, TuningKey
 
 
 def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[Chosen, pd.DataFrame]:
-    """The value that every tuned solver is played with, and what `choices` says of it.
+    """The chosen value of every tuned solver, and the rows of `choices`.
 
     `runs` and `curves` have the rows of the trials, and may have others; what an earlier experiment said of a run that
     is reused here does not count. A solver whose trials all failed has no choice.

@@ -8,10 +8,11 @@ from nashgames.core.game import Game
 
 
 class PolicyState(NamedTuple):
-    """The state most tabular methods need: the policy, and the advantage the next step will use.
+    """The state of most tabular methods: the policy, and the advantage the next step will use.
 
     `log_policy` and `advantage` q(π): `[n]`, `[m, n]` over contexts. The advantage is queried when the policy is made,
-    which gives its suboptimality for nothing; it is charged to the step that uses it. On duels it is an estimate.
+    which gives its suboptimality without a further query; it is charged to the step that uses it. On duels it is an
+    estimate.
     """
 
     log_policy: jax.Array
@@ -27,7 +28,7 @@ class OptimisticState(NamedTuple):
 
 
 class AnchoredState(NamedTuple):
-    """`log_policy` and `advantage` q(π_t); `log_anchor`: the policy that steps are drawn to, which moves; `[n]`,
+    """`log_policy` and `advantage` q(π_t); `log_anchor`: the moving policy towards which steps are regularised; `[n]`,
     `[m, n]` over contexts; `steps` taken, int32."""
 
     log_policy: jax.Array
@@ -60,7 +61,7 @@ class Solver(Protocol):
 
     @property
     def queries_per_step(self) -> int:
-        """Queries of q(·) that one update makes: the fair x-axis."""
+        """Queries of q(·) that one update makes."""
         ...
 
     def with_theory_defaults(self, beta: float) -> Self:
@@ -80,8 +81,7 @@ class Solver(Protocol):
         ...
 
     def advantage(self, state: Any) -> jax.Array | None:
-        """q(π) of the reported policy where an exact query has told it, else None.
-
-        With it the engine knows when to look whether the run has converged; without it it looks after every step.
+        """q(π) of the reported policy where an exact query returned it, else None. With it the engine knows when to
+        test for convergence; without it, it tests after every step.
         """
         ...
