@@ -318,7 +318,7 @@ def test_a_row_that_was_taken_away_is_missed(exact, tmp_path, table):
     assert report.incomplete == "the manifest counts 3 runs and 3 points, and the tables hold 2 and 2 of them"
     result = call(copy, "--quiet")
     assert result.exit_code == 1
-    assert result.stderr.strip() == f"error: {report.incomplete}; play the command again to have them all"
+    assert result.stderr.strip() == f"error: {report.incomplete}; run the command again to complete them"
     with Results.open(copy) as results:
         results.manifest["finished"] = None
         results.flush()
