@@ -92,7 +92,7 @@ def tuned_of(
     for asked in ranges:
         if asked not in used:
             raise has_no("tune", "parameter", asked, accepted)
-    notes = [f"not tuned: {reason}: {', '.join(texts)}" for reason, texts in left.items()]
+    notes = [f"not tuned, {reason}: {', '.join(texts)}" for reason, texts in left.items()]
     return found, notes
 
 
