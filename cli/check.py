@@ -1,4 +1,4 @@
-"""`nashgames check`: what a solver promises, tried on small games."""
+"""`nashgames check`: the contract of a solver, tested on small games."""
 
 import json as json_text
 import shlex
@@ -27,7 +27,8 @@ def check(selection: str, *, json: bool, quiet: bool) -> None:
         emit(json_text.dumps({"solver": selection, "promises": [vars(found) for found in findings]}))
     screen.line(selection, style="bold")
     rows = tuple((found.promise, _SAID[found.kept], found.seen) for found in findings)
-    screen.sheet(Sheet(("promise", "", "what was seen"), frozenset({"promise", "", "what was seen"}), rows))
+    headings = ("promise", "", "what was seen")
+    screen.sheet(Sheet(headings, frozenset(headings), rows, prose="what was seen"))
     broken = [found for found in findings if found.kept is False]
     if broken:
         count = f"{len(broken)} of {len(findings)} promises of {selection} are broken"

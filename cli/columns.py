@@ -1,11 +1,13 @@
-"""A sheet for a terminal of some width (no rich): no number is ever cut, and no row is of nobody known.
+"""Tables for a terminal of a given width (no rich): no number is ever cut, and every row says which run it is of.
 
-In this order: headings break at a blank; the steps break at their commas; columns that the sheet can spare are left
-out, the last of them first, and the caption says so; what is wider still goes on in another table, which begins with
-the columns that say what a row is of, whose names break where they take more than half of the width.
+In this order: sentences break between words, also where there is no terminal; headings break at a blank; the steps
+break at their commas; columns that the sheet can spare are left out, the last of them first, and the caption says so;
+what is wider still goes on in another table, which begins with the columns that say what a row is of, whose names
+break where they take more than half of the width.
 """
 
 import dataclasses
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -14,6 +16,8 @@ from nashgames.cli.sheet import Sheet, joined
 _WIDE, _NARROW = 3, 2
 """Blanks between columns where there is room, and where there is none."""
 
+# The longest lines of a printed page; a terminal may be wider, and a pipe has no width.
+_WIDEST_PROSE = 100
 # A name of two words, or half of one of ours, in a line.
 _LEAST_NAME = 12
 _SHORT_HEADINGS = {
@@ -32,6 +36,8 @@ def fitted(sheet: Sheet, width: int, measure: Measure = len) -> tuple[list[Sheet
     The caption stays with the last of them.
     """
     every = range(len(sheet.headings))
+    if sheet.prose is not None:
+        sheet = _sentences_broken(sheet, sheet.headings.index(sheet.prose), min(width, _WIDEST_PROSE - 1), measure)
     if _total(_widths(sheet, measure), every, _WIDE) <= width:
         return [sheet], _WIDE
     broken = tuple(_SHORT_HEADINGS.get(heading, "\n".join(heading.rsplit(" ", 1))) for heading in sheet.headings)
@@ -52,7 +58,7 @@ def fitted(sheet: Sheet, width: int, measure: Measure = len) -> tuple[list[Sheet
     assert narrow is not None
     keys, others = _keys(sheet, shown)
     widths = _widths(narrow, measure)
-    # Half of the width for what is told of the rows: fewer tables, and one column of them at least in each.
+    # The columns that identify a row take at most half of the width, so that each table has at least one other column.
     room = min(width // 2, width - _NARROW - max([widths[i] for i in others], default=0))
     narrow = _names_broken(narrow, sheet, keys, room, measure)
     widths = _widths(narrow, measure)
@@ -108,6 +114,26 @@ def _in_lines(text: str, width: int, measure: Measure) -> str:
         else:
             lines.append(part)
     return ",\n".join(lines)
+
+
+def _sentences_broken(sheet: Sheet, column: int, width: int, measure: Measure) -> Sheet:
+    """The sheet with one column of sentences broken between words, and names that leave it half of the width."""
+    others = [i for i in range(len(sheet.headings)) if i != column]
+    sheet = _names_broken(sheet, sheet, others, width // 2, measure)
+    room = max(width - _total(_widths(sheet, measure), others, _WIDE) - _WIDE, _LEAST_NAME)
+    return _changed(sheet, [column], partial(_between_words, width=room))
+
+
+def _between_words(text: str, width: int) -> str:
+    """Lines of at most this width; an indented line goes on two columns further in."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()))
+        further = f"{indent}  " if indent else ""
+        lines += textwrap.wrap(
+            line.strip(), width, initial_indent=indent, subsequent_indent=further, break_on_hyphens=False
+        )
+    return "\n".join(lines)
 
 
 def _names_broken(sheet: Sheet, named: Sheet, keys: Sequence[int], room: int, measure: Measure) -> Sheet:

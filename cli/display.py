@@ -49,7 +49,7 @@ def _console(stderr: bool) -> Console:
 
 
 class Screen:
-    """What a command prints: results on standard output, everything that passes on standard error."""
+    """What a command prints: results on standard output, notes and progress on standard error."""
 
     def __init__(self, *, quiet: bool = False, data: bool = False) -> None:
         self.quiet = quiet
@@ -90,7 +90,7 @@ class Screen:
 
 
 class Working(Screen):
-    """The screen of a command that takes its time: one live line says for what."""
+    """The screen of a command that takes long: a live line says what it is doing."""
 
     def __init__(self, *, quiet: bool = False, data: bool = False) -> None:
         super().__init__(quiet=quiet, data=data)
@@ -106,7 +106,7 @@ class Working(Screen):
         self.clear()
 
     def wait(self, what: str) -> None:
-        """Say what the next seconds are for."""
+        """Say what is computed next."""
         self._waiting = what
         self._refresh()
 
@@ -142,7 +142,7 @@ class Working(Screen):
 class Progress(Working):
     """The screen of a running experiment, driven only by the runner's events.
 
-    On a terminal one live line a batch; elsewhere one plain line a finished batch, on standard error.
+    On a terminal one live line per batch; elsewhere one plain line per finished batch, on standard error.
     """
 
     def __init__(self, experiment: "Experiment", *, quiet: bool = False, data: bool = False) -> None:
@@ -173,7 +173,7 @@ class Progress(Working):
             "Finished": lambda finished: self.clear(),
         }
         if self._ready is not None and type(event).__name__ not in ("GameReady", "Noted"):
-            # Not before the reference is read: what is wrong with it is all that is said then.
+            # Only after the reference is read: if it is invalid, the error is all that is printed.
             ready, self._ready = self._ready, None
             self.header(*ready)
         handlers[type(event).__name__](event)
@@ -237,7 +237,9 @@ class Progress(Working):
         self.finished_runs += len(batch.runs)
         if not len(batch.runs):
             return
-        label = self._current[1] if self._current else ", ".join(dict.fromkeys(batch.runs["label"]))
+        labels = list(dict.fromkeys(batch.runs["label"]))
+        played = labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} more"
+        label = self._current[1] if self._current else played
         queries = words.count(float(batch.runs["queries"].max()))
         suboptimality = words.small(float(batch.runs["suboptimality"].max()))
         self._finished.append((f"{batch.batch}/{batch.batches}", label, queries, suboptimality, "done"))
@@ -246,7 +248,7 @@ class Progress(Working):
             told = f"; about {words.duration(left)} left" if batch.batch < batch.batches else ""
             reached = f"{queries} queries, suboptimality {suboptimality}"
             self.note(f"batch {batch.batch} of {batch.batches}: {label}, {reached}{told}")
-        more = f"compiling; about {words.duration(left)} left of all"
+        more = f"compiling; about {words.duration(left)} left in all"
         self.wait(more if batch.batch < batch.batches else "writing the files")
 
     def _on_elsewhere(self, played: "PlayedElsewhere") -> None:
@@ -255,7 +257,7 @@ class Progress(Working):
         self.wait("looking for what is left")
 
     def wait(self, what: str) -> None:
-        """Say what the next seconds are for; the batch before is done."""
+        """Say what is computed next; the batch before is done."""
         self._current = None
         super().wait(what)
 
@@ -270,7 +272,7 @@ class Progress(Working):
 
 
 class _Clock:
-    """How long all batches take, going by those that are done."""
+    """An estimate of the time left, from the batches that are done."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

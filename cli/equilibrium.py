@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _FIGURES = Path("results/equilibria")
 _MEANING = (
-    "suboptimality: what the best reply gains in the regularised game, half the gap",
-    "exploitability: what the best action gains in the original one; at an exact",
+    "suboptimality: the gain of the best response in the regularised game, half the gap",
+    "exploitability: the gain of the best action in the original game; at an exact",
     "equilibrium that is its bias β (max log π/μ − KL(π‖μ)); KL to μ: KL(π‖μ)",
     "residual: max |log π − log BR(π)|; support: actions played, above 1e-9",
 )
@@ -81,8 +81,8 @@ def _inexact(found: "Equilibrium") -> str:
         return f"the residual is {words.small(found.residual)}"
     nats = words.small(found.error) if math.isfinite(found.error) else "an unknown number of"
     return (
-        f"the largest regret is {words.small(found.regret)} of the margins among those who play, and log π may be off "
-        f"the equilibrium closest to μ by {nats} nats"
+        f"the largest regret is {words.small(found.regret)} relative to the margins of the actions played, and log π "
+        f"may differ from the equilibrium closest to μ by {nats} nats"
     )
 
 
@@ -156,11 +156,13 @@ def _show(
         screen.sheet(sheet)
     if found[0].game.contexts > 1:
         screen.line()
-        screen.line(f" {found[0].game.contexts} contexts have a mixture each; --out DIRECTORY keeps them", style="dim")
+        screen.line(
+            f" {found[0].game.contexts} contexts have one mixture each; --out DIRECTORY keeps them", style="dim"
+        )
 
 
 def _table(found: Sequence["Certified"]) -> Sheet:
-    """A row an equilibrium: its size, its certificate, and what it took."""
+    """One row per equilibrium: its support, its certificate, and its cost."""
     rows = tuple(
         (
             words.number(each.beta),
@@ -303,7 +305,7 @@ def _close(
 
 
 def _data(found: "Certified") -> dict[str, Any]:
-    """One equilibrium for a program: its certificate, what it took, and the actions it plays, the likeliest first."""
+    """One equilibrium as data: its certificate, its cost, and the actions it plays, most probable first."""
     from nashgames.experiments.exact_path import mixtures
 
     played = mixtures([found])[found.played.ravel()]

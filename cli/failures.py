@@ -1,4 +1,4 @@
-"""Everything that can go wrong becomes one sentence and an exit code."""
+"""Every failure becomes one sentence and an exit code."""
 
 import errno
 import os
@@ -50,7 +50,7 @@ class Commands(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command and end the process with its exit code, whoever calls and however it ends."""
+        """Run a command and end the process with its exit code."""
         from nashgames.cli import signals, streams
 
         streams.make_tolerant()
@@ -79,19 +79,19 @@ def explain(error: Exception) -> tuple[str, int]:
         place = f"'{error.filename}'" if error.filename else "the output"
         reason = error.strerror or str(error)
         if error.errno in (errno.EACCES, errno.EPERM) and Path(str(error.filename)).is_file():
-            return f"cannot read {place}: {reason}; give yourself the right to read it, or name another file", USAGE
+            return f"cannot read {place}: {reason}; change its permissions, or name another file", USAGE
         if error.errno in _BAD_PATH:
             return f"cannot use {place}: {reason}; name a place that can be written with --out", USAGE
-        return f"cannot write {place}: {reason}; finished runs are kept, the same command continues", FAILED
+        return f"cannot write {place}: {reason}; finished runs are kept; the same command continues", FAILED
     from nashgames import memory
 
     left = memory.room()
     if isinstance(error, MemoryError) or left.free < memory.SCARCE:
         how = "" if isinstance(error, MemoryError) else f" ({type(error).__name__}: {' '.join(str(error).split())})"
-        said = f"there is not enough memory for it{how}, {left}"
-        return f"{said}; take fewer actions (-n) or --dtype float32, or {left.remedy}", FAILED
+        said = f"there is not enough memory{how}, {left}"
+        return f"{said}; use fewer actions (-n) or --dtype float32, or {left.remedy}", FAILED
     if isinstance(error, ValueError) and "null byte" in str(error):
-        return "a path holds a zero byte, which no file system accepts; write it without", USAGE
+        return "a path contains a zero byte, which no file system accepts; remove it", USAGE
     text = " ".join(str(error).split()) or "no message"
     return (
         f"unexpected {type(error).__name__}: {text}; this is a mistake in nashgames: please report it with the "
@@ -122,5 +122,5 @@ def _usage(error: Any) -> str:
     extra = re.search(r"extra arguments?.*\((.*)\)", message)
     if extra:
         several = _SEVERAL.get(error.ctx.info_name, "")
-        return f"'{path}' has no place for '{extra[1]}'{several}; see '{path} --help'"
+        return f"'{path}' takes no further argument '{extra[1]}'{several}; see '{path} --help'"
     return f"{message[:1].lower()}{message[1:]}; see '{path} --help'"

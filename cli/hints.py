@@ -1,4 +1,4 @@
-"""What somebody meant who named what is not there: an option of other programs, or a name of another kind."""
+"""Suggestions for unknown names: options of other programs, and names of another kind."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ _SAME: Mapping[str, tuple[str, ...]] = {
 }
 _BY_OTHERS = {other: ours for ours, others in _SAME.items() for other in others}
 
-_STEP = "a step is a number of a solver: --solver 'nash-mp[eta=0.1]'"
+_STEP = "a step is a parameter of a solver: --solver 'nash-mp[eta=0.1]'"
 _FILE = "a file or a preset is played by: nashgames sweep FILE.toml"
 _TOLD = {
     **dict.fromkeys(("lr", "learning-rate", "step", "step-size", "stepsize", "eta"), _STEP),
@@ -43,7 +43,7 @@ _TOLD = {
     "dry-run": "an experiment is checked before it is played; --queries 10 plays a short one",
     "verbose": "say less with --quiet, more with --json",
 }
-_PLACE = {"game": "GAME stands alone, as in: {path} disc"}
+_PLACE = {"game": "GAME is given without an option: {path} disc"}
 
 # Above difflib's 0.6: --n is no --tune.
 _NEAR = 0.7
@@ -79,7 +79,7 @@ def of_option(path: str, given: str, options: Sequence[str]) -> str:
 
 
 def elsewhere(kind: str, given: str) -> str | None:
-    """The sentence for a name that is of another kind than was asked for, None where it is of none."""
+    """The sentence for a name of another kind than the expected one, None where it is of none."""
     from nashgames.cli.list import LISTS
 
     name = given.partition("[")[0]

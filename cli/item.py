@@ -1,4 +1,4 @@
-"""`nashgames show NAME` for what is no game: one item of any registry, with its parameters and how it is used."""
+"""`nashgames show NAME` for names other than games: one item of any registry, its parameters and how it is used."""
 
 import inspect
 import json as json_text
@@ -48,11 +48,12 @@ def _example(entry: Entry) -> str:
 
 def _parameters(parameters: Any) -> Sheet:
     rows = tuple((each["name"], default_of(each["default"]), each["help"]) for each in parameters)
-    return Sheet(("parameter", "default", "meaning"), frozenset({"parameter", "default", "meaning"}), rows)
+    headings = ("parameter", "default", "meaning")
+    return Sheet(headings, frozenset(headings), rows, prose="meaning")
 
 
 def _text(called: str, name: str) -> str:
-    """All that is written about an item: its docstring, its help, or the file of a preset."""
+    """The text about an item: its docstring, its help, or the file of a preset."""
     if called == "preset":
         from nashgames.experiments.experiment import presets
 

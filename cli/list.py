@@ -1,4 +1,4 @@
-"""`nashgames list`: what can be named."""
+"""`nashgames list`: the names that options accept."""
 
 import json as json_text
 import typing
@@ -16,13 +16,13 @@ Entry = dict[str, Any]
 
 _OF_EVERY_FAMILY = ("contexts", "weights", "seed", "draws")
 _EVERY_FAMILY = (
-    "Families that draw at random also take contexts = 1, weights = uniform (or drawn), seed (the run's) and "
-    "draws = nested (or independent)."
+    "Families that draw at random also take contexts = 1, weights = uniform (or drawn),",
+    "seed (the run's) and draws = nested (or independent).",
 )
 
 
 def catalogue(what: str | None, *, json: bool) -> None:
-    """List what can be named, one kind or all of them."""
+    """List the names of one kind, or of all."""
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
 
@@ -38,9 +38,11 @@ def catalogue(what: str | None, *, json: bool) -> None:
             screen.line()
         rows = tuple((entry["name"], _described(entry, in_full=what is not None)) for entry in found)
         heading = LISTS[kind][0]
-        screen.sheet(Sheet((heading, ""), frozenset({heading, ""}), rows))
+        headings = (heading, "description")
+        screen.sheet(Sheet(headings, frozenset(headings), rows, prose="description"))
         if kind == "games":
-            screen.line(f" {_EVERY_FAMILY}", style="dim")
+            for line in _EVERY_FAMILY:
+                screen.line(f" {line}", style="dim")
 
 
 def _games() -> list[Entry]:
@@ -51,7 +53,13 @@ def _games() -> list[Entry]:
     families = [_entry(name, family.summary, family.parameters) for name, family in FAMILIES.items()]
     tables = [_entry(name, table.summary, table.parameters) for name, table in TABLES.items()]
     own = _entry("PATH", "A square matrix or a table of wins or scores: CSV, Parquet, NPY", PARAMETERS)
-    return [*families, *tables, *_brought(GAMES), own, _entry("FILE.py:NAME", "A game that a file of yours makes", {})]
+    return [
+        *families,
+        *tables,
+        *_brought(GAMES),
+        own,
+        _entry("FILE.py:NAME", "A game made by a Python file of yours", {}),
+    ]
 
 
 def _references() -> list[Entry]:
@@ -65,7 +73,7 @@ def _solvers() -> list[Entry]:
     from nashgames.solvers import SOLVERS, WRAPPERS
 
     wrappers = [_entry(f"{name}[{_wrapped(wrapper)}]", wrapper.__doc__ or "", {}) for name, wrapper in WRAPPERS.items()]
-    own = _entry("FILE.py:NAME", "A solver in a file of yours; try it with: nashgames check FILE.py:NAME", {})
+    own = _entry("FILE.py:NAME", "A solver in a Python file of yours; test it with: nashgames check FILE.py:NAME", {})
     return [*_registered(SOLVERS), *wrappers, *_brought(SOLVERS), own]
 
 
@@ -126,7 +134,7 @@ def _wrapped(wrapper: type[Any]) -> str:
 
 
 def _registered(registry: "Registry") -> list[Entry]:
-    """The entries of ours."""
+    """The entries of this package."""
     return [_entry(name, entry.__doc__ or "", registry.parameters(entry)) for name, entry in registry.items()]
 
 

@@ -1,4 +1,4 @@
-"""`nashgames`: thin commands. Whatever is slow to import is imported inside them."""
+"""`nashgames`: thin commands. Slow imports are inside them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from nashgames.cli import options as o
 from nashgames.cli.failures import Commands
 
 KINDS = ("games", "solvers", "references", "feedback", "policies", "optimisers", "metrics", "figures", "presets")
-"""What can be listed."""
+"""The kinds of names that can be listed."""
 
 app = typer.Typer(
     name="nashgames",
@@ -104,7 +104,7 @@ def sweep(
         typer.Argument(
             metavar="EXPERIMENT.toml|PRESET",
             show_default=False,
-            help="A file or a preset (see: nashgames list presets); the options replace what it says.",
+            help="A file or a preset (see: nashgames list presets); options replace its keys.",
             autocompletion=completion.of("preset"),
         ),
     ] = None,
@@ -183,8 +183,8 @@ def verify(
     json: o.Json = False,
     quiet: o.Silent = False,
 ) -> None:
-    """Compute the last points of a results directory again from its policies, play a sample of its runs again, and
-    check its files; exit code 1 where something differs."""
+    """Recompute the last points of a results directory from its policies, play a sample of its runs again, and check
+    its files; exit code 1 if something differs."""
     from nashgames.cli.verify import verify
 
     with o.in_flags({"code": code, "replay": replay}):
@@ -208,7 +208,7 @@ def plot(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Draw the figures of a results directory again, for print, and say their captions."""
+    """Draw the figures of a results directory again, for print, and print their captions."""
     from nashgames.cli.plot import plot as draw
 
     asked = {"figure": figure, "y": y, "epsilon": epsilon, "against": against, "format": format, "out": out}
@@ -228,13 +228,15 @@ def list_(
         typer.Argument(
             metavar="KIND",
             show_default=False,
-            help=f"What to list, all of it unless given: {', '.join(KINDS)}.",
+            help=f"What to list; everything unless given: {', '.join(KINDS)}.",
             autocompletion=completion.words(*KINDS),
         ),
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """List what can be named: games, solvers and what they are made of, references, metrics, figures, presets."""
+    """List the names that options accept: games, solvers, references, feedback, policies, optimisers, metrics, figures,
+    presets.
+    """
     from nashgames.cli.list import catalogue
 
     catalogue(what, json=json)
@@ -246,7 +248,7 @@ def show(
         str,
         typer.Argument(
             metavar="GAME|NAME",
-            help="A family, a shipped game or a path; or a solver, a preset, any name of: nashgames list.",
+            help="A family, a shipped game or a path; a solver, a preset, or any other name of: nashgames list.",
             autocompletion=completion.of("show"),
         ),
     ],
@@ -258,7 +260,7 @@ def show(
     quiet: o.Quiet = False,
     no_plot: o.NoPlot = False,
 ) -> None:
-    """Show what a game is like: its facts, and its preferences as a heat map; or what a solver, a preset, … is."""
+    """Show a game: its facts and its preferences as a heat map; or explain a solver, a preset, …"""
     from nashgames.cli import show as shown
 
     with o.in_flags({"actions": actions, "seed": seed}):
@@ -271,14 +273,14 @@ def check(
         str,
         typer.Argument(
             metavar="SOLVER",
-            help="A solver, as FILE.py:NAME with or without parameters, or one of ours.",
+            help="A solver, as FILE.py:NAME with or without parameters, or a built-in one.",
             autocompletion=completion.of("solver"),
         ),
     ],
     json: o.Json = False,
     quiet: o.Silent = False,
 ) -> None:
-    """Try what a solver promises on small games and explain what fails; exit code 1 where something does."""
+    """Test a solver on small games and explain what fails; exit code 1 if something does."""
     from nashgames.cli import check as checked
 
     checked.check(solver, json=json, quiet=quiet)

@@ -1,4 +1,4 @@
-"""The mixture that a game's runs arrived at, by the names of its actions."""
+"""The last policy of a game's runs, by the names of its actions."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ def _of_median_seed(runs: "pd.DataFrame") -> tuple["pd.Series[Any]", int]:
 
 
 def _who(run: "pd.Series[Any]", runs: "pd.DataFrame", seeds: int) -> str:
-    """A run among those of its game: its solver, and what else tells it from the others."""
+    """A run among those of its game: its solver, and the settings that differ."""
     parts = [str(run[key]) for key in VARIANTS if key in runs and varies(runs[key])]
     seed = [f"seed {run['seed']}, the median of {words.count(seeds)}"] if seeds > 1 else []
     solver = "the exact solution" if run["solver"] == REFEREE else str(run["label"])

@@ -1,4 +1,4 @@
-"""What can be written behind the commands, and how it becomes the values of an experiment."""
+"""The options of the commands, and how they become the values of an experiment."""
 
 import math
 import re
@@ -51,12 +51,12 @@ ACCEPTED = {
     "font": "the size of the type in points, 8 unless given",
     "x": "queries, comparisons, steps",
     "x_scale": "linear, log",
-    "epsilon": "a number above 0, at least the tolerance of the runs, which it is unless given, e.g. 1e-6",
-    "against": "n, beta, or any number of a run, also a parameter of its game or solver, e.g. strength, eta",
+    "epsilon": "a number above 0, at least the tolerance of the runs, which is the default, e.g. 1e-6",
+    "against": "n, beta, or any numeric setting of a run, also a parameter of its game or solver, e.g. strength, eta",
     "y": ", ".join(name for name, metric in METRICS.items() if metric.distance),
     "check_with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
-    "replay": "all, a number of runs such as 10, or a share such as 5%, which it is unless given (0: none)",
-    "code": "a Python file that games or solvers of the directory come from, e.g. mine.py",
+    "replay": "all, a number of runs such as 10, or a share such as 5%, the default (0: none)",
+    "code": "a Python file that defines games or solvers of the directory, e.g. mine.py",
 }
 """The accepted form of every option that takes a value, as the help and the errors say it."""
 
@@ -95,7 +95,7 @@ _COMPLETED = {
     "check_with": completion.words("gambit", "highs", "mpax"),
     "replay": completion.words("5%", "all", "0"),
 }
-"""What a shell offers for the value of an option."""
+"""The completions of the value of an option."""
 
 
 def flag(key: str) -> str:
@@ -120,7 +120,7 @@ def _switch(*names: str, help: str, panel: str = "Output") -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
 
 
-_GAME, _MEASURE, _OUTPUT = "What is played", "How far and how exactly", "Output"
+_GAME, _MEASURE, _OUTPUT = "What is played", "Stopping, recording and precision", "Output"
 
 Games = Annotated[
     list[str] | None, _option("game", "-g", metavar="GAME[,GAME…]", help="games, several or repeated", panel=_GAME)
@@ -133,10 +133,11 @@ Feedback = Annotated[
     list[str] | None, _option("feedback", metavar="F[,F…]", help="what a solver learns from", panel=_GAME)
 ]
 Policy = Annotated[
-    list[str] | None, _option("policy", metavar="P[,P…]", help="what policy gradients move", panel=_GAME)
+    list[str] | None, _option("policy", metavar="P[,P…]", help="the parametrisation of policy gradients", panel=_GAME)
 ]
 Optimiser = Annotated[
-    list[str] | None, _option("optimiser", "--optimizer", metavar="O[,O…]", help="how they move it", panel=_GAME)
+    list[str] | None,
+    _option("optimiser", "--optimizer", metavar="O[,O…]", help="the optimiser of policy gradients", panel=_GAME),
 ]
 Start = Annotated[str | None, _option("start", metavar="START", help="the first policy", panel=_MEASURE)]
 Target = Annotated[str | None, _option("target", metavar="TARGET", help="the game to solve", panel=_MEASURE)]
@@ -162,7 +163,7 @@ ActionsList = Annotated[
 ActionsOfOne = Annotated[str | None, _option("actions", "-n", metavar="N", help="actions of the game", panel=_GAME)]
 Reference = Annotated[list[str] | None, _option("reference", metavar="MU", help="the reference policy μ", panel=_GAME)]
 Seed = Annotated[str | None, _option("seed", metavar="SEED", help="the first seed", panel=_GAME)]
-Seeds = Annotated[str | None, _option("seeds", metavar="K", help="how many seeds in a row", panel=_GAME)]
+Seeds = Annotated[str | None, _option("seeds", metavar="K", help="how many consecutive seeds", panel=_GAME)]
 Queries = Annotated[str | None, _option("queries", metavar="N", help="the budget of a run", panel=_MEASURE)]
 Tolerance = Annotated[
     str | None,
@@ -179,30 +180,38 @@ Tune = Annotated[
     _option(
         "tune",
         metavar="GRID[,GRID…]",
-        help="play every solver with the best of as many steps, tried on other seeds",
+        help="play every solver at its best step, chosen on other seeds",
         panel=_MEASURE,
     ),
 ]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", help="precision", panel=_MEASURE)]
-Device = Annotated[str | None, _option("device", metavar="DEVICE", help="where it is computed", panel=_MEASURE)]
+Device = Annotated[str | None, _option("device", metavar="DEVICE", help="the device to compute on", panel=_MEASURE)]
 CheckWith = Annotated[
     list[str] | None,
     _option(
-        "check_with", metavar="EXTERNAL[,EXTERNAL…]", help="external solvers that check what they can", panel=_MEASURE
+        "check_with",
+        metavar="EXTERNAL[,EXTERNAL…]",
+        help="external solvers that check the equilibria they can handle",
+        panel=_MEASURE,
     ),
 ]
 Code = Annotated[
     list[str] | None,
-    _option("code", metavar="FILE", help="files of yours that the directory needs; they run", panel=_MEASURE),
+    _option(
+        "code",
+        metavar="FILE",
+        help="Python files of yours that define games or solvers of the directory; their code runs",
+        panel=_MEASURE,
+    ),
 ]
 Replay = Annotated[str | None, _option("replay", metavar="SHARE", help="runs that are played again", panel=_MEASURE)]
-Out = Annotated[str | None, _option("out", metavar="DIRECTORY", help="where the files go", panel=_OUTPUT)]
+Out = Annotated[str | None, _option("out", metavar="DIRECTORY", help="the results directory", panel=_OUTPUT)]
 Json = Annotated[bool, _switch("--json", help="Print data only, as JSON, on standard output.")]
 Quiet = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the directory and errors.")]
 Silent = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but errors.")]
-Force = Annotated[bool, _switch("--force", help="Compute again what an earlier command finished.")]
+Force = Annotated[bool, _switch("--force", help="Play runs again that an earlier command finished.")]
 Ratings = Annotated[
-    bool, _switch("--ratings", help="Beside the mixture, Elo and Bradley–Terry ratings with bootstrap intervals.")
+    bool, _switch("--ratings", help="Also print Elo and Bradley–Terry ratings with bootstrap intervals.")
 ]
 Vertex = Annotated[
     bool, _switch("--vertex", help="Compare β = 0 with the vertex of the linear program (HiGHS).", panel=_MEASURE)
@@ -231,19 +240,22 @@ Figures = Annotated[
     _option(
         "figure",
         metavar="FIGURE[,FIGURE…]",
-        help="which to draw",
+        help="figures to draw",
         panel=_OUTPUT,
         accepted="figures by name; those that the runs call for unless given (see: nashgames list figures)",
     ),
 ]
-Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="what the curves show", panel=_OUTPUT)]
+Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="the metric that curves show", panel=_OUTPUT)]
 Width = Annotated[str | None, _option("width", metavar="WIDTH", help="how wide the figures are printed", panel=_OUTPUT)]
-Font = Annotated[str | None, _option("font", metavar="SIZE", help="letters", panel=_OUTPUT)]
+Font = Annotated[str | None, _option("font", metavar="SIZE", help="font size", panel=_OUTPUT)]
 NoTitle = Annotated[bool, _switch("--no-title", help="Leave the title to the caption, beside the figure as .txt.")]
 X = Annotated[
     str | None,
     _option(
-        "x", metavar="AXIS", help="the axis of curves; steps, the updates of papers, may cost several", panel=_OUTPUT
+        "x",
+        metavar="AXIS",
+        help="the x-axis of curves (steps are updates, which may cost several queries)",
+        panel=_OUTPUT,
     ),
 ]
 XScale = Annotated[
@@ -253,11 +265,13 @@ XScale = Annotated[
         metavar="SCALE",
         help="the scale of that axis",
         panel=_OUTPUT,
-        accepted="linear, log; unless given, that on which most curves are straight",
+        accepted="linear, log; by default the one on which most curves are straight",
     ),
 ]
-Epsilon = Annotated[str | None, _option("epsilon", metavar="EPS", help="queries to which ε", panel=_OUTPUT)]
-Against = Annotated[str | None, _option("against", metavar="NUMBER", help="queries against what", panel=_OUTPUT)]
+Epsilon = Annotated[str | None, _option("epsilon", metavar="EPS", help="the ε of the figure queries", panel=_OUTPUT)]
+Against = Annotated[
+    str | None, _option("against", metavar="NUMBER", help="the x-axis of the figure queries", panel=_OUTPUT)
+]
 
 
 def chosen(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def plot(directory: Path, asked: Mapping[str, Any], *, title: bool, json: bool, 
         emit(json_text.dumps(data, allow_nan=False))
     elif quiet:
         emit(str(folder or directory))
-    # Numbers are asked for with the figure by its name.
+    # Numbers are printed if the figure is named.
     for name, table in tables.items() if names is not None else ():
         screen.sheet(queries.sheet(table, captions[name]))
         screen.line()
@@ -151,7 +151,7 @@ def import_early() -> None:
 
 
 def draw(directory: Path, *, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Draw the figures that the last experiment in `directory` calls for, and return the files.
+    """Draw the figures for the last experiment in `directory`, and return the files.
 
     Raises NashGamesError when the directory holds no finished run.
     """

@@ -1,4 +1,4 @@
-"""The table of queries to ε: what the figure of that name shows, as text and as data."""
+"""The table of the figure `queries`, as text and as data."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _COSTS = ("queries", "comparisons")
 _PROBLEM = ("game", "reference", "n", "policy", "feedback", "beta")
-_HEADINGS = {"label": "solver", "beta": "β"}
+_HEADINGS = {"label": "solver", "beta": "β", "arrived": "reached", "spent": "spent in all"}
 _BAND = {True: {"low": "least", "high": "most"}, False: {"low": "10 %", "high": "90 %"}}
 
 

@@ -1,4 +1,4 @@
-"""The race as the terminal shows it: how every method did, who is first where, and the data of both."""
+"""The race in the terminal: standings, the best method by regime, and the data of both."""
 
 import math
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _LONG = "game"
 
 
 def check(experiment: "Experiment") -> None:
-    """Raise NashGamesError, before anything is played, where there is nobody to race against."""
+    """Raise NashGamesError, before anything is played, if there is only one method."""
     solvers = experiment.every("solver")
     if len(solvers) < 2:
         raise NashGamesError(
@@ -52,7 +52,7 @@ def judged(runs: "pd.DataFrame", curves: "pd.DataFrame", game_file: Callable[[st
     sheets: list[Sheet] = []
     data: dict[str, Any] = {}
     parts = [(ending, mine) for ending, mine in fields(runs) if len(set(mine["label"])) > 1]
-    # A method that is alone in its field has nobody to race against, unless there is no other field.
+    # A field with a single method is no race, and is left out unless it is the only one.
     for ending, mine in parts or [("", runs)]:
         compared, steps = outcomes.tuned(mine)
         found = race(compared, curves, asked=asked)
@@ -74,7 +74,7 @@ def judged(runs: "pd.DataFrame", curves: "pd.DataFrame", game_file: Callable[[st
 
 
 def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame", steps: int, base: str) -> Sheet:
-    """How every method did, and the median of its cost over that of the method `base`."""
+    """The standings, and the median cost of every method relative to that of the method `base`."""
     from nashgames.analysis.race import remarks
 
     pairs = {(row["method"], row["other"]): row for row in _records(improvement)}
@@ -100,19 +100,19 @@ def _standings(race: "Race", table: "pd.DataFrame", improvement: "pd.DataFrame",
         "efficiency: least cost of any method over the own cost, 0 where unsolved",
         "factor: of the least cost, within which half of the games are solved",
         f"over {base}: the cost over that of {base}, the median of the games that one of them solved",
-        "leads: share of resampled races in which nobody is more efficient",
+        "leads: share of resampled races in which no method is more efficient",
         *(
-            ["as asked: solved with the own step; over own: the cost over that with the own step, median"]
+            ["own solved: share solved with the own step; over own: cost relative to that with the own step, median"]
             if asked
             else []
         ),
-        "beats the next: probability to be cheaper on a game, ties half",
+        "beats the next: probability of needing fewer queries on a game, ties counting half",
         "95 % intervals over games and seeds",
     ]
     headings = ("method", "solved", "fastest", "efficiency", "factor", f"over {base}", "leads", "beats the next")
-    beside = ("as asked", "over own") if asked else ()
+    beside = ("own solved", "over own") if asked else ()
     headings = (*headings[:-1], *beside, headings[-1])
-    spare = ("fastest", "leads", "over own", "as asked")
+    spare = ("fastest", "leads", "over own", "own solved")
     return Sheet(headings, frozenset({"method"}), tuple(lines), "; ".join(told), spare=spare[: 4 if asked else 2])
 
 

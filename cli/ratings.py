@@ -1,4 +1,4 @@
-"""The mixture that no policy beats beside what scores make of the same game: `equilibrium --ratings`, and a verdict."""
+"""The equilibrium beside the ratings of the same game: `equilibrium --ratings`, and a verdict."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -138,7 +138,7 @@ def sheet(rows: "pd.DataFrame", beta: float, title: str = "") -> Sheet:
 
 
 def payload(rows: "pd.DataFrame") -> list[dict[str, Any]]:
-    """All actions for a program; null for what the data do not tell."""
+    """All actions as data; null for what the data do not determine."""
     return [{str(key): plain(value) for key, value in row.items()} for row in rows.to_dict("records")]
 
 

@@ -1,4 +1,4 @@
-"""One experiment in the terminal: what was asked for, its run, its tables, its figures."""
+"""One experiment in the terminal: its options, its run, its tables, its figures."""
 
 import json
 import shlex
@@ -155,7 +155,7 @@ def _run(
 
 
 def _show(finished: "Finished", screen: "Progress", *, answered: bool) -> None:
-    """The tables of the runs; of many whose experiment asks for an answer only how they ended and what was tuned."""
+    """The tables of the runs; of many runs with a verdict only how they ended and what was tuned."""
     from nashgames.cli import mixture, steps, summary
     from nashgames.experiments.choice import reported
 
@@ -191,7 +191,7 @@ def _show(finished: "Finished", screen: "Progress", *, answered: bool) -> None:
 
 
 def _verdict(experiment: "Experiment", finished: "Finished", screen: "Progress") -> "Answer | None":
-    """The answer to what the experiment asks, shown beneath the runs."""
+    """The verdict of the experiment, shown beneath the runs."""
     if experiment.verdict is None or not len(finished.runs):
         return None
     from nashgames.cli.verdict import judge
@@ -254,7 +254,7 @@ def _close(
         among = words.plural(len(finished.runs), "run")
         verb = "was" if finished.reused == 1 else "were"
         screen.line(
-            f" {words.count(finished.reused)} of {among} {verb} finished before and reused; --force redoes them",
+            f" {words.count(finished.reused)} of {among} {verb} finished before and reused; --force plays them again",
             style="dim",
         )
     points = f"{words.plural(len(finished.runs), 'run')}, {words.plural(len(finished.curves), 'point')}"
@@ -266,7 +266,7 @@ def _close(
     if len(pictures) > _LISTED_FIGURES:
         files.append(("", f"and {len(pictures) - _LISTED_FIGURES} more figures there"))
     if figures and (outdated := Results.read(finished.directory).outdated):
-        files.append(("outdated", f"{', '.join(path.name for path in outdated)}: figures of an earlier command"))
+        files.append(("outdated", f"{', '.join(path.name for path in outdated)}: drawn by an earlier command"))
     commands = [("plot", f"nashgames plot {shlex.quote(directory)}")]
     if not sweep:
         commands.append(("next", _next_sweep(experiment)))
@@ -274,7 +274,7 @@ def _close(
 
 
 def _next_sweep(experiment: "Experiment") -> str:
-    """The sweep around what was just played."""
+    """The suggested sweep around the run that was just played."""
     from nashgames.games.families import FAMILIES
     from nashgames.registry import parse
 
@@ -291,6 +291,10 @@ def _next_sweep(experiment: "Experiment") -> str:
     # A family whose usual size is another one takes only certain sizes.
     if family is not None and family.takes_actions and family.default_actions == 100:
         parts.append("--actions 10,100,1000")
+    elif experiment.actions:
+        parts.append(f"--actions {experiment.actions[0]}")
+    if experiment.reference != plain.reference:
+        parts.append(f"--reference {shlex.quote(experiment.reference[0])}")
     parts += ["--tune auto"] if experiment.tune is not None else []
     return " ".join(parts)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 VARIANTS = tuple(PARTS)
 CELL = ["game", "n", "reference", *VARIANTS, "beta", "seed"]
-"""The columns that say what a run was of, beside its solver."""
+"""The columns that identify a run, besides its solver."""
 
 NAMES = frozenset({"game", "reference", *VARIANTS, "solver", "step", "status"})
 """Headings of columns that hold names; the others hold numbers."""
@@ -30,6 +30,8 @@ class Sheet:
     caption: str = ""
     spare: tuple[str, ...] = ()
     """Headings of columns that a narrow terminal leaves out, the last of them first."""
+    prose: str | None = None
+    """Heading of a column of sentences, which are broken between words."""
 
 
 def heading(column: str) -> str:

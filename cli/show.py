@@ -1,4 +1,4 @@
-"""`nashgames show`: what a game is like, and its preferences as a heat map; or what any other name means."""
+"""`nashgames show`: the facts of a game and its preferences as a heat map; or what any other name means."""
 
 import json as json_text
 import shlex
@@ -29,7 +29,7 @@ def show(
     quiet: bool,
     plot: bool,
 ) -> None:
-    """Say what a game is like and draw its preferences, or what another name means."""
+    """Print the facts of a game and draw its preferences, or explain another name."""
     from nashgames.cli import backend
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
@@ -60,7 +60,7 @@ def show(
 
 
 def _check_of_games(given: Mapping[str, Any], name: str, called: str) -> None:
-    """Raise NashGamesError for options that say something of a game alone."""
+    """Raise NashGamesError for options that apply to games alone."""
     flags = [options.flag(key) for key, value in given.items() if value is not None]
     if flags:
         verb, rest = ("is", "it") if len(flags) == 1 else ("are", "them")

@@ -1,4 +1,4 @@
-"""The steps of solvers as tables and data: how large they may be, and which of those that were tried is the best."""
+"""The steps of solvers as tables and data: the largest stable ones, and the best of those that were tried."""
 
 import statistics
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ def steps_table(found: list[dict[str, Any]]) -> Sheet:
         for row in found
     )
     headings = ("solver", "β", "largest stable step", "derived step", "best step", "rate per query", "derived rate")
-    caption = "errors fall like e^(−rate · queries); what is derived is the linearisation at the equilibrium"
+    caption = "errors fall like e^(−rate · queries); derived values are from the linearisation at the equilibrium"
     return Sheet((*map(heading, cell), *headings), NAMES, rows, caption)
 
 
@@ -80,7 +80,7 @@ def choices(runs: "pd.DataFrame", curves: "pd.DataFrame") -> list[dict[str, Any]
 
 
 def choices_table(found: list[dict[str, Any]]) -> Sheet:
-    """The rows of `choices`: what was chosen between which ends, and what it and the solver's own step cost there."""
+    """The rows of `choices`: the chosen step, its range, its cost and that of the solver's own step."""
     cell = [key for key in ("n", "reference", *VARIANTS, "beta") if len({row[key] for row in found}) > 1]
     ends = any(row["edge"] for row in found)
     rows = tuple(
@@ -95,13 +95,13 @@ def choices_table(found: list[dict[str, Any]]) -> Sheet:
         )
         for row in sorted(found, key=lambda row: ([row[key] if key != "beta" else -row[key] for key in cell]))
     )
-    headings = ("solver", "best step", "of", "its cost", "as asked", *(["end"] if ends else []))
-    told = f"{_tuned_on(found)}; costs: medians on the reported seeds, as asked with the solver's own step"
+    headings = ("solver", "best step", "range", "cost", "own cost", *(["end"] if ends else []))
+    told = f"{_tuned_on(found)}; costs are medians on the reported seeds; own cost: with the solver's own step"
     return Sheet((*map(heading, cell), *headings), NAMES | {"best step", "end"}, rows, told)
 
 
 def choices_by_solver(found: list[dict[str, Any]]) -> Sheet:
-    """The rows of `choices` as one for every solver: from where to where its best steps go, and what they save."""
+    """The rows of `choices` as one row per solver: the range of its best steps, and what they save."""
     by_solver: dict[str, list[dict[str, Any]]] = {}
     for row in found:
         named = row["label"] if row["optimiser"] == PARTS["optimiser"] else f"{row['label']} · {row['optimiser']}"
@@ -121,12 +121,12 @@ def choices_by_solver(found: list[dict[str, Any]]) -> Sheet:
             f"{len(both)} of {len(rows)}",
         ))  # fmt: skip
     told = (
-        f"{_tuned_on(found)}; a choice for every size, reference and β; own, end: how often the solver's own step was "
-        f"the best, and one at an end; saved: cost of the own step over that of the best on the reported seeds, the "
-        f"median where both arrive"
+        f"{_tuned_on(found)}; one choice for every size, reference and β; own, end: how often the best step was the "
+        f"solver's own, and at an end of its range; saved: cost of the own step over that of the best on the reported "
+        f"seeds, the median where both reach the tolerance"
     )
-    headings = ("solver", "best steps", "own", "end", "saved", "both arrive")
-    return Sheet(headings, NAMES | {"best steps", "both arrive"}, tuple(lines), told)
+    headings = ("solver", "best steps", "own", "end", "saved", "both reached")
+    return Sheet(headings, NAMES | {"best steps", "both reached"}, tuple(lines), told)
 
 
 def _span(values: list[float]) -> str:

@@ -153,7 +153,7 @@ def _queries_heading(runs: "pd.DataFrame") -> str:
 def _medians(runs: "pd.DataFrame") -> "pd.DataFrame":
     """One row for the seeds of a cell and solver, medians as figures have them.
 
-    A run that did not reach the tolerance counts as slower than all, and one that diverged as worse.
+    A run that did not reach the tolerance ranks as the slowest, and one that diverged as the worst.
     """
     import numpy as np
 
@@ -181,7 +181,7 @@ def _medians(runs: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _grid(runs: "pd.DataFrame", *caption: str) -> Sheet:
-    """The column `shown`: a row a game, size, variant and β, a column a solver."""
+    """The column `shown`: one row per game, size, variant and β, one column per solver."""
     cell = [c for c in CELL if c in runs and (varies(runs[c]) or c in ("game", "beta"))]
     solvers = list(dict.fromkeys(runs["label"]))
     lines: dict[tuple[Any, ...], dict[str, str]] = {}

@@ -28,12 +28,12 @@ def check(experiment: "Experiment") -> None:
     solvers, accepted = experiment.every("solver"), {parse(text).name for text in SOLVERS}
     if not any(parse(text).name in accepted for text in solvers):
         raise NashGamesError(
-            f"verdict is '{experiment.verdict}', but no theorem is about {', '.join(solvers)}; add nash-mp, "
+            f"verdict is '{experiment.verdict}', but no theorem covers {', '.join(solvers)}; add nash-mp, "
             f"halves[nash-mp], proximal-point or egpo, or leave verdict out"
         )
     if RUN["feedback"] not in experiment.every("feedback") or experiment.start != RUN["start"]:
         raise NashGamesError(
-            f"verdict is '{experiment.verdict}', but theorems are about exact feedback and runs from the reference; "
+            f"verdict is '{experiment.verdict}', but theorems cover exact feedback and runs from the reference only; "
             f"leave feedback and start out, or verdict"
         )
 
@@ -91,7 +91,7 @@ def _rates(verdict: "Verdict") -> Sheet:
         (*headings, "KL", "step", "half step", "span", "verdict"),
         frozenset({"solver", "verdict"}),
         rows,
-        "proved, slowest, mean: contraction of KL(π*‖π) by a whole step. KL … span: the largest share of its proved "
+        "proved, slowest, mean: contraction of KL(π*‖π) by a whole step; KL … span: the largest share of its proved "
         "bound that any iterate reached; above 1 it would be broken",
         spare=("η", "queries per step", "mean"),
     )
@@ -116,7 +116,7 @@ def _sizes(sizes: "pd.DataFrame") -> Sheet:
         ("game", "solver", "β", "proved", *(f"n = {words.count(n)}" for n in every)),
         frozenset({"game", "solver"}),
         rows,
-        joined(f"queries to a KL of {LEVEL:g}: the proved number does not know n", blank),
+        joined(f"queries to a KL of {LEVEL:g}: the proved number does not depend on n", blank),
     )
 
 

@@ -1,4 +1,4 @@
-"""What an experiment asks beyond its curves, `verdict = …`: a module of this package for each answers it."""
+"""The verdicts of experiments, `verdict = …`: each is a module of this package."""
 
 import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast

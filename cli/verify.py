@@ -74,12 +74,12 @@ def _show(report: "Report", screen: "Working") -> None:
         for column in report.columns.values()
     )
     headings = ("column", "checked", "largest deviation", "of what rounding allows")
-    caption = "last points computed again from the saved policies; a deviation is relative to the value"
+    caption = "last points recomputed from the saved policies; deviations are relative to the value"
     screen.sheet(Sheet(headings, frozenset({"column"}), rows, caption))
     if report.without_distances:
         screen.line(
-            f" {words.plural(report.without_distances, 'run')} without distances, not checked: the equilibrium to "
-            "measure them to could not be known exactly",
+            f" {words.plural(report.without_distances, 'run')} without distances, not checked: "
+            "the equilibrium could not be computed exactly",
             style="dim",
         )
     lines = [*_of_replay(report), *_not_checked(report)]
@@ -144,11 +144,10 @@ def _not_checked(report: "Report") -> list[tuple[str, str]]:
 def _complaints(report: "Report") -> list[str]:
     """A sentence for each of the first values that differ and runs that could not be verified, and what is missing."""
     sentences = [
-        f"{fault}; bring back what was written to '{report.directory}', or play its runs again"
-        for fault in report.faults
+        f"{fault}; restore what was written to '{report.directory}', or play its runs again" for fault in report.faults
     ]
     if report.incomplete is not None:
-        sentences.append(f"{report.incomplete}; play the command again to have them all")
+        sentences.append(f"{report.incomplete}; run the command again to complete them")
     sentences += [
         f"{_run(found)}: {found.column} is {_value(found.stored)} in the rows and {_value(found.recomputed)} "
         f"{'played' if found.played else 'computed'} again"

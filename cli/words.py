@@ -149,7 +149,7 @@ def _symbols() -> dict[str, str]:
 
 
 def facts(found: "Facts") -> str:
-    """What a game is like, in one line."""
+    """The facts of a game in one line."""
     winner = found.condorcet_winner_label
     first = f"Condorcet winner {label(winner)}" if winner is not None else "no Condorcet winner"
     about = "about " if found.cyclic_triples_sampled else ""
@@ -200,7 +200,7 @@ def header(
 
 
 def _parts(experiment: "Experiment") -> list[str]:
-    """What is learned from, what moves and how, and where from, as far as it is not what is usual."""
+    """Feedback, policy, optimiser, start and target, where they are not the defaults."""
     found = [", ".join(experiment.every(part)) for part, usual in PARTS.items() if experiment.every(part) != (usual,)]
     if experiment.start != RUN["start"]:
         found.append(f"from {experiment.start}")

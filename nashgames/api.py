@@ -59,7 +59,13 @@ class Result:
         equilibria: the exact equilibria that distances are measured to, of every game, reference and β in the order in
             which they were found; none where the result was read from a directory
         tuning: one row per choice of a step; empty without tuning
-        experiment: what was asked for
+        experiment: the experiment that was played
+
+    Example:
+        >>> import nashgames as ng
+        >>> result = ng.solve(ng.games.weighted_cycle(a12=0.4, a23=0.3, a31=0.2), "nash-mp", beta=0.2)
+        >>> int(result.runs["queries"].iloc[0]) == int(result.curves["queries"].max())
+        True
     """
 
     runs: pd.DataFrame
@@ -373,7 +379,7 @@ class _Played:
         self._found: list[Equilibrium] = []
 
     def play(self, runs: Sequence[Run], done: Collection[str] = ()) -> None:
-        """Play the runs that are not in `done`; raises what one of them fails by."""
+        """Play the runs that are not in `done`; raises the error of a run that fails."""
         for event in play(runs, self._settings, done=done):
             if isinstance(event, Failed):
                 raise event.error
@@ -387,7 +393,7 @@ class _Played:
         return pd.concat([getattr(frames, name) for frames in self._frames], ignore_index=True)
 
     def result(self, reported: Sequence[Run], trials: Sequence[Run]) -> Result:
-        """All that was played: first what is reported, then the trials that are not."""
+        """The result of all runs: first the reported ones, then the other trials."""
         runs = {run.run_id: run for run in [*trials, *reported]}
         ids = dict.fromkeys(run.run_id for run in [*reported, *trials])
         order = {run_id: place for place, run_id in enumerate(ids)}
@@ -406,7 +412,8 @@ class _Played:
 
 
 def _by_name(solvers: list[Solver]) -> dict[str, Solver]:
-    """The solvers by the texts that select them, with the parts that they bring; one given twice counts once.
+    """The solvers by the texts that select them, with policies and optimisers of their own; a solver given twice counts
+    once.
 
     Raises NashGamesError for two that have one text and are not the same.
     """
@@ -427,7 +434,7 @@ def _draws(solver: Solver, policy: str) -> bool:
 
 
 def _is_uniform(game: Game) -> bool:
-    """Whether the game's reference gives every action the same probability, and it did not bring it."""
+    """Whether the game's reference is uniform, and not part of its construction."""
     known = game.description.known_equilibrium
     return (known is None or known.beta == 0) and bool(np.ptp(game.log_reference) == 0)
 

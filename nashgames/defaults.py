@@ -20,7 +20,7 @@ RUN: Mapping[str, str] = {**PARTS, "start": START, "target": TARGET}
 
 TUNING, REPORTED, BOTH, ASKED = "tuning", "reported", "both", "asked"
 """What a run is there for: to try a step, to be reported, both where a game is the same for every seed, or to show
-beside the tuned solver what it does as it was asked for."""
+besides the tuned solver, the solver as it was given."""
 
 REFEREE = "referee"
 """What stands for a solver in the rows of an exact equilibrium."""

@@ -15,7 +15,14 @@ _BIDIRECTIONAL = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u20
 
 
 class NashGamesError(ValueError):
-    """Bad input: what was given, what is accepted, what to do, in one sentence."""
+    """Bad input: what was given, what is accepted, what to do, in one sentence.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("nash-mp[eta=0]")
+        Traceback (most recent call last):
+        nashgames.errors.NashGamesError: nash-mp[eta] is 0; accepted: a finite number above 0
+    """
 
 
 class NoRoom(NashGamesError):

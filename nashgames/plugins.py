@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, has_no
 
 _SEPARATOR = ".py:"
 _FOLDER = Path(__file__).parent
@@ -39,8 +39,8 @@ def from_file(kind: str, name: str) -> Any:
     if wanted not in defined:
         own = [key for key, value in defined.items() if getattr(value, "__module__", None) == module.__name__]
         if not own:
-            raise NashGamesError(f"'{file}' defines nothing to be a {kind}; write a class or a function in it")
-        raise unknown(f"{kind} of '{file}'", wanted, own)
+            raise NashGamesError(f"'{file}' defines no {kind}; write a class or a function in it")
+        raise has_no(f"'{file}'", kind, wanted, own)
     return defined[wanted]
 
 

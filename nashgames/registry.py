@@ -19,13 +19,13 @@ from nashgames import plugins
 from nashgames.errors import NashGamesError, choices, has_no, shown, unknown
 
 _RANGE = re.compile(r"=\s*([^=,:\[\]]+):([^=,:\[\]]+):([^=,:\[\]]+)")
-# A range is a grid of runs: more values than this are a slip of the pen.
+# A range is a grid of runs: more values than this are a typing error.
 MOST_VALUES = 1000
-# So many solvers of one text are in no figure, and their texts still take no second.
+# No figure shows so many solvers, and expanding their texts takes less than a second.
 _LARGEST_GRID = 10_000
 # A grid of ranges has more texts than anybody types; what is read again and again is among the last of them.
 _KEPT_TEXTS = 4096
-# Nobody wraps a solver so often; every pair of brackets is a call of what reads them.
+# No solver is wrapped so often, and every pair of brackets is a recursive call of the parser.
 _DEEPEST = 20
 # Integers of a compiled program have 32 bits.
 _LARGEST_INTEGER = 2**31 - 1
@@ -56,6 +56,18 @@ class Number:
     """What a numeric parameter means and accepts: bounds, its `symbol` in print, and whether a step search varies it.
 
     A float is finite; an integer lies below 2³¹ unless `most` says less.
+
+    Args:
+        help: what the parameter means, and what it is unless given
+        symbol: how it is written in formulas and in the step column
+        least, above: the lower bound, included or excluded
+        most, below: the upper bound, included or excluded
+        tuned: whether `--tune` varies it
+
+    Example:
+        >>> from nashgames.registry import Number
+        >>> Number("η, the step", symbol="η", above=0, tuned=True).accepted(float)
+        'a finite number above 0'
     """
 
     help: str
@@ -89,7 +101,13 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a parameter means that takes one of several words."""
+    """What a parameter means that takes one of several words.
+
+    Example:
+        >>> from nashgames.registry import Choice
+        >>> Choice("how the step changes", ("constant", "decreasing")).accepted
+        ('constant', 'decreasing')
+    """
 
     help: str
     accepted: tuple[str, ...]
@@ -149,7 +167,7 @@ def split(text: str) -> list[str]:
 
 
 def expand(text: str) -> list[str]:
-    """A selection whose parameters may be ranges `low:high:count`, as the selections it stands for.
+    """The selections that one with ranges `low:high:count` among its parameters stands for.
 
     The numbers of a range are geometrically spaced, with six digits; several ranges make a grid.
 
@@ -196,7 +214,7 @@ def is_range(text: str) -> bool:
 
 
 def parse(text: str) -> Selection:
-    """Parse `name[parameter=value,…]`; a selection is what it is.
+    """Parse `name[parameter=value,…]`; a `Selection` is returned as it is.
 
     Raises NashGamesError for unbalanced brackets, text behind the closing one, or a repeated parameter.
     """
@@ -348,6 +366,8 @@ class Registry(Mapping[str, Any]):
             found = plugins.from_file(self.kind, name)
         elif name in (points := self.packaged()):
             found = plugins.loaded(self.kind, points[name])
+        elif self._group is not None and name.endswith(".py"):
+            raise NashGamesError(f"'{name}' is a Python file; add the name of the {self.kind} in it, as in {name}:NAME")
         else:
             raise unknown(self.kind, name, [*self._entries, *self._wrappers, *points])
         self._brought[found] = name

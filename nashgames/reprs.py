@@ -1,4 +1,4 @@
-"""What a notebook shows of an object, one screen of it, as text and as HTML (standard library only)."""
+"""Notebook representations of objects, at most one screen, as text and as HTML (standard library only)."""
 
 import html
 from collections.abc import Sequence

@@ -22,6 +22,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nashgames.cli import backend, failures
+from nashgames.cli.run import _next_sweep
 from nashgames.engine import batch
 from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
@@ -158,7 +159,7 @@ def test_a_tuned_run_says_what_was_chosen_in_tables_data_and_notes():
         == "circulant · 3 actions · β 0.1 · tilted reference · seed 0 · tuned on what is reported · float64 on cpu"
     )
     assert any(line.startswith("nash-mp η = 0.2 = 2β, tuned") for line in lines)
-    assert "solver best step of its cost as asked end" in lines
+    assert "solver best step range cost own cost end" in lines
     assert any(re.fullmatch(r"nash-mp eta 0.2 0.01 … 0.2 (\d+) \1 upper", line) for line in lines)
     assert "convergence.png" in result.stdout
     assert "circulant is the same for every seed: its steps are tuned on what is reported" in result.stderr
@@ -184,6 +185,12 @@ def test_a_wrong_tune_is_told_in_one_sentence(tune, said):
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {said}")
     assert result.stderr.count("\n") == 1
+
+
+def test_the_suggested_sweep_keeps_size_and_reference():
+    asked = Experiment(game="circulant", actions=7, reference="tilted[span=1]", beta=0.1)
+    expected = "nashgames sweep --game circulant --beta 1,0.1,0.01 --actions 7 --reference 'tilted[span=1]'"
+    assert _next_sweep(asked) == expected
 
 
 def test_run_writes_and_shows_everything():
@@ -315,7 +322,7 @@ def test_finished_runs_are_reused_and_force_redoes_them():
     assert data(*RUN, "--out", "kept")["reused"] == 0
     assert data(*RUN, "--out", "kept")["reused"] == 1
     shown = call(*RUN, "-s", "mirror-descent", "--out", "kept").stdout
-    assert "1 of 2 runs was finished before and reused; --force redoes them" in shown
+    assert "1 of 2 runs was finished before and reused; --force plays them again" in shown
     assert "2 of 2 runs were finished before and reused" in call(*RUN, "-s", "mirror-descent", "--out", "kept").stdout
     assert data(*RUN, "--out", "kept", "--force")["reused"] == 0
 
@@ -326,7 +333,7 @@ def test_figures_of_an_earlier_command_are_said_to_be_outdated():
         results.manifest["figures"] = ["rates.png"]
         results.flush()
     Path("mine/rates.png").touch()
-    said = " outdated   rates.png: figures of an earlier command"
+    said = " outdated   rates.png: drawn by an earlier command"
     drawn = without(RUN, "--no-plot", 0)
     assert said in call(*drawn, "--out", "mine", "--beta", "0.2").stdout.splitlines()
     assert "rates.png" not in call(*RUN, "--out", "mine", "--beta", "0.2").stdout
@@ -424,7 +431,7 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["run", "--quiet=3"], "--quiet takes no value"),
         (["run", "nope"], "unknown game 'nope'. Accepted: bradley-terry"),
         (["run", "castels"], "did you mean 'castles'?"),
-        (["run", "disc", "melo"], "no place for 'melo'; several games are for: nashgames sweep --game"),
+        (["run", "disc", "melo"], "takes no further argument 'melo'; several games are for: nashgames sweep --game"),
         (["run", "disc,melo"], "several are for: nashgames sweep --game disc,melo"),
         (["run", "disc[strenth=2]"], "did you mean 'strength'?"),
         (["run", "disc[strength=two]"], "disc[strength] is 'two'; accepted: a number"),
@@ -512,7 +519,7 @@ def test_a_gpu_that_is_not_there_is_refused():
         (NashGamesError("beta is 0"), "beta is 0", 2),
         (PermissionError(errno.EACCES, "Permission denied", "figs"), "cannot use 'figs': Permission denied", 2),
         (OSError(errno.ENOSPC, "No space left on device", "runs.parquet"), "cannot write 'runs.parquet': No space", 1),
-        (MemoryError(), "not enough memory", 1),
+        (MemoryError(), "there is not enough memory", 1),
         (
             ZeroDivisionError("division\nby zero"),
             "unexpected ZeroDivisionError: division by zero; this is a mistake",

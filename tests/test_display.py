@@ -16,6 +16,7 @@ import pytest
 from nashgames.cli import display, mixture, options, payload, steps, streams, summary, theorems, words
 from nashgames.cli.columns import fitted
 from nashgames.cli.display import Progress, Screen
+from nashgames.cli.list import LISTS, catalogue
 from nashgames.cli.sheet import Sheet
 from nashgames.core.game import make_game
 from nashgames.exact.referee import Equilibrium
@@ -466,10 +467,10 @@ def test_the_choice_is_told_beside_the_solver_as_it_was_asked_for():
     assert (only["value"], only["cost"], only["own_cost"], only["edge"]) == (3, 40, None, "upper")
     assert (only["reported_cost"], only["asked_cost"]) == (44, 90)
     sheet = steps.choices_table(found)
-    assert sheet.headings == ("solver", "best step", "of", "its cost", "as asked", "end")
+    assert sheet.headings == ("solver", "best step", "range", "cost", "own cost", "end")
     assert sheet.rows == (("online-ipo", "step 3", "0.3 … 3", "44", "90", "upper"),)
     assert sheet.caption.startswith(
-        "the best of 3 steps by the median cost to the tolerance, on seed 1; costs: medians"
+        "the best of 3 steps by the median cost to the tolerance, on seed 1; costs are medians"
     )
     rows += [tried(step, queries, beta=0.1, seed=2) for step, queries in ((0.3, 90), (1, 60), (3, 40), (10, 90))]
     sheet = steps.choices_table(chosen(rows))
@@ -496,9 +497,11 @@ def test_the_choices_of_many_cells_are_one_line_a_solver():
     rows += [tried(0.3, None, beta=0.001, seed=0, role="reported", suboptimality=0.1)]
     rows += [tried(1, None, beta=0.001, seed=0, role="asked", suboptimality=0.1, **own)]
     sheet = steps.choices_by_solver(chosen(rows))
-    assert sheet.headings == ("solver", "best steps", "own", "end", "saved", "both arrive")
+    assert sheet.headings == ("solver", "best steps", "own", "end", "saved", "both reached")
     assert sheet.rows == (("online-ipo", "step 0.3 … 3", "1", "2", "5.5", "2 of 3"),)
-    assert sheet.caption.startswith("the best of 3 steps by the median cost to the tolerance, on seed 1; a choice for")
+    assert sheet.caption.startswith(
+        "the best of 3 steps by the median cost to the tolerance, on seed 1; one choice for"
+    )
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100])
@@ -720,7 +723,7 @@ def test_progress_is_one_live_line_a_batch_on_standard_error(terminal):
     assert "1,240 of 5,000   3.2e-07  ≤ 1 min 05 s" in shown
     assert re.search("batch +queries +subopt.  time left", shown)
     assert "exact equilibrium at β 0.05, 1 of 2 done" in shown
-    assert re.search("compiling; about .* s left of all", shown)
+    assert re.search("compiling; about .* s left in all", shown)
     assert "2/2  nash-prox" in shown
     assert "two rows were merged" in shown
     assert "the equilibrium is not exact" in shown
@@ -840,6 +843,26 @@ def test_no_table_is_wider_than_its_terminal_or_cuts_a_number(columns):
     steps_of = {"η = 0.4 = 8β", "5 inner", "step 0.003162"}
     assert cells <= whole
     assert all(any(part in line for line in whole) for part in steps_of)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200, None])
+def test_sentences_of_a_list_break_between_words_and_lose_none(terminal, monkeypatch, columns):
+    out, _ = terminal() if columns is not None else (io.StringIO(), None)
+    monkeypatch.setenv("COLUMNS", str(columns or 80))
+    monkeypatch.setenv("NO_COLOR", "1")
+    if columns is None:
+        monkeypatch.setattr(sys, "stdout", out)
+    catalogue("solvers", json=False)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    # A pipe has no width, and the widest terminal is wider than a printed page.
+    assert max(map(len, lines)) <= min(columns or 100, 100)
+    words = set(" ".join(lines).split())
+    told = [text for entry in LISTS["solvers"][1]() for text in (entry["summary"], *_helps(entry))]
+    assert set(" ".join(told).split()) <= words
+
+
+def _helps(entry):
+    return [parameter["help"] for parameter in entry["parameters"]]
 
 
 def test_the_characters_of_every_docstring_can_be_spelled():

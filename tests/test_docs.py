@@ -20,10 +20,13 @@ from typer.testing import CliRunner
 
 import nashgames as ng
 from nashgames.cli.main import app
-from nashgames.exact.certificate import certify
+from nashgames.core import simplex
+from nashgames.core.game import Description
+from nashgames.exact.certificate import Certificate, certify
 from nashgames.experiments import runner
 from nashgames.experiments.events import Planned
 from nashgames.experiments.experiment import Experiment
+from nashgames.registry import Choice, Number
 from nashgames.solvers import SOLVERS, WRAPPERS
 from nashgames.store import SCHEMAS
 from nashgames.store.manifest import new as new_manifest
@@ -213,6 +216,21 @@ def test_a_public_function_says_what_it_takes_and_raises_and_its_example_runs(fu
     assert set(inspect.signature(function).parameters) == said
     assert "NashGamesError" in sections[2].partition("Example:\n")[0]
     example = doctest.DocTestParser().get_doctest(text, {"certify": certify}, function.__name__, None, None)
+    assert example.examples and not doctest.DocTestRunner().run(example).failed
+
+
+WITH_EXAMPLES = {
+    **{name: getattr(ng, name) for name in ng.__all__ if inspect.isclass(getattr(ng, name))},
+    **{name: SOLVERS[name] for name in SOLVERS},
+    **{name: value for name, value in vars(simplex).items() if inspect.isfunction(value) and name[0] != "_"},
+    **{made.__name__: made for made in (Certificate, Choice, Description, Number, *WRAPPERS.values())},
+}
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_a_public_class_or_function_has_an_example_that_runs(name):
+    text = inspect.getdoc(WITH_EXAMPLES[name]).partition("Example:\n")[2]
+    example = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
     assert example.examples and not doctest.DocTestRunner().run(example).failed
 
 

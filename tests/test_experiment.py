@@ -206,11 +206,12 @@ def test_it_is_frozen_and_hashable():
         ({"tune": "step=1:2:3,step=1:4:3"}, "tune gives 'step' twice; give it once"),
         (
             {"tune": ["step=1:2:3", "eta=1:2:4"]},
-            "tune has grids of different lengths (step has 3, eta has 4); give every solver as many trials",
+            "tune has grids of different lengths (step has 3, eta has 4); give every solver the same number of trials",
         ),
         (
             {"tune": "step=1:2:3,trials=8"},
-            "tune has grids of different lengths (step has 3, trials has 8); give every solver as many trials",
+            "tune has grids of different lengths (step has 3, trials has 8); give every solver the same number of "
+            "trials",
         ),
         (
             {"seed": 2**32 - 2, "seeds": 2, "tune": "seeds=3"},

@@ -124,7 +124,7 @@ def test_a_table_that_has_changed_and_was_not_kept_is_told(tmp_path, monkeypatch
     assert changed_since("wins.csv", before.fingerprint) == changed
     with pytest.raises(NashGamesError) as caught:
         find_again("wins.csv", before.fingerprint, None)
-    assert str(caught.value) == f"{changed}, and no copy was kept; bring the old file back or play the runs again"
+    assert str(caught.value) == f"{changed}, and no copy was kept; restore the old file or play the runs again"
     Path("wins.csv").unlink()
     assert changed_since("wins.csv", before.fingerprint) is None
     with pytest.raises(NashGamesError, match=r"there is no file 'wins\.csv'"):

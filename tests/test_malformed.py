@@ -258,9 +258,9 @@ OPTIONS = {
     "run a b": "'b'",
     "run -x": "'-x'",
     "run --n 5": "'--n'; did you mean '--actions'?",
-    "run --lr 5": "'--lr'; a step is a number of a solver",
+    "run --lr 5": "'--lr'; a step is a parameter of a solver",
     "run --config a.toml": "'--config'; a file or a preset is played by: nashgames sweep",
-    "run --game disc": "'--game'; GAME stands alone",
+    "run --game disc": "'--game'; GAME is given without an option",
     "run --dry-run": "'--dry-run'",
     "run --epochs 3": "'--epochs'; did you mean '--queries'?",
     "run --gpu": "'--gpu'; did you mean '--device'?",
@@ -449,5 +449,5 @@ def test_a_file_that_may_not_be_read_is_not_answered_with_where_to_write(monkeyp
     line = refused(["run", "mine.csv", "--no-plot"], "'mine.csv' cannot be read: Permission denied")
     assert "--out" not in line
     sentence, code = failures.explain(PermissionError(13, "Permission denied", "mine.csv"))
-    assert sentence.startswith("cannot read 'mine.csv': Permission denied; give yourself the right to read it")
+    assert sentence.startswith("cannot read 'mine.csv': Permission denied; change its permissions")
     assert code == 2

@@ -141,13 +141,13 @@ def test_a_file_runs_once_and_changed_code_is_another_run(mine):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"solver": "mine.py:Mien"}, "unknown solver of 'mine.py' 'Mien'; did you mean 'Mine'?"),
+        ({"solver": "mine.py:Mien"}, "'mine.py' has no solver 'Mien'; did you mean 'Mine'?"),
         ({"solver": "none.py:Mine"}, "there is no file 'none.py'; give the path of a Python file"),
         ({"solver": "mine.py:Mine[stpe=1]"}, "solver 'mine.py:Mine' has no parameter 'stpe'; did you mean 'step'"),
         ({"solver": "mine.py:Mine[step=big]"}, "mine.py:Mine[step] is 'big'; accepted: a number"),
         ({"solver": "bad.py:Mine"}, "'bad.py' does not run: ZeroDivisionError at line 2"),
         ({"solver": "worse.py:Mine"}, "'worse.py' does not run: SyntaxError at line 1"),
-        ({"game": "mine.py:laddr"}, "unknown game of 'mine.py' 'laddr'; did you mean 'ladder'?"),
+        ({"game": "mine.py:laddr"}, "'mine.py' has no game 'laddr'; did you mean 'ladder'?"),
         ({"game": "mine.py:ladder[strenght=1]"}, "game 'mine.py:ladder' has no parameter 'strenght'"),
         ({"game": "mine.py:Mine"}, "'mine.py:Mine' is a solver, not a game; write nashgames run --solver mine.py:Mine"),
         ({"solver": "mine.py:house"}, "'mine.py:house' is a game, not a solver; write nashgames run mine.py:house"),

@@ -57,7 +57,7 @@ def test_the_panels_show_the_largest_stable_step_and_the_best_rate():
     np.testing.assert_allclose(reach, table[["beta", "low", "high"]])
     assert labels_of(figure) == ["online-ipo"]
     bars = "bars, where they are wider than a symbol, reach to the neighbouring steps"
-    assert figure.caption.endswith(f"measured over 12 steps a solver and β; {bars}")
+    assert figure.caption.endswith(f"measured over 12 steps per solver and β; {bars}")
     assert [tick.get_text() for tick in left.get_xticklabels()] == ["0.1", "0.02", "0.005"]
 
 
@@ -88,7 +88,7 @@ def test_a_limit_beyond_the_steps_is_an_open_triangle_and_a_rate_that_never_fall
     (cross,) = points_of(right, "x")
     assert cross.get_color() == palette.colour("mirror-descent")
     assert cross.get_ydata().tolist() == [right.get_ylim()[0]]
-    assert "open: every step was stable (up) or none (down)" in figure.caption
+    assert "open triangles: every step was stable (up) or none (down)" in figure.caption
 
 
 def test_problems_have_rows_and_optimisers_labels():

@@ -426,7 +426,7 @@ def test_many_seeds_on_samples_are_shown_by_their_quantiles_and_the_share_under_
     made = figures_of(runs, curves)
     said = "suboptimality of the last iterate over 12 seeds; dotted: tolerance 0.05"
     assert made["convergence-comparisons"].caption.endswith(said)
-    assert made["share"].caption.endswith("last iterate, 95 % intervals over 12 seeds")
+    assert made["share"].caption.endswith("with 95 % intervals over 12 seeds")
     assert "share" not in figures_of(runs.assign(tolerance=0.0), curves), "nothing is reached"
     assert "convergence" in figures_of(runs.assign(feedback="exact"), curves)
 
@@ -458,9 +458,7 @@ def test_of_swept_steps_every_solver_shows_its_best():
     assert set(made) == {"convergence", "phases"}
     figure = made["convergence"]
     assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
-    assert (
-        captions_of(figure)[-1] == "every solver with the best of its steps, of up to 6 in a panel, on the same seeds"
-    )
+    assert captions_of(figure)[-1] == "every solver with its best step, chosen on the same seeds from up to 6 per panel"
     for ax in figure.axes:
         line = lines_of(ax, palette.colour("online-ipo"))[0]
         assert line.get_ydata()[1] == pytest.approx(0.3 * np.exp(-0.2 * 2))
@@ -468,7 +466,7 @@ def test_of_swept_steps_every_solver_shows_its_best():
     chosen = chosen[chosen["label"].str.contains("step=[34]")]
     figure = figures_of(chosen, curves)["convergence"]
     assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
-    assert captions_of(figure)[-1] == "steps that a name leaves out differ between panels"
+    assert captions_of(figure)[-1] == "a step that is not in the name differs between panels"
     fewer = runs[runs["label"].str.contains("step=[1234]")]
     assert "phases" not in figures_of(fewer, curves), "four steps are no sweep"
 
@@ -542,7 +540,7 @@ def test_a_bound_that_says_nothing_is_not_drawn_and_the_caption_says_so():
     runs, curves = rows([(0, 1e-4), (2, 1e-9)], beta=0.001)
     figure = convergence(curves, runs)
     assert not any("proved" in label for label in legend_of(figure)) and len(figure.axes[0].get_lines()) == 1
-    said = "a proved bound that stays above a tenth of the first value in a panel is not drawn"
+    said = "proved bounds that stay above a tenth of the first value in some panel are not drawn"
     assert captions_of(figure) == [said]
     # A legend speaks of all panels: what says nothing in one of them is drawn in none.
     figure = convergence(*reversed(join((runs, curves), rows(decay(0.2), beta=0.1))))
@@ -625,7 +623,7 @@ def test_the_simplex_joins_only_records_whose_way_is_known():
     figure = simplex(walk(runs), runs)
     path = max(lines_of(figure.axes[0], palette.colour("nash-mp")), key=lambda line: len(line.get_xdata()))
     assert len(path.get_xdata()) == 4, "the steps 3→5, 5→9 and 9→17 turn by more than 60°"
-    assert captions_of(figure) == ["drawn as far as records are near enough to be joined"]
+    assert captions_of(figure) == ["each drawn as far as its recorded points are close enough to be joined"]
 
 
 def test_a_small_part_of_the_simplex_is_enlarged():

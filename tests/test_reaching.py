@@ -191,7 +191,7 @@ def test_the_figure_shows_medians_bands_and_what_did_not_arrive():
     at_ten = corners[np.isclose(corners[:, 0], 10), 1]
     assert (at_ten.min(), at_ten.max()) == (20, 90)
     assert ax.get_ylabel() == "queries to\nsuboptimality ≤ 0.001" and ax.get_xlabel() == "actions n"
-    assert "2 of 6 runs of nash-mp did not arrive" in figure.caption and "range over 3 seeds" in figure.caption
+    assert "2 of 6 runs of nash-mp did not reach it" in figure.caption and "range over 3 seeds" in figure.caption
 
 
 def test_the_bound_is_that_of_the_theorem_in_its_solvers_colour_and_sets_no_limit():
@@ -239,7 +239,7 @@ def test_the_table_has_the_numbers_of_the_figure():
         by_hand = 2 * np.ceil(np.log(300) / rate / 2)
         np.testing.assert_array_equal(mine["queries"], np.where(by_hand <= 400, by_hand, np.inf))
     sheet = tables.sheet(table, "said")
-    assert sheet.headings == ("β", "solver", "arrived", "median queries", "least", "most", "spent")
+    assert sheet.headings == ("β", "solver", "reached", "median queries", "least", "most", "spent in all")
     assert sheet.rows[0][1] == "nash-mp" and sheet.rows[0][2] == "3 of 3"
     assert tables.payload(table)[-1]["queries"] is None or np.isfinite(tables.payload(table)[-1]["queries"])
 

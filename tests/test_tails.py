@@ -126,7 +126,7 @@ def test_a_quantile_of_diverged_seeds_ends_in_a_cross_and_they_are_counted():
     assert labels_of(figure) == [
         "online-ipo (20 of 100 diverged)",
         "99 %, 90 %, median",
-        "from here on a diverged seed",
+        "the quantile is a diverged seed from here on",
     ]
     few = tails(*reversed(sampled(values, diverged=range(20, 20))))
     assert "diverged" not in " ".join(labels_of(few))
@@ -168,7 +168,10 @@ def test_the_share_is_that_of_the_seeds_under_the_tolerance_with_its_interval():
         assert [drawn[0], drawn[-1]] == pytest.approx([*map(float, outcomes.interval(count, 50))])
     assert figure.axes[0].get_ylabel() == "share of seeds with\nsuboptimality ≤ 0.05"
     assert labels_of(figure) == ["online-ipo (2 of 50 diverged)"]
-    assert caption_of(figure) == "share of the seeds under the tolerance, last iterate, 95 % intervals over 50 seeds"
+    assert (
+        caption_of(figure)
+        == "share of seeds whose last iterate is at or below the tolerance, with 95 % intervals over 50 seeds"
+    )
 
 
 def test_panels_in_which_no_seed_arrives_are_left_out_and_that_is_said():
@@ -177,7 +180,7 @@ def test_panels_in_which_no_seed_arrives_are_left_out_and_that_is_said():
     figure = draw(shares(*reversed(join(*parts))))
     assert len(figure.axes) == 1 and "β = 0.1" in figure.get_suptitle()
     assert labels_of(figure) == ["nash-prox", "online-ipo"], "what has a panel is shown in it, arrived or not"
-    assert "panels in which no seed ends under the tolerance are left out" in caption_of(figure)
+    assert "panels in which no seed ends at or below the tolerance are left out" in caption_of(figure)
     assert "left out" not in caption_of(shares(*reversed(join(parts[0], parts[2]))))
 
 

@@ -149,8 +149,8 @@ def test_what_is_inside_a_wrapper_is_tuned_and_what_is_given_is_not():
     trials, notes = plan_trials(asked, settings_of(asked))
     assert {(run.selection.name, run.tuned) for run in trials} == {("average", "eta"), ("nash-prox", "step")}
     assert notes == [
-        "played as asked for, with a step that is given: nash-mp[eta=0.3]",
-        "played as asked for, without a number that is tuned: adaptive-nash-mp",
+        "not tuned, its step is given: nash-mp[eta=0.3]",
+        "not tuned, it has no tuned parameter: adaptive-nash-mp",
     ]
 
 

@@ -78,7 +78,7 @@ def test_the_users_own_file_may_ask_for_a_verdict_and_is_told_where_no_theorem_a
     assert len(answer["runs"]) == 2
     Path("mine.toml").write_text(text + 'solver = ["online-ipo", "mirror-descent"]\n')
     assert complaint(call("sweep", "mine.toml")) == (
-        "verdict is 'theorems', but no theorem is about online-ipo, mirror-descent; add nash-mp, halves[nash-mp], "
+        "verdict is 'theorems', but no theorem covers online-ipo, mirror-descent; add nash-mp, halves[nash-mp], "
         "proximal-point or egpo, or leave verdict out"
     )
     with pytest.raises(NashGamesError, match=r"unknown verdict 'theorem'; did you mean 'theorems'\?"):

@@ -347,7 +347,7 @@ def test_a_row_that_was_taken_away_is_missed(exact, tmp_path, table):
     changed, lacking, missing = result.stderr.splitlines()
     assert changed.startswith(f"error: {table}.parquet was changed after it was written: its SHA-256 is not the")
     assert lacking.startswith(f"error: {table} has no row of run ")
-    assert missing == f"error: {report.incomplete}; play the command again to have them all"
+    assert missing == f"error: {report.incomplete}; run the command again to complete them"
     with Results.open(copy) as results:
         results.manifest["finished"] = None
         results.flush()

@@ -1,4 +1,4 @@
-"""The derived limits of the steps that runs have swept: their games made again, linearised at the equilibrium."""
+"""The largest stable steps of swept solvers, derived from the linearisation of their games at the equilibrium."""
 
 import contextlib
 import json
@@ -20,20 +20,20 @@ from nashgames.games.references import resolve_reference
 _PLAIN, _PROX, _MIRROR = "online-ipo", "nash-prox", "mirror-descent"
 _LARGEST = {_PLAIN: 200, _MIRROR: 200, _PROX: 20}
 """Actions up to which limits are derived. All eigenvalues of a dense matrix are needed, for Nash Prox of twice the size
-at each of some hundred steps: at these sizes a second or less a β."""
+at each of some hundred steps: at these sizes a second or less per β."""
 
 _BETAS = 25
-"""β of a line between those that were played: closer than the eye tells apart in a figure."""
+"""Number of β along a drawn line: closer than the eye tells apart in a figure."""
 
 _FEW_ACTIONS = 20
 """Actions up to which a line of as many equilibria costs a second or less."""
 
 _ENOUGH = 8
-"""Played β that make a line of themselves."""
+"""From so many played β on no others are added between them."""
 
 
 def limits_of(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None] = lambda _: None) -> pd.DataFrame:
-    """What theory gives for the largest stable step and the best rate a query of the solvers of `runs`.
+    """The largest stable step and the best rate per query of the solvers of `runs`, as theory gives them.
 
     Columns game, reference, n, label (the solver without its step), beta, limit and rate; medians over the seeds. Known
     are `online-ipo` and `mirror-descent` up to 200 actions and `nash-prox` up to 20, on exact feedback, for a table

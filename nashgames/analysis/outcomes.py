@@ -1,4 +1,4 @@
-"""What the seeds of one cell of an experiment came to: quantiles of the last iterate, shares, and the best of steps."""
+"""The outcomes of the seeds of a cell of an experiment: quantiles of the last iterate, shares, and best steps."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -18,13 +18,13 @@ from nashgames.registry import Selection, parameters_of, parse, render, wrapped
 Floats = NDArray[np.float64]
 
 VARIANTS: Mapping[str, str] = PARTS
-"""The columns that say how a run learned, and what stands in them for results from before there was a choice."""
+"""The columns of feedback, policy and optimiser, and their values in results written before these columns existed."""
 
 CELL = ("game", "n", "contexts", "reference", "feedback", "policy", "optimiser", "beta", "dtype", "device")
-"""What runs have in common that only the solver and the seed tell apart."""
+"""The columns that runs share if they differ in the solver and the seed only."""
 
 _SEARCH = [*CELL, "family"]
-"""What a sweep of steps has one best step for."""
+"""The columns within which a sweep of steps has one best step."""
 
 LEVEL = 0.95
 """The level of every interval, as in most of the field's figures."""
@@ -33,7 +33,7 @@ _Z = 1.959963984540054
 """Φ⁻¹((1 + LEVEL)/2)."""
 
 _STEPS = 5
-"""Chosen steps from which on they are a search, of which the best is shown: a few are variants to compare."""
+"""From so many given steps on they are a search, of which the best is shown; fewer are variants to compare."""
 
 
 def complete(runs: pd.DataFrame) -> pd.DataFrame:
@@ -119,8 +119,8 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
 def tuned_parameters(solver: str) -> tuple[str, ...]:
     """The numbers of a solver, selected by name, that a step search varies: those that it declares `tuned`.
 
-    Of what is written around another solver, those of the other. Only the solvers of this package are asked: none for
-    one that a file or another package brings, whose code no results directory runs.
+    For a wrapper, those of the solver inside it. Only the solvers of this package are asked: there are none for a
+    solver from a file or another package, whose code is not run for a results directory.
     """
     return _declared(_innermost(parse(solver)).name) or ()
 
@@ -132,7 +132,7 @@ def labels_without_step(runs: pd.DataFrame) -> list[str]:
     it is the one number that varies between their labels, and of several the one called `step`.
     """
     labels = [str(label) for label in runs["label"]]
-    # A name alone has no step to leave out.
+    # A name without parameters has no step to leave out.
     steps = _steps_by_label({label for label in labels if "[" in label})
     return [label_without_step(label, steps[label]) if label in steps else label for label in labels]
 
@@ -175,7 +175,7 @@ def _steps_by_label(labels: Collection[str]) -> dict[str, tuple[str, ...]]:
 @cache
 def _declared(name: str) -> tuple[str, ...] | None:
     """The numbers that one of our solvers declares `tuned`; None for a solver of others."""
-    # Here, because solvers bring JAX, which tables and figures of names alone do not need.
+    # Imported here, because solvers import JAX, which tables and figures of names do not need.
     from nashgames.solvers import SOLVERS
 
     if name not in SOLVERS:
@@ -192,12 +192,12 @@ def _selection(label: str) -> Selection | None:
 
 
 def _innermost(selection: Selection) -> Selection:
-    """What a solver is written around, the selection itself where it is around none."""
+    """The solver inside its wrappers; the selection itself where there is no wrapper."""
     return _innermost(selection.positional[0]) if len(selection.positional) == 1 else selection
 
 
 def _without(selection: Selection, dropped: Collection[str] | None = None) -> Selection:
-    """The selection without the parameters `dropped`, or without all of them, also inside what is around it."""
+    """The selection without the parameters `dropped`, or without all of them, also inside wrappers."""
     if len(selection.positional) == 1:
         return wrapped(selection.name, _without(selection.positional[0], dropped))
     kept = {key: value for key, value in selection.parameters.items() if dropped is not None and key not in dropped}
@@ -210,7 +210,7 @@ def _bare(label: str) -> str:
 
 
 def sweeps_steps(runs: pd.DataFrame) -> bool:
-    """Whether some solver was played with at least five steps that somebody chose, all else being equal."""
+    """Whether some solver was played with at least five given steps, all else being equal."""
     return bool((_steps(complete(runs)).groupby([*CELL, "family"])["selection"].nunique() >= _STEPS).any())
 
 

@@ -1,4 +1,5 @@
-"""What a method costs to reach ε on every game → how methods compare: profiles, efficiencies, who is probably faster.
+"""From the cost of a method to reach ε on every game to comparisons of methods: profiles, efficiencies, probabilities
+of improvement.
 
 A *problem* is a game with its size, reference, β and target; an *instance* is a problem with one seed, which draws the
 game. Methods are compared on the same instance only, and every mean is over problems that count alike.
@@ -35,7 +36,7 @@ class Race:
     `instances` has the columns `PROBLEM` and `seed`, a row an instance, sorted; `solvers` gives the solver of every
     method, in the order of the columns of `costs`. `left_out` instances were not played by all methods, and
     `at_start` were solved before the first query. A cost read from recorded points is too high by at most the share
-    `resolution`. `asked` `[I, M]` are the costs of the methods as they were asked for, where they were tuned.
+    `resolution`. `asked` `[I, M]` are the costs of the methods as given, where they were tuned.
     """
 
     epsilon: float
@@ -67,7 +68,7 @@ class Race:
 
     @cached_property
     def weights(self) -> Floats:
-        """How much every instance counts, `[I]` (`even_weights`)."""
+        """The weight of every instance, `[I]` (`even_weights`)."""
         return even_weights(self._codes(*PROBLEM))
 
     @cached_property
@@ -90,7 +91,7 @@ class Race:
 
 
 def fields(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The runs that race each other, by an ending for the names of what is told of them, "" where all do.
+    """The runs that are compared with each other, by the suffix of the names of their figures, "" where all are.
 
     Exact feedback is charged in queries and duels in comparisons; the regularised games of β > 0 and the original one
     have solutions of their own, and methods of their own that find them.
@@ -172,13 +173,15 @@ def race(
 
 
 def _methods(runs: pd.DataFrame) -> "pd.Series[str]":
-    """What every run is called in a race: its label, with the optimiser where that is not always plain steps."""
+    """The name of the method of every run in a race: its label, with the optimiser where that is not always plain
+    steps.
+    """
     label, optimiser = runs["label"].astype(str), runs["optimiser"].astype(str)
     return label.where(optimiser == PARTS["optimiser"], label + " · " + optimiser)
 
 
 def _as_asked(asked: pd.DataFrame, curves: pd.DataFrame, epsilon: float, raced: pd.DataFrame) -> Floats:
-    """The costs of the methods as they were asked for, those of the race where what they were asked for was chosen."""
+    """The costs of the methods before tuning; those of the race where tuning chose what was asked for."""
     keys = [*PROBLEM, "seed"]
     asked = complete(asked).assign(**_filled(asked))
     asked = asked[pd.MultiIndex.from_frame(asked[keys]).isin(raced.index)]
@@ -190,7 +193,7 @@ def _as_asked(asked: pd.DataFrame, curves: pd.DataFrame, epsilon: float, raced: 
 
 
 def _mean(weights: Floats, values: Floats) -> Floats:
-    """`weights` `[…, I]` @ `values` `[I, …]`, so that shares of all are 1 and equal means are equal."""
+    """`weights` `[…, I]` @ `values` `[I, …]`, rounded, so that a share of all is 1 and equal means are equal."""
     # Of a thousand terms rounding leaves 1e-13, and no table shows twelve digits.
     return np.round(weights @ values, 12)
 
@@ -205,7 +208,7 @@ def profiles(of: Race, factors: Floats) -> Floats:
 
 
 def standings(of: Race) -> pd.DataFrame:
-    """How every method did, a row a method, the most efficient first.
+    """The results of every method, one row per method, the most efficient first.
 
     solved               share of games that came within ε
     fastest              share of games on which no method was cheaper; of equals each counts
@@ -213,8 +216,8 @@ def standings(of: Race) -> pd.DataFrame:
                          performance profile ∫₀¹ ρ(1/u) du
     factor               what half of the games are solved within, of the best method's cost; inf where fewer are solved
     leads                share of resampled races in which no method is more efficient
-    asked_solved         as solved, of the methods as they were asked for; NaN where none was tuned
-    asked_factor         the cost over that of the method as it was asked for, median of what one of the two solved
+    asked_solved         as solved, of the methods as given, before tuning; NaN where none was tuned
+    asked_factor         the cost over that of the method as given, median over what one of the two solved
 
     `…_low` and `…_high` of solved and efficiency are the 95 % interval over games and seeds (`resampled_weights`).
     """
@@ -239,7 +242,7 @@ def standings(of: Race) -> pd.DataFrame:
 
 
 def improvement(of: Race) -> pd.DataFrame:
-    """How probably one method beats another on a game, a row an ordered pair of methods.
+    """The probability that one method beats another on a game, one row per ordered pair of methods.
 
     P(c_m < c_k) + ½ P(c_m = c_k) on the same instance, the mean over problems of the mean over seeds; two that do not
     reach ε are equal. With one seed this is the mean over problems of the Mann–Whitney statistic U of single runs.
@@ -258,7 +261,8 @@ def improvement(of: Race) -> pd.DataFrame:
 
 
 def regimes(of: Race, levels: Mapping[str, "pd.Series[str]"]) -> pd.DataFrame:
-    """Who is the most efficient where: a row a level of every factor, with the first and the second method there.
+    """The most efficient method by regime: one row per level of every factor, with the first and the second method
+    there.
 
     `levels` gives, by the name of a factor, the level of every instance, ordered categories (`analysis.regimes`).
     Columns factor, level, `problems` (how many), `first` with its `efficiency`, `low`, `high`, `solved` and `leads`
@@ -288,7 +292,7 @@ def _median_factor(cost: Floats, against: Floats, weights: Floats) -> float:
 
 
 def remarks(of: Race) -> list[str]:
-    """What is to be said of a race: on how much it rests, what it leaves out, and how exact its costs are."""
+    """The caption of a race: how many games and seeds it has, what is left out, and how exact its costs are."""
     problems, seeds = len(of.instances[list(PROBLEM)].drop_duplicates()), of.instances["seed"].nunique()
     texts = [games(problems) + (f", up to {seeds} seeds each" if seeds > 1 else "")]
     texts += [f"{games(of.left_out)} not played by all and left out"] * (of.left_out > 0)

@@ -1,4 +1,4 @@
-"""What a score makes of a preference game: Bradley–Terry and Elo, with intervals where comparisons are counted."""
+"""Ratings of a preference game: Bradley–Terry and Elo, with intervals where comparisons are counted."""
 
 from dataclasses import dataclass
 

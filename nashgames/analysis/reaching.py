@@ -1,4 +1,4 @@
-"""Queries to ε: what a run had spent when it first came as near as asked, and that over seeds against any number."""
+"""Queries to ε: what a run had spent when it was first within ε, and its quantiles over seeds against any parameter."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ LEVELS = (0.1, 0.9)
 """The band over the seeds: without the best and the worst tenth; of fewer than ten seeds it is their range."""
 
 MANY = 10
-"""Seeds from which these are not the least and the most."""
+"""From so many seeds on these quantiles are not the least and the largest value."""
 
 _WRITTEN = {"game_parameters": "game", "hyperparameters": "label"}
 _SELECTIONS = ("feedback", "policy", "optimiser", "reference")
@@ -121,7 +121,7 @@ def reached(
     wanted = tolerances if epsilon is None else np.full(len(runs), epsilon)
     found = arrivals(runs, curves, epsilon=wanted, distance=distance)
     cost, least = found["cost"].to_numpy(), found["least"].to_numpy()
-    # Nobody arrives earlier than at the start, or than never.
+    # Nothing is earlier than the start, or later than never.
     least = np.where(np.isfinite(cost) & (cost > 0), least, 1)
     share = 1 - least / np.where(np.isfinite(cost) & (cost > 0), cost, 1)
     return runs.assign(epsilon=wanted, cost=cost, spent=found["spent"], late=share)

@@ -1,4 +1,4 @@
-"""The regimes in which a race is looked at: β, size, how cyclic the games are, and where they come from."""
+"""The regimes by which a race is broken down: β, size, how cyclic the games are, and their source."""
 
 from collections.abc import Mapping
 

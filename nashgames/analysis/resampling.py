@@ -1,4 +1,4 @@
-"""Which games and seeds a result rests on: the two-stage bootstrap of a race."""
+"""How much a race depends on its games and seeds: the two-stage bootstrap."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,7 @@
 """How large a gradient step may be: derived from a game's linearisation at its equilibrium, and measured from curves.
 
-Near π*_β an update is δ ← M δ for the error δ of the logits. A rate is −log ρ(M) a query, ρ the spectral radius: errors
-fall like e^{−rate·N} after N queries, and distances quadratic in them (KL, suboptimality) twice as fast.
+Near π*_β an update is δ ← M δ for the error δ of the logits. A rate is −log ρ(M) per query, ρ the spectral radius:
+errors fall like e^{−rate·N} after N queries, and distances quadratic in them (KL, suboptimality) twice as fast.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ _GRID = np.geomspace(1e-3, 1e3, 121)
 """Steps of Nash Prox among which the first unstable one is sought, 12 % apart: theory's are between 0.01 and 10."""
 
 _EXACT = 1e-12
-"""Limits and best steps to this share: far below what a measurement tells, and above rounding in eigenvalues."""
+"""Limits and best steps to this share: far below the accuracy of a measurement, and above rounding in eigenvalues."""
 
 _ROUNDING = 1e-12
 """An eigenvalue below this share of the largest is rounding: n ε for the games that are linearised."""
@@ -72,7 +72,7 @@ def _limit_and_rate(jacobian: Floats) -> tuple[float, float]:
 def prox_rate(
     margins: Floats, equilibrium: Floats, beta: float, step: float, *, eta: float, inner: int, kappa: float
 ) -> float:
-    """The rate a query of Nash Prox with the inner step a = `step`; below 0 where it is unstable.
+    """The rate per query of Nash Prox with the inner step a = `step`; below 0 where it is unstable.
 
     With τ = β(1+1/η) an inner step is δ ← Tδ + a(β/η)Fδ̄, T = I + aF(AF − τ), for the errors δ of the policy and δ̄ of
     the target; after `inner` of them δ̄ ← (1−κ)δ̄ + κδ. The rate is −log ρ of all of this together, shared by its
@@ -162,7 +162,7 @@ def _of_steps(runs: pd.DataFrame) -> tuple[float, float, float, float, float]:
 
 
 def signed_rate(queries: Floats, values: Floats, floor: float = 0.0) -> float:
-    """The rate r a query of errors whose squares are the distances `values` `[t]`; below 0 where they grow.
+    """The rate r per query of errors whose squares are the distances `values` `[t]`; below 0 where they grow.
 
     values ≈ c·e^{−2rN} is fitted by least squares to the later half of the linear regime: before the first value at or
     below `floor`, under which only rounding is left, and where the curve ends above its start, up to the first value
@@ -211,7 +211,7 @@ def crossing(steps: Floats, rates: Floats) -> tuple[float, float, float]:
 
 
 def rounding_floor(distance: str, beta: float, dtype: str) -> float:
-    """The value of a distance below which rounding speaks: (ε/β)² for the KL to π*, ε²/β for the suboptimality.
+    """The value of a distance below which rounding dominates: (ε/β)² for the KL to π*, ε²/β for the suboptimality.
 
     Log-probabilities carry the error of Aπ/β, of the order ε/β; the KL is quadratic in them and the suboptimality
     is β times a KL (theory §2). At β = 0 they carry that of a sum of Aπ, and the suboptimality is linear: ε², and ε.

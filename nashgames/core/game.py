@@ -35,7 +35,7 @@ class KnownEquilibrium(NamedTuple):
 
 @dataclass(frozen=True)
 class Description:
-    """What a person wants to know about a game and no compiled program needs.
+    """What describes a game to a person; no compiled program needs it.
 
     Attributes:
         name: name of the family or file
@@ -46,6 +46,13 @@ class Description:
         notes: sentences about what was done to the data
         known_equilibrium: an equilibrium that the construction knows, or None
         features: what the construction made the margins from, float64 `[n, d]` or `[m, n, d]`, or None
+
+    Example:
+        >>> import nashgames as ng
+        >>> from nashgames.core.game import Description
+        >>> game = ng.make_game([[0.0, 0.3], [-0.3, 0.0]], description=Description("answers", labels=("a", "b")))
+        >>> game.description.labels
+        ('a', 'b')
     """
 
     name: str = "game"
@@ -80,6 +87,12 @@ class Game:
         log_start: log π_0 where it is not log μ, `[n]`, `[m, n]`, or None
         feedback: what a query returns: the exact advantage, or duels
         description: name, labels, notes and known equilibrium, on the host
+
+    Example:
+        >>> import nashgames as ng
+        >>> game = ng.games.circulant(actions=3)
+        >>> game.actions, game.contexts, game.beta
+        (3, 1, 0.05)
     """
 
     margins: Margins
@@ -137,7 +150,7 @@ class Game:
     def advantage(self, log_policy: jax.Array) -> jax.Array:
         """The exact advantage q(π) = Aπ, the margins of all actions against π: the only product with A.
 
-        It is what runs are measured with. A solver learns from `query` and `tally`, which depend on the feedback.
+        Runs are measured with it. A solver learns from `query` and `tally`, which depend on the feedback.
 
         Args:
             log_policy: log π in nats, `[n]`, `[m, n]`

@@ -40,6 +40,12 @@ class Certificate(NamedTuple):
         exploitability: max_i (Aπ)_i, in the original game
         bias: β [max_i log(π_i/μ_i) − KL(π‖μ)], the exploitability of an exact π*_β; 0 at β = 0
         kl_bound: suboptimality/β ≥ KL(π‖π*_β), in nats; there is no such bound at β = 0: inf
+
+    Example:
+        >>> import nashgames as ng
+        >>> certificate = ng.equilibrium(ng.games.circulant(actions=3), 0.1).certificate
+        >>> certificate.duality_gap == 2 * certificate.suboptimality < 1e-15
+        True
     """
 
     beta: float

@@ -1,1 +1,1 @@
-"""What was asked, the runs it stands for, and playing them."""
+"""Experiments: the grid that the user gives, the runs that it stands for, and the runner."""

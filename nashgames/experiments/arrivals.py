@@ -1,4 +1,4 @@
-"""When runs first came within ε, and what they had paid by then: the one reading of it (pandas, no JAX)."""
+"""When runs first came within ε, and their cost by then (pandas, no JAX)."""
 
 from typing import cast
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 def on_samples(runs: pd.DataFrame) -> "pd.Series[bool]":
-    """Which of the runs learned from duels: their cost is counted in comparisons, and they go on to their budget."""
+    """Which of the runs learned from duels: their cost is counted in comparisons, and they use their whole budget."""
     told = runs["feedback"] if "feedback" in runs else pd.Series(PARTS["feedback"], runs.index)
     return told.fillna(PARTS["feedback"]) != PARTS["feedback"]
 
@@ -32,7 +32,7 @@ def arrivals(
     distance: str | None = None,
     stays: bool = False,
 ) -> pd.DataFrame:
-    """What every run had paid when it first came within ε, in queries, or in comparisons on duels; index of `runs`.
+    """The cost of every run when it first came within ε, in queries, or in comparisons on duels; index of `runs`.
 
     `epsilon`    ε, one or one a run; its tolerance unless given
     `distance`   the column that comes within ε; unless given that by which the run stops

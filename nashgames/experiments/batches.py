@@ -9,7 +9,7 @@ from nashgames.engine.settings import Settings
 from nashgames.experiments.plan import Run
 from nashgames.games import families
 
-# Games of one shape are stacked up to this size: beyond it a product is no longer worth sharing a program for.
+# Games of one shape are stacked up to this size: beyond it sharing a program saves nothing.
 _STACK_BYTES = 128_000_000
 _MOST_LANES = 4096
 """Runs of a batch, at most: their points wait in memory until it is done."""

@@ -14,20 +14,21 @@ from nashgames.experiments.arrivals import arrivals, on_samples, stops_by
 Floats = NDArray[np.float64]
 
 CHOICE = ("n", "reference", *PARTS, "beta", "dtype", "device")
-"""What one choice is made for, beside the solver: all games that have these in common have the same step."""
+"""The columns, besides the solver, that a choice is made for: all games that share them have the same step."""
 
 _NOT_OWN = ("tried", "tuned")
-"""The sources of steps that no solver was asked for with."""
+"""The sources of steps other than given ones."""
 
 
 def reported(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that are reported, without those on which steps were tried and those of solvers as they were asked for
-    beside their tuned ones; all in rows from before there were some."""
+    """The runs that are reported: not the trials of steps, and not the runs of tuned solvers with their own step; all
+    runs where the rows have no roles.
+    """
     return runs[~runs["role"].isin((TUNING, ASKED))] if "role" in runs else runs
 
 
 def as_asked(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of tuned solvers as they were asked for: those beside the reported ones, and those among the trials."""
+    """The runs of tuned solvers with their own step, on the reported seeds and among the trials."""
     if "role" not in runs:
         return runs.head(0)
     own = ~runs["step_source"].isin(_NOT_OWN)
@@ -48,11 +49,12 @@ def choices(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     trials, low, high             how many were tried, and the least and the largest value among them
     edge                          lower or upper where the choice is one of these, else null
     cost, missed, end             of the choice, over all games and tuning seeds: see `ranked`
-    own_value, own_cost           of the solver as it was asked for
-    reported_cost, asked_cost     what the choice and the solver as it was asked for cost on the reported seeds, medians
-                                  over all games; NaN where that was not played
+    own_value, own_cost           of the solver with its own step
+    reported_cost, asked_cost     the costs of the choice and of the solver with its own step on the reported seeds,
+                                  medians over all games; NaN where that was not played
     runs, games, first, last      runs of every trial, over how many games, and the seeds from first to last
-    same                          whether some of its games are the same for every seed, tuned on what is reported
+    same                          whether some of its games are the same for every seed, so that it is tuned on the
+                                  reported runs
 
     `runs` are rows of runs, of which those that try a step count; `curves` tell what runs on duels needed.
     """
@@ -84,7 +86,7 @@ def choices(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _on_reported(runs: pd.DataFrame) -> tuple[float, float]:
-    """The median `cost` of a tuned solver on the reported seeds, and of it as it was asked for."""
+    """The median `cost` of a tuned solver on the reported seeds, and with its own step."""
     chosen, own = reported(runs), as_asked(runs)
     # A choice that is the solver's own has no other run; games of one seed have it among their trials.
     beside = own[_draws(own).isin(_draws(chosen))]
@@ -101,7 +103,7 @@ def _draws(runs: pd.DataFrame) -> pd.MultiIndex:
 def costs(runs: pd.DataFrame, curves: pd.DataFrame) -> Floats:
     """What every run was charged until its tolerance was reached, inf where it was not.
 
-    That is queries on exact feedback. A run on duels goes on to its budget: it is charged the comparisons of the first
+    That is queries on exact feedback. A run on duels uses its whole budget: it is charged the comparisons of the first
     point from which on all that were recorded are at or below the tolerance.
     """
     cost = arrivals(runs, curves, stays=True)["cost"].to_numpy()

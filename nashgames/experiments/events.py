@@ -29,7 +29,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class GameReady:
-    """A game was made; its `facts` are given when it is the only one of the experiment."""
+    """A game was made; its `facts` are given if it is the only one of the experiment."""
 
     title: str
     game: Game
@@ -103,7 +103,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Noted:
-    """A sentence the user should read."""
+    """A note for the user."""
 
     text: str
 

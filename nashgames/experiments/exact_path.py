@@ -1,4 +1,4 @@
-"""Exact equilibria of one game: runs that nobody plays, from large β to small, and the rows they leave."""
+"""Exact equilibria of one game, from large β to small, and their rows in a results directory."""
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ _MIXTURE_COLUMNS = ("beta", *POLICY_COLUMNS[1:])
 
 @dataclass(frozen=True)
 class Certified:
-    """An equilibrium of `game`, its certificate, and what a person asks of it next.
+    """An equilibrium of `game`, its certificate, and further facts about it.
 
     KL(π‖μ) and the entropy are averages over contexts. `solves` linear systems and `seconds` are beyond those of the β
     before it in the pass.
@@ -68,9 +68,9 @@ class Certified:
 
 
 def stem(runs: Sequence[Run]) -> str:
-    """A name for files: the game's, and a hash of what was asked."""
+    """A name for files: that of the game, and a hash of the options."""
     game = Path(runs[0].source.text.name).stem
-    # Four hex digits tell the questions about one game apart, 65,536 of them, and can be typed.
+    # Four hex digits, 65,536 values, tell the options of one game apart and can be typed.
     return f"{game}-{content_hash({'runs': [run.run_id for run in runs]})[:4]}"
 
 
@@ -125,7 +125,7 @@ def _certified(game: Game, runs: Sequence[Run], title: str) -> Iterator[Certifie
 
 
 def certified(game: Game, found: Equilibrium, solves: int = 0, seconds: float = 0.0) -> Certified:
-    """What is said of an equilibrium, all of it from its log-probabilities `[n]`, `[m, n]` over contexts, alone."""
+    """The certificate and facts of an equilibrium, from its log-probabilities `[n]`, `[m, n]` over contexts, alone."""
     shape = game.margins.shape[:-1]
     log_policies = normalised("log_policy", found.log_policy, shape)
     log_references = normalised("log_reference", game.log_reference, shape)
@@ -163,7 +163,7 @@ def mixtures(found: Iterable[Certified]) -> pd.DataFrame:
 def frames(runs: Iterable[Run], found: Iterable[Certified]) -> dict[str, pd.DataFrame]:
     """The rows of a results directory by table: runs, curves (a point each), policies and certificates.
 
-    The referee reads A itself: it asks no query, and its steps are the linear systems it solved. The distance to the
+    The referee reads A itself: it makes no queries, and its steps are the linear systems it solved. The distance to the
     equilibrium is not measured but bounded, by the certificate's `kl_bound`.
     """
     rows, points, policies, certificates = [], [], [], []
@@ -215,7 +215,7 @@ def _of_run(run: Run, found: Certified) -> dict[str, Any]:
 def _write(
     results: Results, runs: Sequence[Run], found: Mapping[float, Certified], arguments: Sequence[str] | None
 ) -> None:
-    """Put what was found into the directory, in the order asked."""
+    """Write the equilibria into the directory, in the order of the given β."""
     first = runs[0]
     asked = {
         "game": [str(first.source.text)],

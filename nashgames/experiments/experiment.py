@@ -1,4 +1,4 @@
-"""What the user asked for: plain checked numbers, to and from TOML, expanded into the runs they stand for.
+"""The experiment that the user gives: plain checked values, to and from TOML, expanded into the runs they stand for.
 
 Standard library only, so that the terminal can check an experiment before it imports anything heavy.
 """
@@ -25,7 +25,7 @@ from nashgames.experiments.values import LISTS, MAX_SEED, READERS, grid_of, item
 from nashgames.reprs import Panel
 
 RECORDS = 200
-"""Points of a curve unless asked otherwise, at geometrically spaced steps."""
+"""Points of a curve unless given, at geometrically spaced steps."""
 
 # All are held in memory as a plan and as rows; a million hashes of 48 bits all differ with odds of 500 to 1.
 MAX_RUNS = 1_000_000
@@ -33,16 +33,17 @@ MAX_RUNS = 1_000_000
 _MOST_BYTES = 10**6
 _OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict", "tune")
 DEFAULT_GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
-"""What is played where solvers are not given and the policy or the optimiser asks for policy gradients."""
+"""The default solvers where the policy or the optimiser needs policy gradients."""
 DEFAULT_ORIGINAL = ("omwu", "comal", "extragradient-regret-matching-plus", "average[sppo]")
-"""What is played at β = 0 where solvers are not given: a method of each kind, multiplicative weights whose last iterate
+"""The default solvers at β = 0, one of each kind: multiplicative weights whose last iterate
 converges, an iterated reference, regret matching, and an average, which alone needs no optimism."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """One run: a game (with n = `actions`, or its own size where None), its seed and reference, β, and a solver with
-    what it learns from, the policy that it moves, and the optimiser that moves it."""
+    its feedback, policy and optimiser.
+    """
 
     game: str
     actions: int | None
@@ -60,24 +61,30 @@ class Experiment:
     """A grid of runs: every game × size × seed × reference × β × solver × feedback × policy × optimiser, under one
     budget and one tolerance.
 
-    Seeds are `seed`, …, `seed + seeds − 1`. The reference `own` is the game's own, uniform unless it brings one. A run
-    is charged at most `queries` queries (None: max(2000, 20/β), 20,000 at β = 0) and stops where the metric of its
+    Seeds are `seed`, …, `seed + seeds − 1`. The reference `own` is the game's own, uniform unless it defines another. A
+    run is charged at most `queries` queries (None: max(2000, 20/β), 20,000 at β = 0) and stops where the metric of its
     `target` is at most `tolerance` (0: never before the budget): the suboptimality of the regularised game, or the
     exploitability of the original one. At β = 0 the target is the original game, and solvers that divide by β are left
     out. A run on duels never stops earlier, and `comparisons` may give its budget instead. It starts at the
     `reference`, or near the `equilibrium[distance=…]`. A curve has `records` points at geometric steps, or one every
     `record_every` steps. The fields that hold several values also take one; integers and numbers also come as text;
-    `low:high:count` among a solver's parameters stands for that many values, geometrically spaced.
-    `also` adds grids, each with some of those fields of its own; `verdict` = theorems has every iterate judged, `race`
-    the solvers compared over all games.
+    `low:high:count` among a solver's parameters stands for that many values, geometrically spaced. `also` adds grids,
+    each with some of those fields of its own; `verdict` = theorems judges every iterate, `race` compares the solvers
+    over all games.
 
-    With `tune` every solver that declares a number tuned, and was not given it, is tried with as many values of it on
-    the seeds after those, `tuning_seeds`, and played with the best of them, and beside it as it was asked for: `auto`,
-    or a table of `trials` (how many, beside the solver as it was asked for), `seeds` (how many, as many as are reported
-    and at most ten unless given) and ranges `low:high:count` by `parameter` or `solver.parameter`; where no range is
-    given, one about the default.
+    With `tune` every solver that declares a tuned parameter which is not given is tried with equally many values of it
+    on `tuning_seeds`, those after the reported seeds, and played both with the best of them and with its own value:
+    `auto`, or a table of `trials` (how many besides its own value), `seeds` (how many, as many as are
+    reported and at most ten unless given) and ranges `low:high:count` by `parameter` or `solver.parameter`; where no
+    range is given, one about the default.
 
     Raises NashGamesError, naming the field, its value and what is accepted.
+
+    Example:
+        >>> import nashgames as ng
+        >>> experiment = ng.Experiment(game="disc", solver=["nash-mp", "online-ipo"], beta=[1.0, 0.1], seeds=3)
+        >>> len(experiment.cells())
+        12
     """
 
     name: str | None = None
@@ -124,7 +131,7 @@ class Experiment:
                 f"seed {self.seed} with seeds {self.seeds}{beside} ends above {MAX_SEED:,}, the largest seed; give "
                 f"smaller ones"
             )
-        # What is tuned is reported twice, as chosen and as asked for.
+        # A tuned solver is reported twice, with the chosen step and with its own.
         of_seeds = 2 * self.seeds + tuning * (self.tune["trials"] + 1) if self.tune else self.seeds
         runs = of_seeds * sum(math.prod(len(grid[field]) or 1 for field in LISTS) for grid in self._grids())
         if runs > MAX_RUNS:
@@ -138,10 +145,10 @@ class Experiment:
 
     def _repr_html_(self) -> str:
         facts = [(name, str(value)) for name, value in self._given().items()]
-        return Panel("Experiment", facts, more="everything else is as usual").html()
+        return Panel("Experiment", facts, more="everything else has its default").html()
 
     def _given(self) -> dict[str, Any]:
-        """The fields that are not as usual."""
+        """The fields that differ from their defaults."""
         usual = {field.name: field.default for field in dataclasses.fields(self)}
         return {name: value for name, value in vars(self).items() if value != usual[name]}
 
@@ -149,7 +156,7 @@ class Experiment:
     def from_dict(cls, mapping: Mapping[str, Any], *, usual: Iterable[str] | None = None) -> Self:
         """The experiment of plain values by name; `record-every` is `record_every`, None is "not given".
 
-        `usual` are the solvers where none are given, as far as policies, optimisers and β = 0 do not ask for others.
+        `usual` are the default solvers, unless policies, optimisers or β = 0 need others.
 
         Raises NashGamesError for an unknown name (with the nearest valid one) or a wrong value.
         """

@@ -1,4 +1,4 @@
-"""β = 0 in an experiment: which solvers play the original game, and which games have one."""
+"""β = 0 in an experiment: which solvers and which games it can be played with."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,7 +10,7 @@ from nashgames.solvers.protocol import Solver
 
 
 def left_out(cells: Iterable[Cell], solvers: Mapping[str, Solver]) -> list[str]:
-    """Notes on the solvers that are not played at β = 0, as they divide by β; `solvers` are by the texts of cells.
+    """Notes on the solvers that are not played at β = 0, as they divide by β; `solvers` are by their text in cells.
 
     Raises NashGamesError for a solver that would be played nowhere, and where β = 0 would have no solver at all.
     """
@@ -30,7 +30,7 @@ def left_out(cells: Iterable[Cell], solvers: Mapping[str, Solver]) -> list[str]:
 
 
 def check_brings_none(sources: Mapping[str, Source], betas: Iterable[float]) -> None:
-    """Raise NashGamesError for β = 0 of a game that brings a reference made for its β."""
+    """Raise NashGamesError for β = 0 of a game whose own reference is made for its β."""
     for text, source in sources.items():
         if source.takes_beta and 0 in betas:
             raise NashGamesError(f"beta is 0, but {text} brings a reference made for a β above 0; leave 0 out")

@@ -1,4 +1,4 @@
-"""Who plays: every solver of an experiment with what it learns from and the parts that it moves."""
+"""The players of an experiment: every solver with its feedback, policy and optimiser."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from nashgames.solvers.protocol import Solver
 
 @dataclass(frozen=True)
 class Player:
-    """A solver as it was asked for, with the feedback it learns from and the texts of its parts."""
+    """A solver as it was given, with its feedback and the texts of its policy and optimiser."""
 
     solver: Solver
     feedback: Feedback
@@ -32,9 +32,11 @@ class Player:
 def players(
     experiment: Experiment, start: Selection, given: Mapping[str, Solver] | None
 ) -> dict[tuple[str, ...], Player]:
-    """Every solver of the experiment with its parts, by the texts of a cell: solver, feedback, policy, optimiser.
+    """Every solver of the experiment with its policy and optimiser, by the texts of a cell: solver, feedback, policy,
+    optimiser.
 
-    Raises NashGamesError for what does not exist, and for a start elsewhere of a policy that has features.
+    Raises NashGamesError for a name that does not exist, and for a start other than the reference of a policy that has
+    features.
     """
     made: dict[tuple[str, ...], Player] = {}
     for cell in experiment.cells():
@@ -54,17 +56,19 @@ def players(
 
 
 def _code_of(selection: Selection) -> str:
-    """The hashes of the files that bring what a selection names, also inside a wrapper; empty for ours."""
+    """The hashes of the files that define what a selection names, also inside a wrapper; empty for names of this
+    package.
+    """
     own = plugins.fingerprint(selection.name) if plugins.is_file_name(selection.name) else ""
     return own + "".join(map(_code_of, selection.positional))
 
 
 def key_of(cell: Cell) -> tuple[str, ...]:
-    """What a cell has of its player: the texts of solver, feedback, policy and optimiser."""
+    """The key of a cell's player: the texts of solver, feedback, policy and optimiser."""
     return (cell.solver, cell.feedback, cell.policy, cell.optimiser)
 
 
 def _with_parts(solver: Solver, cell: Cell) -> Solver:
-    """The solver with the parts of the cell; an object of a notebook keeps its own where these are the usual."""
+    """The solver with the parts of the cell; an object from a notebook keeps its own where these are the defaults."""
     own, asked = parts_of(solver), {"policy": cell.policy, "optimiser": cell.optimiser}
     return compose(solver, **{key: own[key] if text == RUN[key] else text for key, text in asked.items()})

@@ -1,4 +1,4 @@
-"""Curves of a batch → the rows that are stored; one row a measured point, and every row describes its run."""
+"""From the curves of a batch to stored rows: one row per measured point, and every row describes its run."""
 
 import json
 from collections.abc import Container, Mapping, Sequence
@@ -20,7 +20,7 @@ OPTIONAL_INTEGERS = {"queries_to_tolerance": "Int64", "diverged_step": "Int64"}
 """Whole numbers that a run may not have."""
 
 Block = dict[str, Any]
-"""Some rows of a table by column; a value that is no array stands in all of them."""
+"""Some rows of a table by column; a value that is no array is repeated in all of them."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def frames_of(
 
 
 def table_of(blocks: Sequence[Block], names: Sequence[str]) -> pd.DataFrame:
-    """The blocks one below the other. Columns are joined once: a frame for every run costs more than the run."""
+    """The concatenated blocks. Columns are joined once: a frame for every run would cost more than the run."""
     if not blocks:
         return pd.DataFrame(columns=list(names))
     lengths = [max(len(values) for values in block.values() if isinstance(values, np.ndarray)) for block in blocks]
@@ -153,7 +153,7 @@ def _points(curve: Curve, run: Run, contexts: int) -> Block:
 
 
 def policies_of(run_id: str, game: Game, log_policy: np.ndarray) -> Block:
-    """The rows of `log_policy` `[n]`, `[m, n]` over contexts: one an action."""
+    """The rows of `log_policy` `[n]`, `[m, n]` over contexts: one per action."""
     log_policy = np.asarray(log_policy, np.float64).reshape(game.contexts, game.actions)
     context, action = np.indices(log_policy.shape)
     return {

@@ -1,4 +1,4 @@
-"""Where games and references come from: what a text names, now or when rows are read again."""
+"""The sources of games and references: what a text names, now or when stored rows are read."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +14,11 @@ from nashgames.registry import Selection, bind, parse, render
 
 @dataclass(frozen=True)
 class Source:
-    """Where a game comes from: its canonical text, on which of a run's numbers it depends, and whether the reference is
+    """The source of a game: its canonical text, which settings of a run it depends on, and whether the reference is
     part of it.
 
-    `default_actions` is n where none is asked for, None where the game decides; `fingerprint` is of a file's bytes, of
-    the code that a file brings, or of a game that is `given` itself. `file` is where the data of a table is read.
+    `default_actions` is n unless given, None where the game has its own size; `fingerprint` is a hash of a file's
+    bytes, of the code in a file, or of a game object that is `given`. `file` is where the data of a table is read.
     """
 
     text: Selection
@@ -82,7 +82,7 @@ def find_source(text: str, *, code: bool = True) -> Source:
 
 
 def find_again(text: str, told: str | None, kept: Path | None, *, code: bool = False) -> Source:
-    """The source of a game that stored rows name, with the `game_fingerprint` they were `told`.
+    """The source of the game that stored rows name; `told` is their `game_fingerprint`.
 
     A table is read from the copy `kept` with the results (`Results.game_file`) where there is one. Where there is none,
     NashGamesError is raised also for a table that has changed since.
@@ -91,14 +91,13 @@ def find_again(text: str, told: str | None, kept: Path | None, *, code: bool = F
         return _table(text, kept, told)
     source = find_source(text, code=code)
     if source.file is not None and (changed := changed_since(text, told)):
-        raise NashGamesError(f"{changed}, and no copy was kept; bring the old file back or play the runs again")
+        raise NashGamesError(f"{changed}, and no copy was kept; restore the old file or play the runs again")
     return source
 
 
 def changed_since(text: str, told: str | None) -> str | None:
-    """What to say where the file of a game is not the one that stored rows were `told` the fingerprint of.
-
-    None where it is the same, is not there, or nothing was told.
+    """The sentence where the file of a game differs from that of stored rows, whose fingerprint is `told`. None where
+    it is the same, is missing, or no fingerprint is stored.
     """
     try:
         now = fingerprint(locate(name := tables.path_selection(text).name))

@@ -1,4 +1,4 @@
-"""What tuning tries: the number of a solver that is tuned, and the values of it on a logarithmic grid."""
+"""The trials of tuning: which parameter of a solver is tuned, and its values on a logarithmic grid."""
 
 import itertools
 import math
@@ -27,8 +27,7 @@ _FACTOR = math.sqrt(10)
 
 @dataclass(frozen=True)
 class Tuned:
-    """A solver as it was asked for, the number of it that is tuned, and the range it is tried in, None for one about
-    its default."""
+    """A solver as it was given, its tuned parameter, and the range of its values, None for one around its default."""
 
     solver: Solver
     parameter: str
@@ -47,7 +46,7 @@ class Tuned:
         return sorted(itertools.islice(found, self.count))
 
     def trial(self, value: float | None) -> Solver:
-        """The solver with this value; as it was asked for where there is none."""
+        """The solver with this value; as it was given where the value is None."""
         return self.solver if value is None else with_number(self.solver, self.parameter, value)
 
     def _accepts(self, value: float, beta: float) -> bool:
@@ -61,12 +60,12 @@ class Tuned:
 def tuned_of(
     players: Mapping[tuple[str, ...], Player], given: Mapping[str, Any]
 ) -> tuple[dict[tuple[str, ...], Tuned], list[str]]:
-    """The players that are tuned, by their keys, and notes on the solvers that are played as they are.
+    """The players that are tuned, by their keys, and notes on the solvers that are not tuned.
 
-    A solver is tuned in the number that a range of `given` (see `tune.read`) names, else in its step, else in the first
-    that it declares tuned; numbers that it was asked for with are left alone. A step that follows the curvature is the
-    last choice; of two ranges for every solver one is used, which a note says. Raises NashGamesError for a range that
-    no solver is tuned in, and for two ranges of one solver.
+    The tuned parameter of a solver is the one that a range of `given` (see `tune.read`) names, else its step, else the
+    first that it declares tuned; given parameters are never tuned. A step that follows the curvature is the last
+    choice; of two ranges for every solver one is used, which a note says. Raises NashGamesError for a range that no
+    solver is tuned in, and for two ranges of one solver.
     """
     ranges = tune.grids(given)
     found: dict[tuple[str, ...], Tuned] = {}
@@ -78,7 +77,7 @@ def tuned_of(
         text, solver = key[0], player.solver
         declared = _declared(player)
         if not declared:
-            reason = "with a step that is given" if tuned_parameters(solver) else "without a number that is tuned"
+            reason = "its step is given" if tuned_parameters(solver) else "it has no tuned parameter"
             left.setdefault(reason, {})[text] = None
             continue
         names = {name: [*(f"{own}.{name}" for own in names_of(solver)), name] for name in declared}
@@ -98,12 +97,12 @@ def tuned_of(
     for asked in ranges:
         if asked not in used:
             raise has_no("tune", "parameter", asked, accepted)
-    notes = [f"played as asked for, {reason}: {', '.join(texts)}" for reason, texts in left.items()]
+    notes = [f"not tuned, {reason}: {', '.join(texts)}" for reason, texts in left.items()]
     return found, [*notes, *several]
 
 
 def _declared(player: Player) -> list[str]:
-    """The numbers that a player may be tuned in, the one that it is tuned in unless told otherwise first."""
+    """The parameters of a player that can be tuned, the default choice first."""
     solver, sampled = player.solver, player.feedback.comparisons > 0
     declared = [name for name in tuned_parameters(solver) if not is_given(solver, name)]
     if len(declared) < 2:
@@ -123,7 +122,7 @@ def _around(own: float | None, beta: float, count: int) -> Iterator[float]:
         centre = 1 / beta if beta > 0 else 1.0
         yield centre
     else:
-        # It is tried already, as the solver was asked for.
+        # It is tried already, as the solver's own value.
         centre = float(own)
     for distance in range(1, count + 1):
         yield centre * _FACTOR**distance

@@ -1,4 +1,4 @@
-"""What `tune` says: how many steps of every solver are tried, on how many seeds, and between which ends.
+"""The value of `tune`: how many steps of every solver are tried, on how many seeds, and in which range.
 
 Standard library only, like the experiment that it is a part of.
 """
@@ -11,7 +11,7 @@ from nashgames import registry
 from nashgames.errors import NashGamesError
 
 TRIALS = 8
-"""Steps that every solver is tried with beside its own: at a factor of √10, two decades to both sides of that."""
+"""Values tried for every solver besides its own: spaced by √10, two decades to both sides."""
 
 # The median of ten seeds tells steps a factor apart; more of them would cost more than what is reported.
 MOST_SEEDS = 10
@@ -22,11 +22,11 @@ _ACCEPTED = "auto, parameter=low:high:count or solver.parameter=low:high:count (
 
 
 def read(key: str, given: Any) -> dict[str, Any]:
-    """What was given as plain values: `trials`, `seeds` where it is said, and a range `low:high:count` by parameter.
+    """The given text as plain values: `trials`, `seeds` where given, and a range `low:high:count` by parameter.
 
     Accepted are `auto`, texts `parameter=low:high:count`, and a table of them, in which that of one solver is
-    `solver.parameter`. Raises NashGamesError for anything else, and for grids of different lengths: every solver is
-    given as many trials.
+    `solver.parameter`. Raises NashGamesError for anything else, and for grids of different lengths: every solver has
+    the same number of trials.
     """
     said: dict[str, Any] = {}
     for name, value in _entries(key, given):
@@ -37,7 +37,9 @@ def read(key: str, given: Any) -> dict[str, Any]:
     lengths |= {"trials": said["trials"]} if "trials" in said else {}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {count}" for name, count in lengths.items())
-        raise NashGamesError(f"{key} has grids of different lengths ({told}); give every solver as many trials")
+        raise NashGamesError(
+            f"{key} has grids of different lengths ({told}); give every solver the same number of trials"
+        )
     trials = next(iter(lengths.values()), TRIALS)
     counts = {"trials": trials} | {name: said[name] for name in ("seeds",) if name in said}
     return counts | {name: text for name, text in said.items() if name not in _COUNTS}
@@ -74,7 +76,7 @@ def _count(key: str, name: str, value: Any) -> int:
         number = int(value) if isinstance(value, str | Integral) and not isinstance(value, bool) else 0
     except ValueError:
         number = 0
-    # More than a range may have are a slip of the pen.
+    # More than a range may have are a typing error.
     if not 1 <= number <= registry.MOST_VALUES:
         raise NashGamesError(f"{key} has {name} = {value}; accepted: an integer from 1 to {registry.MOST_VALUES:,}")
     return number

@@ -11,7 +11,7 @@ from nashgames.experiments.plan import Chosen, Run, TuningKey
 
 
 def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[Chosen, list[str]]:
-    """The value that every tuned solver is played with, and sentences on those at an end of what was tried.
+    """The chosen value of every tuned solver, and sentences on those at an end of their range.
 
     `runs` and `curves` have the rows of the trials, and may have others; what an earlier experiment said of a run that
     is reused here does not count. A solver whose trials all failed has no choice.

@@ -142,7 +142,8 @@ def _parsed(text: str) -> str:
 
 def _tolerance(key: str, value: Any) -> float:
     number = real(value)
-    # P_β(π' ≻ π) − ½ is at most ½ where π is the reference: a run would stop before its first step.
+    # P_β(π' ≻ π) − ½ is at most ½ where π is the reference: with a larger tolerance a run would stop before its first
+    # step.
     if number is None or not 0 <= number < 0.5:
         raise _wrong(key, value, "a number of at least 0 (0: never) and below 0.5, the largest at the start of a run")
     return abs(number)

@@ -1,1 +1,1 @@
-"""What policy gradients are made of: feedback, policies, optimisers, the gradient itself."""
+"""The parts of policy gradients: feedback, policies, optimisers, and the gradient itself."""

@@ -1,4 +1,4 @@
-"""What a parametrised policy sees of an action: its features φ(x, y), made on the host before a batch is.
+"""Features φ(x, y) of actions, the inputs of parametrised policies, computed on the host before a batch starts.
 
 Features of one game live in one space: feature k of action y in context x means the same for every x and y, because one
 θ is shared by all of them. A class that adds f_θ(φ) to log μ can represent an equilibrium when such an f is
@@ -31,7 +31,8 @@ _EQUAL = 1e-8
 
 _DEPTH = 6
 """Products of S with a block before a restart. More find the eigenvectors in fewer products (140 with ten, 190 with six
-at n = 2,500 and random logits) and need as much more memory and orthogonalisation: the times are equal."""
+at n = 2,500 and random logits) but need more memory and orthogonalisation: the times are equal.
+"""
 
 _RESIDUAL = 1e-12
 """Error ‖Sv − σ²v‖/σ₁² of an eigenvector: an angle of 1e-9 where neighbours differ by a thousandth, and above the
@@ -47,7 +48,7 @@ def resolve_features(kind: str, dimension: int | None, game: Game, seed: int = 0
     `kind` is one of KINDS: `auto` is `own` where the game has features and else `spectral`. `dimension` is d; None is
     all for `own` and min(n, 10) for `spectral` and `random`, whose draw is of `seed`: the game's, not a run's, so that
     all runs of a game see the same. Every feature is scaled to mean square 1 over actions and contexts, so that a step
-    size means the same for every game; a feature that is 0 everywhere stays so, and one-hot features stay 0 and 1.
+    size means the same for every game; a feature that is 0 everywhere stays 0, and one-hot features stay 0 and 1.
 
     Raises NashGamesError for an unknown kind, features that the game does not have, and a dimension that does not fit.
     """
@@ -66,14 +67,14 @@ def check_features(kind: str, dimension: int | None) -> None:
     if dimension is not None:
         if kind in ("identity", "none"):
             raise NashGamesError(
-                f"dimension is {dimension}, but features={kind} leaves no choice; leave dimension out, or use "
+                f"dimension is {dimension}, but features={kind} has a fixed dimension; leave dimension out, or use "
                 "own, spectral or random"
             )
         accept("dimension", dimension, least=1)
 
 
 def representation_error(features: np.ndarray, log_reference: np.ndarray, log_equilibrium: np.ndarray) -> float:
-    """How far π* is from the log-linear policies: max |log π* − log μ − Φθ − c_x| at the θ and c of least squares.
+    """The distance of π* from the log-linear policies: max |log π* − log μ − Φθ − c_x| at the θ and c of least squares.
 
     `features` `[n, d]` or `[m, n, d]`, the policies `[n]` or `[m, n]`; θ is shared by all contexts, c_x is normalised
     away. 0 (to rounding) means that π* is in the class.
@@ -140,7 +141,7 @@ def _spectral(game: Game, dimension: int | None, seed: int) -> np.ndarray:
 
 
 def _random(game: Game, dimension: int | None, seed: int) -> np.ndarray:
-    """Independent Gaussian numbers for every action, in every context: features that know nothing of the game."""
+    """Independent Gaussian numbers for every action, in every context: features that are independent of the game."""
     dimension = min(game.actions, USUAL_DIMENSION) if dimension is None else dimension
     shape = (*game.margins.shape[:-1], dimension)
     _check_size("random", shape)

@@ -1,4 +1,4 @@
-"""Feedback by name: the exact advantage, or the outcomes of sampled duels."""
+"""Feedback by name: the exact advantage, or sampled duels."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -29,7 +29,7 @@ class Duels:
     on-policy importance weights 1/π(y) have no bound.
 
     A judge at `temperature` T prefers with odds (P/(1−P))^{1/T}; its label is flipped with probability `noise`, which
-    shrinks margins by 1 − 2·noise: the methods then learn that judge's game and are measured in the true one.
+    shrinks margins by 1 − 2·noise. The methods then learn the game of that judge and are measured in the true one.
     Source: theory §3, §4.2.
     """
 
@@ -39,8 +39,8 @@ class Duels:
     label: Annotated[
         str, Choice("what a duel returns: binary (who won) or probability (P itself)", ("binary", "probability"))
     ] = field(default="binary", metadata=_STATIC)
-    # None, which is no leaf, leaves the judge's arithmetic out of the program. A label flipped half the time tells
-    # nothing.
+    # None is not a leaf, so that the program has no arithmetic for it. A label that is flipped half of the time carries
+    # no information.
     noise: Annotated[float | None, Number("probability that a label is flipped; default 0", least=0, below=0.5)] = None
     temperature: Annotated[
         float | None, Number("T of the judge: odds to the power 1/T; default 1", symbol="T", above=0)

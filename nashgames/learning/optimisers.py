@@ -1,4 +1,4 @@
-"""How parameters move along a gradient: optax's transformations under the names of the command line."""
+"""Optimisers: transformations of optax under the names of the command line."""
 
 import math
 from collections.abc import Callable
@@ -19,10 +19,10 @@ SCHEDULES = ("constant", "inverse", "exponential", "linear", "cosine")
 
 Clip = Annotated[float | None, Number("the largest norm of a gradient, over all parameters; default: none", above=0)]
 Schedule = Annotated[
-    str, Choice("how the step falls: constant, inverse (1/(1+t/horizon)), exponential, linear, cosine", SCHEDULES)
+    str, Choice("schedule of the step: constant, inverse (1/(1+t/horizon)), exponential, linear, cosine", SCHEDULES)
 ]
 Horizon = Annotated[
-    int | None, Number("steps over which it falls (linear and cosine: to 0); default: those of the run", least=1)
+    int | None, Number("steps over which it decreases (linear and cosine: to 0); default: those of the run", least=1)
 ]
 Average = Annotated[
     float | None,
@@ -44,7 +44,7 @@ class Optimiser(Protocol):
         ...
 
     def default_step(self, stable: float) -> float:
-        """The step where none is given; `stable` is what theory guarantees for plain gradients of a table."""
+        """The default step; `stable` is what theory guarantees for plain gradients of a tabular policy."""
         ...
 
     def init(self, parameters: Any) -> Any:
@@ -77,9 +77,7 @@ class _Transformed:
 class Sgd(_Transformed):
     """Plain gradient ascent θ ← θ + a_t g, with momentum where it is given: g̃ ← g + momentum · g̃."""
 
-    momentum: Annotated[
-        float | None, Number("share of the last direction that is kept; default: none", least=0, below=1)
-    ] = None
+    momentum: Annotated[float | None, Number("momentum of the gradient; default: none", least=0, below=1)] = None
     clip: Clip = None
     schedule: Schedule = field(default="constant", metadata=_STATIC)
     horizon: Horizon = None
@@ -107,7 +105,7 @@ class Natural(_Transformed):
     Source: Amari 1998; Kakade 2002; theory §6.2.
     """
 
-    damping: Annotated[float, Number("added to the Fisher matrix of a policy that is no table", above=0)] = (
+    damping: Annotated[float, Number("added to the Fisher matrix of policies other than tabular", above=0)] = (
         # Features have mean square 1, and so has F a diagonal of about 1: a thousandth of it.
         1e-3
     )
@@ -155,7 +153,7 @@ class Adam(_Transformed):
 
 
 def moves_plainly(optimiser: Optimiser) -> bool:
-    """Whether θ moves by the step times the direction and by nothing else, which theory's steps are about."""
+    """Whether θ moves by the step times the direction alone, as theory assumes."""
     if not isinstance(optimiser, Sgd | Natural):
         return False
     momentum = optimiser.momentum if isinstance(optimiser, Sgd) else None

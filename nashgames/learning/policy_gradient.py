@@ -1,4 +1,4 @@
-"""Policy gradients once: weights over the actions → the gradient of a parametrised policy → a step of an optimiser.
+"""The policy gradient: from weights on the actions to the gradient of a parametrised policy to a step of an optimiser.
 
 Every method of this kind climbs, in θ, P(π_θ ≻ π') − τ KL(π_θ‖π̄) for an opponent π', a temperature τ and an anchor π̄
 that it chooses anew at every step: what tells two of them apart is an `Objective`.
@@ -70,14 +70,14 @@ class Iterate(NamedTuple):
 
     @property
     def known(self) -> jax.Array | None:
-        """q of the reported policy where a query has told it, else None."""
+        """q of the reported policy where a query returned it, else None."""
         return self.advantage if self.log_average is None else None
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PolicyGradient:
-    """What a policy gradient is made of beside its mathematics: π_θ, how θ moves, and whether it learns from duels."""
+    """The parts of a policy gradient: the policy π_θ, the optimiser of θ, and whether feedback is sampled."""
 
     policy: Policy = _TABLE
     optimiser: Optimiser = _STEPS
@@ -90,15 +90,15 @@ class PolicyGradient:
 
     @property
     def knows_curvature(self) -> bool:
-        """Whether a step that is left out may follow the curvature: a table, plain steps, exact gradients."""
+        """Whether the default step may follow the curvature: a tabular policy, plain steps, exact gradients."""
         return isinstance(self.policy, Tabular) and moves_plainly(self.optimiser) and not self.sampled
 
     def default_step(self, stable: float, natural: float) -> float | None:
-        """The step where none is given: None, which follows the curvature, or where that is not known a constant."""
+        """The default step: None, which follows the curvature, or where that is not known a constant."""
         return None if self.knows_curvature else self.constant_step(stable, natural)
 
     def constant_step(self, stable: float, natural: float) -> float:
-        """The constant step where none is given.
+        """The default constant step.
 
         `stable` is theory's for a table moved by plain steps, `natural` for one moved along the natural gradient, which
         moves the logits as far whatever they are made of.
@@ -146,7 +146,7 @@ class PolicyGradient:
         return after._replace(rotation=next_rotation(iterate.rotation, after.log_policy, moved, change))
 
     def _step(self, iterate: Iterate, temperature: Scalar, direction: jax.Array, fixed: bool) -> Scalar:
-        """The step of a table that nobody gave, `[1]`, `[m, 1]` over contexts, which are games of their own."""
+        """The default step of a tabular policy, `[1]`, or `[m, 1]` over contexts, which are separate games."""
         # Against a fixed opponent the Hessian is −τF: theory §4.2.
         proved = 1 / temperature if fixed else mirror_step(temperature)
         if iterate.rotation is None:
@@ -176,7 +176,7 @@ class PolicyGradient:
         return found
 
     def _for_natural(self, game: Game, iterate: Iterate, objective: Objective) -> Objective:
-        """The objective with the actions drawn as its natural gradient wants them.
+        """The objective with the distribution of actions that its natural gradient needs.
 
         For a table F⁺F(π)v = v up to a constant: uniform actions of weight n give it without a division by π. For other
         policies conjugate gradients start from the gradient, with y ~ π_θ.
@@ -193,7 +193,7 @@ class PolicyGradient:
 
 
 PLAIN = PolicyGradient()
-"""A table, moved by plain steps along exact gradients."""
+"""A tabular policy moved by plain steps along exact gradients."""
 
 
 def uniform_like(log_policy: jax.Array) -> jax.Array:
@@ -210,7 +210,7 @@ def uniform_pairs(game: Game, opponent: Iterate) -> Objective:
 
 
 def polyak_update(target: Any, parameters: Any, share: Scalar) -> Any:
-    """(1 − share) · target + share · parameters, leaf by leaf: how a slowly moving target follows θ."""
+    """(1 − share) · target + share · parameters, leaf by leaf: the update of a slowly moving target."""
     return jax.tree.map(lambda old, new: old + share * (new - old), target, parameters)
 
 

@@ -1,7 +1,7 @@
-"""Steps of self-play policy gradients: constant ones, and the curvature that lets a step be larger.
+"""Steps of self-play policy gradients: constant ones, and larger ones that follow the curvature.
 
 With F = diag π − ππᵀ and the skew K = F^½AF^½ the error of the logits follows 1 + aF^½(K − τ)F^½ near an equilibrium
-(theory §6.1). ‖F‖ is known from the policy, and what ‖K‖ is shows in two advantages that were queried anyway.
+(theory §6.1). ‖F‖ is known from the policy, and ‖K‖ is estimated from two advantages that were queried anyway.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ SHARE = 0.75
 with half of it in 88, and with 0.9 it ends in a cycle in one."""
 
 MEMORY = 0.8
-"""What a step keeps of the last κ²: two steps tell κ along one direction, and the next may be another."""
+"""Share of the last κ² that a step keeps: two steps measure κ along one direction only."""
 
 LONGEST = 1.0
 """The farthest that a logit moves in a step, so that no probability, and no entry of F, changes more than e-fold."""
@@ -51,7 +51,7 @@ def step_limit(temperature: Scalar, fisher: Scalar, rotation: Scalar) -> Scalar:
 def fisher_bound(log_policy: jax.Array) -> jax.Array:
     """max_i min(π_i, 2π_i(1−π_i)) ≥ ‖diag π − ππᵀ‖, `[1]`, `[m, 1]` over contexts (theory §6.1)."""
     policy = jnp.exp(log_policy)
-    # An action without any probability left has a bound above 0, by which can be divided.
+    # The bound stays above 0 when an action has no probability left, as it is a divisor.
     tiny = float(np.finfo(policy.dtype).tiny)
     return jnp.maximum(jnp.max(jnp.minimum(policy, 2 * policy * (1 - policy)), axis=-1, keepdims=True), tiny)
 

@@ -1,4 +1,4 @@
-"""Tidy rows → figures fit for a paper: one figure a file. No pyplot, and nothing is ever shown."""
+"""Tidy rows → figures for a paper, one figure per module. No pyplot, and no window is opened."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -43,10 +43,10 @@ def _never(rows: Rows) -> bool:
 class Entry(NamedTuple):
     """A figure: a line of `help`, what it `needs`, whether it `applies` to rows, and how it is drawn of them.
 
-    It is drawn `unasked` of the rows of which this says so. Where `distances` is not empty, `draw` takes one of them;
-    `curves` says that it shows curves against what was spent, whose scale can be chosen, and of which those with a
-    distance are meant where another distance is asked for and no figure by name.
-    `split` gives the rows of each figure of this kind, with the end of its file name.
+    It is drawn without being named for the rows for which `unasked` is true. Where `distances` is not empty, `draw`
+    takes one of them; `curves` says that it shows curves against what was spent, whose scale can be chosen, and of
+    which those with a distance are meant where another distance is asked for and no figure by name. `split` gives the
+    rows of each figure of this kind, with the end of its file name.
     """
 
     help: str
@@ -84,7 +84,7 @@ FIGURES: Mapping[str, Entry] = {
         curves=True,
     ),
     "share": Entry(
-        "the share of the seeds whose last iterate is under the tolerance, against comparisons",
+        "the share of seeds whose last iterate is at or below the tolerance, against comparisons",
         "runs on duels with several seeds and one tolerance",
         share.applies,
         share.draw,
@@ -98,14 +98,14 @@ FIGURES: Mapping[str, Entry] = {
         phases.draw,
     ),
     "regimes": Entry(
-        "which steps contract, circle or fly apart, over β and step",
-        "runs on exact feedback from beside the equilibrium with five or more steps of a solver and several β",
+        "which steps contract, end in a limit cycle or expand, over β and step",
+        "runs on exact feedback that start near the equilibrium, with five or more steps of a solver and several β",
         regimes.applies,
         regimes.draw,
     ),
     "queries": Entry(
         "queries to ε against n, β or another number, with bands over seeds",
-        "runs with several n or several β, or a number that differs between them, by --against",
+        "runs with several n or several β, or --against with another number that varies",
         queries.applies,
         queries.draw,
         queries.unasked,
@@ -113,21 +113,21 @@ FIGURES: Mapping[str, Entry] = {
         split=queries.split,
     ),
     "rates": Entry(
-        "the fitted rate of every solver against β, beside the theorem's",
+        "the fitted rate of every solver against β, and that of the theorem",
         "runs on exact feedback with several β",
         rates.applies,
         rates.draw,
         rates.unasked,
     ),
     "simplex": Entry(
-        "the ways of the policies through the simplex of three actions",
+        "the paths of the policies on the simplex of three actions",
         "runs on exact feedback in games of three actions",
         simplex.applies,
         simplex.draw,
         simplex.unasked,
     ),
     "theorems": Entry(
-        "KL(π*‖π) of every run that a theorem covers, beside the bound",
+        "KL(π*‖π) of every run that a theorem covers, with its bound",
         "runs that a theorem covers",
         theorems.applies,
         theorems.draw,
@@ -143,7 +143,7 @@ FIGURES: Mapping[str, Entry] = {
         split=by_axis,
     ),
     "improvement": Entry(
-        "how probably every solver is cheaper than every other one, as a matrix",
+        "the probability that one solver needs fewer queries than another, as a matrix of all pairs",
         "runs of two or more solvers",
         improvement.applies,
         improvement.draw,
@@ -151,21 +151,21 @@ FIGURES: Mapping[str, Entry] = {
         split=by_axis,
     ),
     "preferences": Entry(
-        "who is preferred to whom in the game, as a heat map",
+        "the preferences P of the game, as a heat map",
         "runs of one game and one n that can be made again",
         preferences.applies,
         preferences.draw,
         _never,
     ),
 }
-"""Every figure by the name of its files, in the order in which they are drawn. A figure is one file and one entry."""
+"""Every figure by the name of its files, in the order in which they are drawn. A figure is one module and one entry."""
 
 ANSWERS: Mapping[str, Sequence[str]] = {
     "theorems": ["theorems"],
     "race": ["profiles", "improvement"],
     "ratings": ["convergence"],
 }
-"""The figures that answer what an experiment asks, by its `verdict`."""
+"""The figures that belong to the `verdict` of an experiment."""
 
 
 def figures(

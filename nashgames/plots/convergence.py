@@ -25,16 +25,16 @@ from nashgames.plots.seeds import MANY_SEEDS
 
 # Deciles: with the twenty seeds of an ordinary experiment they are still values of single runs, not of the extremes.
 _LEVELS = (0.1, 0.9)
-# What diverges may rise this far above the largest first value: three decades show that it grows and leave the room to
-# what converges.
+# Diverging runs are drawn up to this factor above the largest first value: three decades show that they grow and leave
+# the space to those that converge.
 _HEADROOM = 1e3
-# Room above what is drawn, as a factor: a line along the edge would be cut in half.
+# Margin above what is drawn, as a factor: a line along the edge would be cut in half.
 _ROOM = 2.0
-# A bound says something of a method when at its last record it is a decade below where the method began.
+# A bound is informative when it ends a decade below the first value of the method.
 _INFORMS = 0.1
-# Each line bears a symbol a fifth of the panel apart: lines that hide each other are told by their symbols.
+# Symbols on a line are a fifth of the panel apart: they tell apart lines that hide each other.
 _APART = 0.2
-# Bands of more methods than this cover each other: they are as light as lets two of them be seen.
+# Bands of more methods than this cover each other: they are light enough that two of them can be seen.
 _MANY_BANDS = 3
 # A run among several, below their median.
 _SINGLE: Mapping[str, Any] = {"linewidth": 0.5, "alpha": 0.45}
@@ -43,7 +43,8 @@ _UNTUNED = "untuned"
 _DOTTED: Mapping[str, Any] = {"linestyle": (0, (1, 1.6)), "linewidth": 1.2, "zorder": 2.3}
 # Markers of one entry from which they are stored as pixels: an SVG of single marks would be megabytes.
 _MANY = 200
-# The ends of runs, no method's symbols: a bar below a curve that fell to its tolerance, a cross; sizes in points.
+# The ends of runs, symbols of no method: a bar below a curve that reached its tolerance, a cross where it diverged;
+# sizes in points.
 _ENDS = (("converged", "_", 5.0), ("diverged", "x", 4.5))
 _REMARK: Mapping[str, Any] = {"color": FAINT, "fontsize": "small"}
 
@@ -76,12 +77,11 @@ def convergence(
     A panel is a game, n, policy, feedback and β. Runs that differ in the seed only become a median, as far as half of
     them still run, and with it a 10–90 % quantile band, or each of fewer than ten of them. A bar is where a run reached
     its tolerance, a cross where it diverged. `x` chooses another of `panels.AXES`. `bound` draws what is proved (theory
-    §4.1) of nash-mp with η ≤ 2β in queries on exact feedback, in its colour, as far as it was played, if that says
-    anything in every panel; limits are those of the runs: a bound for the KL, one for the half step for the
+    §4.1) of nash-mp with η ≤ 2β in queries on exact feedback, in its colour, as far as it was played, if it is
+    informative in every panel; limits are those of the runs: a bound for the KL, one for the half step for the
     suboptimality and the duality gap, the order alone for the span. The `remark` joins the caption. `untuned` are runs
-    of the same solvers with the steps they were asked for with, dotted in their colours.
-    Raises NashGamesError for an unknown distance or axis, no runs, runs on exact feedback together with runs on
-    samples, or several panels in `ax`.
+    of the same solvers with the steps they were given, dotted in their colours. Raises NashGamesError for an unknown
+    distance or axis, no runs, runs on exact feedback together with runs on samples, or several panels in `ax`.
     """
     check_distance(distance)
     beside = runs.head(0) if untuned is None else untuned
@@ -121,7 +121,8 @@ class _Theorem:
 
 @dataclass(frozen=True)
 class _Curves:
-    """What one panel shows: the traces and the band of every label, what is proved, and of whom that says nothing.
+    """What one panel shows: the traces and the band of every label, the proved bounds, and those that are not
+    informative.
 
     `untuned` are traces of labels that are drawn beside their tuned ones.
     """
@@ -150,7 +151,7 @@ def _estimate(panel: Panel, traces: Mapping[str, Trace], distance: str, bound: b
 
 
 def _informed(drawn: Sequence[_Curves]) -> list[_Curves]:
-    """The panels with those bounds that say something in all of them: what a legend names is in every panel."""
+    """The panels with the bounds that are informative in all of them: what a legend names is in every panel."""
     empty = {label for curves in drawn for label in curves.empty}
     return [replace(curves, theorems=[each for each in curves.theorems if each.label not in empty]) for curves in drawn]
 
@@ -241,7 +242,7 @@ def _median(band: Band, traces: Sequence[Trace], low: float) -> tuple[Floats, Fl
 def marked(ax: Axes, look: Look, place: int, of: int, x: Floats, y: Floats) -> dict[str, Any]:
     """The symbols on the line through `x`, `y` `[t]`, at this `place` of a legend: between those of the others.
 
-    They are evenly far from each other to the right and downwards: noise, which is no way, gathers none.
+    They are spaced evenly along the lower envelope of the curve, so that noise gathers none.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         across, up = ax.transAxes.inverted().transform(ax.transData.transform(np.column_stack([x, y]))).T
@@ -310,7 +311,7 @@ def _named(
 def _handles(
     drawn: Sequence[_Curves], look: Mapping[str, Look], distance: str
 ) -> tuple[dict[str, Line2D], list[Handle]]:
-    """The entry of every label, and those of all else."""
+    """The legend entry of every label, and those of everything else."""
     names = {}
     for label, own in look.items():
         statuses = [trace.status for curves in drawn for trace in curves.traces.get(label, [])]
@@ -353,7 +354,7 @@ def _caption(drawn: Sequence[_Curves], distance: str, x: str, remark: str) -> st
         kinds = {"kl_to_equilibrium": "bound", "span_to_equilibrium": "slope"}
         parts.append(f"dashed: the theorem's {kinds.get(distance, 'bound on the half step')}, {rate} after N queries")
     if any(curves.empty for curves in drawn):
-        parts.append("a proved bound that stays above a tenth of the first value in a panel is not drawn")
+        parts.append("proved bounds that stay above a tenth of the first value in some panel are not drawn")
     if any((trace.values == 0).any() for curves in drawn for trace in curves.all):
         parts.append("zeros are drawn on the lower edge")
     return "; ".join([*parts, remark] if remark else parts)

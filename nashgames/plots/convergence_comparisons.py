@@ -22,7 +22,7 @@ from nashgames.plots.panels import PROBLEM, axis_of, facets, prepare
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS, caption_of, groups_of, handles_of
 
-# From the median outwards: the rarer what a line bounds, the thinner it is (points).
+# From the median outwards, in points: the higher the quantile, the thinner its line.
 _WIDTHS = (1.3, 0.8, 0.45)
 # Opacities between these lines: the bands of four solvers above each other are still told apart.
 _SHADES = (0.16, 0.08)
@@ -31,7 +31,7 @@ _BANDS = 4
 _TOLERANCE: Mapping[str, Any] = {"color": FAINT, "linewidth": 0.6, "linestyle": (0, (1, 2))}
 # A line on the edge of the panel would be cut in half.
 _ROOM = 1.6
-# What diverges may rise this far above the largest first median, as in `convergence`.
+# Diverging runs are drawn up to this factor above the largest first median, as in `convergence`.
 _HEADROOM = 1e3
 # A tolerance two decades below all that is drawn would press the curves into the upper half of the panel.
 _FAR = 100
@@ -92,7 +92,7 @@ def tails(
         told = ", ".join(reversed(names))
         handles.append(tuple(Line2D([], [], color=FAINT, linewidth=_WIDTHS[i], label=told) for i in range(len(names))))
     if ended:
-        text = "from here on a diverged seed"
+        text = "the quantile is a diverged seed from here on"
         handles.append(Line2D([], [], color=FAINT, linestyle="none", marker="x", markersize=4, label=text))
     dotted = [f"dotted: tolerance {tolerances[0]:g}"] if len(tolerances) == 1 and tolerances[0] > low else []
     legend(figure, ax, handles, caption_of(groups, f"{said(distance)} of the last iterate", [*dotted, remark]))
@@ -147,7 +147,7 @@ def _limits(drawn: Sequence[Mapping[str, _Lines]], tolerances: Sequence[float]) 
     if not len(positive):
         return 1e-16, 1.0
     low, high = float(positive.min()), float(positive.max())
-    # What grows without end does not take the room of what converges.
+    # Diverging runs do not take the space of those that converge.
     first = [lines.quantiles[0][:1] for group in drawn for lines in group.values()]
     high = min(high, _HEADROOM * float(np.max(np.concatenate(first), initial=low)))
     near = [float(tolerance) for tolerance in tolerances if low / _FAR < tolerance]

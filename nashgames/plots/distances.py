@@ -1,4 +1,4 @@
-"""What curves can show of a policy: the metrics that fall to 0 as it is learned; and the scale of what it costs."""
+"""The metrics that curves can show, which fall to 0 as the equilibrium is learned, and the scale of their cost axis."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -20,11 +20,11 @@ _UNASKED = "suboptimality"
 
 # Below two decades a linear axis shows every record, above them it may press the first half of them into a line.
 _DECADES = 2
-# On a linear axis the shortest curve is still told from the edge when it takes this part of it, the width of a line.
+# On a linear axis the shortest curve can be seen when it takes this part of it, the width of a line.
 _SHORTEST = 1 / 200
 # The part of a linear axis below which the slopes of several curves cannot be told apart.
 _CROWDED = 0.1
-# Curves that fell less than this are no lines on any axis.
+# Curves that fell less than this are straight on no axis.
 _FALLEN = 0.01
 # The place of 0 on a logarithmic axis, as a part of a decade: enough for its tick label beside that of the first power.
 _ZERO = 0.7
@@ -35,7 +35,7 @@ _ROOM, _ROOM_LINEAR = 1.3, 1.03
 
 
 def usual(runs: pd.DataFrame) -> str:
-    """The distance that is drawn unasked: what the runs stop by, where all of them have one target."""
+    """The distance that is drawn by default: what the runs stop by, where all of them have one target."""
     targets = set(runs["target"]) if "target" in runs else set()
     return STOPPING_COLUMN[targets.pop()] if len(targets) == 1 else _UNASKED
 
@@ -78,7 +78,8 @@ def scale_of(traces: Sequence[Trace]) -> str:
     """The scale on which curves over a logarithmic distance are read: `linear` where most are straight on it.
 
     There the slope of geometric convergence is its rate. It is `log` where most are straighter on that, or where the
-    shortest of them would be a hair on a linear axis, and always linear where records span less than two decades.
+    shortest of them would be too short to see on a linear axis, and always linear where records span less than two
+    decades.
     """
     costs = np.concatenate([np.zeros(1), *(trace.cost for trace in traces)])
     positive = costs[costs > 0]

@@ -22,7 +22,8 @@ _COLUMNS = ("beta", "action", "label", "probability")
 _LINES = len(CATEGORIES)
 # As high as a figure with a path of β.
 _BARS = 15
-# Height of a path as a part of its width; of a ranked mixture, in sizes of type, a bar's and what is around the bars.
+# Height of a figure of a path as a part of its width; of a ranked mixture, in sizes of type, that of a bar and of what
+# is around the bars.
 _HIGH, _BAR, _AROUND = 0.62, 1.55, 5.0
 # Letters of an action's name: a longer one would take half of the figure.
 _NAMED = 24
@@ -147,7 +148,7 @@ def _lines(ax: Axes, table: pd.DataFrame, names: Sequence[str], title: str) -> N
         _line(ax, betas, x, values[:, action], colour)
     _name(ax, x[-1], values[-1, order], [names[i] for i in order])
     if len(names) > len(order):
-        # The others together may be hundreds of times what any action is: they have a scale of their own.
+        # The others together may be hundreds of times what any action is: they have their own scale.
         strip = ax.inset_axes((0, 1.05, 1, _STRIP), sharex=ax)
         rest = np.delete(values, order, axis=1).sum(axis=1)
         _line(strip, betas, x, rest, FAINT)

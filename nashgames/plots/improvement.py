@@ -1,4 +1,4 @@
-"""How probably one method beats another on a game, as a matrix."""
+"""The probability that one method needs fewer queries than another on a game, as a matrix."""
 
 import numpy as np
 import pandas as pd
@@ -37,8 +37,8 @@ def draw(rows: Rows) -> Figure:
 def draw_improvement(race: Race, *, remark: str = "", ax: Axes | None = None) -> Figure:
     """The probability in per cent that the method of a row is cheaper than that of a column, ties counting half.
 
-    On the same game and seed, the mean over games (`analysis.race.improvement`). Methods stand in the order of their
-    efficiency. A number is bold where its 95 % interval over games and seeds lies on one side of 50 %.
+    Compared on the same game and seed, and averaged over games (`analysis.race.improvement`). Methods stand in the
+    order of their efficiency. A number is bold where its 95 % interval over games and seeds lies on one side of 50 %.
     """
     order = [str(name) for name in standings(race)["method"]]
     found = improvement(race)

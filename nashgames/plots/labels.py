@@ -1,4 +1,4 @@
-"""Names of curves beside their ends, in their colours: where all of them fit, they take the place of a legend."""
+"""Names of curves next to their ends, in their colours; where all of them fit, they replace the legend."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _MOST = 6
 _BESIDE, _CLEAR = 4.0, 2.2
 # Lines of type that a name may be moved up or down, and that the panel may grow by below its curves.
 _MOVED, _BELOW = 5, 3
-# A name stands on the last part of its curve's way, tried at so many places.
+# A name stands along the last part of its curve, where so many places are tried.
 _LAST, _PLACES = 0.5, 40
 # Costs in lines of type: a name right of the end is best, along the curve it costs this and its way from the end.
 _ALONG = 0.8

@@ -20,7 +20,7 @@ from nashgames.plots.panels import Facets
 
 # Height of a panel alone, and of one of several, as parts of its width; a grid is read down its columns too.
 _ALONE, _OF_SEVERAL = 0.5, 0.72
-# Room beside the outermost marks, as a factor on a logarithmic axis and as a part of a linear one.
+# Margin beside the outermost marks, as a factor on a logarithmic axis and as a part of a linear one.
 _ROOM, _ROOM_LINEAR = 1.35, 0.06
 # Values that span less than this factor stand on a linear axis.
 _SPAN = 5

@@ -1,4 +1,4 @@
-"""How every method of the field is drawn, in every figure and in grey too."""
+"""How every method of the field is drawn, so that they can be told apart in grey, too."""
 
 import hashlib
 from collections.abc import Mapping

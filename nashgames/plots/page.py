@@ -25,8 +25,8 @@ _SMALLEST, _LARGEST = 4.0, 20.0
 
 @dataclass(frozen=True)
 class Page:
-    """How figures are made up: `width`, one of WIDTHS; the size of the type `font` (points); whether the `title` stands
-    in the figure (the caption has it always); and the `x_scale`, one of SCALES, chosen by the curves if None.
+    """How figures are laid out: `width`, one of WIDTHS; the size of the type `font` (points); whether the `title`
+    stands in the figure (the caption has it always); and the `x_scale`, one of SCALES, chosen by the curves if None.
 
     Raises NashGamesError for what is none of these.
     """

@@ -1,4 +1,4 @@
-"""How figures look and how they reach the disk: fixed colours, one style, reproducible files."""
+"""How figures look and how they are written: fixed colours, one style, reproducible files."""
 
 import io
 import re
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 INK = "#404040"
 FAINT = "#808080"
 BOUND: Mapping[str, Any] = {"linewidth": 0.8, "linestyle": (0, (6, 2)), "zorder": 1.8}
-"""What is proved of a method, in the colour of the method."""
+"""The line of a proved bound, in the colour of its method."""
 THEOREM: Mapping[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (6, 2))}
 
 CATEGORIES = (

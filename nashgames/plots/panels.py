@@ -18,7 +18,7 @@ LIMIT = 4
 """Rows and columns of panels in a grid; what is left out is said in the title."""
 
 PROBLEM = ("game", "reference", "n", "policy", "feedback")
-"""What tells the panels of a figure apart, beside β: what is learned, in which class, from what."""
+"""What differs between the panels of a figure, besides β: the game, the policy class, the feedback."""
 
 AXES = {"queries": "queries", "comparisons": "comparisons", "steps": "step"}
 """What curves are drawn against and its column: what a run is charged in, queries of the game on exact feedback and
@@ -113,6 +113,10 @@ class Facets:
     title: str
 
 
+# The bare name of this family would read as the reference of the same name.
+_TITLES = {"uniform": "uniform random preferences"}
+
+
 def say(key: str, value: Any) -> str:
     """A value of a column in the terms of the field: β = 0.1, n = 100, uniform reference, seed 0."""
     words = {"beta": "β = {:g}", "n": "n = {:,}", "seed": "seed {}"}
@@ -120,13 +124,16 @@ def say(key: str, value: Any) -> str:
         return words[key].format(value)
     if key in VARIANTS:
         return plain(str(value), 60)
+    if key == "game":
+        name, bracket, parameters = str(value).partition("[")
+        return plain(f"{_TITLES.get(name, name)}{bracket}{parameters}")
     return plain(str(value)) + (" reference" if key == "reference" else "")
 
 
 def facets(runs: pd.DataFrame, keys: Sequence[str]) -> Facets:
     """The panels for every combination of `keys` that occurs in `runs`; keys with one value go to the title.
 
-    So does how all runs learned, where that is not from exact feedback, in a table and by plain steps.
+    So do the feedback, policy and optimiser of all runs, where they are not exact, tabular and sgd.
     Two or more keys that vary make a grid with the last one along its columns, where every cell of it has runs and the
     page is wide enough; otherwise the panels are a list, wrapped.
     """

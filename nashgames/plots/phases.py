@@ -41,7 +41,7 @@ def draw(rows: Rows) -> Figure:
 
 @styled
 def phases(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | None = None) -> Figure:
-    """The largest stable step of every solver against β, and the rate a query of its best step: measured and derived.
+    """The largest stable step of every solver against β, and the rate per query of its best step: measured and derived.
 
     `runs` sweep the `step` of solvers on exact feedback from near the equilibrium, where curves are lines. Left, the
     step at which the fitted rate crosses zero (`stability.crossing`), bars to the neighbouring steps, an open triangle
@@ -73,7 +73,7 @@ def phases(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | None
     for (left, right), mine, lines in zip(cells, shown, derived, strict=True):
         for cell, column, what in (
             (left, "limit", "largest stable step"),
-            (right, "rate", "best rate $r$ a query\n" r"(errors fall like $e^{-rN}$)"),
+            (right, "rate", "best rate $r$ per query\n" r"(errors fall like $e^{-rN}$)"),
         ):
             cell.set(xscale="log", yscale="log", ylabel=what)
             for name, line in lines[(lines[column] > 0) & np.isfinite(lines[column])].groupby("name"):
@@ -112,11 +112,11 @@ def _caption(table: pd.DataFrame) -> str:
     counts = sorted(set(table["steps"][table["steps"] > 1].tolist()))
     over = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}" if counts else "single"
     parts = [
-        f"measured over {over} steps a solver and β",
+        f"measured over {over} steps per solver and β",
         "bars, where they are wider than a symbol, reach to the neighbouring steps",
     ]
     if np.isposinf(table["high"]).any() or (table["low"] == 0).any():
-        parts.append("open: every step was stable (up) or none (down)")
+        parts.append("open triangles: every step was stable (up) or none (down)")
     return "; ".join(parts)
 
 

@@ -23,7 +23,7 @@ from nashgames.plots.rows import Rows, by_game
 
 # Fewer places show no law.
 _FEWEST = 3
-# Room above and below the outermost marks, as a factor.
+# Margin above and below the outermost marks, as a factor.
 _ROOM = 1.6
 _NAMES = {"n": "actions n", "beta": "β"}
 
@@ -164,7 +164,7 @@ def _handles(table: pd.DataFrame, look: dict[str, Look], proved: set[str]) -> li
         handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, proved bound", **BOUND))
     if np.isinf(table["median"]).any():
         style: dict[str, Any] = {"color": FAINT, "linestyle": "none", "marker": "o", "markerfacecolor": "white"}
-        handles.append(Line2D([], [], label="did not arrive, spent", **style))
+        handles.append(Line2D([], [], label="not reached; queries made", **style))
     return handles
 
 
@@ -172,12 +172,12 @@ def _caption(table: pd.DataFrame, cost: str, to: str, remark: str, *, proved: bo
     parts = [f"{cost} to {to}"]
     late = float(table["late"].max())
     if late > 0:
-        parts.append(f"at the first recorded point there, which is up to {100 * late:.0f} % late")
+        parts.append(f"at the first recorded point at or below ε, which is up to {100 * late:.0f} % late")
     most = int(table["seeds"].max())
     # Of fewer than ten these quantiles are the least and the greatest value.
     parts += [f"median and {'range' if most < reaching.MANY else '10–90 % quantiles'} over {most} seeds"] * (most > 1)
     sums = table.groupby("label", sort=False)[["seeds", "arrived"]].sum()
     for label, seeds, arrived in sums[sums["arrived"] < sums["seeds"]].itertuples():
-        parts.append(f"{seeds - arrived:,} of {seeds:,} runs of {label} did not arrive")
+        parts.append(f"{seeds - arrived:,} of {seeds:,} runs of {label} did not reach it")
     parts += ["dashed: the theorem's bound on the half step"] * proved
     return "; ".join([*parts, *filter(None, [remark])])

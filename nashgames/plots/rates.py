@@ -1,4 +1,4 @@
-"""The measured rate of every solver against β, beside the proved one."""
+"""The measured rate of every solver against β, and the proved one."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ def applies(rows: Rows) -> bool:
 
 
 def unasked(rows: Rows) -> bool:
-    """Of three or more β; of swept steps the phase diagram shows the rates."""
+    """Whether there are three or more β and no swept steps, whose rates the phase diagram shows."""
     return _on_axis(rows.compared)["beta"].nunique() >= _FEWEST and not rows.swept
 
 
@@ -80,7 +80,7 @@ def rates(curves: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -
             cell.plot(betas, proved, color=look[label].colour, **BOUND)
         for place, (label, own) in enumerate(look.items()):
             _draw_rates(cell, panel.runs[panel.runs["label"] == label], own, place, low)
-    name_axes(axes, "β", "rate $r$ a query\n" r"(errors fall like $e^{-rN}$)")
+    name_axes(axes, "β", "rate $r$ per query\n" r"(errors fall like $e^{-rN}$)")
     handles: list[Handle] = []
     for label, own in look.items():
         mine = runs["rate"][runs["label"] == label]
@@ -112,7 +112,7 @@ def _draw_rates(ax: Axes, runs: pd.DataFrame, look: Look, place: int, low: float
     lower, median, upper = np.transpose([quantiles(floats(rates), (0.1, 0.5, 0.9)) for _, rates in groups])
     ax.vlines(x, np.maximum(lower, low), np.maximum(upper, low), color=look.colour, linewidth=0.8)
     shown = np.where(median > 0, median, np.nan)
-    # What comes later is drawn smaller, on top of what it would hide.
+    # Later solvers are drawn smaller, on top of those that they would hide.
     style: dict[str, Any] = {"markersize": max(5.0 - 0.5 * place, 2.5), "zorder": 3 + 0.01 * place}
     ax.plot(x, shown, color=look.colour, linestyle=look.dashes, marker=look.marker, **style)
     flat = x[median == 0]

@@ -1,4 +1,4 @@
-"""The regimes of a step: where the last iterate contracts, circles, or flies apart, over β and step."""
+"""The regimes of a step: where the last iterate contracts, ends in a limit cycle, or expands, over β and step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _MARKS: Mapping[str, dict[str, Any]] = {
     "limit cycle": {"marker": "o", "color": "#d55e00", "markersize": 4.0, "markerfacecolor": "none"},
     "expanding": {"marker": "x", "color": INK, "markersize": 4.0},
 }
-"""Told apart by their shapes too, in grey."""
+"""Their shapes tell them apart in grey, too."""
 
 _DERIVED: dict[str, Any] = {key: value for key, value in THEOREM.items() if key != "color"} | {"color": INK}
 # The pull towards μ keeps the span of log π/μ below 1/β while aβ ≤ 1, and below a/(2 − aβ) while aβ < 2: of cycles only
@@ -33,7 +33,9 @@ _ROOM = 1.5
 
 
 def applies(rows: Rows) -> bool:
-    """Steps swept over several β from beside the equilibrium: from afar a first distance is no measure."""
+    """Whether steps are swept over several β from a start near the equilibrium: the first distance is otherwise no
+    measure.
+    """
     beside = "start" in rows.runs and bool((rows.runs["start"] != START).all())
     return beside and not rows.sampled and rows.swept
 
@@ -53,7 +55,7 @@ def regimes(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | Non
     runs = prepare(runs)
     runs = runs.assign(step=steps_of(runs), label=labels_without_step(runs)).dropna(subset=["step"])
     if runs.empty:
-        raise NashGamesError("no solver here has a step; the regimes are those of a step")
+        raise NashGamesError("no solver of these runs has a step, over which the regimes are drawn")
     runs = runs.assign(regime=_regimes(curves, runs))
     laid = facets(runs, [*PROBLEM, "label"])
     figure, axes = axes_of(laid, None, alone=0.6)

@@ -1,4 +1,4 @@
-"""What figures are drawn from, and how it falls into the parts that are drawn one by one."""
+"""The tables that figures are drawn from, and how they are split into the rows of single figures."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ class Rows:
 
     @cached_property
     def swept(self) -> bool:
-        """Whether the steps of a solver are swept at several β, of which the phase diagram tells more."""
+        """Whether the steps of a solver are swept at several β, which the phase diagram shows better."""
         return several(self.runs["beta"]) and sweeps_steps(self.runs)
 
     @cached_property
@@ -76,14 +76,14 @@ class Rows:
 
     @property
     def remark(self) -> str:
-        """What is to be said of the steps of `compared`."""
+        """The sentence for a caption about the steps of `compared`."""
         steps = self._tuned[1]
         if steps > 1:
-            return f"every solver with the best of its steps, of up to {steps} in a panel, on the same seeds"
+            return f"every solver with its best step, chosen on the same seeds from up to {steps} per panel"
         if "step_source" in self.runs and (self.runs["step_source"] == "tuned").any():
             same = (self.runs["role"] == BOTH).any()
             return f"steps tuned on {'the same game' if same else 'other seeds'}"
-        return "steps that a name leaves out differ between panels" if steps else ""
+        return "a step that is not in the name differs between panels" if steps else ""
 
 
 def completed(rows: Rows) -> Rows:

@@ -10,7 +10,7 @@ from nashgames.plots.palette import Look, plain
 from nashgames.plots.panels import Facets, traces_of
 
 MANY_SEEDS = 10
-"""Seeds from which the 90 % quantile is not the maximum: what is random is then shown by quantiles."""
+"""Seeds from which the 90 % quantile is not the maximum: randomness is then shown by quantiles."""
 
 
 def groups_of(
@@ -38,7 +38,7 @@ def handles_of(look: Mapping[str, Look], statuses: Sequence[tuple[str, str]]) ->
 
 
 def caption_of(groups: Sequence[Mapping[str, Sequence[Trace]]], what: str, remarks: Sequence[str]) -> str:
-    """What is drawn over how many seeds, and the remarks."""
+    """What is drawn, over how many seeds, and the remarks."""
     counts = [len(traces) for group in groups for traces in group.values()] or [0]
     over = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,}–{max(counts):,}"
     return "; ".join([f"{what} over {over} seeds", *filter(None, remarks)])

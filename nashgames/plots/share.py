@@ -1,4 +1,4 @@
-"""The share of the seeds whose last iterate is under the tolerance."""
+"""The share of seeds whose last iterate is at or below the tolerance."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ def applies(rows: Rows) -> bool:
 
 
 def unasked(rows: Rows) -> bool:
-    """Of many seeds, some of which are under the tolerance at the end."""
+    """Whether there are many seeds, and the last iterate of some is at or below the tolerance."""
     mine = rows.compared
     return mine["seed"].nunique() >= MANY_SEEDS and bool((mine["suboptimality"] <= mine["tolerance"]).any())
 
@@ -46,7 +46,7 @@ def shares(
     runs = prepare(runs)
     x = axis_of(runs, x)
     if several(runs["tolerance"]):
-        raise NashGamesError("the runs have several tolerances; draw the share under one of them at a time")
+        raise NashGamesError("the runs have several tolerances; draw the share for one of them at a time")
     tolerance = float(runs["tolerance"].iloc[0])
     laid = facets(_arriving(runs), [*PROBLEM, "beta"])
     groups = groups_of(curves, runs, laid, "suboptimality", x)
@@ -77,20 +77,26 @@ def shares(
             )
     name_axes(axes, x, f"share of seeds with\nsuboptimality ≤ {tolerance:g}")
     without = (
-        "panels in which no seed ends under the tolerance are left out" if len(_arriving(runs)) < len(runs) else ""
+        "panels in which no seed ends at or below the tolerance are left out"
+        if len(_arriving(runs)) < len(runs)
+        else ""
     )
     statuses = [(label, trace.status) for group in groups for label, traces in group.items() for trace in traces]
     legend(
         figure,
         ax,
         handles_of(look, statuses),
-        caption_of(groups, "share of the seeds under the tolerance, last iterate, 95 % intervals", [without, remark]),
+        caption_of(
+            groups,
+            "share of seeds whose last iterate is at or below the tolerance, with 95 % intervals",
+            [without, remark],
+        ),
     )
     return figure
 
 
 def _arriving(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the panels in which some seed ends under the tolerance; all where there are none."""
+    """The runs of the panels in which some seed ends at or below the tolerance; all where there are none."""
     there = (runs["suboptimality"] <= runs["tolerance"]).groupby([runs[key] for key in (*PROBLEM, "beta")])
     found = runs[there.transform("any")]
     return found if len(found) else runs

@@ -1,4 +1,4 @@
-"""The policies' way through the simplex of three actions."""
+"""The paths of the policies on the simplex of three actions."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -22,11 +22,12 @@ from nashgames.plots.rows import Rows
 # Of a triangle with sides 1.
 _HEIGHT = np.sqrt(3) / 2
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, _HEIGHT]])
-# Room between a panel's title and its triangle for the name of a corner, in sizes of type.
+# Space between a panel's title and its triangle for the name of a corner, in sizes of type.
 _ABOVE = 1.8
-# A move so short, in sides of the triangle, hides no way that could be another one.
+# Below this length, in sides of the triangle, a straight line between two records misleads nobody.
 _SHORT = 0.04
-# A part of the simplex whose sides are shorter than this is drawn enlarged; room around its ways as a probability.
+# A part of the simplex whose sides are shorter than this is drawn enlarged; the margin around its paths as a
+# probability.
 _PART, _ROOM = 0.6, 0.03
 _MARKED = {
     "start": "probability",
@@ -52,7 +53,7 @@ def applies(rows: Rows) -> bool:
 
 
 def unasked(rows: Rows) -> bool:
-    """Where no steps are swept: these ways begin beside the equilibrium."""
+    """Whether no steps are swept: such paths begin near the equilibrium."""
     return not rows.swept
 
 
@@ -63,7 +64,7 @@ def draw(rows: Rows) -> Figure:
 
 @styled
 def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -> Figure:
-    """The way of every solver's policy through the simplex of three actions, a panel for every game and β.
+    """The path of every solver's policy on the simplex of three actions, a panel for every game and β.
 
     `paths` has the columns of `store.PATH_COLUMNS`; an equilibrium that is not known (NaN) is not marked. Drawn are the
     first seed and the first context; where all of it lies in a small part of the simplex, that part is enlarged. Raises
@@ -95,8 +96,8 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
     handles: list[Handle] = [own.handle(plain(label)) for label, own in look.items()]
     marked = {str(line.get_gid()) for cell in axes for line in cell.get_lines()}
     handles += [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items() if name in marked]
-    said = ["ways of the policies from the start, each to a symbol at its last one"]
-    said += ["drawn as far as records are near enough to be joined"] * apart
+    said = ["paths of the policies from the start, with a symbol at the last iterate"]
+    said += ["each drawn as far as its recorded points are close enough to be joined"] * apart
     said += ["enlarged: at a corner its action has the probability given there"] * bool(least.any())
     legend(figure, ax, handles, "; ".join(said))
     return figure
@@ -153,8 +154,8 @@ def _triangle(ax: Axes, names: Sequence[str], least: Floats) -> None:
 def _way(ax: Axes, points: Floats, steps: Floats, look: Look, *, diverged: bool) -> bool:
     """A path `[t, 2]` over its `steps` `[t]`, arrow heads at a quarter and three quarters of it, a mark at its end.
 
-    It is drawn up to the first record that is no neighbour on a known way: pieces of what follows would look like ways
-    of their own. Returns whether there is one.
+    It is drawn up to the first record that is not close enough to the one before: pieces of what follows would look
+    like separate paths. Returns whether there is one.
     """
     if not len(points):
         return False
@@ -177,7 +178,8 @@ def _way(ax: Axes, points: Floats, steps: Floats, look: Look, *, diverged: bool)
 def _known_between(moves: Floats) -> NDArray[np.bool_]:
     """Which of the `moves` `[t, 2]` between records are short, or turn by less than 60° from and to their neighbours.
 
-    Between sparse records of a policy that circles a straight line would invent a way through the middle.
+    Between sparse records of a policy that circles, a straight line would show a path through the middle that was not
+    taken.
     """
     lengths = np.hypot(*moves.T)
     turns = (moves[1:] * moves[:-1]).sum(axis=1) >= 0.5 * lengths[1:] * lengths[:-1]

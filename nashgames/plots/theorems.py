@@ -1,4 +1,4 @@
-"""The theorems beside what was measured: proved bounds as lines, runs in shades of n."""
+"""Proved bounds as lines and measured runs in shades that tell n."""
 
 from typing import Any
 
@@ -37,9 +37,9 @@ def draw(rows: Rows) -> Figure:
 
 @styled
 def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """KL(π*‖π) against queries for every run that a theorem covers, and the bound that none of them may cross.
+    """KL(π*‖π) against queries for every run that a theorem covers, and the bound.
 
-    A row a solver, a column a β; a line a run, the darker the more actions; of Nash-MP the whole steps are shown,
+    A row per solver, a column per β; one line per run, darker for more actions; of Nash-MP the whole steps are shown,
     which the theorem is about. Raises NashGamesError when no theorem covers any run.
     """
     laws = laws_of(runs)
@@ -70,7 +70,7 @@ def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     games = list(covered["game"].unique())
     named = ", ".join(map(plain, games)) if len(games) <= _NAMED else f"{len(games)} games"
     said = "KL to the equilibrium against queries, each line a run" + (f" on {named}" if len(games) > 1 else "")
-    legend(figure, None, handles, f"{said}; dashed: what is proved")
+    legend(figure, None, handles, f"{said}; dashed: the proved bound")
     return figure
 
 

@@ -52,7 +52,7 @@ from nashgames.solvers.sppo import SPPO
 from nashgames.solvers.uniform_ipo import UniformIPO
 
 WRAPPERS: Mapping[str, type[Any]] = {"average": Average, "halves": Halves}
-"""What is written around a solver: `average[nash-mp]`. Each has the field `solver`."""
+"""The wrappers of solvers, as in `average[nash-mp]`. Each has the field `solver`."""
 
 SOLVERS = Registry(
     "solver",
@@ -158,9 +158,10 @@ def make_solver(text: str) -> Solver:
 
 
 def compose(solver: Solver, *, policy: str = PARTS["policy"], optimiser: str = PARTS["optimiser"]) -> Solver:
-    """The solver with these parts in the place of a table and plain steps.
+    """The solver with this policy and this optimiser.
 
-    Raises NashGamesError for a part that does not exist, and for one given to a solver that is no policy gradient.
+    Raises NashGamesError for a name that does not exist, and for a policy or an optimiser of a solver that is no policy
+    gradient.
     """
     parts = PolicyGradient(POLICIES.make(policy), OPTIMISERS.make(optimiser))
     inner = _unwrapped(solver)
@@ -176,24 +177,24 @@ def compose(solver: Solver, *, policy: str = PARTS["policy"], optimiser: str = P
 
 
 def parts_of(solver: Solver) -> dict[str, Selection]:
-    """What `compose` was given, as canonical text: policy and optimiser of a solver."""
+    """Policy and optimiser of a solver as canonical text, as `compose` takes them."""
     parts = _learner(solver)
     return {"policy": POLICIES.text(parts.policy), "optimiser": OPTIMISERS.text(parts.optimiser)}
 
 
 def features_of(solver: Solver) -> tuple[str, int | None] | None:
-    """What the solver's policy sees of the actions: kind and dimension of features; None for a table."""
+    """Kind and dimension of the features that the solver's policy uses; None for a tabular policy."""
     policy: Any = _learner(solver).policy
     return (policy.features, policy.dimension) if hasattr(policy, "features") else None
 
 
 def random_init(solver: Solver) -> bool:
-    """Whether two seeds give two first policies."""
+    """Whether the initial parameters of the policy are drawn from the seed."""
     return _learner(solver).policy.random_init
 
 
 def is_plain(solver: Solver) -> bool:
-    """Whether the defaults of the numbers are those of theory: a table, moved by plain steps."""
+    """Whether the default parameters are those of theory: a tabular policy, moved by plain steps."""
     return _learner(solver) == PLAIN
 
 
@@ -205,10 +206,10 @@ def hyperparameters(solver: Solver) -> dict[str, Any]:
 def step_source(asked: Solver, filled: Solver) -> str:
     """Where the step of a solver comes from: `given`, the `curvature`, `theory`, or a `default`.
 
-    `asked` is the solver as it was asked for and `filled` the same with its defaults. Left at None even there is a step
-    that follows the curvature. Given are numbers that differ from the default of their field; theory fills in those
-    left at None, and vouches for them where a table is moved by plain steps, unless the solver itself says by
-    `default_source` that they are a rule of thumb.
+    `asked` is the solver as it was given and `filled` the same with its defaults, where None is left for a step that
+    follows the curvature. Given are numbers that differ from the default of their field; theory fills in those left at
+    None, and vouches for them where a table is moved by plain steps, unless the solver itself says by `default_source`
+    that they are a rule of thumb.
     """
     inner: Any = _unwrapped(asked)
     if follows_curvature(filled):
@@ -223,21 +224,21 @@ def step_source(asked: Solver, filled: Solver) -> str:
 
 
 def solves_original(solver: Solver) -> bool:
-    """Whether the solver goes to an equilibrium of the original game."""
+    """Whether the solver converges to an equilibrium of the original game."""
     return getattr(_unwrapped(solver), "fixed_point", TARGET) == "original"
 
 
 def is_defined(solver: Solver, beta: float) -> bool:
-    """Whether the solver can be played at β: at 0 one can that has no use for β.
+    """Whether the solver can be played at β; at 0 only if it does not use β.
 
-    That is one of the original game, and one that says so itself, with `uses_beta` false, as what it takes from β was
-    given to it.
+    These are the solvers of the original game, and those with `uses_beta` false, to which every parameter that depends
+    on β was given.
     """
     return beta > 0 or solves_original(solver) or not getattr(_unwrapped(solver), "uses_beta", True)
 
 
 def tuned_parameters(solver: Solver) -> dict[str, Parameter]:
-    """The numbers that the solver declares `tuned`: those of which tuning seeks the best value."""
+    """The parameters that the solver declares `tuned`, of which tuning searches the best value."""
     declared = SOLVERS.parameters(type(_unwrapped(solver)))
     return {name: parameter for name, parameter in declared.items() if parameter.tuned}
 

@@ -42,6 +42,11 @@ class AdaptiveNashMP:
     The step `least` is not tested: 2β is admissible in every game. A larger one is tried while queries are spare: at
     any time at most 1.25 times the queries have been made with which the least step proves the same contraction, and 8.
     Source: theory §4.7.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.AdaptiveNashMP().with_theory_defaults(beta=0.5).least
+        1.0
     """
 
     least: Annotated[

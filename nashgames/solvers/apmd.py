@@ -27,6 +27,12 @@ class APMD:
     With KL(π‖σ) and a constant step it is `mpo` with h = a/(1−aα). KL(σ‖π) leaves π_i = σ_i/(1 − q_i/α) at the end of a
     round; a step that lets a probability vanish is answered by σ/π, which may overflow: then the run diverges.
     Source: Abe et al. 2024 (arXiv 2305.16610); κ, the numbers and no multiple of θ are a reconstruction (theory §4.6).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.make_solver("apmd[divergence=reverse-kl]").with_theory_defaults(beta=0)
+        >>> solver.alpha, solver.step, solver.inner
+        (0.25, 0.8, 15)
     """
 
     alpha: Annotated[float | None, Number("α, the perturbation's strength; default ¼", symbol="α", above=0)] = None

@@ -36,6 +36,12 @@ class ApproximateNashMP:
     The second loop goes on from where the first ended. Charged one query per gradient step, what it costs on duels
     (y ~ π_θ against y' ~ π', baseline ½); exact feedback would need one a loop. With the exact inner optima it is
     `nash-mp`. A reconstruction of the inner loops: arXiv 2505.19731 v1 leaves them open (theory §4.2).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.ApproximateNashMP(inner=10).with_theory_defaults(beta=0.5)
+        >>> solver.eta, solver.inner
+        (1.0, 10)
     """
 
     eta: Annotated[

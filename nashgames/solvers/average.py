@@ -28,6 +28,11 @@ class Average:
     """The arithmetic mean of the iterates π_1 … π_K of `solver`; its advantage, their mean, costs no query.
 
     π̄_K = (1/K) Σ_k π_k. The mean is taken in log space, so that probabilities below the smallest number stay exact.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("average[sppo]").name
+        'average[sppo]'
     """
 
     solver: Solver

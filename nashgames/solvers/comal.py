@@ -29,6 +29,12 @@ class COMAL:
     few they are [derived]: as ⟨q(π), π°⟩ ≥ 0 for every π, a Nash-MP step in the inner game has
     (1+h) KL(π°‖π^{i+1}) ≤ KL(π°‖π^i) + h (KL(π°‖π_k) − KL(π^{i+½}‖π_k)).
     Source: Liu et al. 2024 (arXiv 2410.23223); theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.make_solver("comal").with_theory_defaults(beta=0)
+        >>> solver.tau, solver.inner
+        (0.25, 6)
     """
 
     tau: Annotated[

@@ -24,6 +24,12 @@ class EGPO:
     both at θ = θ_k. For a table it is `nash-mp` with η/(1+η) = aβ. On duels y is uniform, so that the only importance
     weight is n, against y' ~ π_k, then π_{k+½}; an optimiser remembers the second gradient only. Two queries per step.
     Source: Zhou et al. 2025 (arXiv 2503.08942); theory §4.1, §4.4.
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.EGPO().with_theory_defaults(beta=0.5)
+        >>> solver.step, solver.queries_per_step
+        (1.0, 2)
     """
 
     step: Annotated[

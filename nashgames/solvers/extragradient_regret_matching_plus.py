@@ -29,6 +29,11 @@ class ExtragradientRegretMatchingPlus:
 
     Source: Farina and others 2023 (arXiv 2305.14709), Algorithm 5, read in a public implementation: a reconstruction;
     theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("extragradient-regret-matching-plus").with_theory_defaults(beta=0).step
+        2.0
     """
 
     step: Annotated[float | None, Number("a, the step on q; default 2", above=0, tuned=True)] = None

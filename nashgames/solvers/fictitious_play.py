@@ -46,6 +46,11 @@ class FictitiousPlay:
     It converges in every zero-sum game (proved, Robinson 1951), the exploitability as O(t^{−1/(2n−2)}) (Shapiro 1958);
     about t^{−½} is what is mostly observed. An action that no response was keeps its share of π_0, so that KL(π*‖π_t)
     is finite. Source: Brown 1951; theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("fictitious-play").queries_per_step
+        1
     """
 
     name: ClassVar[str] = "fictitious-play"

@@ -24,6 +24,12 @@ class GARIP:
     iω/(α−iω) log ρ]; with h = 4α, α/L², π keeps up with the anchor.
     Source: Savcı 2026 (arXiv 2606.22688): the anchor; that the average is arithmetic and uniform, and mirror descent
     the inner step, is a reconstruction (theory §4.6).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.make_solver("garip").with_theory_defaults(beta=0)
+        >>> solver.alpha, solver.step
+        (0.1, 0.4)
     """
 
     alpha: Annotated[float | None, Number("α, the weight of the anchor; default 0.1", symbol="α", above=0)] = None

@@ -30,6 +30,11 @@ class Halves:
 
     After an odd number of steps the policy is π_{k+½}, of which the theorem bounds the suboptimality; after an even one
     it is π_k, that of `solver` (theory §4.1).
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.Halves(ng.NashMP(eta=0.1)).queries_per_step
+        1
     """
 
     solver: NashMP

@@ -29,6 +29,11 @@ class INPO:
     η = β + 1/(4β), by 1/(1+4β²) a step. With η_t = η + βt/2 and η = β it is the paper's schedule β(t+2)/2, for which
     KL(π*‖π_T) ≤ 32 C²/(β²(T+1)), C = max(Bβ, 1) where |log π_t/μ| ≤ B (theorem 4); its first step is the best response.
     Source: Zhang et al. 2024 (arXiv 2407.00617), equation 5; theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("inpo[schedule=growing]").with_theory_defaults(beta=0.5).eta
+        0.5
     """
 
     eta: Annotated[

@@ -33,6 +33,12 @@ class MagneticMirrorDescent:
     AF, ω ≤ 1/(2√2), is multiplied by a 2×2 matrix on the errors of (log π, log ρ); with the default α and h its
     eigenvalues lie inside the unit circle for m ≤ 0.4.
     Source: Sokota et al. 2023 (arXiv 2206.05825); that the new policy moves the magnet is our reading (theory §4.6).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.make_solver("magnetic-mirror-descent").with_theory_defaults(beta=0.5)
+        >>> solver.alpha, solver.step, solver.follow
+        (0.5, 2.0, 0.0)
     """
 
     alpha: Annotated[

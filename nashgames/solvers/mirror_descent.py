@@ -23,6 +23,11 @@ class MirrorDescent:
     In the implicit form of magnetic mirror descent with step h, a = h/(1+hβ), the last iterate contracts by 1/(1+hβ)
     for h ≤ β/L² where L = max|A| = ½: hence the default a = 4β/(1+4β²).
     Source: Sokota et al. 2023 (magnetic mirror descent); theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.MirrorDescent().with_theory_defaults(beta=0.5).step
+        1.0
     """
 
     step: Annotated[

@@ -27,6 +27,12 @@ class MPO:
     [derived]. It is `comal` with another inner solver, and `apmd` with a = h/(1+αh).
     Source: Wang et al. 2024 (MPO, arXiv 2410.16714), Yu et al. 2025 (NashPG, arXiv 2510.18183); that the paper's
     policy gradient is this closed form for a table, and the numbers, are a reconstruction (theory §4.6).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.make_solver("mpo").with_theory_defaults(beta=0)
+        >>> solver.alpha, solver.step, solver.inner
+        (0.25, 1.0, 14)
     """
 
     alpha: Annotated[float | None, Number("α, the weight of the magnet; default ¼", symbol="α", above=0)] = None

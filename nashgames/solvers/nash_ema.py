@@ -31,6 +31,12 @@ class NashEMA:
     game for κ ≥ a/(8β), which is ½ with the default step, and the update itself was checked to be stable with it.
     Source: Munos et al. 2024 (arXiv 2312.00886) give the policy gradient, `nash-ema-pg`; that its tabular form is
     this mirror step, and κ, are a reconstruction (theory §4.6).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.make_solver("nash-ema").with_theory_defaults(beta=0.5)
+        >>> solver.kappa, solver.step
+        (0.5, 1.0)
     """
 
     kappa: Annotated[

@@ -29,6 +29,12 @@ class NashEMAPG:
 
     The opponent lags behind, which amplifies the rotation: on rock-paper-scissors with margin ½ and uniform μ the
     defaults converge at β = 0.2 and cycle at β ≤ 0.1. Source: Munos et al. 2024 (Nash-EMA-PG); theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.NashEMAPG().with_theory_defaults(beta=0.5)
+        >>> solver.kappa, solver.step
+        (0.1, 2.0)
     """
 
     kappa: Annotated[

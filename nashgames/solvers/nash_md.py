@@ -29,6 +29,12 @@ class NashMD:
     π = softmax(log μ + Aπ̃/β), off π*_β by the order of a; the default is the step of mirror descent. With
     a_t = 1/(1/a + βt/2) and a = 1/β it is the paper's 2/(β(t+2)), for which KL(π*‖π_T) ≤ 8/(β²(T+1)).
     Source: Munos et al. 2024 (arXiv 2312.00886); theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.NashMD(schedule="decreasing").with_theory_defaults(beta=0.5)
+        >>> solver.step, solver.schedule
+        (2.0, 'decreasing')
     """
 
     step: Annotated[

@@ -22,6 +22,12 @@ class NashMDPG:
 
     Its fixed point is π = softmax(log μ + Aπ_λ/β), which is π*_β only as λ → 0: a λ that stays away from 0 trades bias
     for stability. One query per step. Source: Munos et al. 2024 (Nash-MD-PG); theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.NashMDPG(step=0.5).with_theory_defaults(beta=0.5)
+        >>> solver.mixture, solver.step
+        (0.125, 0.5)
     """
 
     mixture: Annotated[

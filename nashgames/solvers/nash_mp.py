@@ -26,6 +26,12 @@ class NashMP:
     KL(π*‖π_K) ≤ (1+η)^{−K}/(2β) from π_0 = μ, N = 2K queries, whatever n.
     In tabular form this is EGPO (Zhou et al. 2025) with η_EGPO β = η/(1+η), and the predictive update of Cen, Wei and
     Chi (2021). Source: arXiv 2505.19731 v1; constants derived (theory §4.1).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.NashMP().with_theory_defaults(beta=0.5)
+        >>> solver.eta, solver.queries_per_step
+        (1.0, 2)
     """
 
     eta: Annotated[

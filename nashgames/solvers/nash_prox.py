@@ -41,12 +41,19 @@ class NashProx:
     θ_target ← (1−κ) θ_target + κ θ, π_k = π at θ_target. On duels y ~ π_θ against y' ~ π_θ, baseline ½.
 
     κ = 1 with `inner` steps is the proximal-point loop; `inner` = 1 with κ < 1 is the practical moving-average target.
-    One query per gradient step. An exact outer step contracts, KL(π*‖π_{k+1}) ≤ KL(π*‖π_k)/(1+η), for every η > 0.
-    For a table on exact feedback the default step follows the curvature, with η = 8β and `inner` = 5; elsewhere it is
-    constant, with η = 2β and `inner` = 20. The inner loop is then locally stable for a fixed anchor. The whole loop is
-    not in every game, as the anchor moves (theory §4.5). With steps that follow the curvature it is tuned in η: where
-    β is not small a larger one is faster without end, the anchor goes to μ and the method to online IPO (theory §6.1).
-    A reconstruction: arXiv 2505.19731 v2 fixes the structure, not the inner loop (theory §4.5).
+    One query per gradient step. An exact outer step contracts, KL(π*‖π_{k+1}) ≤ KL(π*‖π_k)/(1+η), for every η > 0. For
+    a table on exact feedback the default step follows the curvature, with η = 8β and `inner` = 5; elsewhere it is
+    constant, with η = 2β and `inner` = 20. The inner loop is then locally stable for a fixed anchor; with the moving
+    anchor the whole loop is not stable in every game (theory §4.5). With steps that follow the curvature, η is the
+    tuned parameter: where β is not small, ever larger η are faster, and in the limit the anchor is μ and the method
+    online IPO (theory §6.1). A reconstruction: arXiv 2505.19731 v2 fixes the structure, not the inner loop (theory
+    §4.5).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.NashProx(inner=40).with_theory_defaults(beta=0.5)
+        >>> solver.eta, solver.inner
+        (4.0, 40)
     """
 
     eta: Annotated[

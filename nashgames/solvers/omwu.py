@@ -23,6 +23,11 @@ class OMWU:
     The default a = 1 is 1/(2L) with L = max|A| ≤ ½. Near an equilibrium of full support the errors of log π turn with
     the eigenvalues ±iλ of AD, D = diag π − ππᵀ, and shrink while aλ < 1/√3; as λ ≤ 1/(2√2), that is so in every game
     for a < 1.63 [derived]. Source: theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("omwu").with_theory_defaults(beta=0).step
+        1.0
     """
 
     step: Annotated[float | None, Number("a, the step on q; default 1", above=0, tuned=True)] = None

@@ -24,6 +24,11 @@ class OnlineIPO:
     feedback the default step follows the curvature (theory §6.1); elsewhere it is a = 2β/(¼+β²), locally stable in
     every game at its equilibrium. `uniform-ipo` is the reading with uniform pairs.
     Source: arXiv 2505.19731 v2 and 2403.08635 (the equivalence); dynamics derived (theory §4.4).
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.OnlineIPO(step=0.5).with_theory_defaults(beta=0.5).step
+        0.5
     """
 
     step: Annotated[

@@ -29,6 +29,11 @@ class ONPO:
     (theorem 3). For a table it is `omwu` but for the first step, π_{t+1} ∝ π_t e^{a(2q(π_t) − q(π_{t−1}))}, with
     q(π_0) = 0 [derived: eliminate π']; near an equilibrium of full support a < 1.63 is stable as there.
     Source: Zhang et al. 2025 (arXiv 2502.16852), §3.2 and algorithm 1; theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("onpo").with_theory_defaults(beta=0).step
+        0.5
     """
 
     step: Annotated[

@@ -25,6 +25,11 @@ class OptimisticMirrorDescent:
     s/(1+η) is 1/(1+2β). Tuned, it is about as fast a query as `nash-mp`, whose step may be twice as large.
     Source: Popov 1980, Rakhlin and Sridharan 2013 (the idea); Cen, Wei and Chi 2021 have a form whose correction
     q_t − q_{t−1} shrinks by 1/(1+η) besides; theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("optimistic-mirror-descent[eta=0.2]").with_theory_defaults(beta=0.5).eta
+        0.2
     """
 
     eta: Annotated[

@@ -31,6 +31,12 @@ class PracticalNashMP:
     The target as opponent lags behind, which amplifies the rotation: on rock-paper-scissors with margin ½ and uniform
     μ the defaults converge at β = 0.05 and cycle at β = 0.01, where `opponent=policy` converges.
     A reconstruction: arXiv 2505.19731 v1 gives the scheme, not its numbers (theory §4.3).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.PracticalNashMP().with_theory_defaults(beta=0.5)
+        >>> solver.eta, solver.kappa
+        (1.0, 0.1)
     """
 
     eta: Annotated[

@@ -22,6 +22,11 @@ class PredictiveRegretMatchingPlus:
 
     Source: Farina, Kroer, Sandholm 2021 (arXiv 2007.14358), the predictive form of regret matching+ with r_t for the
     prediction of r_{t+1}; theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("predictive-regret-matching-plus").queries_per_step
+        1
     """
 
     name: ClassVar[str] = "predictive-regret-matching-plus"

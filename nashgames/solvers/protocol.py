@@ -8,10 +8,11 @@ from nashgames.core.game import Game
 
 
 class PolicyState(NamedTuple):
-    """The state most tabular methods need: the policy, and the advantage the next step will use.
+    """The state of most tabular methods: the policy, and the advantage the next step will use.
 
     `log_policy` and `advantage` q(π): `[n]`, `[m, n]` over contexts. The advantage is queried when the policy is made,
-    which gives its suboptimality for nothing; it is charged to the step that uses it. On duels it is an estimate.
+    which gives its suboptimality without a further query; it is charged to the step that uses it. On duels it is an
+    estimate.
     """
 
     log_policy: jax.Array
@@ -27,7 +28,7 @@ class OptimisticState(NamedTuple):
 
 
 class AnchoredState(NamedTuple):
-    """`log_policy` and `advantage` q(π_t); `log_anchor`: the policy that steps are drawn to, which moves; `[n]`,
+    """`log_policy` and `advantage` q(π_t); `log_anchor`: the moving policy towards which steps are regularised; `[n]`,
     `[m, n]` over contexts; `steps` taken, int32."""
 
     log_policy: jax.Array
@@ -42,10 +43,15 @@ class Solver(Protocol):
 
     Numbers left at None take the value that theory guarantees for the game's β (`with_theory_defaults`). Every method
     is pure and traced; shapes are `[n]`, or `[m, n]` over contexts: the last axis is the actions in both cases. A
-    solver learns from `game.query(log_policy, key)` and `game.tally(…)` alone, which give what the game's feedback
-    gives; what it returns is measured by the engine's own product with A. One that rests elsewhere than at π*_β has an
-    attribute `fixed_point`, "original" or "own", beside what is listed here, and one whose numbers no theorem gives has
-    `default_source`, "default".
+    solver learns from `game.query(log_policy, key)` and `game.tally(…)` alone, which return exact advantages or
+    estimates from duels, depending on the feedback of the game. The engine measures its policies by its own product
+    with A. A solver whose fixed point is not π*_β has an attribute `fixed_point`, "original" or "own", besides the
+    members listed here, and one whose default numbers come from no theorem has `default_source`, "default".
+
+    Example:
+        >>> import nashgames as ng
+        >>> isinstance(ng.NashMP(), ng.Solver)
+        True
     """
 
     @property
@@ -55,7 +61,7 @@ class Solver(Protocol):
 
     @property
     def queries_per_step(self) -> int:
-        """Queries of q(·) that one update makes: the fair x-axis."""
+        """Queries of q(·) that one update makes."""
         ...
 
     def with_theory_defaults(self, beta: float) -> Self:
@@ -75,8 +81,7 @@ class Solver(Protocol):
         ...
 
     def advantage(self, state: Any) -> jax.Array | None:
-        """q(π) of the reported policy where an exact query has told it, else None.
-
-        With it the engine knows when to look whether the run has converged; without it it looks after every step.
+        """q(π) of the reported policy where an exact query returned it, else None. With it the engine knows when to
+        test for convergence; without it, it tests after every step.
         """
         ...

@@ -27,6 +27,12 @@ class ProximalPoint:
     loop is from its own equilibrium [derived]: with comparator π* the inequality of a Nash-MP step in the inner game
     is (1+h) KL(π*‖π^{i+1}) + (hβ/τ) KL(π^{i+½}‖π*) ≤ KL(π*‖π^i) + (h/(1+η)) (KL(π*‖π_k) − KL(π^{i+½}‖π_k)).
     Source: arXiv 2505.19731 v2 (structure); Liu et al. 2024 (conceptual prox); theory §4.5.
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.ProximalPoint().with_theory_defaults(beta=0.5)
+        >>> solver.eta, solver.inner
+        (1.0, 3)
     """
 
     eta: Annotated[

@@ -26,6 +26,11 @@ class RegretMatchingPlus:
 
     Source: Tammelin 2014 (arXiv 1407.5042); in the form of Farina, Kroer, Sandholm 2021 (arXiv 2007.14358); theory
     §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("regret-matching-plus").queries_per_step
+        1
     """
 
     name: ClassVar[str] = "regret-matching-plus"

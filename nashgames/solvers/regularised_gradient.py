@@ -33,6 +33,12 @@ class RegularisedGradient:
     moves.
     Source: Ito, Tsuchiya, Ariu and Abe, ICML 2026: rate and structure; the entropic geometry, the powers, which the
     rate implies, and the numbers are a reconstruction (theory §4.6).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.make_solver("regularised-gradient").with_theory_defaults(beta=0)
+        >>> solver.weight, solver.step
+        (0.25, 0.8)
     """
 
     weight: Annotated[float | None, Number("λ, the first regularisation; default ¼", symbol="λ", above=0)] = None

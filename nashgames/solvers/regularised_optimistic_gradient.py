@@ -33,6 +33,12 @@ class RegularisedOptimisticGradient:
     the schedule makes of the noise a_t σ²/λ_t and of the drift (1/(t a_t λ_t))² as well [derived].
     Source: Ito, Tsuchiya, Ariu and Abe, ICML 2026: rate and structure; the entropic geometry, the schedule, which the
     rate implies, and the numbers are a reconstruction (theory §4.6).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.make_solver("regularised-optimistic-gradient[step=0.5]").with_theory_defaults(beta=0)
+        >>> solver.weight, solver.step
+        (0.25, 0.5)
     """
 
     weight: Annotated[float | None, Number("λ, the first regularisation; default ¼", symbol="λ", above=0)] = None

@@ -52,6 +52,12 @@ class SecantNashMP:
 
     Steps and spare queries are those of adaptive Nash-MP; without one π_k is queried, and the least step taken.
     Source: theory §4.7 (beyond the papers); hybrid proximal extragradient (Solodov and Svaiter 1999).
+
+    Example:
+        >>> import nashgames as ng
+        >>> solver = ng.SecantNashMP().with_theory_defaults(beta=0.5)
+        >>> solver.least, solver.memory
+        (1.0, 10)
     """
 
     least: Annotated[

@@ -23,6 +23,11 @@ class SmoothFictitiousPlay:
 
     [derived: theory §4.6], about ln T/(2βT). Source: Fudenberg, Levine 1995; convergence in zero-sum games Hofbauer,
     Sandholm 2002; with weights from μ here.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("smooth-fictitious-play").queries_per_step
+        1
     """
 
     name: ClassVar[str] = "smooth-fictitious-play"

@@ -28,6 +28,11 @@ class SmoothPredictiveRegretMatchingPlus:
 
     Source: Farina and others 2023 (arXiv 2305.14709), Algorithm 2, whose update was read in public code only: a
     reconstruction; theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("smooth-predictive-regret-matching-plus").with_theory_defaults(beta=0).step
+        1.0
     """
 
     step: Annotated[float | None, Number("a, the step on q; default 1", above=0, tuned=True)] = None

@@ -22,6 +22,11 @@ class SPPO:
     of Hedge, as ⟨π, Aπ⟩ = 0). The last iterate does not: where an equilibrium π° has full support, KL(π°‖π_t) grows at
     every step by log Σ π_t e^{a q(π_t)} > 0, and it cycles outwards [derived: Jensen].
     Source: Wu et al. 2024 (arXiv 2405.00675), whose regression has this update as its minimiser; theory §4.6.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.make_solver("sppo").with_theory_defaults(beta=0).step
+        0.1
     """
 
     step: Annotated[

@@ -25,6 +25,11 @@ class UniformIPO:
     For a table that is mirror descent with the same step, another method than `online-ipo`. On duels y is uniform, so
     that the only importance weight is n, against y″ ~ π_θ. One query per step.
     Source: Zhou et al. 2025 (code); theory §4.4.
+
+    Example:
+        >>> import nashgames as ng
+        >>> ng.UniformIPO().with_theory_defaults(beta=0.5).step
+        1.0
     """
 
     step: Annotated[

@@ -1,4 +1,4 @@
-"""The theorems: what is proved of a run (`laws`), and whether what was measured obeys it (`judge`)."""
+"""The theorems: the proved bounds for a run (`laws`), and whether the measured iterates obey them (`judge`)."""
 
 from nashgames.analysis.theorems.judge import INEQUALITIES, LEVEL, Verdict, verdict
 from nashgames.analysis.theorems.laws import (

@@ -1,4 +1,4 @@
-"""Equalities that Nash-MP obeys, with what rounding may add: they leave a wrong number no room.
+"""Equalities that Nash-MP obeys up to rounding, so that any wrong number breaks them.
 
 **Update** (theory §4.1). With x = log π − log π*, (1+η) x_{k+1} − x_k is (η/β) A(π_{k+½} − π*) up to a constant, and A
 is skew-symmetric: before any term is dropped the inequality of a step is

@@ -1,4 +1,4 @@
-"""Rows → verdicts: does any measured iterate break an inequality that is proved, and does n matter?"""
+"""From rows to verdicts: whether a measured iterate breaks a proved inequality, and whether n matters."""
 
 from typing import Any, NamedTuple
 
@@ -146,7 +146,8 @@ def _step_factors(points: pd.DataFrame, law: Law, root: float) -> Floats:
 
 
 def _rates(runs: pd.DataFrame, checks: pd.DataFrame, laws: dict[str, Law], steps: dict[str, Floats]) -> pd.DataFrame:
-    """A row a solver and β: contraction of the KL by a whole step, and the largest share of each bound that was used.
+    """One row per solver and β: contraction of the KL by a whole step, and the largest share of each bound that was
+    used.
 
     `slowest` is the largest measured factor of one step, `mean` the largest geometric mean of a run.
     """

@@ -1,4 +1,4 @@
-"""What is proved of the distances of Nash-MP and of the proximal-point loop, with what rounding may add.
+"""Proved bounds on the distances of Nash-MP and of the proximal-point loop, with what rounding may add.
 
 Notation: h, τ are the step and the temperature of the Nash-MP steps taken (η, β for Nash-MP itself; 2τ and β(1+1/η)
 inside the proximal-point loop); D = KL(π*‖π), C = KL(π_{k+½}‖π*), x = log π − log π*; a is an iterate from which steps
@@ -51,7 +51,7 @@ _DECIMAL = 1e-6
 
 @dataclass(frozen=True)
 class Law:
-    """What is proved of one run: its solver, β and η, and the `inner` steps of the proximal-point loop."""
+    """The theorem for one run: its solver, β and η, and the `inner` steps of the proximal-point loop."""
 
     solver: str
     beta: float
@@ -166,9 +166,9 @@ class Law:
 
 
 def law_of(run: Any) -> Law | None:
-    """What is proved of a row of runs or curves; None where its solver or its η is in no theorem.
+    """The theorem for a row of runs or curves; None where none covers its solver or its η.
 
-    What is proved is proved of exact feedback, of a table moved by plain steps, and from π_0 = μ.
+    Theorems cover exact feedback, tabular policies moved by plain steps, and runs from π_0 = μ.
     """
     covered = {**VARIANTS, "start": "reference"}
     if run["solver"] not in SOLVERS or any(run.get(key, value) != value for key, value in covered.items()):
@@ -185,7 +185,7 @@ def law_of(run: Any) -> Law | None:
 
 
 def laws_of(runs: pd.DataFrame) -> dict[str, Law]:
-    """What is proved of the rows of runs that a theorem covers, by run_id; NashGamesError where it covers none."""
+    """The theorems for the rows of runs that one covers, by run_id; NashGamesError where it covers none."""
     laws = {row["run_id"]: law for row in runs.to_dict("records") if (law := law_of(row)) is not None}
     if not laws:
         raise NashGamesError(

@@ -44,6 +44,12 @@ class Equilibrium(NamedTuple):
         inside: at β = 0 an equilibrium that plays every action that some equilibrium plays, `[m, n]`; None where there
             is only one equilibrium
         game: what it is an equilibrium of
+
+    Example:
+        >>> import nashgames as ng
+        >>> found = ng.equilibrium(ng.games.circulant(actions=3), 0.1)
+        >>> found.labels, found.policy.round(4).tolist(), found.converged
+        (('rock', 'scissors', 'paper'), [0.3333, 0.3333, 0.3333], True)
     """
 
     beta: float

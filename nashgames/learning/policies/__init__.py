@@ -1,4 +1,4 @@
-"""Every policy by its name: how log π is written with parameters. One parametrisation a file."""
+"""Every policy by its name: parametrisations of log π, one per module."""
 
 from nashgames.learning.policies.log_linear import LogLinear
 from nashgames.learning.policies.mlp import Mlp, MlpParameters

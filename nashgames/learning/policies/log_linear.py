@@ -22,8 +22,8 @@ class LogLinear(Listed):
     log π*_β − log μ = Aπ*/β + const, an equilibrium is in the class when Aπ* is in the span of Φ and 1.
     """
 
-    features: Annotated[str, Choice("what it sees of an action: auto, own, spectral, random or identity", KINDS)] = (
-        field(default="auto", metadata={"static": True})
+    features: Annotated[str, Choice("features of an action: auto, own, spectral, random or identity", KINDS)] = field(
+        default="auto", metadata={"static": True}
     )
     dimension: Annotated[
         int | None, Number("number of features; default: all of the game's own, 10 of other kinds", least=1)
@@ -36,7 +36,7 @@ class LogLinear(Listed):
     shares_parameters: ClassVar[bool] = True
 
     def check(self) -> None:
-        """Raise NashGamesError for features that leave nothing to learn, or a dimension where they leave no choice."""
+        """Raise NashGamesError for features without anything to learn, or a dimension where theirs is fixed."""
         if self.features == "none":
             raise NashGamesError("log-linear[features] is none, which leaves nothing to learn; use the policy tabular")
         check_features(self.features, self.dimension)

@@ -13,7 +13,7 @@ from nashgames.learning.features import KINDS, check_features
 from nashgames.learning.policies.protocol import Listed
 from nashgames.registry import Choice, Number
 
-# A slip of the pen is larger, and layers are unrolled in the compiled program.
+# Larger values are typing errors, and layers are unrolled in the compiled program.
 _MOST_LAYERS = 100
 # Two layers of it are 10⁸ weights, 400 MB in float32.
 _MOST_UNITS = 10_000
@@ -45,9 +45,9 @@ class Mlp(Listed):
     context, and has an output with a bias for every action.
     """
 
-    features: Annotated[
-        str, Choice("what it sees of an action: auto, own, spectral, random, identity or none", KINDS)
-    ] = field(default="auto", metadata={"static": True})
+    features: Annotated[str, Choice("features of an action: auto, own, spectral, random, identity or none", KINDS)] = (
+        field(default="auto", metadata={"static": True})
+    )
     dimension: Annotated[
         int | None, Number("number of features; default: all of the game's own, 10 of other kinds", least=1)
     ] = field(default=None, metadata={"static": True})
@@ -61,7 +61,8 @@ class Mlp(Listed):
     )
 
     name: ClassVar[str] = "mlp"
-    # Five times less than a log-linear policy: a hidden layer of ten units moves the logits besides the last one.
+    # A fifth of that of a log-linear policy: a hidden layer of ten units moves the logits in addition to the last
+    # layer.
     gain: ClassVar[float] = 0.02
     random_init: ClassVar[bool] = True
     shares_parameters: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""What a policy is: a way to write π with parameters θ, and how weights on actions become a direction for θ."""
+"""The protocol of policies: π with parameters θ, and the direction of θ for given weights on actions."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -38,7 +38,7 @@ class Policy(Protocol):
 
     @property
     def random_init(self) -> bool:
-        """Whether θ_0 is drawn, so that two seeds are two runs."""
+        """Whether θ_0 is drawn, so that two seeds give two runs."""
         ...
 
     @property
