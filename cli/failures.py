@@ -26,9 +26,9 @@ _UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 _SEVERAL = {
     "run": "; several games are for: nashgames sweep --game GAME,GAME",
-    "plot": "; plot one directory after the other",
     "verify": "; verify one directory after the other",
     "show": "; show one after the other",
+    "init": "; a file is of one preset",
     "check": "; check one solver after the other",
 }
 """What to do with several arguments of a command that takes one."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from nashgames.cli import completion
 from nashgames.core.metrics import METRICS
 from nashgames.errors import NashGamesError, UnknownName, unknown
 from nashgames.registry import split
+
+if TYPE_CHECKING:
+    from nashgames.store import Results
 
 ACCEPTED = {
     "game": "a family, a shipped game, a path or FILE.py:NAME, e.g. disc[strength=2], castles, wins.csv",
@@ -44,6 +47,11 @@ ACCEPTED = {
     "x_scale": "linear, log",
     "epsilon": "a number above 0, at least the tolerance of the runs, which it is unless given, e.g. 1e-6",
     "against": "n, beta, or any number of a run, also a parameter of its game or solver, e.g. strength, eta",
+    "sort": "columns of runs, falling with a minus, e.g. beta,-suboptimality",
+    "limit": "a whole number of at least 1, e.g. 20",
+    "facet": "columns of runs that say what was played, e.g. game, n, beta, solver, seed",
+    "where": "a condition on columns of runs, with and, or, not, in, + - * /, e.g. "
+    "\"beta < 0.1 and solver == 'nash-mp'\"",
     "y": ", ".join(name for name, metric in METRICS.items() if metric.distance),
     "check_with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
     "code": "a Python file that makes games of the directory, e.g. mine.py",
@@ -55,7 +63,7 @@ EXACT_BETAS = "numbers of at least 0 (0: the original game), e.g. 1,0.1,0.01,0"
 SHORT = {"-g": "game", "-s": "solver", "-n": "actions", "--optimizer": "optimiser"}
 
 _SEVERAL = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser", "tune")
-_DRAWN = ("width", "font", "x", "x_scale", "epsilon", "against")
+_DRAWN = ("width", "font", "x", "x_scale", "epsilon", "against", "facet", "where", "sort", "limit")
 _ONE = (
     "seed",
     "seeds",
@@ -225,6 +233,56 @@ XScale = Annotated[
         accepted="linear, log; unless given, that on which most curves are straight",
     ),
 ]
+Facet = Annotated[
+    list[str] | None, _option("facet", metavar="COLUMN[,COLUMN…]", help="what has a panel of its own", panel=_OUTPUT)
+]
+Where = Annotated[str | None, _option("where", metavar="CONDITION", help="only runs that fulfil this", panel=_GAME)]
+Last = Annotated[bool, _switch("--last", help="Only the runs of the last command in the directory.", panel=_GAME)]
+Directories = Annotated[
+    list[Path], typer.Argument(metavar="DIRECTORY", help="Results directories, taken together.", show_default=False)
+]
+Failed = Annotated[
+    bool,
+    _switch("--failed", help="Only runs that failed: by an error, or diverged to numbers without end.", panel=_GAME),
+]
+Sort = Annotated[
+    list[str] | None, _option("sort", metavar="COLUMN[,COLUMN…]", help="what the rows are sorted by", panel=_OUTPUT)
+]
+Limit = Annotated[
+    str | None,
+    _option(
+        "limit",
+        metavar="N",
+        help="the first N rows; all unless given, on a terminal 40",
+        panel=_OUTPUT,
+        accepted="a whole number of at least 1",
+    ),
+]
+ExportFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="csv (a row a recorded point), wide (CSV, a row a run), or latex (booktabs, medians over seeds).",
+        rich_help_panel=_OUTPUT,
+        autocompletion=completion.words("csv", "wide", "latex"),
+    ),
+]
+ExportY = Annotated[
+    str | None,
+    typer.Option(
+        "--y",
+        metavar="COLUMN",
+        help=f"What the cells of latex show: queries_to_tolerance, {ACCEPTED['y']}.",
+        rich_help_panel=_OUTPUT,
+        show_default=False,
+        autocompletion=completion.of("y"),
+    ),
+]
+File = Annotated[
+    str | None,
+    typer.Option("--out", metavar="FILE", help="Write a file instead.", rich_help_panel=_OUTPUT, show_default=False),
+]
 Epsilon = Annotated[str | None, _option("epsilon", metavar="EPS", help="queries to which ε", panel=_OUTPUT)]
 Against = Annotated[str | None, _option("against", metavar="NUMBER", help="queries against what", panel=_OUTPUT)]
 
@@ -292,6 +350,11 @@ def among(key: str, values: Sequence[str]) -> None:
     for value in values:
         if value not in names:
             raise unknown(f"value of {flag(key)}", value, names)
+
+
+def places(results: Sequence["Results"]) -> str:
+    """The directories in a sentence."""
+    return " and ".join(f"'{one.directory}'" for one in results)
 
 
 def output_directory(text: str | None) -> Path | None:
