@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nashgames.cli import words
 from nashgames.errors import printable
@@ -33,7 +33,8 @@ def latex(table: "pd.DataFrame", measure: str, problem: Sequence[str], tolerance
     """The table of `outcome_table` as a float with caption and label; it needs the package booktabs."""
     columns = list(dict.fromkeys(table[list(problem)].itertuples(index=False, name=None)))
     solvers = table.drop_duplicates("label").sort_values(["rank", "label"], kind="stable")["label"]
-    cells = {(row["label"], tuple(row[key] for key in problem)): row for row in table.to_dict("records")}
+    rows = cast("list[dict[str, Any]]", table.to_dict("records"))
+    cells = {(row["label"], tuple(row[key] for key in problem)): row for row in rows}
     games = [_problem(problem, column) for column in columns]
     groups = [(name, games.count(name)) for name in dict.fromkeys(games)]
     columns = [column for name, _ in groups for column, game in zip(columns, games, strict=True) if game == name]

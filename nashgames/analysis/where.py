@@ -123,8 +123,8 @@ class _Checked:
                 self._expect(right, _NUMBER)
                 return _NUMBER
             case ast.BoolOp(values=values):
-                for value in values:
-                    self._expect(value, _CONDITION)
+                for part in values:
+                    self._expect(part, _CONDITION)
                 return _CONDITION
             case ast.Compare():
                 self._compare(node)

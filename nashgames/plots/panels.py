@@ -47,7 +47,7 @@ def prepare(runs: pd.DataFrame, beside: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of runs.parquet with labels that tell curves apart that are not repetitions of one another.
 
     A label is extended by the optimiser where that is not plain steps, by the precision or the device where these
-    differ, and replaced by the full selection where one cell of the experiment, and of the columns `beside`, has it
+    differ, and replaced by the full selection where one cell of the experiment, and of the columns `also`, has it
     twice. Raises NashGamesError where there are no runs.
     """
     if runs.empty:
@@ -88,7 +88,7 @@ def laid(runs: pd.DataFrame, by: Sequence[str] | None = None) -> "tuple[pd.DataF
     if keys:
         texts = zip(*([say(key, value) for value in runs[key]] for key in keys), strict=True)
         runs = runs.assign(label=[" · ".join(text) for text in texts])
-    return runs, facets(runs, by, beside=[*PROBLEM, "beta"])
+    return runs, facets(runs, by, also=[*PROBLEM, "beta"])
 
 
 def _variants(runs: pd.DataFrame) -> bool:
@@ -177,8 +177,8 @@ def say(key: str, value: Any) -> str:
     return f"{key.replace('_', ' ')} {plain(f'{value:g}' if isinstance(value, float) else str(value))}"
 
 
-def facets(runs: pd.DataFrame, keys: Sequence[str], *, beside: Sequence[str] = ()) -> Facets:
-    """The panels for every combination of `keys` that occurs in `runs`; those of them, and of the columns `beside`,
+def facets(runs: pd.DataFrame, keys: Sequence[str], *, also: Sequence[str] = ()) -> Facets:
+    """The panels for every combination of `keys` that occurs in `runs`; those of them, and of the columns `also`,
     that have one value go to the title.
 
     So does how all runs learned, where that is not from exact feedback, in a table and by plain steps.
@@ -186,7 +186,7 @@ def facets(runs: pd.DataFrame, keys: Sequence[str], *, beside: Sequence[str] = (
     page is wide enough; otherwise the panels are a list, wrapped.
     """
     varied = [key for key in keys if several(runs[key])]
-    told = [key for key in dict.fromkeys([*keys, *beside, *VARIANTS]) if not several(runs[key])]
+    told = [key for key in dict.fromkeys([*keys, *also, *VARIANTS]) if not several(runs[key])]
     first = runs.iloc[0]
     fixed = _title(*(say(key, first[key]) for key in told if first[key] != VARIANTS.get(key)))
     if not varied:
