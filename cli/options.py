@@ -53,6 +53,9 @@ ACCEPTED = {
     "where": "a condition on columns of runs, with and, or, not, in, + - * /, e.g. "
     "\"beta < 0.1 and solver == 'nash-mp'\"",
     "y": ", ".join(name for name, metric in METRICS.items() if metric.distance),
+    "export format": "csv, wide, latex",
+    "export out": "a file, e.g. runs.csv",
+    "export y": "queries_to_tolerance, " + ", ".join(name for name, metric in METRICS.items() if metric.distance),
     "check_with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
     "code": "a Python file that makes games of the directory, e.g. mine.py",
 }
@@ -273,7 +276,7 @@ ExportY = Annotated[
     typer.Option(
         "--y",
         metavar="COLUMN",
-        help=f"What the cells of latex show: queries_to_tolerance, {ACCEPTED['y']}.",
+        help=f"What the cells of latex show: {ACCEPTED['export y']}.",
         rich_help_panel=_OUTPUT,
         show_default=False,
         autocompletion=completion.of("y"),

@@ -285,6 +285,8 @@ def test_text_of_users_is_escaped():
     [
         (["--format", "xlsx"], "unknown value of --format 'xlsx'. Accepted: csv, wide, latex"),
         (["--format", "latx"], "did you mean 'latex'?"),
+        (["--format"], "--format needs a value; accepted: csv, wide, latex"),
+        (["--out"], "--out needs a value; accepted: a file"),
         (["--format", "latex", "--y", "profit"], "unknown value of --y 'profit'"),
         (["--y", "suboptimality"], "--y is what the cells of --format latex show, and csv has all columns"),
         (["--out", "."], "--out is '.', which is no file"),
