@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nashgames.analysis.outcome_table import outcome_table
-from nashgames.cli import init, runs
+from nashgames.cli import display, init, runs
 from nashgames.cli.columns import fitted
 from nashgames.cli.latex import escape, latex
 from nashgames.cli.main import app
@@ -144,6 +144,13 @@ def test_on_a_terminal_the_first_rows_are_shown(mine, monkeypatch):
         " the first 2 are shown; --limit 4 shows all",
     ]
     assert len(lines(mine, "--limit", "4")) == 7
+
+
+def test_a_table_of_very_many_rows_is_printed_at_once_as_it_would_be_by_rich(mine, monkeypatch):
+    slowly = lines(mine)
+    monkeypatch.setattr(display, "_STYLED", 0)
+    monkeypatch.setattr(display, "_table", lambda *_: pytest.fail("row by row"))
+    assert lines(mine) == slowly
 
 
 # -- init --------------------------------------------------------------------------------------------------------------
