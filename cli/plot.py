@@ -65,6 +65,9 @@ def plot(
         told = {"page": page, "against": asked["against"], "epsilon": epsilon, "x": asked["x"], "facet": facet}
         runs = Gathered(directories, asked["where"], last=last)
         drawn = _drawn(runs, folder or directories[0], chosen, names, asked["y"], condition=asked["where"], **told)
+    if not drawn:
+        places = options.places(runs.results)
+        raise NashGamesError(f"{places} has no run of which such a figure can be drawn; give one by --figure")
     removed = _record(directories[0], drawn, all_of_them=not narrowed) if folder is None else []
     written = [path for figure in drawn for path in figure.files]
     captions = {figure.name: figure.caption for figure in drawn if figure.caption}
@@ -212,8 +215,6 @@ def _drawn(
         **told,
     )
     made = plots.figures(rows, names, distance=distance, page=page)
-    if not made:
-        raise NashGamesError(f"{places} has no run of which such a figure can be drawn; give one by --figure")
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, figure in made.items():

@@ -74,6 +74,13 @@ def test_a_condition_is_in_the_caption_and_the_name_of_the_file():
     assert 'no finished run to draw with "beta > 1"' in call("plot", "mine", "--where", "beta > 1").stderr
 
 
+def test_where_no_figure_can_be_drawn_that_is_said():
+    add("mine", "a", solver="referee", label="referee")
+    refused = call("plot", "mine", "--facet", "beta")
+    assert refused.exit_code == 2
+    assert "'mine' has no run of which such a figure can be drawn; give one by --figure" in refused.stderr
+
+
 def test_several_directories_are_one_figure_in_a_place_of_its_own():
     add("one", "a", beta=0.1)
     add("two", "b", beta=0.2)
