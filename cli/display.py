@@ -1,6 +1,7 @@
 """Everything that rich draws: the live progress, the tables, the lists. Nothing else in the package imports rich."""
 
 import dataclasses
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -41,6 +42,10 @@ _LINES_OF_PROGRESS = 8
 _PIPE_WIDTH = 1000
 
 
+_STYLED = 500
+"""Rows up to which a table has colours: rich takes a millisecond a row, and nobody looks at the colours of more."""
+
+
 def _console(stderr: bool) -> Console:
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
@@ -65,8 +70,11 @@ class Screen:
         """A table of the result and its caption."""
         cells = tuple(tuple("\n".join(map(printable, text.split("\n"))) for text in row) for row in sheet.rows)
         tables, padding = fitted(dataclasses.replace(sheet, rows=cells), self._out.width - 1, cell_len)
-        for place, table in enumerate(tables):
-            self._print(Padding(_table(table, padding), (1 if place else 0, 0, 0, 1)))
+        if len(sheet.rows) > _STYLED and len(tables) == 1 and not (self.quiet or self.data):
+            emit(_unstyled(tables[0], padding))
+        else:
+            for place, table in enumerate(tables):
+                self._print(Padding(_table(table, padding), (1 if place else 0, 0, 0, 1)))
         if tables[-1].caption:
             self._print(Text(f" {printable(tables[-1].caption)}", style="dim"))
 
@@ -299,6 +307,24 @@ def _progress_line(row: tuple[str, ...], width: int) -> str:
     numbers = f"{queries:>16}  {suboptimality:>8}  {left:<12}"
     room = max(width - len(position) - len(numbers) - 5, 8)
     return f"{position}  {label if len(label) <= room else label[: room - 1] + '…':<{room}}  {numbers}".rstrip()
+
+
+def _unstyled(sheet: Sheet, padding: int) -> str:
+    """The lines of `_table` without colours, at once."""
+    lines = [cells for row in (sheet.headings, *sheet.rows) for cells in _lines_of(row)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+
+    def placed(text: str, place: int) -> str:
+        blanks = " " * (widths[place] - cell_len(text))
+        return text + blanks if sheet.headings[place] in sheet.names else blanks + text
+
+    gap = " " * padding
+    return "\n".join(f" {gap.join(placed(text, at) for at, text in enumerate(cells))}".rstrip() for cells in lines)
+
+
+def _lines_of(row: Sequence[str]) -> list[tuple[str, ...]]:
+    """A row of cells as the lines that it takes."""
+    return list(itertools.zip_longest(*(cell.split("\n") for cell in row), fillvalue=""))
 
 
 def _table(sheet: Sheet, padding: int) -> Table:

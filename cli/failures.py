@@ -23,9 +23,9 @@ _UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 _SEVERAL = {
     "run": "; several games are for: nashgames sweep --game GAME,GAME",
-    "plot": "; plot one directory after the other",
     "verify": "; verify one directory after the other",
     "show": "; show one after the other",
+    "init": "; a file is of one preset",
     "check": "; check one solver after the other",
 }
 """What to do with several arguments of a command that takes one."""
@@ -64,17 +64,17 @@ class Commands(TyperGroup):
         except Exception as error:
             if os.environ.get("NASHGAMES_DEBUG") == "1" and not isinstance(error, NashGamesError | _UsageError):
                 raise
-            sentence, code = explain(error)
+            sentence, code = explain(error, arguments[0] if arguments else None)
             streams.complain(sentence)
         raise SystemExit(code)
 
 
-def explain(error: Exception) -> tuple[str, int]:
-    """The sentence and the exit code for an error of any kind."""
+def explain(error: Exception, command: str | None = None) -> tuple[str, int]:
+    """The sentence and the exit code for an error of any kind, of this command where it says so."""
     if isinstance(error, NashGamesError):
         return str(error), FAILED if isinstance(error, NoRoom) else USAGE
     if isinstance(error, _UsageError):
-        return _usage(error), USAGE
+        return _usage(error, command), USAGE
     if isinstance(error, OSError):
         place = f"'{error.filename}'" if error.filename else "the output"
         reason = error.strerror or str(error)
@@ -100,12 +100,13 @@ def explain(error: Exception) -> tuple[str, int]:
     )
 
 
-def _usage(error: Any) -> str:
+def _usage(error: Any, command: str | None) -> str:
     """typer's own complaint about a command line, said like every other error: given, accepted, what to do."""
     name = getattr(error, "option_name", None)
     if name is not None and not hasattr(error, "possibilities"):
         # typer leaves the context out of this error, so that what the option accepts is looked up by its name.
         key = SHORT.get(name, name.removeprefix("--").replace("-", "_"))
+        key = f"{command} {key}" if f"{command} {key}" in ACCEPTED else key
         return f"{name} needs a value; accepted: {ACCEPTED[key]}" if key in ACCEPTED else f"{name} takes no value"
     if error.ctx is None:
         return str(error.format_message())

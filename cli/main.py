@@ -193,7 +193,9 @@ def verify(
 
 @app.command()
 def plot(
-    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A results directory.")],
+    directories: o.Directories,
+    where: o.Where = None,
+    last: o.Last = False,
     figure: o.Figures = None,
     y: o.Distance = None,
     epsilon: o.Epsilon = None,
@@ -202,23 +204,69 @@ def plot(
     font: o.Font = None,
     x: o.X = None,
     x_scale: o.XScale = None,
+    facet: o.Facet = None,
     no_title: o.NoTitle = False,
     format: o.Formats = None,
     out: o.Out = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Draw the figures of a results directory again, for print, and print their captions."""
+    """Draw the figures of all runs in results directories, for print, and print their captions."""
     from nashgames.cli.plot import plot as draw
 
     asked = {"figure": figure, "y": y, "epsilon": epsilon, "against": against, "format": format, "out": out}
-    draw(
-        directory,
-        asked | {"width": width, "font": font, "x": x, "x_scale": x_scale},
-        title=not no_title,
-        json=json,
-        quiet=quiet,
-    )
+    asked |= {"width": width, "font": font, "x": x, "x_scale": x_scale, "facet": facet, "where": where}
+    draw(directories, asked, title=not no_title, last=last, json=json, quiet=quiet)
+
+
+@app.command()
+def runs(
+    directories: o.Directories,
+    where: o.Where = None,
+    failed: o.Failed = False,
+    last: o.Last = False,
+    sort: o.Sort = None,
+    limit: o.Limit = None,
+    json: o.Json = False,
+) -> None:
+    """List the runs in results directories: what was played, how it ended, and at what distance."""
+    from nashgames.cli.runs import runs as listed
+
+    listed(directories, where, sort, limit, failed=failed, last=last, json=json)
+
+
+@app.command()
+def export(
+    directories: o.Directories,
+    format: o.ExportFormat = "csv",
+    where: o.Where = None,
+    last: o.Last = False,
+    y: o.ExportY = None,
+    out: o.File = None,
+) -> None:
+    """Write the runs in results directories as CSV or as a LaTeX table, to standard output or a file."""
+    from nashgames.cli.export import export as exported
+
+    exported(directories, format, where, y, out, last=last)
+
+
+@app.command()
+def init(
+    preset: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PRESET",
+            show_default=False,
+            help="A preset whose file is wanted (see: nashgames list presets); a first experiment unless given.",
+            autocompletion=completion.of("preset"),
+        ),
+    ] = None,
+) -> None:
+    """Print an experiment file that runs as it is, with every key explained: nashgames init > exp.toml"""
+    from nashgames.cli.init import init as printed
+
+    with o.in_flags({}):
+        printed(preset)
 
 
 @app.command(name="list")

@@ -17,6 +17,7 @@ from nashgames.registry import split
 if TYPE_CHECKING:
     from nashgames.experiments.playing import Conditions
     from nashgames.experiments.workers import Crew
+    from nashgames.store import Results
 
 ACCEPTED = {
     "game": "a family, a shipped game, a path or FILE.py:NAME, e.g. disc[strength=2], castles, wins.csv",
@@ -53,7 +54,15 @@ ACCEPTED = {
     "x_scale": "linear, log",
     "epsilon": "a number above 0, at least the tolerance of the runs, which is the default, e.g. 1e-6",
     "against": "n, beta, or any numeric setting of a run, also a parameter of its game or solver, e.g. strength, eta",
+    "sort": "columns of runs, falling with a minus, e.g. beta,-suboptimality",
+    "limit": "a whole number of at least 1, e.g. 20",
+    "facet": "columns of runs that say what was played, e.g. game, n, beta, solver, seed",
+    "where": "a condition on columns of runs, with and, or, not, in, + - * /, e.g. "
+    "\"beta < 0.1 and solver == 'nash-mp'\"",
     "y": ", ".join(name for name, metric in METRICS.items() if metric.distance),
+    "export format": "csv, wide, latex",
+    "export out": "a file, e.g. runs.csv",
+    "export y": "queries_to_tolerance, " + ", ".join(name for name, metric in METRICS.items() if metric.distance),
     "check_with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
     "replay": "all, a number of runs such as 10, or a share such as 5%, the default (0: none)",
     "code": "a Python file that defines games or solvers of the directory, e.g. mine.py",
@@ -67,7 +76,7 @@ EXACT_BETAS = "numbers of at least 0 (0: the original game), e.g. 1,0.1,0.01,0"
 SHORT = {"-g": "game", "-s": "solver", "-n": "actions", "--optimizer": "optimiser"}
 
 _SEVERAL = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser", "tune")
-_DRAWN = ("width", "font", "x", "x_scale", "epsilon", "against")
+_DRAWN = ("width", "font", "x", "x_scale", "epsilon", "against", "facet", "where", "sort", "limit")
 _ONE = (
     "seed",
     "seeds",
@@ -268,6 +277,56 @@ XScale = Annotated[
         accepted="linear, log; by default the one on which most curves are straight",
     ),
 ]
+Facet = Annotated[
+    list[str] | None, _option("facet", metavar="COLUMN[,COLUMN…]", help="what has a panel of its own", panel=_OUTPUT)
+]
+Where = Annotated[str | None, _option("where", metavar="CONDITION", help="only runs that fulfil this", panel=_GAME)]
+Last = Annotated[bool, _switch("--last", help="Only the runs of the last command in the directory.", panel=_GAME)]
+Directories = Annotated[
+    list[Path], typer.Argument(metavar="DIRECTORY", help="Results directories, taken together.", show_default=False)
+]
+Failed = Annotated[
+    bool,
+    _switch("--failed", help="Only runs that failed: by an error, or diverged to numbers without end.", panel=_GAME),
+]
+Sort = Annotated[
+    list[str] | None, _option("sort", metavar="COLUMN[,COLUMN…]", help="what the rows are sorted by", panel=_OUTPUT)
+]
+Limit = Annotated[
+    str | None,
+    _option(
+        "limit",
+        metavar="N",
+        help="the first N rows; all unless given, on a terminal 40",
+        panel=_OUTPUT,
+        accepted="a whole number of at least 1",
+    ),
+]
+ExportFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="csv (a row a recorded point), wide (CSV, a row a run), or latex (booktabs, medians over seeds).",
+        rich_help_panel=_OUTPUT,
+        autocompletion=completion.words("csv", "wide", "latex"),
+    ),
+]
+ExportY = Annotated[
+    str | None,
+    typer.Option(
+        "--y",
+        metavar="COLUMN",
+        help=f"What the cells of latex show: {ACCEPTED['export y']}.",
+        rich_help_panel=_OUTPUT,
+        show_default=False,
+        autocompletion=completion.of("y"),
+    ),
+]
+File = Annotated[
+    str | None,
+    typer.Option("--out", metavar="FILE", help="Write a file instead.", rich_help_panel=_OUTPUT, show_default=False),
+]
 Epsilon = Annotated[str | None, _option("epsilon", metavar="EPS", help="the ε of the figure queries", panel=_OUTPUT)]
 Against = Annotated[
     str | None, _option("against", metavar="NUMBER", help="the x-axis of the figure queries", panel=_OUTPUT)
@@ -377,6 +436,11 @@ def among(key: str, values: Sequence[str]) -> None:
     for value in values:
         if value not in names:
             raise unknown(f"value of {flag(key)}", value, names)
+
+
+def places(results: Sequence["Results"]) -> str:
+    """The directories in a sentence."""
+    return " and ".join(f"'{one.directory}'" for one in results)
 
 
 def output_directory(text: str | None) -> Path | None:

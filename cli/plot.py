@@ -18,12 +18,15 @@ from nashgames.plugins import is_file_name
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nashgames.analysis.gather import Gathered
     from nashgames.cli.verdict import Answer
     from nashgames.core.game import Game
     from nashgames.plots import Page
-    from nashgames.store import Results
 
 FORMATS = ("png", "svg")
+
+_NARROWING = ("y", "x", "facet", "where", "epsilon", "against")
+"""Options by which fewer or other figures are drawn than a directory calls for."""
 
 
 class _Drawn(NamedTuple):
@@ -35,9 +38,12 @@ class _Drawn(NamedTuple):
     numbers: "pd.DataFrame | None"
 
 
-def plot(directory: Path, asked: Mapping[str, Any], *, title: bool, json: bool, quiet: bool) -> None:
-    """Draw the figures of a results directory, say where they are and what their captions are, and the table of
+def plot(
+    directories: Sequence[Path], asked: Mapping[str, Any], *, title: bool, last: bool, json: bool, quiet: bool
+) -> None:
+    """Draw the figures of results directories, say where they are and what their captions are, and the table of
     queries to ε; `asked` are the options by name, as text."""
+    from nashgames.analysis.gather import Gathered
     from nashgames.cli import queries
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
@@ -46,24 +52,37 @@ def plot(directory: Path, asked: Mapping[str, Any], *, title: bool, json: bool, 
     for key in ("x", "y"):
         if asked[key] is not None:
             options.among(key, [asked[key]])
+    facet = None if asked["facet"] is None else tuple(options.listed("facet", asked["facet"]))
     chosen, folder = formats_of(asked["format"]), options.output_directory(asked["out"])
+    if folder is None and len(directories) > 1:
+        raise NashGamesError(
+            f"{len(directories)} directories are drawn in one figure, which belongs to none of them; say where it goes "
+            "with --out"
+        )
     epsilon = _number("epsilon", asked["epsilon"])
     screen = Screen(quiet=quiet, data=json)
-    with options.in_flags({key: asked[key] for key in ("width", "font", "x", "x_scale", "epsilon", "against")}):
+    narrowed = last or any(asked[key] is not None for key in (*_NARROWING, "figure"))
+    with options.in_flags({key: asked[key] for key in ("width", "font", "x", "x_scale", *_NARROWING)}):
         page = _page(asked, title=title)
-        told = {"page": page, "against": asked["against"], "epsilon": epsilon, "x": asked["x"]}
-        drawn = _drawn(directory, folder, chosen, names, asked["y"], **told)
+        told = {"page": page, "against": asked["against"], "epsilon": epsilon, "x": asked["x"], "facet": facet}
+        runs = Gathered(directories, asked["where"], last=last)
+        drawn = _drawn(runs, folder or directories[0], chosen, names, asked["y"], condition=asked["where"], **told)
+    if not drawn:
+        places = options.places(runs.results)
+        raise NashGamesError(f"{places} has no run of which such a figure can be drawn; give one by --figure")
+    removed = _record(directories[0], drawn, all_of_them=not narrowed) if folder is None else []
     written = [path for figure in drawn for path in figure.files]
     captions = {figure.name: figure.caption for figure in drawn if figure.caption}
     tables = {figure.name: figure.numbers for figure in drawn if figure.numbers is not None}
-    raced = _raced(directory, written)
+    raced = _raced(runs, written)
+    place = str(folder or directories[0])
     if json:
-        data: dict[str, Any] = {"directory": str(folder or directory), "figures": [str(path) for path in written]}
+        data: dict[str, Any] = {"directory": place, "figures": [str(path) for path in written]}
         numbers = {name: queries.payload(table) for name, table in tables.items()}
-        data |= {"captions": captions, "tables": numbers} | ({} if raced is None else {"race": raced.data})
-        emit(json_text.dumps(data, allow_nan=False))
+        data |= {"removed": [str(path) for path in removed], "captions": captions, "tables": numbers}
+        emit(json_text.dumps(data | ({} if raced is None else {"race": raced.data}), allow_nan=False))
     elif quiet:
-        emit(str(folder or directory))
+        emit(place)
     # Numbers are printed if the figure is named.
     for name, table in tables.items() if names is not None else ():
         screen.sheet(queries.sheet(table, captions[name]))
@@ -72,7 +91,8 @@ def plot(directory: Path, asked: Mapping[str, Any], *, title: bool, json: bool, 
         screen.sheet(sheet)
         screen.line()
     said = [("caption", f"{name}: {caption}") for name, caption in captions.items()]
-    screen.pairs([("figure", str(path)) for path in written] + said)
+    gone = [("removed", f"{', '.join(path.name for path in removed)}: not of what is here now")] if removed else []
+    screen.pairs([("figure", str(path)) for path in written] + said + gone)
 
 
 def _figures(asked: Mapping[str, Any]) -> list[str] | None:
@@ -84,7 +104,7 @@ def _figures(asked: Mapping[str, Any]) -> list[str] | None:
     if of_queries and "queries" not in (names or ()):
         verb = "is" if len(of_queries) == 1 else "are"
         raise NashGamesError(f"{' and '.join(of_queries)} {verb} of the figure 'queries' alone; add --figure queries")
-    of_curves = [options.flag(key) for key in ("x", "x_scale") if asked[key] is not None]
+    of_curves = [options.flag(key) for key in ("x", "x_scale", "facet") if asked[key] is not None]
     if of_curves and names is not None:
         from nashgames.plots import FIGURES
 
@@ -116,18 +136,16 @@ def _page(asked: Mapping[str, Any], *, title: bool) -> "Page":
     return Page(**{key: value for key, value in given.items() if value is not None}, title=title)
 
 
-def _raced(directory: Path, written: Sequence[Path]) -> "Answer | None":
+def _raced(chosen: "Gathered", written: Sequence[Path]) -> "Answer | None":
     """The numbers of a race, where figures of one were drawn."""
     from nashgames.plots import ANSWERS
 
     if not any(path.stem.partition("-")[0] in ANSWERS["race"] for path in written):
         return None
     from nashgames.cli import backend, race
-    from nashgames.store import Results
 
     backend.start("cpu")
-    results = Results.read(directory)
-    return race.judged(results.last_runs, results.curves, results.game_file)
+    return race.judged(chosen.runs, chosen.curves, chosen.game_file)
 
 
 def formats_of(texts: list[str] | None) -> list[str]:
@@ -151,55 +169,56 @@ def import_early() -> None:
 
 
 def draw(directory: Path, *, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Draw the figures for the last experiment in `directory`, and return the files.
+    """Draw the figures that the last experiment in `directory` calls for, of its runs, and return the files.
 
     Raises NashGamesError when the directory holds no finished run.
     """
-    return [path for figure in _drawn(directory, None, formats) for path in figure.files]
+    from nashgames.analysis.gather import Gathered
+
+    drawn = _drawn(Gathered([directory], last=True), directory, formats)
+    _record(directory, drawn, all_of_them=False)
+    return [path for figure in drawn for path in figure.files]
 
 
 def _drawn(
-    directory: Path,
-    out: Path | None,
+    chosen: "Gathered",
+    folder: Path,
     formats: Sequence[str],
     names: Sequence[str] | None = None,
     distance: str | None = None,
     *,
     page: "Page | None" = None,
-    against: str | None = None,
-    epsilon: float | None = None,
-    x: str | None = None,
+    **told: Any,
 ) -> list[_Drawn]:
-    """Draw the named figures of the last experiment in `directory`, or what it calls for, with captions beside them.
+    """Draw the named figures of these runs, or what they call for, into `folder` with captions beside them; `told` are
+    fields of `Rows`.
 
-    Raises NashGamesError when the directory holds no finished run, or no run of which the figures can be drawn.
+    Raises NashGamesError where there is no finished run, or no run of which the figures can be drawn.
     """
     from nashgames import plots
     from nashgames.analysis.derived_limits import limits_of
     from nashgames.defaults import REFEREE
-    from nashgames.store import Results
+    from nashgames.experiments.choice import reported, untuned
 
-    results = Results.read(directory)
-    wanted, beside = _wanted(results)
+    wanted, beside = reported(chosen.runs), untuned(chosen.runs)
+    places = options.places(chosen.results)
     if not len(wanted):
-        raise NashGamesError(f"'{directory}' has no finished run to draw; start its command again")
+        raise NashGamesError(f"{places} has no finished run to draw{_meant(told)}")
     if distance is not None and (wanted["solver"] == REFEREE).all():
-        raise NashGamesError(f"'{directory}' holds exact equilibria, which have no curve to show; leave --y out")
+        raise NashGamesError(f"{places} holds exact equilibria, which have no curve to show; leave --y out")
     rows = plots.Rows(
         wanted,
-        results.curves[results.curves["run_id"].isin([*wanted["run_id"], *beside["run_id"]])],
-        results.paths,
-        results.policies,
-        partial(limits_of, game_file=results.game_file),
-        partial(_game_of, results),
-        results.manifest["experiment"].get("verdict"),
-        against,
-        epsilon,
-        x,
-        beside,
+        chosen.curves,
+        chosen.paths,
+        chosen.policies,
+        partial(limits_of, game_file=chosen.game_file),
+        partial(_game_of, chosen),
+        chosen.verdict,
+        untuned=beside,
+        **told,
     )
-    folder = directory if out is None else out
     made = plots.figures(rows, names, distance=distance, page=page)
+    folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, figure in made.items():
         files = plots.save(figure, folder / name, tuple(formats))
@@ -207,22 +226,44 @@ def _drawn(
         if caption:
             replace(folder / f"{name}.txt", f"{caption}.\n".encode())
         drawn.append(_Drawn(name, files, caption, getattr(figure, "numbers", None)))
-    if out is None:
-        with Results.open(directory) as results:
-            every = {*results.manifest["figures"], *(path.name for figure in drawn for path in figure.files)}
-            results.manifest["figures"] = sorted(every)
-            results.flush()
     return drawn
 
 
-def _wanted(results: "Results") -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """The runs that the last experiment of a directory reports, and those of tuned solvers as they were asked for."""
-    from nashgames.experiments.choice import reported, untuned
+def _meant(told: Mapping[str, Any]) -> str:
+    """What to do where no run is there."""
+    condition = told.get("condition")
+    if condition is not None:
+        return f' with "{condition}"; nashgames runs shows what is there'
+    return "; wait for the command that plays them, or start it again"
 
-    return reported(results.last_runs), untuned(results.last_runs)
+
+def _record(directory: Path, drawn: Sequence[_Drawn], *, all_of_them: bool) -> list[Path]:
+    """Write into the manifest which figures there are, and return those that were removed because they no longer
+    belong: where all were drawn, those of earlier experiments and those of other runs than are here.
+
+    Other commands may play and write runs meanwhile: the manifest is locked for this moment only.
+    """
+    from nashgames.plots import drawn_unasked
+    from nashgames.store import Results
+
+    results = Results.open(directory)
+    names = {figure.name for figure in drawn}
+    known = set(results.manifest["figures"])
+    removed: list[Path] = []
+    if all_of_them:
+        stale = {name for name in known if Path(name).stem not in names and drawn_unasked(Path(name).stem)}
+        removed = sorted({directory / name for name in stale if (directory / name).is_file()} | {*results.outdated})
+        removed = [path for path in removed if path.stem not in names]
+    now = known - {path.name for path in removed} | {path.name for figure in drawn for path in figure.files}
+    results.manifest["figures"] = sorted(now)
+    results.flush()
+    for path in removed:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".txt").unlink(missing_ok=True)
+    return removed
 
 
-def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":
+def _game_of(chosen: "Gathered", run: "pd.Series[Any]") -> "Game":
     """The game of a row of runs, made again."""
     import pandas as pd
 
@@ -232,19 +273,19 @@ def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":
     if is_file_name(run["game"]):
         raise NashGamesError(
             f"the game '{run['game']}' is made by a Python file, of which results keep no margins, and code runs only "
-            f"where its user names it; draw it with: {_shown_by_hand(results, run)}"
+            f"where its user names it; draw it with: {_shown_by_hand(chosen, run)}"
         )
     backend.start("cpu")
     told = None if pd.isna(run["game_fingerprint"]) else str(run["game_fingerprint"])
-    source = find_again(run["game"], told, results.game_file(told))
+    source = find_again(run["game"], told, chosen.game_file(told))
     size = None if source.default_actions is None else int(run["n"])
     return source.make(size, int(run["seed"]), float(run["beta"]), "float64")
 
 
-def _shown_by_hand(results: "Results", run: "pd.Series[Any]") -> str:
+def _shown_by_hand(chosen: "Gathered", run: "pd.Series[Any]") -> str:
     """The command that draws the preferences of a run's game, which its user's file makes."""
-    experiment = results.manifest["experiment"]
-    told = [f"-n {run['n']}"] if experiment.get("actions") else []
+    sizes = any(results.manifest["experiment"].get("actions") for results in chosen.results)
+    told = [f"-n {run['n']}"] if sizes else []
     told += [f"--seed {run['seed']}"] if run["seed"] else []
     return " ".join(["nashgames show", shlex.quote(str(run["game"])), *told])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nashgames import games
-    from nashgames.api import Result, load, read, solve
+    from nashgames.api import Result, load, read, solve, sweep
     from nashgames.core.game import Game, make_game
     from nashgames.errors import NashGamesError
     from nashgames.exact.referee import Equilibrium, equilibrium, equilibrium_path
@@ -65,6 +65,7 @@ _HOMES = {
     "make_solver": "solvers",
     "read": "api",
     "solve": "api",
+    "sweep": "api",
 }
 
 __all__ = [  # noqa: RUF022
@@ -72,6 +73,7 @@ __all__ = [  # noqa: RUF022
     "load",
     "make_game",
     "solve",
+    "sweep",
     "read",
     "equilibrium",
     "equilibrium_path",

@@ -1,7 +1,8 @@
 """Notebook representations of objects, at most one screen, as text and as HTML (standard library only)."""
 
 import html
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nashgames.errors import printable
@@ -48,6 +49,28 @@ class Panel:
         parts += [f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"] if rows else []
         parts += [f"<small>{_escaped(self.more)}</small>"] if self.more else []
         return f"<div>{''.join(parts)}</div>"
+
+
+class Live:
+    """An output of a notebook's cell that is replaced when what it shows changes; outside a notebook nothing.
+
+    `content` makes the HTML. IPython is asked only where a notebook has loaded it.
+    """
+
+    def __init__(self, content: Callable[[], str]) -> None:
+        self._content = content
+        ipython = sys.modules.get("IPython")
+        shell = ipython.get_ipython() if ipython is not None else None
+        # A terminal's IPython has no kernel, and would print a line for every change.
+        self._handle = ipython.display.display(self, display_id=True) if ipython and hasattr(shell, "kernel") else None
+
+    def refresh(self) -> None:
+        """Show what it is now."""
+        if self._handle is not None:
+            self._handle.update(self)
+
+    def _repr_html_(self) -> str:
+        return self._content()
 
 
 def _short(text: str) -> str:

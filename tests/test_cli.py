@@ -103,7 +103,22 @@ def test_every_command_has_help(command, flag):
     assert not list(Path().iterdir())
 
 
-@pytest.mark.parametrize("command", ["run", "sweep", "equilibrium", "verify", "plot", "list", "show", "check"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "sweep",
+        "equilibrium",
+        "verify",
+        "plot",
+        "runs",
+        "export",
+        "init",
+        "list",
+        "show",
+        "check",
+    ],
+)
 def test_no_word_of_the_help_is_cut(monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "80")
     assert not re.search(r"\S…[^\]]", call(command, "-h").stdout)
@@ -614,7 +629,8 @@ def test_plot_draws_again(results):
 def test_plot_takes_a_column_a_format_and_a_place(results, y):
     answer = data("plot", results, "--y", y, "--format", "svg", "--out", "figures")
     caption = answer.pop("captions")[f"convergence-{y}"]
-    assert answer == {"directory": "figures", "figures": [f"figures/convergence-{y}.svg"], "tables": {}}
+    drawn = [f"figures/convergence-{y}.svg"]
+    assert answer == {"directory": "figures", "figures": drawn, "removed": [], "tables": {}}
     assert Path(f"figures/convergence-{y}.txt").read_text() == f"{caption}.\n"
     assert not list(results.glob("*.svg"))
 
@@ -633,7 +649,7 @@ def test_plot_takes_several_formats_and_draws_two_unasked(results):
 def test_plot_has_nothing_to_draw_where_nothing_is_finished(results):
     written = json.loads((results / "manifest.json").read_text())
     (results / "manifest.json").write_text(json.dumps(written | {"run_ids": ["0" * 12]}))
-    assert "has no finished run to draw" in complaint(call("plot", results))
+    assert "has no finished run to draw" in complaint(call("plot", results, "--last"))
 
 
 @pytest.mark.parametrize(

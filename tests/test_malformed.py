@@ -277,11 +277,27 @@ OPTIONS = {
     "equilibrium disc --format gif": "'gif'",
     "plot": "needs DIRECTORY",
     "plot nowhere": "'nowhere'",
-    "plot a b": "'b'",
+    "plot a b": "--out",
+    "plot nowhere --where ''": "'nowhere'",
+    "plot nowhere --facet ''": "--facet is empty; accepted: columns of runs",
+    "plot nowhere --figure rates --facet beta": "--facet is for the axis of curves",
     "plot nowhere --y profit": "'profit'",
     "plot nowhere --format gif": "'gif'",
     "plot nowhere --font big": "'big'",
     "plot nowhere --x seconds": "'seconds'",
+    "runs": "needs DIRECTORY",
+    "runs nowhere": "'nowhere'",
+    "runs nowhere --limit 0": "--limit is '0'",
+    "runs nowhere --limit -3": "--limit is '-3'",
+    "runs nowhere --sort ''": "--sort is empty",
+    "runs nowhere --were x": "'--were'; did you mean '--where'?",
+    "export": "needs DIRECTORY",
+    "export nowhere": "'nowhere'",
+    "export nowhere --format xlsx": "'xlsx'",
+    "export nowhere --y suboptimality": "--y is what the cells of --format latex show",
+    "export nowhere --out no/where.csv": "there is no folder 'no'",
+    "init nope": "'nope'",
+    "init disc": "'disc' is a game, not a preset",
     "verify": "needs DIRECTORY",
     "verify nowhere": "'nowhere'",
     "list solver": "'solver'; did you mean 'solvers'?",
@@ -420,7 +436,7 @@ DIRECTORIES = {
 }
 
 
-@pytest.mark.parametrize("command", ["plot", "verify"])
+@pytest.mark.parametrize("command", ["plot", "runs", "export", "verify"])
 @pytest.mark.parametrize("kind", DIRECTORIES)
 def test_a_malformed_directory_is_refused(kind, command):
     write, given = DIRECTORIES[kind]

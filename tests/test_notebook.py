@@ -2,6 +2,9 @@
 
 import json
 import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,9 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 import nashgames as ng
+from nashgames import api
 from nashgames.cli.main import app
 from nashgames.core.game import Description
 from nashgames.exact.certificate import certify
+from nashgames.experiments import bar as bar_module
+from nashgames.experiments.bar import Bar
+from nashgames.experiments.events import Advanced, BatchFinished, Finished, Noted, Planned
 
 LINES = 24
 """Lines of the smallest terminal."""
@@ -179,3 +186,89 @@ def test_tab_completion_offers_public_names_alone():
         assert not {"jax", "np", "Any", "annotations", "math", "psutil"} & set(offered)
     assert {"solve", "read", "Experiment", "equilibrium"} <= set(dir(ng))
     assert all(hasattr(ng, name) for name in dir(ng))
+
+
+def test_an_experiment_is_swept_as_on_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = ng.Experiment(name="mine", game="circulant", actions=3, solver="nash-mp", beta=(0.2, 0.1), **SHORT)
+    swept = ng.sweep(asked)
+    (tmp_path / "mine.toml").write_text(asked.to_toml())
+    told = ["sweep", "mine.toml", "--out", "there", "--no-plot", "--quiet"]
+    assert CliRunner().invoke(app, told).exit_code == 0
+    there = ng.read("there")
+    same = [name for name in swept.runs if not name.endswith("seconds")]
+    pd.testing.assert_frame_equal(swept.runs[same], there.runs[same])
+    pd.testing.assert_frame_equal(swept.policies, there.policies)
+    assert swept.experiment == asked
+    assert repr(ng.read("results/runs/mine")) == repr(swept)
+    # What is finished is reused: the times are those of the first.
+    again = ng.sweep("mine.toml", "results/runs/mine")
+    pd.testing.assert_frame_equal(again.runs, swept.runs)
+    assert list(ng.sweep(asked, "results/runs/mine", force=True).runs["run_id"]) == list(swept.runs["run_id"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (3, "the experiment is 3; give an ng.Experiment"),
+        ("defualt", "unknown preset 'defualt'; did you mean 'default'"),
+        ("nowhere.toml", "cannot read the experiment 'nowhere.toml'"),
+    ],
+)
+def test_what_is_no_experiment_is_a_sentence(given, said):
+    with pytest.raises(ng.NashGamesError, match=said):
+        ng.sweep(given)
+
+
+def test_a_run_that_fails_is_said_after_the_others_are_kept(tmp_path, monkeypatch):
+    runs = pd.DataFrame({"run_id": ["a", "b"]})
+
+    def failed(*_, **__):
+        yield Noted("it broke")
+        yield Finished(tmp_path, runs, runs, runs, runs, reused=0, failed=1, files=())
+
+    monkeypatch.setattr(api, "execute", failed)
+    with pytest.raises(ng.NashGamesError, match=r"1 run failed \(it broke\); all others are kept, and ng.read"):
+        ng.sweep("default", tmp_path)
+
+
+def test_a_notebook_shows_a_bar_and_anything_else_nothing(monkeypatch):
+    events = [
+        Planned(Path("x"), runs=4, reused=1, batches=2),
+        Advanced(1, 2, "nash-<mp>", 2, 2, 50, 100, 1e-3, 1.0),
+        Noted("a & b"),
+        BatchFinished(1, 2, pd.DataFrame({"run_id": ["a", "b"]})),
+    ]
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    silent = Bar()
+    for event in events:
+        silent.show(event)
+
+    shown = []
+
+    class Handle:
+        def update(self, thing):
+            shown.append(thing._repr_html_())
+
+    def display(thing, display_id):
+        assert display_id
+        shown.append(thing._repr_html_())
+        return Handle()
+
+    def notebook(shell):
+        return SimpleNamespace(get_ipython=lambda: shell, display=SimpleNamespace(display=display))
+
+    monkeypatch.setattr(bar_module, "_APART", 0.0)
+    # A terminal's IPython has no kernel.
+    monkeypatch.setitem(sys.modules, "IPython", notebook(SimpleNamespace()))
+    for event in events:
+        Bar().show(event)
+    assert not shown
+    monkeypatch.setitem(sys.modules, "IPython", notebook(SimpleNamespace(kernel=True)))
+    bar = Bar()
+    for event in events:
+        bar.show(event)
+    bar.close("done")
+    assert ["planning" in shown[0], "1 of 4 runs" in shown[1], "3 of 4 runs" in shown[4]] == [True] * 3
+    assert 'max="4" value="2.00"' in shown[2] and "nash-&lt;mp&gt;: 50 of 100 queries" in shown[2]
+    assert "a &amp; b" in shown[3] and "done" in shown[-1]

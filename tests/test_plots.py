@@ -814,6 +814,7 @@ def test_public_names():
         "Entry",
         "Page",
         "Rows",
+        "drawn_unasked",
         "figures",
         "save",
     }

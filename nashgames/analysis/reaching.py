@@ -67,6 +67,11 @@ def _distinct(values: Floats) -> Floats:
     return np.unique(values[np.isfinite(values)])
 
 
+def numbers_of(runs: pd.DataFrame, name: str) -> Floats:
+    """A number of every run by its name: a column, or a parameter of what it is of; NaN where a run has none."""
+    return _values(runs, name)[0]
+
+
 def _values(runs: pd.DataFrame, name: str) -> tuple[Floats, str | None]:
     """A number of every run, NaN where it has none, and the column that is written with it."""
     if name in runs and pd.api.types.is_numeric_dtype(runs[name]):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from nashgames.disk import digest
 from nashgames.errors import NashGamesError, unknown
 from nashgames.plots import (
     convergence,
@@ -23,11 +24,25 @@ from nashgames.plots import (
     theorems,
 )
 from nashgames.plots.distances import DISTANCES
+from nashgames.plots.layout import tell
 from nashgames.plots.page import SCALES, WIDTHS, Page, drawn_for
 from nashgames.plots.palette import save
+from nashgames.plots.panels import AXES
 from nashgames.plots.rows import Rows, by_axis, by_feedback, by_game, by_path, completed, together
 
-__all__ = ["ANSWERS", "DISTANCES", "FIGURES", "SCALES", "WIDTHS", "Entry", "Page", "Rows", "figures", "save"]
+__all__ = [
+    "ANSWERS",
+    "DISTANCES",
+    "FIGURES",
+    "SCALES",
+    "WIDTHS",
+    "Entry",
+    "Page",
+    "Rows",
+    "drawn_unasked",
+    "figures",
+    "save",
+]
 
 Split = Callable[[Rows], Iterator[tuple[str, Rows]]]
 
@@ -57,6 +72,11 @@ class Entry(NamedTuple):
     distances: Iterable[str] = ()
     curves: bool = False
     split: Split = by_game
+
+    @property
+    def faceted(self) -> bool:
+        """Whether its panels can be chosen, and what its curves show."""
+        return self.curves and bool(self.distances)
 
 
 FIGURES: Mapping[str, Entry] = {
@@ -174,14 +194,14 @@ def figures(
     """The named figures of an experiment, or those that it calls for, by the names of their files, made for a `page`.
 
     An experiment that asks for a verdict calls for the figures in `ANSWERS`. With a `distance`, only the figures that
-    show one are drawn, with this one, a figure for all games together; with an `x` of the rows, only curves. Raises
-    NashGamesError, saying which figures there are, for a name or a distance that does not exist and for a figure that
-    does not apply.
+    show one are drawn, with this one, a figure for all games together; with an `x` of the rows, only curves, and with a
+    `facet`, only those whose panels can be chosen. Raises NashGamesError, saying which figures there are, for a name or
+    a distance that does not exist and for a figure that does not apply.
     """
     rows = completed(rows)
     if distance is not None:
         distances.check_distance(distance)
-    if names is None and distance is None and rows.verdict is not None:
+    if names is None and distance is None and rows.facet is None and rows.verdict is not None:
         names = ANSWERS.get(rows.verdict)
     for name in names or ():
         _check(name, rows, distance)
@@ -189,11 +209,10 @@ def figures(
     with drawn_for(page or Page()):
         for name in FIGURES if names is None else names:
             entry = FIGURES[name]
-            if names is None and (
-                (distance and not (entry.curves and entry.distances)) or (rows.x and not entry.curves)
-            ):
+            if names is None and (((distance or rows.facet) and not entry.faceted) or (rows.x and not entry.curves)):
                 continue
-            for place, (ending, part) in enumerate((by_feedback if distance and entry.curves else entry.split)(rows)):
+            joined = (distance and entry.curves) or (rows.facet and entry.faceted)
+            for place, (ending, part) in enumerate((by_feedback if joined else entry.split)(rows)):
                 if (names is not None or entry.unasked(part)) and entry.applies(part):
                     made.setdefault(place, {}).update(_form(entry, name + ending, part, distance))
     # Game by game, as files are listed.
@@ -211,11 +230,33 @@ def _applies(name: str, rows: Rows) -> bool:
 
 
 def _form(entry: Entry, name: str, part: Rows, distance: str | None) -> dict[str, Figure]:
-    """A figure by the name of its files, which tells the distance and the axis where those were asked for."""
-    ending = f"-{part.x}" if part.x is not None and entry.curves else ""
-    if distance is None or not entry.distances:
-        return {f"{name}{ending}": entry.draw(part)}
-    return {f"{name}-{distance}{ending}": entry.draw(part, distance=distance)}
+    """A figure by the name of its files, which tells the distance, the axis, the panels and the condition where those
+    were asked for."""
+    told = [part.x] if part.x is not None and entry.curves else []
+    told += ["by", *part.facet] if part.facet and entry.faceted else []
+    told += [f"{_WHERE}-{digest(part.condition.encode())[:_DIGITS]}"] if part.condition is not None else []
+    shown = {"distance": distance} if distance is not None and entry.distances else {}
+    figure = entry.draw(part, **shown)
+    if part.condition is not None:
+        tell(figure, f"runs with {part.condition}")
+    return {"-".join([name, *shown.values(), *told]): figure}
+
+
+# A condition is no part of a file name: four hex digits tell those that are drawn into one directory apart.
+_WHERE, _DIGITS = "where", 4
+
+
+def drawn_unasked(stem: str) -> bool:
+    """Whether a figure of this file name is one that is drawn where no distance, axis, panel or condition is asked for.
+
+    >>> drawn_unasked("convergence-disc"), drawn_unasked("convergence-kl_to_equilibrium"), drawn_unasked("profiles")
+    (True, False, False)
+    """
+    kind = max((name for name in FIGURES if stem == name or stem.startswith(f"{name}-")), key=len, default=None)
+    if kind is None or FIGURES[kind].unasked is _never:
+        return False
+    words = (*DISTANCES, *AXES, "by", _WHERE)
+    return not any(f"-{word}-" in f"{stem.removeprefix(kind)}-" for word in words)
 
 
 def _check(name: str, rows: Rows, distance: str | None) -> None:
@@ -226,6 +267,11 @@ def _check(name: str, rows: Rows, distance: str | None) -> None:
         raise NashGamesError(
             f"the figure '{name}' needs {FIGURES[name].needs}, which are not here; "
             f"figures that apply: {', '.join(applicable(rows)) or 'none'}"
+        )
+    if rows.facet is not None and not FIGURES[name].faceted:
+        raise NashGamesError(
+            f"facet is of curves, and the figure '{name}' has panels of its own; it is for: "
+            f"{', '.join(other for other, entry in FIGURES.items() if entry.faceted)}"
         )
     if distance is not None and not FIGURES[name].distances:
         showing = [other for other in applicable(rows) if FIGURES[other].distances]

@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nashgames.analysis.outcomes import on_samples
-from nashgames.plots import estimates
+from nashgames.plots import estimates, panels
 from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost, usual
 from nashgames.plots.estimates import Band, Floats, Trace
 from nashgames.plots.labels import Curve, name_ends
 from nashgames.plots.layout import Handle, axes_of, legend, name_axes
 from nashgames.plots.page import styled
 from nashgames.plots.palette import BOUND, FAINT, Look, looks, plain
-from nashgames.plots.panels import PROBLEM, Panel, axis_of, facets, prepare, traces_of
+from nashgames.plots.panels import Panel, axis_of, traces_of
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS
 
@@ -56,7 +56,13 @@ def applies(rows: Rows) -> bool:
 def draw(rows: Rows, distance: str | None = None) -> Figure:
     distance = distance or usual(rows.compared)
     return convergence(
-        rows.curves, rows.compared, distance=distance, x=rows.x, remark=rows.remark, untuned=rows.untuned
+        rows.curves,
+        rows.compared,
+        distance=distance,
+        x=rows.x,
+        facet=rows.facet,
+        remark=rows.remark,
+        untuned=rows.untuned,
     )
 
 
@@ -67,6 +73,7 @@ def convergence(
     *,
     distance: str = "suboptimality",
     x: str | None = None,
+    facet: Sequence[str] | None = None,
     bound: bool = True,
     remark: str = "",
     untuned: pd.DataFrame | None = None,
@@ -76,24 +83,24 @@ def convergence(
 
     A panel is a game, n, policy, feedback and β. Runs that differ in the seed only become a median, as far as half of
     them still run, and with it a 10–90 % quantile band, or each of fewer than ten of them. A bar is where a run reached
-    its tolerance, a cross where it diverged. `x` chooses another of `panels.AXES`. `bound` draws what is proved (theory
-    §4.1) of nash-mp with η ≤ 2β in queries on exact feedback, in its colour, as far as it was played, if it is
-    informative in every panel; limits are those of the runs: a bound for the KL, one for the half step for the
-    suboptimality and the duality gap, the order alone for the span. The `remark` joins the caption. `untuned` are runs
-    of the same solvers with the steps they were given, dotted in their colours. Raises NashGamesError for an unknown
-    distance or axis, no runs, runs on exact feedback together with runs on samples, or several panels in `ax`.
+    its tolerance, a cross where it diverged. `x` chooses another of `panels.AXES`, `facet` other columns for the panels
+    (`panels.laid`). `bound` draws what is proved (theory §4.1) of nash-mp with η ≤ 2β in queries on exact feedback, in
+    its colour, as far as it was played, if it is informative in every panel; limits are those of the runs: a bound for
+    the KL, one for the half step for the suboptimality and the duality gap, the order alone for the span. The `remark`
+    joins the caption. `untuned` are runs of the same solvers with the steps they were given, dotted in their colours.
+    Raises NashGamesError for an unknown distance, axis or facet, no runs, runs on exact feedback together with runs on
+    samples, or several panels in `ax`.
     """
     check_distance(distance)
     beside = runs.head(0) if untuned is None else untuned
-    runs = prepare(pd.concat([runs.assign(untuned=False), beside.assign(untuned=True)]), [_UNTUNED])
+    both = pd.concat([runs.assign(untuned=False), beside.assign(untuned=True)])
+    runs, laid = panels.laid(both, facet, beside=[_UNTUNED])
     x = axis_of(runs, x)
-    laid = facets(runs, [*PROBLEM, "beta"])
     traces = traces_of(curves, runs, distance, x)
     bound = bound and x == "queries" and not on_samples(runs).any()
     drawn = _informed([_estimate(panel, traces, distance, bound) for panel in laid.panels])
     figure, axes = axes_of(laid, ax)
-    named = runs[~runs[_UNTUNED]]
-    look = looks(dict(zip(named["label"], named["solver"], strict=True)))
+    look = looks(panels.named_by(runs[~runs[_UNTUNED]]))
     low, high = _limits(drawn)
     for cell, curves_here in zip(axes, drawn, strict=True):
         cell.set(yscale="log", ylim=(low, high))

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nashgames.analysis.outcomes import levels, quantiles
-from nashgames.plots import estimates
+from nashgames.plots import estimates, panels
 from nashgames.plots.convergence import convergence, marked
 from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost, usual
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.layout import axes_of, legend, name_axes
 from nashgames.plots.page import styled
 from nashgames.plots.palette import FAINT, Look, looks
-from nashgames.plots.panels import PROBLEM, axis_of, facets, prepare
+from nashgames.plots.panels import axis_of
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS, caption_of, groups_of, handles_of
 
@@ -44,7 +44,7 @@ def applies(rows: Rows) -> bool:
 def draw(rows: Rows, distance: str | None = None) -> Figure:
     drawn = tails if rows.runs["seed"].nunique() >= MANY_SEEDS else convergence
     distance = distance or usual(rows.compared)
-    return drawn(rows.curves, rows.compared, distance=distance, x=rows.x, remark=rows.remark)
+    return drawn(rows.curves, rows.compared, distance=distance, x=rows.x, facet=rows.facet, remark=rows.remark)
 
 
 @styled
@@ -54,6 +54,7 @@ def tails(
     *,
     distance: str = "suboptimality",
     x: str | None = None,
+    facet: Sequence[str] | None = None,
     remark: str = "",
     ax: Axes | None = None,
 ) -> Figure:
@@ -62,18 +63,17 @@ def tails(
     At every recorded point that is the iterate there: not the best so far, and no average. A quantile but the median is
     the value of one of the seeds, `outcomes.quantiles`; below 100 seeds the outermost line is the maximum, below ten
     there is no 90 %. A diverged seed is worse than all others: where so many have diverged that a quantile is one of
-    them, its line ends in a cross. The dotted line is the tolerance. Panels, `x` and `remark` are those of
-    `convergence`, and so is what is raised.
+    them, its line ends in a cross. The dotted line is the tolerance. Panels, `x`, `facet` and `remark` are those
+    of `convergence`, and so is what is raised.
     """
     check_distance(distance)
-    runs = prepare(runs)
+    runs, laid = panels.laid(runs, facet)
     x = axis_of(runs, x)
-    laid = facets(runs, [*PROBLEM, "beta"])
     groups = groups_of(curves, runs, laid, distance, x)
     names = levels(min((len(traces) for group in groups for traces in group.values()), default=1))
     drawn = [{label: _lines(traces, list(names.values())) for label, traces in group.items()} for group in groups]
     figure, axes = axes_of(laid, ax)
-    look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
+    look = looks(panels.named_by(runs))
     tolerances: list[float] = runs["tolerance"].unique().tolist() if distance == "suboptimality" else []
     low, high = _limits(drawn, tolerances)
     ended = False

@@ -26,6 +26,17 @@ single duels on samples; or its steps, the updates of papers, each of which may 
 
 _CELL = [*PROBLEM, "optimiser", "beta", "seed", "dtype", "device"]
 
+_APART = ("start", "target", "tolerance", "budget")
+"""What tells runs apart that agree in all of a cell: those of several commands, as a directory may hold them."""
+
+_FACETS = (
+    "game", "game_family", "n", "contexts", "seed", "reference", "solver", "feedback", "policy", "optimiser",
+    "start", "target", "beta", "dtype", "device", "step_source", "role", "tolerance", "budget", "directory",
+)  # fmt: skip
+"""The columns of runs that may make panels."""
+
+_SAY_THEMSELVES = ("game", "game_family", "solver", "label", "dtype", "device", "directory", "step_source", "role")
+
 # Inches of a panel with the numbers of its axes, at least: two tick labels stand side by side.
 _NARROWEST = 1.3
 # Rows of a list of panels: more are higher than a page.
@@ -43,13 +54,54 @@ def prepare(runs: pd.DataFrame, beside: Sequence[str] = ()) -> pd.DataFrame:
         raise NashGamesError("there are no runs to draw; a figure needs at least one finished run")
     runs = complete(runs)
     labels = runs["label"].astype(str)
-    twice = labels[runs.assign(label=labels).duplicated([*_CELL, *beside, "label"])].unique()
+    told = runs.assign(label=labels).drop_duplicates([*_CELL, *beside, "label", "selection"])
+    twice = told["label"][told.duplicated([*_CELL, *beside, "label"])].unique()
     labels = labels.where(~labels.isin(twice), runs["selection"].astype(str))
     for key in ("optimiser", "dtype", "device"):
         if several(runs[key]):
             # Plain steps are what most methods have no choice of: only what departs from them is said.
             labels = labels.where(runs[key] == VARIANTS.get(key), labels + " · " + runs[key].astype(str))
-    return runs.assign(label=labels)
+    runs = runs.assign(label=labels)
+    mixed = runs["label"].isin(runs["label"][runs.duplicated([*_CELL, *beside, "label"])])
+    for key in _APART:
+        if key in runs and several(runs[key][mixed]):
+            said = [f"{label} · {say(key, value)}" for label, value in zip(runs["label"], runs[key], strict=True)]
+            runs = runs.assign(label=runs["label"].where(~mixed, pd.Series(said, index=runs.index)))
+    return runs
+
+
+def laid(
+    runs: pd.DataFrame, by: Sequence[str] | None = None, *, beside: Sequence[str] = ()
+) -> "tuple[pd.DataFrame, Facets]":
+    """The prepared runs and the panels of their curves: for every game, n, policy, feedback and β, or for every
+    combination of the columns `by`; then labels say what else differs, and no solver that has a panel.
+
+    Raises NashGamesError where there are no runs, and for a column that makes no panels.
+    """
+    runs = prepare(runs, beside)
+    if by is None:
+        return runs, facets(runs, [*PROBLEM, "beta"])
+    accepted = [key for key in _FACETS if key in runs]
+    for key in by:
+        if key not in accepted:
+            raise unknown("facet", key, accepted)
+    own = [] if "solver" in by and not _variants(runs) else ["label"]
+    keys = [*own, *(key for key in (*PROBLEM, "beta") if key not in by and several(runs[key]))]
+    if keys:
+        texts = zip(*([say(key, value) for value in runs[key]] for key in keys), strict=True)
+        runs = runs.assign(label=[" · ".join(text) for text in texts])
+    return runs, facets(runs, by, also=[*PROBLEM, "beta"])
+
+
+def _variants(runs: pd.DataFrame) -> bool:
+    """Whether a solver has several labels."""
+    return bool(runs.drop_duplicates(["solver", "label"])["solver"].duplicated().any())
+
+
+def named_by(runs: pd.DataFrame) -> dict[str, str]:
+    """The label of every curve and the solver whose look it has; labels that solvers share have looks of their own."""
+    solvers = runs.groupby("label", sort=False)["solver"].unique()
+    return {str(label): str(names[0]) if len(names) == 1 else "several" for label, names in solvers.items()}
 
 
 def axis_of(runs: pd.DataFrame, x: str | None = None) -> str:
@@ -127,18 +179,23 @@ def say(key: str, value: Any) -> str:
     if key == "game":
         name, bracket, parameters = str(value).partition("[")
         return plain(f"{_TITLES.get(name, name)}{bracket}{parameters}")
-    return plain(str(value)) + (" reference" if key == "reference" else "")
+    if key in _SAY_THEMSELVES:
+        return plain(str(value))
+    if key == "reference":
+        return f"{plain(str(value))} reference"
+    return f"{key.replace('_', ' ')} {plain(f'{value:g}' if isinstance(value, float) else str(value))}"
 
 
-def facets(runs: pd.DataFrame, keys: Sequence[str]) -> Facets:
-    """The panels for every combination of `keys` that occurs in `runs`; keys with one value go to the title.
+def facets(runs: pd.DataFrame, keys: Sequence[str], *, also: Sequence[str] = ()) -> Facets:
+    """The panels for every combination of `keys` that occurs in `runs`; those of them, and of the columns `also`,
+    that have one value go to the title.
 
     So do the feedback, policy and optimiser of all runs, where they are not exact, tabular and sgd.
     Two or more keys that vary make a grid with the last one along its columns, where every cell of it has runs and the
     page is wide enough; otherwise the panels are a list, wrapped.
     """
     varied = [key for key in keys if several(runs[key])]
-    told = [key for key in dict.fromkeys([*keys, *VARIANTS]) if not several(runs[key])]
+    told = [key for key in dict.fromkeys([*keys, *also, *VARIANTS]) if not several(runs[key])]
     first = runs.iloc[0]
     fixed = _title(*(say(key, first[key]) for key in told if first[key] != VARIANTS.get(key)))
     if not varied:

@@ -25,8 +25,9 @@ class Rows:
     `limits_of` derives the limits of swept steps, as `analysis.derived_limits.limits_of`, and `game_of` makes the game
     of a row of `runs` again; both compute, and are called by the figures that need them only. `verdict` is what the
     experiment asks, which the figure of this name answers. `against` and `epsilon` are what queries to ε are asked for,
-    `x` what curves are drawn against, one of `panels.AXES`. `untuned` are the runs of tuned solvers as they were asked
-    for, which stand beside those of `runs`.
+    `x` what curves are drawn against, one of `panels.AXES`, `facet` the columns that make their panels, and `condition`
+    what these runs fulfil, `analysis.where`, which captions say. `untuned` are the runs of tuned solvers with their own
+    steps, which stand beside those of `runs`.
     """
 
     runs: pd.DataFrame
@@ -40,6 +41,8 @@ class Rows:
     epsilon: float | None = None
     x: str | None = None
     untuned: pd.DataFrame | None = None
+    facet: tuple[str, ...] | None = None
+    condition: str | None = None
 
     def of(self, runs: pd.DataFrame) -> "Rows":
         """The same of some of the runs."""
