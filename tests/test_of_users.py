@@ -151,7 +151,7 @@ def test_a_file_runs_once_and_changed_code_is_another_run(mine):
         ({"game": "mine.py:ladder[strenght=1]"}, "game 'mine.py:ladder' has no parameter 'strenght'"),
         ({"game": "mine.py:Mine"}, "'mine.py:Mine' is a solver, not a game; write nashgames run --solver mine.py:Mine"),
         ({"solver": "mine.py:house"}, "'mine.py:house' is a game, not a solver; write nashgames run mine.py:house"),
-        ({"game": "empty.py:ladder"}, "'empty.py' defines nothing to be a game; write a class or a function in it"),
+        ({"game": "empty.py:ladder"}, "'empty.py' defines no game; write a class or a function in it"),
     ],
 )
 def test_a_mistake_is_one_sentence_before_anything_is_played(mine, values, said):
