@@ -236,6 +236,14 @@ def runs(
 
 
 @app.command()
+def merge(directories: o.Directories, out: o.Out = None, json: o.Json = False) -> None:
+    """Unite the runs of results directories in a new one; exit code 1 where two have other rows of one run."""
+    from nashgames.cli.merge import merge as united
+
+    united(directories, out, json=json)
+
+
+@app.command()
 def export(
     directories: o.Directories,
     format: o.ExportFormat = "csv",

@@ -287,7 +287,7 @@ Directories = Annotated[
 ]
 Failed = Annotated[
     bool,
-    _switch("--failed", help="Only runs that failed: by an error, or diverged to numbers without end.", panel=_GAME),
+    _switch("--failed", help="Only runs that failed: by an error, out of time, or diverged.", panel=_GAME),
 ]
 Sort = Annotated[
     list[str] | None, _option("sort", metavar="COLUMN[,COLUMN…]", help="what the rows are sorted by", panel=_OUTPUT)

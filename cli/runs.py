@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from nashgames.analysis.gather import Gathered
 
-FAILED = ("failed", "diverged")
-"""How a run ends that failed: by an error, or by numbers that stopped being finite."""
+FAILED = ("failed", "timeout", "diverged")
+"""How a run ends that failed: by an error, out of time, or by numbers that stopped being finite."""
 
 _MOST = 40
 """Rows that are shown there unless asked otherwise: two screens."""
@@ -36,6 +36,8 @@ def runs(
     json: bool,
 ) -> None:
     """Show the runs of these directories as a table, or as data."""
+    import pandas as pd
+
     from nashgames.analysis.gather import Gathered
     from nashgames.cli import payload
     from nashgames.cli.display import Screen
@@ -47,6 +49,8 @@ def runs(
         most = None if limit is None else READERS["seeds"]("limit", limit)
         gathered = Gathered(directories, where, last=last)
         found = gathered.runs
+        if len(gathered.failures):
+            found = pd.concat([found, gathered.failures.reindex(columns=[*found, "reason"])], ignore_index=True)
         if failed:
             found = found[found["status"].isin(FAILED)]
         found = _sorted(found, keys)
@@ -115,6 +119,8 @@ def _told(gathered: "Gathered", found: "pd.DataFrame", shown: int, *, where: str
         lines = [f"{words.plural(len(found), 'run')}: {' · '.join(ended)}"]
     if shown < len(found):
         lines.append(f"the first {words.count(shown)} are shown; --limit {len(found)} shows all")
+    if "reason" in found:
+        lines += [f"{words.count(int(count))}: {reason}" for reason, count in found["reason"].value_counts().items()]
     for results in gathered.results:
         asked = set(results.manifest["run_ids"])
         left = len(asked - results.finished)

@@ -32,6 +32,20 @@ class Gathered:
         runs = pd.concat(every, ignore_index=True).drop_duplicates("run_id", ignore_index=True)
         return runs if self._condition is None else where(runs, self._condition).reset_index(drop=True)
 
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """A row a run that could not be finished, with the columns of `runs` that are known of it."""
+        every = [results.failures for results in self.results]
+        if len(every) > 1:
+            named = zip(every, self.results, strict=True)
+            every = [failures.assign(directory=str(results.directory)) for failures, results in named]
+        failures = pd.concat(every, ignore_index=True).drop_duplicates("run_id", ignore_index=True)
+        failures = failures[~failures["run_id"].isin(self.runs["run_id"])]
+        if self._last:
+            ids = {run_id for results in self.results for run_id in results.manifest["run_ids"]}
+            failures = failures[failures["run_id"].isin(ids)]
+        return failures if self._condition is None or failures.empty else where(failures, self._condition)
+
     @property
     def curves(self) -> pd.DataFrame:
         """A row a recorded point of these runs."""
