@@ -37,6 +37,7 @@ ACCEPTED = {
     "dtype": "float64, float32",
     "device": "cpu, gpu",
     "out": "a directory, e.g. results/runs/mine",
+    "page": "a file that ends in .html, e.g. results/report.html",
     "format": "png, svg, pdf",
     "width": "column (3.25 inches), text (5.5), page (6.75)",
     "font": "the size of the type in points, 8 unless given",
@@ -183,9 +184,20 @@ Code = Annotated[
     _option("code", metavar="FILE", help="files of yours that make games of the directory; they run", panel=_MEASURE),
 ]
 Out = Annotated[str | None, _option("out", metavar="DIRECTORY", help="where the files go", panel=_OUTPUT)]
+OutPage = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help=f"where the page goes, report.html in the first directory unless given: {ACCEPTED['page']}",
+        rich_help_panel=_OUTPUT,
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, _switch("--json", help="Print data only, as JSON, on standard output.")]
 Quiet = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the directory and errors.")]
 Silent = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but errors.")]
+QuietPage = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the file and errors.")]
 Force = Annotated[bool, _switch("--force", help="Compute again what an earlier command finished.")]
 Ratings = Annotated[
     bool, _switch("--ratings", help="Beside the mixture, Elo and Bradley–Terry ratings with bootstrap intervals.")

@@ -221,16 +221,11 @@ def _wanted(results: "Results") -> "pd.DataFrame":
 
 def _game_of(results: "Results", run: "pd.Series[Any]") -> "Game":
     """The game of a row of runs, made again."""
-    import pandas as pd
-
     from nashgames.cli import backend
-    from nashgames.experiments.sources import find_again
+    from nashgames.experiments.sources import game_of
 
     backend.start("cpu")
-    told = None if pd.isna(run["game_fingerprint"]) else str(run["game_fingerprint"])
-    source = find_again(run["game"], told, results.game_file(told))
-    size = None if source.default_actions is None else int(run["n"])
-    return source.make(size, int(run["seed"]), float(run["beta"]), "float64")
+    return game_of(run, results.game_file)
 
 
 def draw_equilibria(rows: Mapping[str, "pd.DataFrame"], place: Path, formats: Sequence[str] = FORMATS) -> list[Path]:

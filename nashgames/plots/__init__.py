@@ -24,10 +24,10 @@ from nashgames.plots import (
 )
 from nashgames.plots.distances import DISTANCES
 from nashgames.plots.page import SCALES, WIDTHS, Page, drawn_for
-from nashgames.plots.palette import save
+from nashgames.plots.palette import save, svg
 from nashgames.plots.rows import Rows, by_axis, by_feedback, by_game, by_path, completed, together
 
-__all__ = ["ANSWERS", "DISTANCES", "FIGURES", "SCALES", "WIDTHS", "Entry", "Page", "Rows", "figures", "save"]
+__all__ = ["ANSWERS", "DISTANCES", "FIGURES", "SCALES", "WIDTHS", "Entry", "Page", "Rows", "figures", "save", "svg"]
 
 Split = Callable[[Rows], Iterator[tuple[str, Rows]]]
 
