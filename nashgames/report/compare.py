@@ -7,7 +7,7 @@ import pandas as pd
 PLAYED = (
     "game", "n", "contexts", "seed", "reference", "label", "feedback", "policy", "optimiser", "start", "target", "beta",
 )  # fmt: skip
-"""What a run plays, whatever it is computed with, and however far: runs of two directories that share it are compared."""
+"""What a run plays, whatever it is computed with and however far: two that share it are compared."""
 
 COMPARED = ("suboptimality", "queries", "comparisons", "queries_to_tolerance", "status")
 """What is compared of two runs."""

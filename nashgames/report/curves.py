@@ -1,4 +1,4 @@
-"""Curves of many runs as numbers for a page: the median and the band over the seeds, for every axis and every metric."""
+"""Curves of many runs as numbers for a page: median and band over the seeds, for every axis and every metric."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from nashgames.analysis.reaching import LEVELS
 from nashgames.core.metrics import METRICS
 from nashgames.plots.estimates import Floats, Trace, hold_all
 from nashgames.plots.palette import looks, plain
-from nashgames.plots.panels import floats
+from nashgames.plots.panels import floats, several
 
 AXES: Mapping[str, str] = {"queries": "queries", "comparisons": "comparisons", "step": "steps", "seconds": "seconds"}
 """The columns that curves are drawn against, and what they are called."""
@@ -35,11 +35,11 @@ _MOST_NUMBERS = 600_000
 def curves_of(runs: pd.DataFrame, curves: pd.DataFrame) -> dict[str, Any]:
     """The medians over the seeds of every cell and label, with their bands, of prepared runs (`plots.panels.prepare`).
 
-    `runs` and `curves` have a column `directory` where there are several. A group is thinned to what a screen shows; its
-    numbers are a block of float32 `[rows, points]` in the bytes `numbers`, in base64: a row for each of `axes`, then for
-    each metric the median and, of several seeds, the two ends of the band.
+    `runs` and `curves` have a column `directory`. A group is thinned to what a screen shows; its numbers are a block of
+    float32 `[rows, points]` in the bytes `numbers`, in base64: a row for each of `axes`, then for each metric the
+    median and, of several seeds, the two ends of the band.
     """
-    keys = [key for key in KEYS if key in runs and runs[key].nunique() > 1]
+    keys = [key for key in KEYS if several(runs[key])]
     metrics = [name for name in METRICS if curves[name].notna().any()]
     axes = [name for name in AXES if name == _STEP or floats(curves[name]).any()]
     look = looks_of(dict(zip(runs["label"], runs["solver"], strict=True)))
@@ -123,8 +123,9 @@ def _block(runs: Sequence[Floats], statuses: Sequence[str], step: int, axes: int
         Trace(points[:, step], np.arange(len(points), dtype=np.float64), status)
         for points, status in zip(runs, statuses, strict=True)
     ]
-    held = hold_all(traces)[1]
-    held = held[:, _thinned(held.shape[1], most)]
+    grid, held = hold_all(traces)
+    shown = np.flatnonzero(grid <= _until(traces))
+    held = held[:, shown[_thinned(len(shown), most)]]
     inside = np.isfinite(held)
     place = np.where(inside, held, 0).astype(int)
     points = np.stack([own[row] for own, row in zip(runs, place, strict=True)])
@@ -136,6 +137,13 @@ def _block(runs: Sequence[Floats], statuses: Sequence[str], step: int, axes: int
     low, median, high = quantiles(values, (LEVELS[0], 0.5, LEVELS[1]))
     bands = np.stack([median, low, high], axis=-1).reshape(len(median), -1)
     return np.concatenate([spent, bands], axis=1).T
+
+
+def _until(traces: Sequence[Trace]) -> float:
+    """Where most runs have converged, beyond which a median would be a line along the tolerance; else no end."""
+    ends = sorted(trace.cost[-1] for trace in traces if trace.status == "converged")
+    middle = len(traces) // 2
+    return float(ends[middle]) if len(ends) > middle else np.inf
 
 
 def _thinned(count: int, most: int) -> NDArray[np.integer]:

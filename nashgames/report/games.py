@@ -102,7 +102,7 @@ def _mixture(runs: pd.DataFrame, policies: pd.DataFrame, game_file: GameFile, *,
         return {}
     named = runs.set_index("run_id")
     names = mine.drop_duplicates("action").set_index("action")["label"]
-    columns = {str(named.at[run_id, "label"]): table[run_id].to_numpy(np.float64) for run_id in shown}
+    columns = {str(named.loc[run_id, "label"]): table[run_id].to_numpy(np.float64) for run_id in shown}
     run, why = runs.iloc[0], ""
     if (named.loc[shown, "solver"] == REFEREE).any():
         columns = {"equilibrium" if label == REFEREE else label: values for label, values in columns.items()}
@@ -125,6 +125,7 @@ def _mixture(runs: pd.DataFrame, policies: pd.DataFrame, game_file: GameFile, *,
             {"action": str(names.iloc[i]), "probabilities": [float(values[i]) for values in columns.values()]}
             for i in top
         ],
+        "most": max(float(np.nanmax(values)) for values in columns.values()),
         "rest": [float(1 - values[top].sum()) for values in columns.values()],
         "others": len(first) - len(top),
         "why": why,

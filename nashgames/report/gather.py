@@ -100,7 +100,7 @@ def _provenance(results: Results) -> dict[str, Any]:
 
 
 def _asked(experiment: Mapping[str, Any]) -> tuple[str, str]:
-    """The experiment as a TOML file, or as it is stored where this version knows no such experiment; and which it is."""
+    """The experiment as TOML, or as JSON where this version knows no such experiment; which of them, and the text."""
     try:
         return "TOML", Experiment.from_dict(experiment).to_toml()
     except NashGamesError:
@@ -181,7 +181,9 @@ def _figures(results: Results, last: pd.DataFrame) -> dict[str, Any]:
         path = folder / Path(str(name)).name
         if path.suffix == ".svg" and path.is_file():
             caption = path.with_suffix(".txt")
-            found.append((path.stem, path.read_bytes(), caption.read_text("utf-8") if caption.is_file() else ""))
+            found.append(
+                (path.stem, path.read_bytes(), caption.read_text("utf-8", "replace") if caption.is_file() else "")
+            )
     if not found:
         found = _drawn(results, last)
     kept: list[dict[str, Any]] = []
@@ -209,7 +211,7 @@ def _drawn(results: Results, last: pd.DataFrame) -> list[tuple[str, bytes, str]]
 
 
 def summary_of(shown: Sequence[Shown]) -> pd.DataFrame:
-    """A row for the seeds of every cell and label (`outcomes.cells`), with the median cost of reaching the tolerance."""
+    """A row for the seeds of every cell and label (`outcomes.cells`), with the median cost to the tolerance."""
     tables = []
     for each in shown:
         runs = each.runs

@@ -102,7 +102,7 @@
     });
     const fields = columns.map((column, i) => {
       const help = column.text ? `Filter ${column.heading}` : `Filter ${column.heading}, for example <0.1`;
-      const input = make("input", { type: "search", "aria-label": help, placeholder: column.text ? "contains" : "<, =, >", "data-column": column.name });
+      const input = make("input", { type: "search", "aria-label": help, placeholder: column.text ? "contains" : "<, =, >", "data-column": column.name, size: column.text ? 12 : 5 });
       input.addEventListener("input", () => { filters[i] = input.value; draw(); });
       return make("th", {}, input);
     });
@@ -120,7 +120,7 @@
       }
       const shown = all ? found : found.slice(0, atOnce);
       body.replaceChildren(...shown.map((row) => make("tr", {}, ...row.map((value, i) => {
-        const cell = make("td", { class: columns[i].text ? null : "n" });
+        const cell = make("td", { class: columns[i].text ? null : "n", title: typeof value === "string" && value.length > 30 ? value : null });
         if (columns[i].name === "run_id") cell.append(make("code", {}, said(value)));
         else if (columns[i].name === "status" && ["diverged", "failed", "inexact"].includes(value)) cell.append(make("span", { class: "mark" }, value));
         else cell.append(said(value));
@@ -132,7 +132,7 @@
       more.textContent = `Show all ${said(found.length)}`;
     }
     more.addEventListener("click", () => { all = true; draw(); });
-    const grid = make("table", {}, make("caption", { class: "visually-hidden" }, `${name}; headings sort, the fields below them filter`), make("thead", {}, make("tr", {}, ...heads), make("tr", { class: "filters" }, ...fields)), body);
+    const grid = make("table", { class: "data" }, make("caption", { class: "visually-hidden" }, `${name}; headings sort, the fields below them filter`), make("thead", {}, make("tr", {}, ...heads), make("tr", { class: "filters" }, ...fields)), body);
     place.append(make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, grid), make("div", { class: "foot" }, count, more));
     draw();
   }
@@ -352,7 +352,7 @@
         place.append(make("p", { class: "hint" }, `${title}: ${profile.why}`));
         continue;
       }
-      const p = plot({ height: 320, x_axis_type: "log", x_range: [1, profile.factors.at(-1)], y_range: [-0.02, 1.02], x_axis_label: `${profile.axis} over those of the cheapest method`, y_axis_label: "share of games solved" });
+      const p = plot({ height: 320, x_axis_type: "log", x_range: [0.97, profile.factors.at(-1) * 1.03], y_range: [-0.02, 1.02], x_axis_label: `${profile.axis} over those of the cheapest method`, y_axis_label: "share of games solved" });
       const lines = profile.methods.map((name) => {
         const source = new Bokeh.ColumnDataSource({ data: { x: profile.factors, y: profile.shares[name], solver: profile.factors.map(() => name) } });
         return p.line({ x: { field: "x" }, y: { field: "y" }, source, line_width: 2, line_color: profile.looks[name].colour, line_dash: profile.looks[name].dashes });

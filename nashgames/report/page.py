@@ -1,4 +1,4 @@
-"""Plain data → one HTML file: a template, a style sheet and a script, with the numbers and the plotting library inside."""
+"""Plain data → one HTML file: template, style sheet and script, with the numbers and the plotting library inside."""
 
 import base64
 import json
@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from nashgames.core.metrics import METRICS
+from nashgames.defaults import REFEREE
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError, printable
+from nashgames.plots.panels import several
 from nashgames.report.compare import COMPARED, PLAYED, differences
 from nashgames.report.curves import AXES, KEYS, curves_of
 from nashgames.report.gather import Say, Shown, gather, metrics_of, summary_of
@@ -101,9 +103,9 @@ def html_of(shown: Sequence[Shown], scripts: Sequence[str]) -> str:
 
     runs = pd.concat([each.runs for each in shown], ignore_index=True)
     curves = pd.concat([each.curves for each in shown], ignore_index=True)
-    played = runs[runs["cost"].notna()] if "cost" in runs else runs
+    played = runs[runs["solver"] != REFEREE]
     data: dict[str, Any] = {
-        "curves": curves_of(runs, curves) if len(played) else None,
+        "curves": curves_of(played, curves) if len(played) else None,
         "runs": _table(runs, (*_CELL, "label", "seed"), _OF_RUNS, ("n", "beta", "label", "seed")),
         "summary": _table(summary_of(shown), (*_CELL, "label"), _OF_SUMMARY, ("n", "beta", "label")),
         "profiles": [{"directory": each.name, **found} for each in shown for found in each.told.get("profiles", ())],
@@ -111,10 +113,16 @@ def html_of(shown: Sequence[Shown], scripts: Sequence[str]) -> str:
     }
     failed = runs[runs["status"].isin(_FAILED)]
     compared = [
-        {"a": shown[0].name, "b": each.name, "rows": [_of_difference(row) for row in differences(shown[0].runs, each.runs)]}
+        {
+            "a": shown[0].name,
+            "b": each.name,
+            "rows": [_of_difference(row) for row in differences(shown[0].runs, each.runs)],
+        }
         for each in shown[1:]
     ]
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters |= {"data_uri": _data_uri, "number": _number}
     return environment.from_string(_file("template.html")).render(
         title=" and ".join(each.name for each in shown),
@@ -163,7 +171,7 @@ def _number(value: Any) -> str:
 
 def _table(frame: pd.DataFrame, first: Sequence[str], then: Sequence[str], always: Sequence[str]) -> dict[str, Any]:
     """Columns and rows: of `first` those that vary or are in `always`, of `then` those with a value."""
-    shown = [name for name in first if name in frame and (name in always or frame[name].nunique() > 1)]
+    shown = [name for name in first if name in frame and (name in always or several(frame[name]))]
     shown += [name for name in then if name in frame and frame[name].notna().any()]
     cut = frame[shown].head(MOST_ROWS)
     return {
