@@ -1,12 +1,13 @@
 """Chromium without a window, told what to do over a pipe in its DevTools protocol: standard library only."""
 
 import base64
+import fcntl
 import itertools
 import json
 import os
 import select
 import shutil
-import subprocess
+import signal
 import tempfile
 from pathlib import Path
 
@@ -25,12 +26,13 @@ class Browser:
         here, there = os.pipe(), os.pipe()
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--hide-scrollbars"]
         options += [f"--user-data-dir={self._profile}", f"--window-size={width},{height}", "--no-first-run"]
-        # The protocol has its two pipes at the descriptors 3 and 4.
-        command = ["sh", "-c", f'exec "$0" "$@" 3<&{here[0]} 4>&{there[1]}', CHROMIUM, *options]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(command, pass_fds=(here[0], there[1]), **quiet)
-        os.close(here[0])
-        os.close(there[1])
+        # The protocol has its pipes at the descriptors 3 and 4; copies far above them cannot be overwritten by it.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 100) for end in (here[0], there[1])]
+        actions = [(os.POSIX_SPAWN_DUP2, end, place) for place, end in enumerate(ends, start=3)]
+        actions += [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+        self._process = os.posix_spawn(CHROMIUM, [CHROMIUM, *options], os.environ, file_actions=actions)
+        for end in (here[0], there[1], *ends):
+            os.close(end)
         self._write, self._read = here[1], there[0]
         self._ids, self._rest, self._session = itertools.count(1), b"", None
         self.errors, self.requests = [], []
@@ -46,8 +48,8 @@ class Browser:
         return self
 
     def __exit__(self, *_):
-        self._process.kill()
-        self._process.wait()
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
         os.close(self._write)
         os.close(self._read)
         shutil.rmtree(self._profile, ignore_errors=True)

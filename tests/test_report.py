@@ -70,7 +70,7 @@ def played(tmp_path_factory):
     common = [
         "sweep",
         "--game",
-        "disc,circulant",
+        "disc,random-logits",
         "-n",
         "5,7",
         "--beta",
@@ -101,10 +101,10 @@ def test_the_page_says_what_was_run_and_what_came_of_it(played):
         "online-ipo",
         "cyclic triples",
         "theory",
-        'game = ["disc", "circulant"]',
+        'game = ["disc", "random-logits"]',
     ):
         assert said in page.text
-    assert "nashgames sweep --game disc,circulant" in page.text
+    assert "nashgames sweep --game disc,random-logits" in page.text
     # Four games at their n have heat maps, and the figures of a directory that holds none are drawn.
     pictures = [base64.b64decode(each[1]["src"].partition(",")[2]) for each in page.of("img")]
     assert len(pictures) > 4 and all(b"<svg" in picture for picture in pictures)
@@ -139,7 +139,7 @@ def test_medians_and_bands_are_those_of_the_analysis(played):
     runs, curves = (frame.assign(directory="a") for frame in (results.last_runs, results.curves))
     told = curves_of(runs, curves)
     numbers = np.frombuffer(base64.b64decode(told["numbers"]), "<f4")
-    keys, metrics, axes = ([each["name"] for each in told[name]] for name in ("keys", "metrics", "axes"))
+    metrics, axes = ([each["name"] for each in told[name]] for name in ("metrics", "axes"))
     assert set(axes) == {"queries", "step", "seconds"}
     at = 0
     for group in told["groups"]:
@@ -300,7 +300,7 @@ def test_differences_are_found_by_identifier_and_else_by_what_is_played():
     assert [row["kind"] for row in differences(b, a) if row["played"]["seed"] == 2] == ["only b"]
     missing = rows("same")["runs"].assign(suboptimality=np.nan)
     assert differences(missing, missing) == []
-    assert [row["kind"] for row in differences(missing, b)][0] == "suboptimality"
+    assert next(row["kind"] for row in differences(missing, b)) == "suboptimality"
 
 
 @pytest.mark.parametrize(

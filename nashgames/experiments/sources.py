@@ -1,9 +1,9 @@
 """Where games and references come from: what a text names, now or when rows are read again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nashgames import plugins
 from nashgames.core.game import DEFAULT_BETA, Game
@@ -12,6 +12,9 @@ from nashgames.games import families, tables, users
 from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
 from nashgames.games.tables.files import fingerprint, locate
 from nashgames.registry import Selection, bind, parse, render
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def find_again(text: str, told: str | None, kept: Path | None, *, code: bool = F
     return source
 
 
-def game_of(run: Mapping[str, Any], game_file: Callable[[str | None], Path | None]) -> Game:
+def game_of(run: "pd.Series[Any]", game_file: Callable[[str | None], Path | None]) -> Game:
     """The game of a row of runs made again, in float64 and with its own reference; `game_file` as that of `Results`."""
     told = run["game_fingerprint"] if isinstance(run["game_fingerprint"], str) else None
     source = find_again(run["game"], told, game_file(told))

@@ -43,7 +43,7 @@ def curves_of(runs: pd.DataFrame, curves: pd.DataFrame) -> dict[str, Any]:
     metrics = [name for name in METRICS if curves[name].notna().any()]
     axes = [name for name in AXES if name == _STEP or floats(curves[name]).any()]
     look = looks_of(dict(zip(runs["label"], runs["solver"], strict=True)))
-    labels = {label: place for place, label in enumerate(look)}
+    labels: dict[Any, int] = {label: place for place, label in enumerate(look)}
     values = {key: _in_order(runs[key], key) for key in keys}
     groups = list(runs.groupby([*keys, "label"], sort=False))
     rows = sum(len(axes) + len(metrics) * (3 if len(mine) > 1 else 1) for _, mine in groups)

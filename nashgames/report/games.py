@@ -54,7 +54,7 @@ def games_of(runs: pd.DataFrame, game_file: GameFile) -> list[dict[str, Any]]:
 
 def _looked_at(run: "pd.Series[Any]", game_file: GameFile) -> dict[str, Any]:
     try:
-        game = game_of(run.to_dict(), game_file)
+        game = game_of(run, game_file)
     except NashGamesError as error:
         return {"missing": str(error)}
     known = facts(game)
@@ -83,7 +83,7 @@ def mixtures_of(runs: pd.DataFrame, policies: pd.DataFrame, game_file: GameFile)
     of more than 1,000 actions or of several contexts, or one that cannot be made again.
     """
     runs = runs[runs["contexts"] == 1]
-    found = []
+    found: list[dict[str, Any]] = []
     for _, mine in runs.groupby(_OF_MIXTURE, sort=False):
         mine = mine[mine["beta"] == mine["beta"].min()]
         mine = mine[mine["seed"] == mine["seed"].min()]
@@ -139,6 +139,6 @@ def _equilibrium(run: "pd.Series[Any]", game_file: GameFile) -> np.ndarray:
             f"the equilibrium of {run['n']:,} actions takes longer than a page should; "
             "nashgames equilibrium computes it"
         )
-    game: Game = game_of(run.to_dict(), game_file)
+    game: Game = game_of(run, game_file)
     game = game.replace(log_reference=resolve_reference(str(run["reference"]), game, int(run["seed"])))
     return equilibrium(game, float(run["beta"])).policy

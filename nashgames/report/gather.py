@@ -187,9 +187,9 @@ def _figures(results: Results, last: pd.DataFrame) -> dict[str, Any]:
     if not found:
         found = _drawn(results, last)
     kept: list[dict[str, Any]] = []
-    for name, data, caption in found:
+    for name, data, said in found:
         if len(kept) < _MOST_FIGURES and sum(len(each["svg"]) for each in kept) + len(data) <= _MOST_BYTES:
-            kept.append({"name": name, "svg": data, "caption": caption.strip()})
+            kept.append({"name": name, "svg": data, "caption": said.strip()})
         else:
             left.append(name)
     return {"figures": kept, "figures_left": left}
@@ -203,7 +203,7 @@ def _drawn(results: Results, last: pd.DataFrame) -> list[tuple[str, bytes, str]]
         results.paths,
         results.policies,
         partial(limits_of, game_file=results.game_file),
-        lambda run: game_of(run.to_dict(), results.game_file),
+        partial(game_of, game_file=results.game_file),
         results.manifest["experiment"].get("verdict"),
     )
     made = plots.figures(rows)

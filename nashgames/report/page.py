@@ -184,7 +184,7 @@ def _table(frame: pd.DataFrame, first: Sequence[str], then: Sequence[str], alway
     }
 
 
-def _of_failure(row: Mapping[str, Any]) -> dict[str, Any]:
+def _of_failure(row: Mapping[Any, Any]) -> dict[str, Any]:
     """A run that gave no answer: what it was, how it ended, and why."""
     reason = row.get("reason")
     if not isinstance(reason, str) or not reason:
