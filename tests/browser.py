@@ -35,7 +35,7 @@ class Browser:
             os.close(end)
         self._write, self._read = here[1], there[0]
         self._ids, self._rest, self._session = itertools.count(1), b"", None
-        self.errors, self.requests = [], []
+        self.errors, self.requests, self._loaded = [], [], False
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Runtime", "Page", "Network", "Log"):
@@ -43,6 +43,8 @@ class Browser:
         if dark:
             self._ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
         self._ask("Page.navigate", url=address)
+        while not self._loaded:
+            self._note(self._next())
 
     def __enter__(self):
         return self
@@ -101,6 +103,7 @@ class Browser:
 
     def _note(self, told):
         said = told.get("params", {})
+        self._loaded |= told.get("method") == "Page.loadEventFired"
         if told.get("method") == "Runtime.exceptionThrown":
             self.errors.append(said["exceptionDetails"])
         elif told.get("method") == "Log.entryAdded" and said["entry"]["level"] == "error":

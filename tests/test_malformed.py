@@ -282,6 +282,10 @@ OPTIONS = {
     "plot nowhere --format gif": "'gif'",
     "plot nowhere --font big": "'big'",
     "plot nowhere --x seconds": "'seconds'",
+    "report": "needs DIRECTORY",
+    "report nowhere": "'nowhere'",
+    "report nowhere --out page.txt": "'page.txt'",
+    "report nowhere --out ''": "--out is empty",
     "verify": "needs DIRECTORY",
     "verify nowhere": "'nowhere'",
     "list solver": "'solver'; did you mean 'solvers'?",
@@ -420,7 +424,7 @@ DIRECTORIES = {
 }
 
 
-@pytest.mark.parametrize("command", ["plot", "verify"])
+@pytest.mark.parametrize("command", ["plot", "report", "verify"])
 @pytest.mark.parametrize("kind", DIRECTORIES)
 def test_a_malformed_directory_is_refused(kind, command):
     write, given = DIRECTORIES[kind]

@@ -96,7 +96,7 @@ def test_the_page_says_what_was_run_and_what_came_of_it(played):
     assert [each[2] for each in page.of("h1")] == ["a"]
     for said in (
         "disc",
-        "circulant",
+        "random-logits",
         "nash-mp",
         "online-ipo",
         "cyclic triples",
@@ -207,7 +207,7 @@ def hostile(tmp_path):
 
 def test_labels_stay_text(hostile):
     page = page_of(hostile)
-    assert [each[1].get("id") or each[1].get("type") for each in page.of("script")] == ["data", None, None, None]
+    assert [each[1].get("id") or each[1].get("type") for each in page.of("script")] == ["data", None, None, None, None]
     assert not [each for each in page.found if set(each[1]) & {"onerror", "onload"}]
     assert EVIL in page.text
     assert EVIL in json.dumps(page.data, ensure_ascii=False).replace("\\", "")

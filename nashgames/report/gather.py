@@ -16,6 +16,7 @@ from nashgames.analysis.outcomes import CELL, cells, complete, quantiles
 from nashgames.analysis.race import Race, fields, profiles, remarks, standings
 from nashgames.core.metrics import METRICS
 from nashgames.defaults import REFEREE
+from nashgames.environment import command
 from nashgames.errors import NashGamesError
 from nashgames.experiments.choice import costs, reported
 from nashgames.experiments.experiment import Experiment
@@ -63,7 +64,7 @@ def gather(directory: Path, name: str, say: Say) -> Shown:
     curves = results.curves
     curves = curves[curves["run_id"].isin(runs["run_id"])].assign(directory=name)
     missing = len(set(results.manifest["run_ids"]) - set(last["run_id"]))
-    told: dict[str, Any] = {"name": name, "path": str(directory), **_provenance(results)}
+    told: dict[str, Any] = {"name": name, "commands": _commands(directory), **_provenance(results)}
     played = runs[runs["solver"] != REFEREE]
     if len(runs):
         runs = prepare(runs).assign(cost=costs(runs, curves))
@@ -81,7 +82,7 @@ def _provenance(results: Results) -> dict[str, Any]:
     """What was asked, with what it was computed, and the commands, the last one first."""
     manifest = results.manifest
     asked = [manifest, *reversed(manifest["history"])]
-    commands = [str(each["environment"]["command"]) for each in asked if each["environment"].get("command")]
+    made_by = [str(each["environment"]["command"]) for each in asked if each["environment"].get("command")]
     environment: Mapping[str, Any] = manifest["environment"]
     versions, git = environment.get("versions") or {}, environment.get("git") or {}
     facts = [(str(package), str(version)) for package, version in versions.items() if version is not None]
@@ -94,9 +95,14 @@ def _provenance(results: Results) -> dict[str, Any]:
     return {
         "asked": _asked(manifest["experiment"]),
         "facts": facts,
-        "commands": list(dict.fromkeys(commands)),
+        "made_by": list(dict.fromkeys(made_by)),
         "finished": manifest["finished"] is not None,
     }
+
+
+def _commands(directory: Path) -> dict[str, str]:
+    """What can be done with a directory, without the place where this machine has it."""
+    return {name: command(["nashgames", name, str(directory)]) for name in ("verify", "plot")}
 
 
 def _asked(experiment: Mapping[str, Any]) -> tuple[str, str]:

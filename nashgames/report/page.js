@@ -155,6 +155,7 @@
     svg.setAttribute("width", "34");
     svg.setAttribute("height", "14");
     svg.setAttribute("aria-hidden", "true");
+    svg.setAttribute("class", "swatch");
     const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
     for (const [name, value] of Object.entries({ x1: 2, y1: 7, x2: 32, y2: 7, stroke: method.colour, "stroke-width": 2.4, "stroke-dasharray": method.dashes.join(" ") })) line.setAttribute(name, value);
     svg.append(line);
