@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -25,6 +24,14 @@ from tests.stored import Disk, fill, rows
 
 ROOT = Path(__file__).resolve().parents[1]
 EVIL = "</script><script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=2>"
+
+
+SEEN = """function seen(node) {
+    if (node.nodeType === 3) return node.data
+    const own = node.tagName === "SCRIPT" || node.id === "main" ? [] : node.childNodes
+    return [...own, ...(node.shadowRoot?.childNodes ?? [])].map(seen).join("")
+}"""
+"""What a page shows outside its own text: Bokeh's tooltips are in shadow roots."""
 
 
 class Page(HTMLParser):
@@ -86,11 +93,23 @@ def played(tmp_path_factory):
     return folder
 
 
-def test_the_page_says_what_was_run_and_what_came_of_it(played):
-    text = CliRunner().invoke(app, ["report", str(played / "a"), "--json"])
-    assert text.exit_code == 0, text.output
-    told = json.loads(text.stdout)
-    page = Page(Path(told["report"]).read_text(encoding="utf-8"))
+@pytest.fixture(scope="module")
+def alone(played):
+    """The page of one of them, whose figures are drawn for it, and what the command said of it."""
+    told = CliRunner().invoke(app, ["report", str(played / "a"), "--json"])
+    assert told.exit_code == 0, told.output
+    said = json.loads(told.stdout)
+    return Page(Path(said["report"]).read_text(encoding="utf-8")), said
+
+
+@pytest.fixture(scope="module")
+def beside(played):
+    """The file of the page of both."""
+    return write([played / "a", played / "b"], played / "both.html").path
+
+
+def test_the_page_says_what_was_run_and_what_came_of_it(alone):
+    page, told = alone
     assert (told["runs"], told["directories"]) == (32, ["a"])
     assert told["bytes"] == Path(told["report"]).stat().st_size
     assert [each[2] for each in page.of("h1")] == ["a"]
@@ -117,16 +136,16 @@ def test_the_page_says_what_was_run_and_what_came_of_it(played):
     assert [profile["standings"][0]["method"] for profile in data["profiles"]] != []
 
 
-def test_everything_is_in_the_file(played):
-    page = page_of(played / "a")
+def test_everything_is_in_the_file(alone):
+    page, _ = alone
     assert not page.of("link") and not [each for each in page.of("script") if "src" in each[1]]
     assert all(each[1]["src"].startswith("data:") for each in page.of("img"))
     [policy] = page.of("meta", **{"http-equiv": "Content-Security-Policy"})
     assert policy[1]["content"].startswith("default-src 'none'")
 
 
-def test_a_page_can_be_used_without_a_mouse(played):
-    page = page_of(played / "a", played / "b")
+def test_a_page_can_be_used_without_a_mouse(beside):
+    page = Page(beside.read_text(encoding="utf-8"))
     assert [each[1].get("lang") for each in page.of("html")] == ["en"]
     assert all(each[1].get("scope") for each in page.of("th"))
     labels = [each for each in page.found if each[1].get("tabindex") == "0"]
@@ -214,9 +233,9 @@ def test_labels_stay_text(hostile):
     assert EVIL in page.data["curves"]["methods"][0]["label"]
 
 
-def test_a_missing_extra_is_one_sentence(played, monkeypatch):
+def test_a_missing_extra_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bokeh.resources", None)
-    told = CliRunner().invoke(app, ["report", str(played / "a")])
+    told = CliRunner().invoke(app, ["report", str(fill(tmp_path / "d", "r"))])
     assert (told.exit_code, told.stdout) == (2, "")
     assert "pip install 'nashgames[report]'" in told.stderr and len(told.stderr.splitlines()) == 1
 
@@ -271,22 +290,16 @@ def test_a_page_is_replaced_in_one_step(tmp_path, monkeypatch):
     assert [each.name for each in directory.iterdir() if each.name.endswith(".tmp")] == []
 
 
-def test_two_directories_stand_side_by_side_with_what_differs(played):
-    page = page_of(played / "a", played / "b", out=played / "both.html")
+def test_two_directories_stand_side_by_side_with_what_differs(beside, tmp_path):
+    page = Page(beside.read_text(encoding="utf-8"))
     text = " ".join(page.text.split())
     assert "only in a" in text and "only in b" in text
     # The shorter budget ends elsewhere: nash-mp at β = 0.1.
     assert "suboptimality, queries" in text
     assert len(page.of("td", **{"class": "n changed"})) > 0
     assert {each["name"] for each in page.data["curves"]["keys"]} == {"directory", "game", "n", "beta"}
-    assert "No run differs" in page_of(played / "a", played / "copy", out=played / "same.html").text
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _copied(played):
-    import shutil
-
-    shutil.copytree(played / "a", played / "copy")
+    same = [fill(tmp_path / name, "r") for name in ("one", "two")]
+    assert "No run differs" in page_of(*same, out=tmp_path / "same.html").text
 
 
 def test_differences_are_found_by_identifier_and_else_by_what_is_played():
@@ -300,7 +313,7 @@ def test_differences_are_found_by_identifier_and_else_by_what_is_played():
     assert [row["kind"] for row in differences(b, a) if row["played"]["seed"] == 2] == ["only b"]
     missing = rows("same")["runs"].assign(suboptimality=np.nan)
     assert differences(missing, missing) == []
-    assert next(row["kind"] for row in differences(missing, b)) == "suboptimality"
+    assert {row["kind"] for row in differences(missing, b)} == {"suboptimality", "only b"}
 
 
 @pytest.mark.parametrize(
@@ -323,22 +336,34 @@ def test_mistakes_are_one_sentence(arguments, said, tmp_path, monkeypatch):
     assert said in told.stderr and len(told.stderr.splitlines()) == 1
 
 
+def test_a_command_that_is_stopped_leaves_the_page_of_before(tmp_path, monkeypatch):
+    directory = fill(tmp_path / "d", "r")
+    before = write([directory]).path.read_bytes()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nashgames.report.page.html_of", stop)
+    told = CliRunner().invoke(app, ["report", str(directory)])
+    assert told.exit_code == 130 and "stopped before the page was made" in told.stderr
+    assert (directory / "report.html").read_bytes() == before
+
+
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, e.g. apt-get install chromium")
 
 
 @pytest.fixture(scope="module")
-def opened(played):
+def opened(beside):
     """The page of two directories in a browser."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium, e.g. apt-get install chromium")
-    path = write([played / "a", played / "b"], played / "opened.html").path
-    with Browser(path.as_uri()) as browser:
+    with Browser(beside.as_uri()) as browser:
         browser.wait("document.documentElement.dataset.ready")
         yield browser
 
 
 def test_a_browser_opens_clicks_filters_and_prints(opened, tmp_path):
-    assert opened.run("document.querySelectorAll('#panels .panel canvas').length") >= 4
+    assert opened.run("document.querySelectorAll('#panels .panel [role=img]:not(:empty)').length") == 4
     # A solver is hidden: its line goes from every panel, and comes back.
     described = "document.querySelector('#panels [role=img]').getAttribute('aria-label')"
     assert "nash-mp" in opened.run(described)
@@ -383,7 +408,7 @@ def test_a_browser_opens_clicks_filters_and_prints(opened, tmp_path):
 def test_a_keyboard_reaches_every_control_and_a_copy_button_copies(opened):
     opened.run("document.body.focus(), window.scrollTo(0, 0)")
     seen = []
-    for _ in range(14):
+    for _ in range(24):
         opened.press("Tab", 9)
         seen.append(
             opened.run("document.activeElement.id || document.activeElement.name || document.activeElement.tagName")
@@ -399,12 +424,14 @@ def test_a_keyboard_reaches_every_control_and_a_copy_button_copies(opened):
 def test_nothing_in_a_directory_acts_in_the_page(hostile):
     with Browser(write([hostile]).path.as_uri()) as browser:
         browser.wait("document.documentElement.dataset.ready")
-        box = browser.run(
-            "(() => { const r = document.querySelector('#panels canvas').getBoundingClientRect(); "
-            "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        left, top, wide, high = browser.run(
+            "(() => { const r = document.querySelector('#panels [role=img]').getBoundingClientRect(); "
+            "return [r.x, r.y, r.width, r.height]; })()"
         )
-        browser.move(*box)
-        time.sleep(0.3)
+        # The line is about the middle of its panel: what is said of a point when the mouse is there has the label.
+        browser.move(left + 0.5 * wide, top + 0.3 * high)
+        browser.move(left + 0.5 * wide, top + 0.44 * high)
+        browser.wait(f"({SEEN})(document.body).includes('hacked=1')")
         assert browser.run("typeof window.hacked") == "undefined"
         assert browser.errors == []
         assert re.sub(r"\s", "", EVIL)[:20] in re.sub(

@@ -12,7 +12,7 @@ from nashgames.analysis.outcomes import quantiles
 from nashgames.analysis.reaching import LEVELS
 from nashgames.core.metrics import METRICS
 from nashgames.plots.estimates import Floats, Trace, hold_all
-from nashgames.plots.palette import looks, plain
+from nashgames.plots.palette import looks
 from nashgames.plots.panels import floats, several
 
 AXES: Mapping[str, str] = {"queries": "queries", "comparisons": "comparisons", "step": "steps", "seconds": "seconds"}
@@ -91,12 +91,7 @@ def _in_order(column: "pd.Series[Any]", key: str) -> list[Any]:
 
 
 def _said(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else plain_text(value)
-
-
-def plain_text(value: Any) -> str:
-    """Text of a user as a page shows it, on one line and not longer than a figure does."""
-    return plain(str(value), 80).replace(r"\$", "$")
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _dashes(dashes: Any) -> list[float]:

@@ -26,7 +26,7 @@ TOP = 10
 _MOST_ACTIONS = 1000
 
 _OF_GAME = ["game", "game_fingerprint", "n"]
-_OF_MIXTURE = [name for name in CELL if name not in ("beta", "dtype", "device", "optimiser", "policy")]
+_OF_MIXTURE = [name for name in CELL if name not in ("beta", "dtype", "device", "optimiser")]
 
 GameFile = Callable[[str | None], Path | None]
 

@@ -13,8 +13,7 @@ import pandas as pd
 from nashgames import plots
 from nashgames.analysis.derived_limits import limits_of
 from nashgames.analysis.outcomes import CELL, cells, complete, quantiles
-from nashgames.analysis.race import Race, fields, profiles, remarks, standings
-from nashgames.core.metrics import METRICS
+from nashgames.analysis.race import fields, profiles, remarks, standings
 from nashgames.defaults import REFEREE
 from nashgames.environment import command
 from nashgames.errors import NashGamesError
@@ -155,7 +154,7 @@ def _profiles(runs: pd.DataFrame, curves: pd.DataFrame) -> list[dict[str, Any]]:
         if len(mine[["game", "n", "beta"]].drop_duplicates()) < 2 or mine["label"].nunique() < 2:
             continue
         try:
-            race = _race(mine, curves)
+            race = plots.Rows(mine, curves).raced
         except NashGamesError as error:
             found.append({"name": ending.strip("-"), "why": str(error)})
             continue
@@ -172,12 +171,6 @@ def _profiles(runs: pd.DataFrame, curves: pd.DataFrame) -> list[dict[str, Any]]:
             | {"standings": table[["method", "solved", "fastest", "efficiency", "factor"]].to_dict("records")}
         )
     return found
-
-
-def _race(runs: pd.DataFrame, curves: pd.DataFrame) -> Race:
-    from nashgames.plots import Rows
-
-    return Rows(runs, curves).raced
 
 
 def _figures(results: Results, last: pd.DataFrame) -> dict[str, Any]:
@@ -227,8 +220,3 @@ def summary_of(shown: Sequence[Shown]) -> pd.DataFrame:
             table["cost"] = [float(quantiles(mine.to_numpy(np.float64), (0.5,))[0]) for _, mine in groups]
             tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def metrics_of(runs: pd.DataFrame) -> list[str]:
-    """The metrics that some run has."""
-    return [name for name in METRICS if runs[name].notna().any()]

@@ -178,6 +178,11 @@
     return p;
   }
 
+  // A line that is not seen and as wide as a mouse is steady: what is hovered.
+  function touched(p, source) {
+    return p.line({ x: { field: "x" }, y: { field: "y" }, source, line_width: 14, line_alpha: 0 });
+  }
+
   function limits(values, log) {
     let low = Infinity, high = -Infinity;
     for (const value of values) {
@@ -204,7 +209,7 @@
     const on = methods.map(() => true);
     const position = (name) => keys.findIndex((key) => key.name === name);
     const first = ["beta", "n", "game"].find((name) => position(name) >= 0) ?? keys[0]?.name ?? "";
-    const metric = Math.max(metrics.findIndex((each) => each.name === data.metric[0]), 0);
+    const metric = Math.max(metrics.findIndex((each) => each.name === data.metric), 0);
     const state = { x: 0, y: metric, xScale: "log", yScale: metrics[metric].log ? "log" : "linear", across: position("directory") >= 0 ? "directory" : first, down: "", fixed: keys.map(() => 0), bands: true };
     if (state.across === "directory" && first !== "directory") state.down = first;
     const form = byId("curve-controls"), panels = byId("panels");
@@ -234,7 +239,7 @@
 
     function panel(mine, title, ranges) {
       const x = axes[state.x].called, y = metrics[state.y].label;
-      const p = plot({ x_axis_type: state.xScale, y_axis_type: state.yScale, x_range: ranges.x, y_range: ranges.y, x_axis_label: x, y_axis_label: y });
+      const p = plot({ height: ranges.alone ? 420 : 270, x_axis_type: state.xScale, y_axis_type: state.yScale, x_range: ranges.x, y_range: ranges.y, x_axis_label: x, y_axis_label: y });
       const [logX, logY] = [state.xScale === "log", state.yScale === "log"];
       const lines = [];
       for (const group of mine) {
@@ -250,7 +255,8 @@
         const seeds = group.diverged ? `${group.runs}, ${group.diverged} diverged` : String(group.runs);
         const source = new Bokeh.ColumnDataSource({ data: { x: pick(xs), y: pick(ys), low: pick(lows), high: pick(highs), lower: pick(lows).map(clipped), upper: pick(highs).map(clipped), solver: good.map(() => method.label), seeds: good.map(() => seeds) } });
         if (group.bands && state.bands) p.varea({ x: { field: "x" }, y1: { field: "lower" }, y2: { field: "upper" }, source, fill_color: method.colour, fill_alpha: 0.14 });
-        lines.push(p.line({ x: { field: "x" }, y: { field: "y" }, source, line_color: method.colour, line_width: 2, line_dash: method.dashes }));
+        p.line({ x: { field: "x" }, y: { field: "y" }, source, line_color: method.colour, line_width: 2, line_dash: method.dashes });
+        lines.push(touched(p, source));
         const [marker, angle] = markers[method.marker] ?? ["circle", 0];
         const apart = Math.max(1, Math.floor(good.length / 6)), start = (group.method * 2) % apart;
         const marks = good.filter((_, k) => k % apart === start || good.length === 1);
@@ -278,6 +284,7 @@
         x: limits(valuesOf(() => state.x), state.xScale === "log"),
         y: limits(valuesOf((group) => axes.length + state.y * (group.bands ? 3 : 1)), state.yScale === "log"),
       };
+      ranges.alone = columns.length * lines.length === 1;
       const cells = lines.flatMap((down) => columns.map((across) => ({ down, across, mine: wanted.filter((group) => inside(group, a, across) && inside(group, d, down)) })));
       const shown = cells.slice(0, mostPanels);
       const drawn = shown.map(({ down, across, mine }) => panel(mine, [across === null ? "" : called(keys[a], keys[a].values[across]), down === null ? "" : called(keys[d], keys[d].values[down])].filter(Boolean).join(", "), ranges));
@@ -356,7 +363,8 @@
       const p = plot({ height: 320, x_axis_type: "log", x_range: [0.97, profile.factors.at(-1) * 1.03], y_range: [-0.02, 1.02], x_axis_label: `${profile.axis} over those of the cheapest method`, y_axis_label: "share of games solved" });
       const lines = profile.methods.map((name) => {
         const source = new Bokeh.ColumnDataSource({ data: { x: profile.factors, y: profile.shares[name], solver: profile.factors.map(() => name) } });
-        return p.line({ x: { field: "x" }, y: { field: "y" }, source, line_width: 2, line_color: profile.looks[name].colour, line_dash: profile.looks[name].dashes });
+        p.line({ x: { field: "x" }, y: { field: "y" }, source, line_width: 2, line_color: profile.looks[name].colour, line_dash: profile.looks[name].dashes });
+        return touched(p, source);
       });
       p.add_tools(new Bokeh.HoverTool({ renderers: lines, line_policy: "nearest", tooltips: [["solver", "@solver"], ["within factor", "@x"], ["share solved", "@y"]] }));
       const target = make("div", { role: "img", "aria-label": `Performance profiles, ${title}; the table below has the numbers.` });

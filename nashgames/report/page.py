@@ -15,10 +15,11 @@ from nashgames.core.metrics import METRICS
 from nashgames.defaults import REFEREE
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError, printable
+from nashgames.plots.distances import usual
 from nashgames.plots.panels import several
 from nashgames.report.compare import COMPARED, PLAYED, differences
 from nashgames.report.curves import AXES, KEYS, curves_of
-from nashgames.report.gather import Say, Shown, gather, metrics_of, summary_of
+from nashgames.report.gather import Say, Shown, gather, summary_of
 from nashgames.store.files import cannot_write
 
 NAME = "report.html"
@@ -101,15 +102,17 @@ def html_of(shown: Sequence[Shown], scripts: Sequence[str]) -> str:
     """The page of directories, with the `scripts` of the plotting library inside."""
     import jinja2
 
-    runs = pd.concat([each.runs for each in shown], ignore_index=True)
-    curves = pd.concat([each.curves for each in shown], ignore_index=True)
+    # Tables without rows have no types to agree on.
+    full = [each for each in shown if len(each.runs)] or shown[:1]
+    runs = pd.concat([each.runs for each in full], ignore_index=True)
+    curves = pd.concat([each.curves for each in full], ignore_index=True)
     played = runs[runs["solver"] != REFEREE]
     data: dict[str, Any] = {
         "curves": curves_of(played, curves) if len(played) else None,
         "runs": _table(runs, (*_CELL, "label", "seed"), _OF_RUNS, ("n", "beta", "label", "seed")),
         "summary": _table(summary_of(shown), (*_CELL, "label"), _OF_SUMMARY, ("n", "beta", "label")),
         "profiles": [{"directory": each.name, **found} for each in shown for found in each.told.get("profiles", ())],
-        "metric": metrics_of(runs)[:1],
+        "metric": usual(played),
     }
     failed = runs[runs["status"].isin(_FAILED)]
     compared = [
