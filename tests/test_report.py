@@ -142,6 +142,9 @@ def test_everything_is_in_the_file(alone):
     assert all(each[1]["src"].startswith("data:") for each in page.of("img"))
     [policy] = page.of("meta", **{"http-equiv": "Content-Security-Policy"})
     assert policy[1]["content"].startswith("default-src 'none'")
+    # Scripts are named by their hashes: no other runs, and no attribute of an element.
+    allowed = re.search("script-src ([^;]*)", policy[1]["content"])[1]
+    assert "unsafe" not in allowed and allowed.count("sha256-") == len(page.of("script")) - 1
 
 
 def test_a_page_can_be_used_without_a_mouse(beside):

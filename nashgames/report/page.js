@@ -57,6 +57,8 @@
     });
   }
 
+  for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
+
   // A menu of choices, with its name above it; `changed` is told the value.
   function choice(form, name, options, value, changed) {
     const select = make("select", { name }, ...options.map(([key, text]) => make("option", { value: key, selected: String(key) === String(value) }, text)));
