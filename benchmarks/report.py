@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from tests.browser import CHROMIUM, Browser
 
 SECONDS, MEGABYTES, PICTURE = 10.0, 10.0, 2.0
-"""The limits on a fast machine: making the page, its size, and seconds until its curves are seen."""
+"""The limits on a fast machine: making the page, its size, and seconds until its first curves are seen."""
 
 # 2 games × 2 sizes × 5 β × 5 solvers × 10 seeds.
 SWEEP = [
@@ -54,7 +54,7 @@ def command(words: list[str]) -> float:
 
 
 def first_picture(page: Path) -> float:
-    """Seconds from asking for a page until its curves are drawn, in a browser that has nothing kept."""
+    """Seconds from asking for a page until its first curves are drawn, in a browser that has nothing kept."""
     with Browser(page.as_uri()) as browser:
         browser.wait("document.documentElement.dataset.first")
         return float(browser.run("document.documentElement.dataset.first")) / 1000

@@ -215,7 +215,8 @@
     const state = { x: 0, y: metric, xScale: "log", yScale: metrics[metric].log ? "log" : "linear", across: position("directory") >= 0 ? "directory" : first, down: "", fixed: keys.map(() => 0), bands: true };
     if (state.across === "directory" && first !== "directory") state.down = first;
     const form = byId("curve-controls"), panels = byId("panels");
-    let views = [];
+    const views = [];
+    let wish = 0;
 
     function controls() {
       form.replaceChildren();
@@ -295,7 +296,15 @@
       panels.replaceChildren(...drawn.map(([element]) => element));
       const left = cells.length - shown.length;
       byId("curve-hint").textContent = `${metrics[state.y].label}: ${metrics[state.y].help}. Lines are medians over the seeds, with ${100 * levels[0]}–${100 * levels[1]} % quantile bands; curves are thinned to at most ${most} points, and curves.parquet has them all. ${state.yScale === "log" ? "Zeros have no place on a logarithmic axis. " : ""}${left > 0 ? `${left} more panels are not shown: choose fewer. ` : ""}Hover a line for its numbers; drag to move or zoom.`;
-      views = await Promise.all(drawn.map(([, show]) => show).filter(Boolean).map((show) => show()));
+      // One after the other, so that the first is seen while the others are made; a newer wish ends an older one.
+      const mine = ++wish;
+      for (const [, show] of drawn) {
+        if (!show) continue;
+        views.push(await show());
+        document.documentElement.dataset.first ??= String(Math.round(performance.now()));
+        await new Promise((go) => setTimeout(go));
+        if (mine !== wish) return;
+      }
       document.documentElement.dataset.drawn = String(Number(document.documentElement.dataset.drawn ?? 0) + 1);
     }
 
@@ -392,7 +401,6 @@
 
   const begun = data.curves ? showCurves() : Promise.resolve();
   begun.then(() => {
-    document.documentElement.dataset.first = String(Math.round(performance.now()));
     showHeat();
     showTables();
     showProfiles();
