@@ -133,6 +133,7 @@ def test_the_page_says_what_was_run_and_what_came_of_it(alone):
     assert data["runs"]["total"] == 32 and len(data["runs"]["rows"]) == 32
     assert data["summary"]["total"] == 16
     assert {each["name"] for each in data["curves"]["keys"]} == {"game", "n", "beta"}
+    assert (data["axis"], data["metric"]) == ("queries", "suboptimality")
     assert [profile["standings"][0]["method"] for profile in data["profiles"]] != []
 
 

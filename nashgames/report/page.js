@@ -212,7 +212,7 @@
     const position = (name) => keys.findIndex((key) => key.name === name);
     const first = ["beta", "n", "game"].find((name) => position(name) >= 0) ?? keys[0]?.name ?? "";
     const metric = Math.max(metrics.findIndex((each) => each.name === data.metric), 0);
-    const state = { x: 0, y: metric, xScale: "log", yScale: metrics[metric].log ? "log" : "linear", across: position("directory") >= 0 ? "directory" : first, down: "", fixed: keys.map(() => 0), bands: true };
+    const state = { x: Math.max(axes.findIndex((each) => each.name === data.axis), 0), y: metric, xScale: "log", yScale: metrics[metric].log ? "log" : "linear", across: position("directory") >= 0 ? "directory" : first, down: "", fixed: keys.map(() => 0), bands: true };
     if (state.across === "directory" && first !== "directory") state.down = first;
     const form = byId("curve-controls"), panels = byId("panels");
     const views = [];

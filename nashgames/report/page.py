@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from nashgames.analysis.outcomes import on_samples
 from nashgames.core.metrics import METRICS
 from nashgames.defaults import REFEREE
 from nashgames.disk import replace
@@ -114,6 +115,7 @@ def html_of(shown: Sequence[Shown], scripts: Sequence[str]) -> str:
         "summary": _table(summary_of(shown), (*_CELL, "label"), _OF_SUMMARY, ("n", "beta", "label")),
         "profiles": [{"directory": each.name, **found} for each in shown for found in each.told.get("profiles", ())],
         "metric": usual(played),
+        "axis": "comparisons" if on_samples(played).all() else "queries",
     }
     inside = [_as_script(script) for script in (*scripts, _file("page.js"))]
     failed = runs[runs["status"].isin(_FAILED)]
