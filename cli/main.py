@@ -277,6 +277,21 @@ def init(
         printed(preset)
 
 
+@app.command()
+def report(
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIRECTORY…", help="A results directory, or several side by side.")
+    ],
+    out: o.OutPage = None,
+    json: o.Json = False,
+    quiet: o.QuietPage = False,
+) -> None:
+    """Make one page of a results directory to read, hover, filter and send: an HTML file that needs no network."""
+    from nashgames.cli.report import report as make
+
+    make(directories, out, json=json, quiet=quiet)
+
+
 @app.command(name="list")
 def list_(
     what: Annotated[

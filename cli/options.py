@@ -47,6 +47,7 @@ ACCEPTED = {
     "dtype": "float64, float32",
     "device": "cpu, gpu",
     "out": "a directory, e.g. results/runs/mine",
+    "page": "a file that ends in .html, e.g. results/report.html",
     "format": "png, svg, pdf",
     "width": "column (3.25 inches), text (5.5), page (6.75)",
     "font": "the size of the type in points, 8 unless given",
@@ -215,9 +216,20 @@ Code = Annotated[
 ]
 Replay = Annotated[str | None, _option("replay", metavar="SHARE", help="runs that are played again", panel=_MEASURE)]
 Out = Annotated[str | None, _option("out", metavar="DIRECTORY", help="the results directory", panel=_OUTPUT)]
+OutPage = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help=f"where the page goes, report.html in the first directory by default: {ACCEPTED['page']}",
+        rich_help_panel=_OUTPUT,
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, _switch("--json", help="Print data only, as JSON, on standard output.")]
 Quiet = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the directory and errors.")]
 Silent = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but errors.")]
+QuietPage = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the file and errors.")]
 Force = Annotated[bool, _switch("--force", help="Play runs again that an earlier command finished.")]
 Ratings = Annotated[
     bool, _switch("--ratings", help="Also print Elo and Bradley–Terry ratings with bootstrap intervals.")

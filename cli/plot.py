@@ -265,10 +265,8 @@ def _record(directory: Path, drawn: Sequence[_Drawn], *, all_of_them: bool) -> l
 
 def _game_of(chosen: "Gathered", run: "pd.Series[Any]") -> "Game":
     """The game of a row of runs, made again."""
-    import pandas as pd
-
     from nashgames.cli import backend
-    from nashgames.experiments.sources import find_again
+    from nashgames.experiments.sources import game_of
 
     if is_file_name(run["game"]):
         raise NashGamesError(
@@ -276,10 +274,7 @@ def _game_of(chosen: "Gathered", run: "pd.Series[Any]") -> "Game":
             f"where its user names it; draw it with: {_shown_by_hand(chosen, run)}"
         )
     backend.start("cpu")
-    told = None if pd.isna(run["game_fingerprint"]) else str(run["game_fingerprint"])
-    source = find_again(run["game"], told, chosen.game_file(told))
-    size = None if source.default_actions is None else int(run["n"])
-    return source.make(size, int(run["seed"]), float(run["beta"]), "float64")
+    return game_of(run, chosen.game_file)
 
 
 def _shown_by_hand(chosen: "Gathered", run: "pd.Series[Any]") -> str:

@@ -28,7 +28,7 @@ FILES = {
 GROUND = ("errors", "defaults", "plugins", "registry", "disk", "environment", "memory", "reprs")
 PACKAGES = (
     *GROUND, "core", "games", "learning", "solvers", "exact", "engine", "store", "experiments", "analysis",
-    "verification", "plots", "api", "__init__", "__main__", "cli",
+    "verification", "plots", "report", "api", "__init__", "__main__", "cli",
 )  # fmt: skip
 
 STANDARD_LIBRARY_ONLY = {*GROUND, "experiments.experiment", "experiments.presets", "games.data", "__init__"} - {
@@ -41,6 +41,8 @@ KEPT_TO = {
     "equinox": "learning.policies",
     "optax": "learning.optimisers",
     "psutil": "memory",
+    "bokeh": "report",
+    "jinja2": "report",
     "typer": "cli",
     "rich": "cli",
     "click": "cli",

@@ -28,7 +28,7 @@ from nashgames.experiments.events import Planned
 from nashgames.experiments.experiment import Experiment
 from nashgames.registry import Choice, Number
 from nashgames.solvers import SOLVERS, WRAPPERS
-from nashgames.store import SCHEMAS
+from nashgames.store import TABLES
 from nashgames.store.manifest import new as new_manifest
 
 ROOT = Path(__file__).parents[1]
@@ -164,11 +164,11 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert {path.stem for path in DOCS.glob("*.md")} <= {path.stem for path in tmp_path.glob("*.html")}
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", TABLES)
 def test_every_column_of_a_table_is_explained(name):
     text = (DOCS / "files-and-columns.md").read_text().partition(f"<!-- columns: {name} -->\n")[2]
     rows = re.findall(r"^\| `(\w+)` \| (\w+)", text.partition("\n\n")[0], re.MULTILINE)
-    assert rows == [(field.name, TYPES[field.type]) for field in SCHEMAS[name]]
+    assert rows == [(field.name, TYPES[field.type]) for field in TABLES[name]]
 
 
 def test_every_key_of_the_manifest_is_explained():

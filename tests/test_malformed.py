@@ -298,6 +298,10 @@ OPTIONS = {
     "export nowhere --out no/where.csv": "there is no folder 'no'",
     "init nope": "'nope'",
     "init disc": "'disc' is a game, not a preset",
+    "report": "needs DIRECTORY",
+    "report nowhere": "'nowhere'",
+    "report nowhere --out page.txt": "'page.txt'",
+    "report nowhere --out ''": "--out is empty",
     "verify": "needs DIRECTORY",
     "verify nowhere": "'nowhere'",
     "list solver": "'solver'; did you mean 'solvers'?",
@@ -436,7 +440,7 @@ DIRECTORIES = {
 }
 
 
-@pytest.mark.parametrize("command", ["plot", "runs", "export", "verify"])
+@pytest.mark.parametrize("command", ["plot", "report", "runs", "export", "verify"])
 @pytest.mark.parametrize("kind", DIRECTORIES)
 def test_a_malformed_directory_is_refused(kind, command):
     write, given = DIRECTORIES[kind]

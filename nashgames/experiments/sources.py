@@ -1,15 +1,20 @@
 """The sources of games and references: what a text names, now or when stored rows are read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nashgames import plugins
-from nashgames.core.game import Game
+from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games import families, tables, users
 from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
 from nashgames.games.tables.files import fingerprint, locate
 from nashgames.registry import Selection, bind, parse, render
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,14 @@ def find_again(text: str, told: str | None, kept: Path | None, *, code: bool = F
     if source.file is not None and (changed := changed_since(text, told)):
         raise NashGamesError(f"{changed}, and no copy was kept; restore the old file or play the runs again")
     return source
+
+
+def game_of(run: "pd.Series[Any]", game_file: Callable[[str | None], Path | None]) -> Game:
+    """The game of a row of runs made again, in float64 and with its own reference; `game_file` as that of `Results`."""
+    told = run["game_fingerprint"] if isinstance(run["game_fingerprint"], str) else None
+    source = find_again(run["game"], told, game_file(told))
+    size = None if source.default_actions is None else int(run["n"])
+    return source.make(size, int(run["seed"]), float(run["beta"]) or DEFAULT_BETA, "float64")
 
 
 def changed_since(text: str, told: str | None) -> str | None:

@@ -26,7 +26,7 @@ from nashgames.plots import (
 from nashgames.plots.distances import DISTANCES
 from nashgames.plots.layout import tell
 from nashgames.plots.page import SCALES, WIDTHS, Page, drawn_for
-from nashgames.plots.palette import save
+from nashgames.plots.palette import save, svg
 from nashgames.plots.panels import AXES
 from nashgames.plots.rows import Rows, by_axis, by_feedback, by_game, by_path, completed, together
 
@@ -42,6 +42,7 @@ __all__ = [
     "drawn_unasked",
     "figures",
     "save",
+    "svg",
 ]
 
 Split = Callable[[Rows], Iterator[tuple[str, Rows]]]

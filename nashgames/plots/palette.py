@@ -184,6 +184,11 @@ def save(figure: Figure, path_without_suffix: str | Path, formats: Sequence[str]
     return written
 
 
+def svg(figure: Figure) -> bytes:
+    """The figure as the file `save` would write as SVG."""
+    return _render(figure, "svg")
+
+
 @styled
 def _render(figure: Figure, name: str) -> bytes:
     # A second pass of the layout moves things by a hair, and so does another resolution, at which text has another

@@ -104,5 +104,5 @@ def _rows_hashed(frame: pd.DataFrame, ids: set[str]) -> dict[str, tuple[int, int
     """How many rows each of these runs has, and the sum of their hashes, which their order does not change."""
     mine = frame[frame["run_id"].isin(ids)]
     hashes = pd.util.hash_pandas_object(mine.drop(columns=_NOT_COMPARED & {*mine}), index=False)
-    grouped = hashes.groupby(mine["run_id"])
-    return dict(zip(grouped.groups, zip(grouped.size(), grouped.sum(), strict=True), strict=True))
+    found = hashes.groupby(mine["run_id"]).agg(["size", "sum"])
+    return {str(run_id): (int(size), int(total)) for run_id, size, total in found.itertuples()}
