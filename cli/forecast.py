@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nashgames.cli import streams, words
-from nashgames.cli.failures import STOPPED
+from nashgames.cli import signals, streams, words
 from nashgames.cli.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def tell(experiment: "Experiment", directory: Path | None, given: Mapping[str, A
         except KeyboardInterrupt:
             screen.clear()
             streams.complain("stopped; nothing was written")
-            raise typer.Exit(STOPPED) from None
+            raise typer.Exit(signals.exit_code()) from None
         screen.clear()
         for note in found.notes:
             screen.note(note)

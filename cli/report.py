@@ -6,8 +6,7 @@ from pathlib import Path
 
 import typer
 
-from nashgames.cli import options, streams, words
-from nashgames.cli.failures import STOPPED
+from nashgames.cli import options, signals, streams, words
 from nashgames.errors import NashGamesError
 
 
@@ -28,7 +27,7 @@ def report(directories: Sequence[Path], out: str | None, *, json: bool, quiet: b
         except KeyboardInterrupt:
             screen.clear()
             streams.complain("stopped before the page was made; start the same command again")
-            raise typer.Exit(STOPPED) from None
+            raise typer.Exit(signals.exit_code()) from None
         if json:
             told = {"report": str(written.path), "directories": list(written.directories)}
             streams.emit(json_text.dumps(told | {"runs": written.runs, "bytes": written.size}))

@@ -86,7 +86,8 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
         played = len(finished.runs) + finished.failed
         others = "the others are kept, and " if finished.failed < played else ""
         streams.complain(
-            f"{finished.failed} of {words.plural(played, 'run')} failed; {others}the same command tries them again "
+            f"{finished.failed} of {words.plural(played, 'run')} failed; {others}the same command tries "
+            f"{'it' if finished.failed == 1 else 'them'} again "
             f"('{finished.directory / 'failures.log'}' says more)"
         )
         raise typer.Exit(FAILED)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import nashgames as ng
 from nashgames import api
 from nashgames.core.metrics import METRICS
-from nashgames.experiments import plan, runner
+from nashgames.experiments import plan, preparing
 from nashgames.experiments.experiment import DEFAULT_GRADIENTS, Experiment
 from nashgames.solvers import compose
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, Results
@@ -182,9 +182,9 @@ def test_dtype_beta_and_budget_are_those_asked_for():
 
 
 def test_distances_to_an_equilibrium_that_was_not_found_are_left_empty(monkeypatch):
-    exact = runner.equilibrium_path
+    exact = preparing.equilibrium_path
     monkeypatch.setattr(
-        runner, "equilibrium_path", lambda *asked: (found._replace(residual=1e-3) for found in exact(*asked))
+        preparing, "equilibrium_path", lambda *asked: (found._replace(residual=1e-3) for found in exact(*asked))
     )
     result = solve()
     assert result.curves[["kl_to_equilibrium", "span_to_equilibrium"]].isna().all(axis=None)

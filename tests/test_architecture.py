@@ -43,6 +43,7 @@ KEPT_TO = {
     "psutil": "memory",
     "bokeh": "report",
     "jinja2": "report",
+    "distributed": "experiments.workers",
     "typer": "cli",
     "rich": "cli",
     "click": "cli",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -246,7 +247,7 @@ def test_a_file_that_a_directory_names_is_not_run(tmp_path):
     run, _ = rows(decay(), n=4, game="nowhere.py:Game", game_fingerprint=None)
     assert not len(limits_of(run))
     with Results.open(tmp_path) as results, pytest.raises(NashGamesError, match=r"nowhere\.py"):
-        plot._game_of(results, run.iloc[0])
+        plot._game_of(SimpleNamespace(results=[results], game_file=results.game_file), run.iloc[0])
 
 
 # --- the command -------------------------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ def test_a_preset_s_file_is_its_own(name):
 
 def test_an_unknown_preset_is_a_sentence():
     assert "unknown preset 'rates'; did you mean 'rate'?" in complaint("init", "rates")
-    assert "'nashgames init' has no place for 'b'; a file is of one preset" in complaint("init", "rate", "b")
+    assert "'nashgames init' takes no further argument 'b'; a file is of one preset" in complaint("init", "rate", "b")
 
 
 # -- export ------------------------------------------------------------------------------------------------------------

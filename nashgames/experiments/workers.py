@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 
+from nashgames import memory
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.experiments.batches import batches_of, game_chunks
@@ -141,7 +141,7 @@ def _worker(distributed: Any, number: int, count: int, device: str) -> Mapping[s
         "nthreads": 1,
         "host": _THIS_MACHINE,
         "silence_logs": logging.CRITICAL,
-        "memory_limit": int(psutil.virtual_memory().total / count),
+        "memory_limit": memory.room().free // count,
         "env": environment,
         "dashboard": False,
     }

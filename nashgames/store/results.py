@@ -43,7 +43,7 @@ class Results:
         self._began = False
         self._games: dict[str, Path] = {}
         self._finished: set[str] = set()
-        self._made = False
+        self._made: list[Path] = []
         self._parts: set[str] = set()
         self._others: set[str] = set()
         self._snapshot: dict[str, pa.Table] | None = None
@@ -94,7 +94,10 @@ class Results:
         if self._made and {item.name for item in self.directory.iterdir()} <= nothing:
             for name in nothing:
                 (self.directory / name).unlink(missing_ok=True)
-            self.directory.rmdir()
+            with contextlib.suppress(OSError):
+                # The folders above may hold other things by now.
+                for path in self._made:
+                    path.rmdir()
             return True
         return False
 
@@ -254,6 +257,7 @@ class Results:
         self._check_writable()
         if self._began or manifest.text_of(self.manifest) != self._seen:
             with self._writing():
+                self._keep_games()
                 self._write_manifest()
 
     def compact(self) -> None:
@@ -291,8 +295,14 @@ class Results:
     def _append(self, tables: Layer) -> None:
         data = parts.pack(tables, manifest.asked(self.manifest))
         with self._writing():
+            self._keep_games()
             self._parts.add(parts.append(self.directory, data))
         self._snapshot = None
+
+    def _keep_games(self) -> None:
+        for fingerprint, source in self._games.items():
+            kept.keep(self.directory, fingerprint, source)
+        self._games.clear()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -302,16 +312,13 @@ class Results:
         """
         try:
             if not check_ours(self.directory):
+                self._made = [path for path in (self.directory, *self.directory.parents) if not path.exists()]
                 self.directory.mkdir(parents=True, exist_ok=True)
-                self._made = True
         except OSError as error:
             raise cannot_write(self.directory, error) from error
         with self._locked():
             if self._began or self._seen is None:
                 self._write_manifest()
-            for fingerprint, source in self._games.items():
-                kept.keep(self.directory, fingerprint, source)
-            self._games.clear()
             yield
 
     @contextlib.contextmanager
