@@ -198,9 +198,9 @@ MUTATIONS = (
         "gained = advantage",
         "tests/test_regret_matching.py::test_the_value_of_an_estimate_is_subtracted",
     ),
-    solver("adaptive_nash_mp", "missed = (1 + eta) * game", "missed = game", form("adaptive-nash-mp")),
+    solver("adaptive_step", "missed = (1 + eta) * game", "missed = game", form("adaptive-nash-mp")),
     solver(
-        "adaptive_nash_mp",
+        "adaptive_step",
         "simplex.kl(log_half, log_policy)",
         "simplex.kl(log_policy, log_half)",
         form("adaptive-nash-mp"),

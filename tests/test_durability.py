@@ -135,7 +135,7 @@ def test_a_long_batch_keeps_checkpoints_and_a_kill_costs_no_more_than_is_between
 
 
 def test_a_second_sweep_plays_what_the_first_has_not_begun(tmp_path, whole, monkeypatch):
-    monkeypatch.setattr(playing, "MOST_BATCHES", 1)
+    monkeypatch.setattr(playing, "batches_at_once", lambda *_: 1)
     monkeypatch.setattr(playing, "_POLL_SECONDS", 0.01)
     first, second = (runner.execute(experiment(), tmp_path / "out") for _ in range(2))
     assert until(first, Advanced).label.startswith("nash-mp")
@@ -154,7 +154,7 @@ def test_a_second_sweep_plays_what_the_first_has_not_begun(tmp_path, whole, monk
 
 
 def test_what_another_sweep_gives_up_is_played(tmp_path, whole, monkeypatch):
-    monkeypatch.setattr(playing, "MOST_BATCHES", 1)
+    monkeypatch.setattr(playing, "batches_at_once", lambda *_: 1)
     monkeypatch.setattr(playing, "_POLL_SECONDS", 0.01)
     first, second = (runner.execute(experiment(), tmp_path / "out") for _ in range(2))
     until(first, Advanced)

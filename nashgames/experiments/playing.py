@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from threading import Lock
 from typing import Any, Protocol
@@ -106,12 +106,14 @@ class Failed:
     status: str
     attempts: int
     error: Exception
+    of_input: bool = False
+    """Whether it is what was given that no game can be made of."""
 
 
 def batch_key(lanes: Lanes) -> str:
     """What a batch is known by: its runs, in their places, and the programs that its bits come from."""
-    ids = [[run.run_id for run in of_game] for of_game in lanes]
-    return content_hash({"runs": ids, "nashgames": version("nashgames"), "jax": version("jax")})
+    ids, widths = [run.run_id for of_game in lanes for run in of_game], [*map(len, lanes)]
+    return content_hash({"runs": ids, "widths": widths, "nashgames": version("nashgames"), "jax": version("jax")})
 
 
 def count_batches(runs: Sequence[Run], settings: Settings, done: Collection[str] = ()) -> int:
@@ -265,9 +267,10 @@ class Chunk:
 
     def _prepare(self, runs: list[Run], *, show_facts: bool) -> Iterator[Event | Failed]:
         """Make a game and find its equilibria; where that is not possible, its runs have failed."""
-        first, session = runs[0], self.session
+        first, session, of_input = runs[0], self.session, True
         try:
             game = first.make_game(session.settings.precision.dtype)
+            of_input = False
             ready = self._titles.get(first.source)
             if ready is None:
                 ready = self._titles[first.source] = game_ready(first, game, show_facts=show_facts)
@@ -275,7 +278,8 @@ class Chunk:
             yield from prepare(game, runs, ready.title, self._prepared, session.done)
         except Exception as error:
             self._lost.add(first.game_key)
-            yield _failed(f"{first.source.text} failed", [runs], session.done, error)
+            of_input = of_input and isinstance(error, NashGamesError)
+            yield replace(_failed(f"{first.source.text} failed", [runs], session.done, error), of_input=of_input)
         else:
             self._games[first.game_key] = game
 
@@ -360,9 +364,9 @@ class Chunk:
             if time.monotonic() - kept > _CHECKPOINT_SECONDS:
                 session.shared.keep(key, batch.saved())
                 kept = time.monotonic()
-        unfinished = [run for of_game, going in zip(runs, batch.running, strict=True)
-                      for run, on in zip(of_game, going, strict=True) if on]  # fmt: skip
-        wanted = {run.run_id for of_game in runs for run in of_game} - {run.run_id for run in unfinished}
+        unfinished = [] if batch.finished else _those(runs, batch.running)
+        # A batch that is finished has rows of all its runs.
+        wanted = {run.run_id for run in _those(runs)} - {run.run_id for run in unfinished} if unfinished else None
         unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
         equilibria = [[self._prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
         frames = frames_of(batch, [self._placed.of(of_game[0]) for of_game in runs], runs, equilibria, wanted)
@@ -376,6 +380,16 @@ class Chunk:
             yield _failed(what, [unfinished], session.done, took, status="timeout")
         yield BatchFinished(number, session.batches, frames.runs)
         return not unfinished
+
+
+def _those(lanes: Lanes, chosen: Sequence[Sequence[bool]] | None = None) -> list[Run]:
+    """The runs of a batch, those alone that are chosen where that is given."""
+    return [
+        run
+        for place, of_game in enumerate(lanes)
+        for lane, run in enumerate(of_game)
+        if chosen is None or chosen[place][lane]
+    ]
 
 
 def _left(lanes: Lanes, done: Collection[str]) -> list[Run]:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nashgames.environment import environment, now
-from nashgames.errors import NashGamesError
 from nashgames.experiments.batches import check_memory
 from nashgames.experiments.events import Event, Finished, Noted, Planned
 from nashgames.experiments.experiment import Experiment, content_hash
@@ -134,8 +133,7 @@ class _Playing:
             raise self._untold[0].error
 
     def _all_mistakes(self) -> bool:
-        mistakes = [isinstance(failed.error, NashGamesError) for failed in self._untold]
-        return bool(mistakes) and all(mistakes) and not self._played
+        return bool(self._untold) and all(failed.of_input for failed in self._untold) and not self._played
 
     def _tell(self) -> Iterator[Noted]:
         """Write the failures that are not yet written, and say them."""
