@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from pathlib import Path
 
 import psutil
@@ -57,7 +58,7 @@ def room(root: Path = Path("/")) -> Room:
 
     `root` is where `proc` and `sys` are.
     """
-    return min([Room(psutil.virtual_memory().available), *_of_cgroups(root), *_of_shell()], key=lambda room: room.free)
+    return min([Room(psutil.virtual_memory().available), *_of_cgroups(root), *_of_shell()], key=attrgetter("free"))
 
 
 def check_memory(needed: int, what: str, within: Room | None = None) -> None:

@@ -177,6 +177,6 @@ def test_what_fails_where_no_memory_is_left_is_said_to_do_so(monkeypatch):
     monkeypatch.setattr(memory, "room", lambda: Room(12_000_000, "a cgroup allows 1 GB"))
     sentence, code = failures.explain(ImportError("failed to map\nsegment"))
     assert sentence.startswith(
-        "there is not enough memory for it (ImportError: failed to map segment), 12 MB is free (a cgroup allows 1 GB)"
+        "there is not enough memory (ImportError: failed to map segment), 12 MB is free (a cgroup allows 1 GB)"
     )
     assert code == failures.FAILED

@@ -245,7 +245,7 @@ def test_a_changed_hash_is_told_and_playing_finds_what_changed(made, tmp_path):
     assert result.exit_code == 1
     assert (
         result.stderr.strip()
-        == f"error: {report.faults[0]}; bring back what was written to '{copy}', or play its runs again"
+        == f"error: {report.faults[0]}; restore what was written to '{copy}', or play its runs again"
     )
 
 
@@ -463,7 +463,7 @@ def test_runs_that_cannot_be_planned_or_played_are_counted_with_the_reason(made,
     assert report_of(copy, replay=0).unplanned == 24
 
     def broken(*arguments, **options):
-        yield runner.Failed("mirror-descent on it failed: no memory", 3, MemoryError())
+        yield playing.Failed("mirror-descent on it failed: no memory", (), "failed", 1, MemoryError())
 
     monkeypatch.setattr(playing, "play", broken)
     report = report_of(made, replay=3)

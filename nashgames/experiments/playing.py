@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from threading import Lock
 from typing import Any, Protocol
@@ -59,17 +59,12 @@ USUAL = Conditions()
 class Shared(Protocol):
     """What processes that play the same batches tell each other; a batch is known by 12 hex digits."""
 
-    def claim(self, batch: str) -> bool:
-        """Whether the batch is ours to play."""
+    def claim(self, batch: str) -> tuple[set[str], bytes | None] | None:
+        """Take the batch, unless another process has it: then None. With it come the runs that others have finished by
+        now, and how far the batch was when it was last kept."""
 
     def release(self, batch: str, *, finished: bool = False) -> None:
         """Give a batch back, once or more often; the checkpoint of one that is finished goes."""
-
-    def look_again(self) -> set[str]:
-        """The runs that are finished by now, whoever played them."""
-
-    def kept(self, batch: str) -> bytes | None:
-        """How far the batch is, None where that is not known."""
 
     def keep(self, batch: str, data: bytes) -> None:
         """Keep how far the batch is."""
@@ -78,17 +73,11 @@ class Shared(Protocol):
 class Alone:
     """Nobody else plays, and nothing is kept."""
 
-    def claim(self, batch: str) -> bool:
-        return True
+    def claim(self, batch: str) -> tuple[set[str], bytes | None] | None:
+        return set(), None
 
     def release(self, batch: str, *, finished: bool = False) -> None:
         pass
-
-    def look_again(self) -> set[str]:
-        return set()
-
-    def kept(self, batch: str) -> bytes | None:
-        return None
 
     def keep(self, batch: str, data: bytes) -> None:
         pass
@@ -135,9 +124,10 @@ def play(
     Batches are those of all `runs`, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
     A batch that another process has claimed in `shared` is left to it, and played here if it is given up.
     """
-    session = Session(settings, set(done), shared or Alone(), conditions, count_batches(runs, settings, done))
     show_facts = len({run.game_key for run in runs if run.run_id not in done}) == 1
     left = [(chunk, batches_of(chunk, done)) for chunk in game_chunks(runs, settings.precision.numpy.itemsize)]
+    count = sum(len(batches) for _, batches in left)
+    session = Session(settings, set(done), shared or Alone(), conditions, count, itertools.count(1))
     while left:
         waiting = []
         for games, batches in left:
@@ -160,7 +150,7 @@ class Session:
     shared: Shared
     conditions: Conditions
     batches: int
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    numbers: Iterator[int]
 
 
 class _Placed:
@@ -207,7 +197,8 @@ class Chunk:
         self._prepared: dict[str, Prepared] = {}
         self._titles: dict[Source, GameReady] = {}
         self._placed = _Placed(self._games, session.settings)
-        self._claimed = list[str]()
+        # What was kept of the batches that are ours.
+        self._claimed: dict[str, bytes | None] = {}
 
     def play(
         self, games: list[list[Run]], batches: Sequence[Lanes], *, show_facts: bool = False
@@ -230,19 +221,21 @@ class Chunk:
                 # Whoever stops here does not wait for programs that nobody will run.
                 for _, batch in alive:
                     batch.cancel()
-                while self._claimed:
-                    self.session.shared.release(self._claimed.pop())
+                for key in self._claimed:
+                    self.session.shared.release(key)
+                self._claimed.clear()
 
     def _begin(
         self, lanes: Lanes, of_game: Mapping[GameKey, list[Run]], *, show_facts: bool
     ) -> Generator[Event | Failed, None, Lanes | None]:
         """Claim a batch and prepare its games; None where there is nothing to play."""
         session, key = self.session, batch_key(lanes)
-        if not session.shared.claim(key):
+        claimed = session.shared.claim(key)
+        if claimed is None:
             self.claimed_by_others.append(lanes)
             return None
-        self._claimed.append(key)
-        session.done |= session.shared.look_again()
+        others, self._claimed[key] = claimed
+        session.done |= others
         if not _left(lanes, session.done):
             session.shared.release(key, finished=True)
             yield PlayedElsewhere(next(session.numbers), session.batches, sum(map(len, lanes)))
@@ -251,19 +244,20 @@ class Chunk:
             game_key = runs[0].game_key
             if game_key not in self._games and game_key not in self._lost:
                 yield from self._prepare(of_game[game_key], show_facts=show_facts)
-        if all(runs[0].game_key in self._games for runs in lanes):
+        rest = [runs for runs in lanes if runs[0].game_key in self._games] if self._lost else lanes
+        if len(rest) == len(lanes):
             return lanes
         session.shared.release(key)
         # Without the games that could not be made it is another batch, of other bits.
-        rest = [runs for runs in lanes if runs[0].game_key in self._games]
         if not _left(rest, session.done):
             next(session.numbers)
             return None
-        if session.shared.claim(batch_key(rest)):
-            self._claimed.append(batch_key(rest))
-            return rest
-        self.claimed_by_others.append(rest)
-        return None
+        claimed = session.shared.claim(batch_key(rest))
+        if claimed is None:
+            self.claimed_by_others.append(rest)
+            return None
+        _, self._claimed[batch_key(rest)] = claimed
+        return rest
 
     def _prepare(self, runs: list[Run], *, show_facts: bool) -> Iterator[Event | Failed]:
         """Make a game and find its equilibria; where that is not possible, its runs have failed."""
@@ -299,9 +293,9 @@ class Chunk:
             known = np.full_like(ready.log_reference, np.nan)
             if found is not None and found.converged and found.inside is None:
                 known = found.log_policy
-            start = ready.log_reference if distance_of(run.start) is not None else None
-            if found is not None:
-                start = start_of(run, found)
+            start = None
+            if distance_of(run.start) is not None:
+                start = ready.log_reference if found is None else start_of(run, found)
             return Lane(
                 run.played,
                 run.beta,
@@ -318,7 +312,7 @@ class Chunk:
         played = [self._placed.of(of_game[0]) for of_game in runs]
         margins = self._placed.margins([of_game[0] for of_game in runs])
         batch = Batch(played, lanes, self.session.settings, margins=margins)
-        kept = self.session.shared.kept(batch_key(runs))
+        kept = self._claimed[batch_key(runs)]
         if kept is not None:
             batch.restore(kept)
         return batch

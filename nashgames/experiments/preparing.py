@@ -93,11 +93,8 @@ def _flaw(title: str, found: Equilibrium) -> str:
     )
 
 
-def start_of(run: Run, found: Equilibrium) -> np.ndarray | None:
+def start_of(run: Run, found: Equilibrium) -> np.ndarray:
     """log π_0 of a run that starts near the equilibrium: its logits moved by independent normal numbers."""
-    distance = distance_of(run.start)
-    if distance is None:
-        return None
     if not found.converged:
         raise NashGamesError(
             f"start is '{run.start}', but the equilibrium of {run.source.text} at β = {run.beta:g} could be computed "
@@ -109,4 +106,4 @@ def start_of(run: Run, found: Equilibrium) -> np.ndarray | None:
             f"logits are −∞; start at the reference"
         )
     drawn = stream(run.seed, "start").standard_normal(found.log_policy.shape)
-    return np.asarray(scipy.special.log_softmax(found.log_policy + distance * drawn, axis=-1))
+    return np.asarray(scipy.special.log_softmax(found.log_policy + (distance_of(run.start) or 0.0) * drawn, axis=-1))

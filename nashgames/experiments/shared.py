@@ -11,19 +11,18 @@ from nashgames.experiments.rows import failure_of
 from nashgames.store import FAILURE_COLUMNS, Progress, Results
 
 
-class SharedDirectory(Progress):
+class SharedDirectory:
     """The batches of a directory that are played now, by this process and by others (`playing.Shared`)."""
 
     def __init__(self, results: Results) -> None:
-        super().__init__(results.directory)
-        self._results = results
+        self._results, self._progress = results, Progress(results.directory)
+        self.keep, self.release = self._progress.keep, self._progress.release
 
-    def claim(self, batch: str) -> bool:
+    def claim(self, batch: str) -> tuple[set[str], bytes | None] | None:
         self._results.mark()
-        return super().claim(batch)
-
-    def look_again(self) -> set[str]:
-        return self._results.look_again()
+        if not self._progress.claim(batch):
+            return None
+        return self._results.look_again(), self._progress.kept(batch)
 
 
 def write_failures(results: Results, settings: Settings, failed: Failed) -> None:
