@@ -277,13 +277,6 @@ class Chunk:
         else:
             self._games[first.game_key] = game
 
-    @property
-    def _title(self) -> str:
-        first = next(iter(self._titles.values()))
-        if len(self._titles) == 1:
-            return first.title
-        return f"{len(self._games):,} games · {first.game.actions:,} actions"
-
     def _compiled(self, runs: Lanes) -> Batch:
         """The batch of these runs, compiled, and as far as it was kept."""
 
@@ -320,12 +313,15 @@ class Chunk:
     def _play_batch(self, lanes: Lanes, compiled: Future[Batch]) -> Iterator[Event | Frames | Failed]:
         """Run a batch, again where it failed and that may help; its runs that cannot be finished have failed."""
         session, number = self.session, next(self.session.numbers)
-        what, finished = f"{lanes[0][0].solver.name} on {self._title}", False
+        first, finished = next(iter(self._titles.values())), False
+        several = f"{len(self._games):,} games · {first.game.actions:,} actions"
+        title = first.title if len(self._titles) == 1 else several
+        what = f"{lanes[0][0].solver.name} on {title}"
         try:
             for attempt in itertools.count(1):
                 try:
                     batch = compiled.result() if attempt == 1 else self._compiled(lanes)
-                    finished = yield from self._run_batch(batch, lanes, number)
+                    finished = yield from self._run_batch(batch, lanes, number, title)
                     return
                 except Exception as error:
                     if isinstance(error, NashGamesError) or attempt > session.conditions.retries:
@@ -336,7 +332,9 @@ class Chunk:
         finally:
             session.shared.release(batch_key(lanes), finished=finished)
 
-    def _run_batch(self, batch: Batch, runs: Lanes, number: int) -> Generator[Event | Frames | Failed, None, bool]:
+    def _run_batch(
+        self, batch: Batch, runs: Lanes, number: int, title: str
+    ) -> Generator[Event | Frames | Failed, None, bool]:
         """Run a batch to its end, or to that of its time; whether all its runs are finished."""
         session, key = self.session, batch_key(runs)
         betas = tuple(dict.fromkeys(run.beta for of_game in runs for run in of_game))
@@ -346,7 +344,7 @@ class Chunk:
             yield Advanced(
                 batch=number,
                 batches=session.batches,
-                label=f"{batch.solver.name} · {self._title}",
+                label=f"{batch.solver.name} · {title}",
                 runs=batch.size,
                 active=batch.active,
                 queries=batch.step * batch.solver.queries_per_step,
@@ -370,7 +368,7 @@ class Chunk:
             # A longer timeout goes on from here.
             session.shared.keep(key, batch.saved())
             took = TimeoutError(f"not finished after {timeout:g} s of solving, at step {batch.step:,}")
-            what = f"{batch.solver.name} on {self._title} was given up"
+            what = f"{batch.solver.name} on {title} was given up"
             yield _failed(what, [unfinished], session.done, took, status="timeout")
         yield BatchFinished(number, session.batches, frames.runs)
         return not unfinished
