@@ -268,7 +268,7 @@ def _close(
         files.append(("", f"and {len(pictures) - _LISTED_FIGURES} more figures there"))
     if figures and (outdated := Results.read(finished.directory).outdated):
         files.append(("outdated", f"{', '.join(path.name for path in outdated)}: drawn by an earlier command"))
-    commands = [("plot", f"nashgames plot {shlex.quote(directory)}")]
+    commands = [(command, f"nashgames {command} {shlex.quote(directory)}") for command in ("plot", "report")]
     if not sweep:
         commands.append(("next", _next_sweep(experiment)))
     screen.pairs([*files, *commands])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nashgames.cli import options, words
-from nashgames.cli.sheet import CELL, NAMES, VARIANTS, Sheet, cell_text, heading, records, varies
+from nashgames.cli.sheet import CELL, NAMES, VARIANTS, Sheet, cell_text, heading, plain, records, varies
 from nashgames.errors import unknown
 
 if TYPE_CHECKING:
@@ -93,15 +93,15 @@ def table(runs: "pd.DataFrame") -> Sheet:
     extra = [key for key in ("directory", "role") if key in runs and varies(runs[key])]
     targets = runs["target"].unique()
     final = METRICS[STOPPING_COLUMN[targets[0]]].label if len(targets) == 1 else "final value"
-    costs = ["queries"] + (["comparisons"] if runs["comparisons"].any() else [])
+    costs = ["queries"] + (["comparisons"] if runs["comparisons"].fillna(0).any() else [])
     rows = tuple(
         (
             *(str(row[key]) for key in extra),
             *(cell_text(key, row[key]) for key in cell),
             row["label"],
             row["status"],
-            *(words.count(row[cost]) for cost in costs),
-            words.small(row[STOPPING_COLUMN[row["target"]]]),
+            *(words.count(plain(row[cost])) for cost in costs),
+            words.small(plain(row[STOPPING_COLUMN[row["target"]]])),
         )
         for row in records(runs)
     )

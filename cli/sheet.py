@@ -43,7 +43,7 @@ def cell_text(column: str, value: Any) -> str:
     """A value of a column of `CELL` as it is written."""
     if column in ("game", "reference", *VARIANTS):
         return str(value)
-    return words.number(value) if column == "beta" else words.count(int(value))
+    return words.number(value) if column == "beta" else words.count(plain(value))
 
 
 def joined(*parts: str) -> str:

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from nashgames.analysis.outcomes import quantiles
 from nashgames.cli.main import app
 from nashgames.errors import NashGamesError
+from nashgames.experiments import runner
+from nashgames.experiments.experiment import Experiment
 from nashgames.report import write
 from nashgames.report.compare import differences
 from nashgames.report.curves import curves_of
@@ -256,6 +258,18 @@ def test_failures_are_told_with_their_reasons(tmp_path):
     page = page_of(directory)
     assert "numbers stopped being finite at step 17" in page.text and "No run failed" not in page.text
     assert "No run failed" in page_of(fill(tmp_path / "e", "well")).text
+
+
+def test_runs_that_could_not_be_finished_are_told_with_their_reasons(tmp_path):
+    """Also where the game could not be made, so that its size is not known."""
+    bad = tmp_path / "bad.csv"
+    bad.write_text("0.5,0.9\n0.3,0.5\n")
+    asked = Experiment.from_dict({"game": ["circulant", str(bad)], "solver": "nash-mp", "queries": 20, "beta": 0.1})
+    list(runner.execute(asked, tmp_path / "out"))
+    text = write([tmp_path / "out"]).path.read_text()
+    assert "P + Pᵀ should be 1" in text
+    assert "No run failed." not in text
+    assert "more runs that are not there" not in text
 
 
 def test_a_reason_that_rows_have_is_told(monkeypatch, tmp_path):

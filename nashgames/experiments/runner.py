@@ -159,7 +159,7 @@ def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) ->
     results.manifest["finished"] = now()
     results.flush()
     directory = results.directory
-    files = tuple(path for name in frames if (path := directory / f"{name}.parquet").exists())
+    files = tuple(path for name in (*frames, "failures") if (path := directory / f"{name}.parquet").exists())
     return Finished(
         directory=directory, **mine, reused=reused, failed=failed, files=(*files, directory / "manifest.json")
     )

@@ -41,13 +41,15 @@ Say = Callable[[str], None]
 class Shown:
     """What a page shows of one directory.
 
-    `runs` are those of its last experiment that are reported, `curves` their points, each with the column `directory`.
-    `told` is plain text and numbers for the page; `missing` counts runs that were asked for and are not there.
+    `runs` are those of its last experiment that are reported, `curves` their points, `failures` its runs that could not
+    be finished, each with the column `directory`. `told` is plain text and numbers for the page; `missing` counts runs
+    that were asked for and are not there.
     """
 
     name: str
     runs: pd.DataFrame
     curves: pd.DataFrame
+    failures: pd.DataFrame
     missing: int
     told: Mapping[str, Any]
 
@@ -63,7 +65,8 @@ def gather(directory: Path, name: str, say: Say) -> Shown:
     runs = reported(last).assign(directory=name)
     curves = results.curves
     curves = curves[curves["run_id"].isin(runs["run_id"])].assign(directory=name)
-    missing = len(set(results.manifest["run_ids"]) - set(last["run_id"]))
+    failures = results.failures[results.failures["run_id"].isin(results.manifest["run_ids"])].assign(directory=name)
+    missing = len(set(results.manifest["run_ids"]) - set(last["run_id"]) - set(failures["run_id"]))
     told: dict[str, Any] = {"name": name, "commands": _commands(directory), **_provenance(results)}
     played = runs[runs["solver"] != REFEREE]
     if len(runs):
@@ -75,7 +78,7 @@ def gather(directory: Path, name: str, say: Say) -> Shown:
         say(f"drawing the figures of {name}")
         told |= _figures(results, last)
         told |= {"solvers": _solvers(runs), "profiles": _profiles(played, curves)}
-    return Shown(name, runs, curves, missing, told)
+    return Shown(name, runs, curves, failures, missing, told)
 
 
 def _provenance(results: Results) -> dict[str, Any]:

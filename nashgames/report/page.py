@@ -46,7 +46,7 @@ _OF_RUNS = ("step_source", "queries_to_tolerance", "queries", "comparisons", "su
             "status", "reason", "run_id")
 _OF_SUMMARY = ("seeds", "cost", "median", "q90", "reached", "share", "low", "high", "diverged")
 # fmt: on
-_FAILED = ("diverged", "failed", "inexact")
+_NO_ANSWER = ("diverged", "inexact")
 """The statuses of runs that gave no answer."""
 
 
@@ -118,7 +118,12 @@ def html_of(shown: Sequence[Shown], scripts: Sequence[str]) -> str:
         "axis": "comparisons" if on_samples(played).all() else "queries",
     }
     inside = [_as_script(script) for script in (*scripts, _file("page.js"))]
-    failed = runs[runs["status"].isin(_FAILED)]
+    ended = runs[runs["status"].isin(_NO_ANSWER)]
+    # Tables without rows have no types to agree on.
+    told = [each for each in (*(one.failures for one in shown), ended) if len(each)] or [ended]
+    failed = pd.concat(told, ignore_index=True).head(MOST_ROWS)
+    failed = failed.astype(object).where(failed.notna(), None)
+    statuses = pd.concat([runs["status"], *(each.failures["status"] for each in shown)])
     compared = [
         {
             "a": shown[0].name,
@@ -136,8 +141,8 @@ def html_of(shown: Sequence[Shown], scripts: Sequence[str]) -> str:
         directories=[each.told for each in shown],
         missing={each.name: each.missing for each in shown},
         runs=len(runs),
-        statuses={str(key): int(count) for key, count in runs["status"].value_counts().items()},
-        failures=[_of_failure(row) for row in failed.head(MOST_ROWS).to_dict("records")],
+        statuses={str(key): int(count) for key, count in statuses.value_counts().items()},
+        failures=[_of_failure(row) for row in failed.to_dict("records")],
         compared=compared,
         headings=_HEADINGS,
         style=_file("style.css"),
