@@ -261,7 +261,7 @@ OPTIONS = {
     "run --lr 5": "'--lr'; a step is a parameter of a solver",
     "run --config a.toml": "'--config'; a file or a preset is played by: nashgames sweep",
     "run --game disc": "'--game'; GAME is given without an option",
-    "run --dry-run": "'--dry-run'",
+    "run --dry-rum": "'--dry-rum'",
     "run --epochs 3": "'--epochs'; did you mean '--queries'?",
     "run --gpu": "'--gpu'; did you mean '--device'?",
     "run --output x": "'--output'; did you mean '--out'?",

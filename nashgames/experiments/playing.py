@@ -96,7 +96,7 @@ class Failed:
     attempts: int
     error: Exception
     of_input: bool = False
-    """Whether it is what was given that no game can be made of."""
+    """Whether no game, or no reference for it, can be made of what was given."""
 
 
 def batch_key(lanes: Lanes) -> str:
@@ -261,10 +261,9 @@ class Chunk:
 
     def _prepare(self, runs: list[Run], *, show_facts: bool) -> Iterator[Event | Failed]:
         """Make a game and find its equilibria; where that is not possible, its runs have failed."""
-        first, session, of_input = runs[0], self.session, True
+        first, session = runs[0], self.session
         try:
             game = first.make_game(session.settings.precision.dtype)
-            of_input = False
             ready = self._titles.get(first.source)
             if ready is None:
                 ready = self._titles[first.source] = game_ready(first, game, show_facts=show_facts)
@@ -272,8 +271,8 @@ class Chunk:
             yield from prepare(game, runs, ready.title, self._prepared, session.done)
         except Exception as error:
             self._lost.add(first.game_key)
-            of_input = of_input and isinstance(error, NashGamesError)
-            yield replace(_failed(f"{first.source.text} failed", [runs], session.done, error), of_input=of_input)
+            failed = _failed(f"{first.source.text} failed", [runs], session.done, error)
+            yield replace(failed, of_input=isinstance(error, NashGamesError))
         else:
             self._games[first.game_key] = game
 
