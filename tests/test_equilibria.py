@@ -19,7 +19,7 @@ from nashgames import plots
 from nashgames.core.game import make_game
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
-from nashgames.experiments import runner
+from nashgames.experiments import preparing
 from nashgames.experiments.exact_path import Certified, certified, frames, mixtures, stem, trace, vertex_of
 from nashgames.experiments.experiment import Experiment, exact_betas
 from nashgames.experiments.plan import plan_equilibria
@@ -138,7 +138,7 @@ def test_the_games_of_one_path_are_solved_in_one_pass_from_the_largest_beta(monk
         passes.append(list(betas))
         return (equilibrium(game, beta) for beta in betas)
 
-    monkeypatch.setattr(runner, "equilibrium_path", path)
+    monkeypatch.setattr(preparing, "equilibrium_path", path)
     assert list(answers(planned())) == passes[0] == [1.0, 0.1, 0.01, 0.0]
     assert len(passes) == 1
 
@@ -255,7 +255,7 @@ def test_asking_again_replaces_the_rows_and_other_runs_stay():
 
 
 def test_an_equilibrium_that_was_not_reached_is_said_to_be_inexact(monkeypatch):
-    monkeypatch.setattr(runner, "equilibrium_path", unreached)
+    monkeypatch.setattr(preparing, "equilibrium_path", unreached)
     rows = frames(planned([0.1, 0.01]), answers(planned([0.1, 0.01])).values())
     assert list(rows["runs"]["status"]) == ["converged", "inexact"]
     assert list(rows["runs"]["equilibrium_residual"])[1] == 1e-3
@@ -363,7 +363,7 @@ def test_a_run_may_join_the_directory():
 
 def test_contexts_keep_their_mixtures_to_the_directory():
     lines = shown("disc[contexts=2]", "-n", "4", "--beta", "0.1", "--out", "kept")
-    assert "2 contexts have a mixture each; --out DIRECTORY keeps them" in lines
+    assert "2 contexts have one mixture each; --out DIRECTORY keeps them" in lines
     assert len(Results.read("kept").policies) == 8
     answer = data("disc[contexts=2]", "-n", "4", "--beta", "0.1", "--no-plot")
     assert {action["context"] for action in answer["equilibria"][0]["policy"]} == {0, 1}
@@ -379,7 +379,7 @@ def test_quiet_prints_where_the_files_are(options, printed):
 
 
 def test_an_equilibrium_that_is_not_exact_is_exit_code_1(monkeypatch):
-    monkeypatch.setattr(runner, "equilibrium_path", unreached)
+    monkeypatch.setattr(preparing, "equilibrium_path", unreached)
     result = call("circulant", "--beta", "0.1,0.01", "--out", "kept", "--no-plot")
     assert result.exit_code == 1
     assert "inexact" in result.stdout
@@ -392,7 +392,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch):
         yield equilibrium(game, max(betas))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "equilibrium_path", interrupted)
+    monkeypatch.setattr(preparing, "equilibrium_path", interrupted)
     result = call("circulant", "--beta", "0.1,0.01", "--out", "kept")
     assert (result.exit_code, result.stderr) == (130, "error: stopped; what was found is kept in 'kept'\n")
     assert list(Results.read("kept").runs["beta"]) == [0.1]

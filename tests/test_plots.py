@@ -817,6 +817,7 @@ def test_public_names():
         "drawn_unasked",
         "figures",
         "save",
+        "svg",
     }
 
 
