@@ -1,7 +1,7 @@
 """How much a reader has to follow: functions that one run enters, places that know a default, parses of one text.
 
 `python benchmarks/structure.py` prints the counts, with `--list` the functions by module. A run is counted twice:
-alone, from its description to its rows as `runner.play` makes them (game, referee, batch, loop, solver, metrics), and
+alone, from its description to its rows as `playing.play` makes them (game, referee, batch, loop, solver, metrics), and
 with the whole command around it, imports, options, planning, storing and tables among them. A function counts once,
 whatever thread calls it; lambdas and comprehensions belong to the function that they stand in.
 """

@@ -21,7 +21,7 @@ from nashgames.core.margins import DenseMargins
 from nashgames.core.metrics import OF_EQUILIBRIUM
 from nashgames.errors import NashGamesError
 from nashgames.exact import external
-from nashgames.exact.referee import Equilibrium, equilibrium
+from nashgames.exact.referee import Equilibrium, equilibrium, equilibrium_path
 from nashgames.experiments import exact_path, runner
 from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.plan import plan_equilibria
@@ -185,7 +185,7 @@ from nashgames.store import Results
 assert Results.read("d").runs["more"].notna().all()
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "more: not computed again, as verification has no formula of its own for it" in done.stdout, done.stderr
+    assert "more from the policies: verification has no formula of its own for it" in done.stdout, done.stderr
     data = json.loads(done.stdout.strip().rpartition("\n")[2])
     assert (data["ok"], data["verified"], data["unchecked"]) == (True, 1, ["more"])
     assert "more" not in {column["name"] for column in data["columns"]}
@@ -478,7 +478,7 @@ def test_nothing_asks_for_all_margins_at_once(exact, monkeypatch):
 
 def test_margins_and_equilibria_are_made_once_for_the_runs_that_share_them(played, monkeypatch):
     made, found = [], []
-    make, path = type(find_source("disc")).make, runner.equilibrium_path
+    make, path = type(find_source("disc")).make, equilibrium_path
     monkeypatch.setattr("nashgames.experiments.sources.Source.make", lambda *a: made.append(a[1:]) or make(*a))
     monkeypatch.setattr("nashgames.verification.equilibrium_path", lambda *a: found.append(a[1]) or path(*a))
     events = list(verify(played, replay=0))

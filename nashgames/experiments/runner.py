@@ -69,21 +69,25 @@ def execute(
         for source in {run.source for run in reported}:
             if source.file is not None and source.fingerprint is not None:
                 results.keep_game(source.fingerprint, source.file)
-        playing = _Playing(results, experiment, conditions, crew)
-        if trials:
-            yield from playing.play(TRIALS, trials, there)
-            chosen, ends = choose(trials, results.runs, results.curves)
-            asked, (reported, after) = notes, plan(experiment, settings, chosen=chosen)
-            reported = as_both(reported, trials)
-            ids = results.manifest["run_ids"] = _ids(reported, trials)
-            there |= results.finished & set(_ids(trials))
-            batches, equilibria = count_batches(reported, settings, there), count_equilibria(reported, there)
-            reused = len(there & set(ids))
-            yield Planned(directory, len(ids), reused, batches, equilibria=equilibria, tried=tried)
-            yield from map(Noted, [*(note for note in after if note not in asked), *ends])
-        results.relabel({run.run_id: run.told for run in [*trials, *reported]})
-        yield from playing.play(REPORTED, reported, there)
-        playing.refuse_mistakes()
+        playing, played = _Playing(results, experiment, conditions, crew), set[str]()
+        try:
+            if trials:
+                yield from playing.play(TRIALS, trials, there)
+                chosen, ends = choose(trials, results.runs, results.curves)
+                asked, (reported, after) = notes, plan(experiment, settings, chosen=chosen)
+                reported = as_both(reported, trials)
+                ids = results.manifest["run_ids"] = _ids(reported, trials)
+                results.flush()
+                played = results.finished & set(_ids(trials))
+                batches = count_batches(reported, settings, there | played)
+                equilibria, reused = count_equilibria(reported, there | played), len(there & set(ids))
+                yield Planned(directory, len(ids), reused, batches, equilibria=equilibria, tried=tried)
+                yield from map(Noted, [*(note for note in after if note not in asked), *ends])
+            results.relabel({run.run_id: run.told for run in [*trials, *reported]})
+            yield from playing.play(REPORTED, reported, there | played)
+            playing.refuse_mistakes()
+        finally:
+            results.discard_if_empty()
         yield _finished(results, ids, len(there & set(ids)), playing.failed)
 
 

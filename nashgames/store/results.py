@@ -82,24 +82,11 @@ class Results:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not self._writable or self._removed():
+        if not self._writable:
             return
         # The parts hold everything: what ended the block is what is told.
         with contextlib.suppress(NashGamesError) if error else contextlib.nullcontext():
             self.compact()
-
-    def _removed(self) -> bool:
-        """Whether the directory was made here, nothing came of it, and it is gone again."""
-        nothing = {MANIFEST, LOCK}
-        if self._made and {item.name for item in self.directory.iterdir()} <= nothing:
-            for name in nothing:
-                (self.directory / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                # The folders above may hold other things by now.
-                for path in self._made:
-                    path.rmdir()
-            return True
-        return False
 
     @property
     def finished(self) -> set[str]:
@@ -259,6 +246,19 @@ class Results:
             with self._writing():
                 self._keep_games()
                 self._write_manifest()
+
+    def discard_if_empty(self) -> None:
+        """Remove the directory, and the folders above that were made for it, where nothing came of it."""
+        nothing = {MANIFEST, LOCK}
+        if not self._made or not {item.name for item in self.directory.iterdir()} <= nothing:
+            return
+        for name in nothing:
+            (self.directory / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            # The folders above may hold other things by now.
+            for path in self._made:
+                path.rmdir()
+        self._seen, self._made = None, []
 
     def compact(self) -> None:
         """Fold the parts into the tables `runs.parquet`, `curves.parquet`, …; nothing happens where there are none.
