@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from threading import Lock
 from typing import Any, Protocol
@@ -36,6 +37,9 @@ _COMPILERS = MOST_BATCHES - 1
 _CHECKPOINT_SECONDS = 20.0
 # How often a batch that another process plays is asked for.
 _POLL_SECONDS = 1.0
+
+# It reads files, and every batch asks for it several times.
+_version = cache(version)
 
 Lanes = list[list[Run]]
 """The runs of a batch, `[G][B]`."""
@@ -102,7 +106,7 @@ class Failed:
 def batch_key(lanes: Lanes) -> str:
     """What a batch is known by: its runs, in their places, and the programs that its bits come from."""
     ids, widths = [run.run_id for of_game in lanes for run in of_game], [*map(len, lanes)]
-    return content_hash({"runs": ids, "widths": widths, "nashgames": version("nashgames"), "jax": version("jax")})
+    return content_hash({"runs": ids, "widths": widths, "nashgames": _version("nashgames"), "jax": _version("jax")})
 
 
 def count_batches(runs: Sequence[Run], settings: Settings, done: Collection[str] = ()) -> int:

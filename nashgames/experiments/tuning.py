@@ -1,13 +1,17 @@
 """From the rows of the runs on which steps were tried to the steps that are played."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
 from nashgames.defaults import BOTH
+from nashgames.engine.settings import Settings
 from nashgames.experiments.choice import CHOICE, choices, edges
-from nashgames.experiments.plan import Chosen, Run, TuningKey
+from nashgames.experiments.experiment import Experiment
+from nashgames.experiments.plan import Chosen, Run, TuningKey, plan, plan_trials
+from nashgames.experiments.sources import Source
+from nashgames.store import Results
 
 
 def choose(trials: Sequence[Run], runs: pd.DataFrame, curves: pd.DataFrame) -> tuple[Chosen, list[str]]:
@@ -37,3 +41,17 @@ def as_both(reported: Sequence[Run], trials: Sequence[Run]) -> list[Run]:
     """The reported runs, those of them that were trials too in the role of both; a game of one seed has such."""
     tried = {run.run_id for run in trials}
     return [replace(run, role=BOTH) if run.run_id in tried else run for run in reported]
+
+
+def stages(
+    experiment: Experiment, settings: Settings, results: Results, *, sources: Mapping[str, Source] | None = None
+) -> tuple[list[Run], list[Run]]:
+    """The trials of an experiment, where it has any, and the runs that it reports, as they are executed: with what the
+    rows of the trials in `results` choose.
+
+    `sources` and errors are those of `plan`.
+    """
+    trials, _ = plan_trials(experiment, settings, sources=sources)
+    chosen = choose(trials, results.runs, results.curves)[0] if trials else None
+    reported, _ = plan(experiment, settings, sources=sources, chosen=chosen)
+    return trials, as_both(reported, trials)

@@ -28,11 +28,11 @@ from nashgames.errors import NashGamesError
 from nashgames.experiments.batches import batches_of, game_chunks
 from nashgames.experiments.events import Advanced, BatchFinished, Event, Noted, PlayedElsewhere
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
+from nashgames.experiments.plan import Run, plan_trials, settings_of
 from nashgames.experiments.playing import Chunk, Conditions, Failed, Lanes, Session, batch_key
 from nashgames.experiments.rows import Frames
 from nashgames.experiments.shared import SharedDirectory, write_failures
-from nashgames.experiments.tuning import as_both, choose
+from nashgames.experiments.tuning import stages
 from nashgames.store import Results
 
 _TOPIC = "nashgames"
@@ -288,14 +288,10 @@ def _planned(task: Mapping[str, Any]) -> _Planned:
     if text not in _last:
         experiment = Experiment.from_dict(json.loads(task["experiment"]))
         settings = settings_of(experiment)
-        trials, _ = plan_trials(experiment, settings)
         if task["stage"] == TRIALS:
-            runs = trials
+            runs, _ = plan_trials(experiment, settings)
         else:
-            tried = Results.read(task["directory"])
-            chosen = choose(trials, tried.runs, tried.curves)[0] if trials else None
-            runs, _ = plan(experiment, settings, chosen=chosen)
-            runs = as_both(runs, trials)
+            _, runs = stages(experiment, settings, Results.read(task["directory"]))
         chunks = game_chunks(runs, settings.precision.numpy.itemsize)
         _last.clear()
         _last[text] = _Planned(

@@ -18,10 +18,10 @@ from nashgames.environment import environment
 from nashgames.errors import NashGamesError
 from nashgames.experiments.batches import check_memory
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
+from nashgames.experiments.plan import Run, settings_of
 from nashgames.experiments.playing import Failed, play
 from nashgames.experiments.rows import Frames
-from nashgames.experiments.tuning import as_both, choose
+from nashgames.experiments.tuning import stages
 from nashgames.store import Results
 from nashgames.verification.code import sources_of
 from nashgames.verification.ledger import Mismatch, Replayed, Report, Row, mismatch
@@ -149,12 +149,7 @@ def _plays(
     settings = settings_of(experiment)
     settings.precision.jax_device()
     sources = sources_of(experiment, told, results, files)
-    trials, _ = plan_trials(experiment, settings, sources=sources)
-    if not trials:
-        return [_Play(plan(experiment, settings, sources=sources)[0], settings)]
-    chosen, _ = choose(trials, results.runs, results.curves)
-    reported, _ = plan(experiment, settings, sources=sources, chosen=chosen)
-    return [_Play(trials, settings), _Play(as_both(reported, trials), settings)]
+    return [_Play(runs, settings) for runs in stages(experiment, settings, results, sources=sources) if runs]
 
 
 def _differences(there: Any, here: Mapping[str, Any]) -> list[str]:
