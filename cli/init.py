@@ -65,6 +65,7 @@ _SECTIONS: Mapping[str, Mapping[str, str]] = {
         "record_every": "record every so many steps instead (an example)",
         "dtype": "precision",
         "device": "where it is computed",
+        "storage": "how the margins of a game are kept",
     },
     "How it is judged": {
         "tune": "play every solver with the best of several steps (an example)",

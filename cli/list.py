@@ -95,6 +95,16 @@ def _optimisers() -> list[Entry]:
     return [*_registered(OPTIMISERS), *_brought(OPTIMISERS)]
 
 
+def _storages() -> list[Entry]:
+    from nashgames.core.margins import STORAGES
+    from nashgames.defaults import AUTO
+    from nashgames.games.families.storing import LARGEST_DENSE
+
+    auto = f"Dense up to {LARGEST_DENSE:,} actions; beyond, by the formula of the margins, packed where there is none."
+    kept = [{"name": name, "summary": (kind.__doc__ or "").partition("\n")[0]} for name, kind in STORAGES.items()]
+    return [{"name": AUTO, "summary": auto}, *kept]
+
+
 def _metrics() -> list[Entry]:
     from nashgames.core.metrics import METRICS
 
@@ -120,6 +130,7 @@ LISTS: Mapping[str, tuple[str, Callable[[], list[Entry]]]] = {
     "feedback": ("feedback", _feedback),
     "policies": ("policy", _policies),
     "optimisers": ("optimiser", _optimisers),
+    "storages": ("storage", _storages),
     "metrics": ("metric", _metrics),
     "figures": ("figure", _figures),
     "presets": ("preset", _presets),

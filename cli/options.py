@@ -46,6 +46,7 @@ ACCEPTED = {
     "record_every": "a whole number of at least 1, e.g. 10",
     "dtype": "float64, float32",
     "device": "cpu, gpu",
+    "storage": ", ".join((AUTO, *STORAGES)),
     "out": "a directory, e.g. results/runs/mine",
     "page": "a file that ends in .html, e.g. results/report.html",
     "format": "png, svg, pdf",
@@ -90,6 +91,7 @@ _ONE = (
     "record_every",
     "dtype",
     "device",
+    "storage",
 )
 
 
@@ -98,7 +100,7 @@ _COMPLETED = {
         key: completion.of(key)
         for key in ("game", "solver", "reference", "feedback", "policy", "optimiser", "y", "figure")
     },
-    **{key: completion.words(*ACCEPTED[key].split(", ")) for key in ("dtype", "device", "format", "x", "x_scale")},
+    **{key: completion.words(*ACCEPTED[key].split(", ")) for key in ("dtype", "device", "storage", "format", "x", "x_scale")},
     "width": completion.words("column", "text", "page"),
     "target": completion.words("regularised", "original"),
     "start": completion.words("reference", "equilibrium"),
@@ -196,6 +198,9 @@ Tune = Annotated[
 ]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", help="precision", panel=_MEASURE)]
 Device = Annotated[str | None, _option("device", metavar="DEVICE", help="the device to compute on", panel=_MEASURE)]
+Storage = Annotated[
+    str | None, _option("storage", metavar="STORAGE", help="how the margins are kept", panel=_MEASURE)
+]
 CheckWith = Annotated[
     list[str] | None,
     _option(

@@ -20,6 +20,7 @@ _PLAIN = (
     "reference",
     "dtype",
     "device",
+    "storage",
     "step_source",
     "role",
     "tuned",

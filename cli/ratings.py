@@ -54,7 +54,7 @@ def answer(finished: "Finished") -> Answer:
         told = None if pd.isna(run["game_fingerprint"]) else str(run["game_fingerprint"])
         source = find_again(str(text), told, kept.game_file(told))
         actions = None if source.default_actions is None else int(run["n"])
-        game = source.make(actions, int(run["seed"]), float(run["beta"]) or DEFAULT_BETA, "float64")
+        game = source.make(actions, int(run["seed"]), float(run["beta"]) or DEFAULT_BETA, "float64", run["storage"])
         game = game.replace(log_reference=resolve_reference(run["reference"], game, int(run["seed"])))
         found = equilibrium(game, float(run["beta"]))
         rows = tables[str(text)] = rated(source, found)

@@ -94,14 +94,14 @@ def _load(selection: str, actions: str | None, seed: str | None) -> "Game":
 
 def _facts_lines(facts: "Facts", game: "Game") -> list[tuple[str, str]]:
     rank = f"{'at least ' if facts.rank_is_lower_bound else ''}{words.count(facts.rank)}"
-    about = "about " if facts.cyclic_triples_sampled else ""
+    about, sampled = ("about " if told else "" for told in (facts.cyclic_triples_sampled, facts.energies_sampled))
     lines = [
         ("Condorcet winner", words.label(facts.condorcet_winner_label or "none")),
         ("cyclic triples", about + words.share(facts.cyclic_triples)),
-        ("cyclic share of the energy", words.share(facts.cyclic_energy)),
-        ("transitive share of the energy", words.share(facts.transitive_energy)),
+        ("cyclic share of the energy", sampled + words.share(facts.cyclic_energy)),
+        ("transitive share of the energy", sampled + words.share(facts.transitive_energy)),
         ("rank", rank),
-        ("largest margin", words.number(facts.max_margin)),
+        ("largest margin", ("at least " if sampled else "") + words.number(facts.max_margin)),
     ]
     if facts.contexts > 1:
         lines.insert(0, ("contexts", words.count(facts.contexts)))

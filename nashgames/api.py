@@ -13,7 +13,7 @@ import pandas as pd
 
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.precision import Precision
-from nashgames.defaults import PARTS, START, TARGET
+from nashgames.defaults import AUTO, PARTS, START, TARGET
 from nashgames.engine.settings import Settings
 from nashgames.environment import environment, now
 from nashgames.errors import NashGamesError, shown
@@ -255,7 +255,13 @@ def _experiment(given: Any) -> Experiment:
 
 
 def load(
-    selection: str, *, actions: int | None = None, seed: int = 0, beta: float = DEFAULT_BETA, dtype: str = "float64"
+    selection: str,
+    *,
+    actions: int | None = None,
+    seed: int = 0,
+    beta: float = DEFAULT_BETA,
+    dtype: str = "float64",
+    storage: str = AUTO,
 ) -> Game:
     """The game of this name.
 
@@ -266,6 +272,7 @@ def load(
         seed: seed of a game that is drawn at random
         beta: β of the game, above 0
         dtype: `float64` or `float32`, of the margins
+        storage: how the margins are kept: `auto`, or a name that `nashgames list storages` shows
 
     Raises:
         NashGamesError: for a name, parameter or file that does not exist or fit, and for `actions` where the size is
@@ -279,7 +286,8 @@ def load(
     source = find_source(str(selection))
     if actions is not None and source.default_actions is None:
         raise NashGamesError(f"actions is {actions}, but '{selection}' has a size of its own; leave actions out")
-    return source.make(source.default_actions if actions is None else actions, seed, beta, dtype)
+    size = source.default_actions if actions is None else actions
+    return source.make(size, seed, beta, dtype, source.storage(size, read("storage", storage)))
 
 
 def solve(
@@ -304,6 +312,7 @@ def solve(
     tune: str | Iterable[str] | Mapping[str, Any] | None = None,
     dtype: str = "float64",
     device: str = "cpu",
+    storage: str = AUTO,
 ) -> Result:
     """Run solvers on games, each until the suboptimality is at most `tolerance` or `queries` queries are made.
 
@@ -333,6 +342,7 @@ def solve(
             feedback they are tried on this same game
         dtype: `float64` or `float32`
         device: `cpu` or `gpu`
+        storage: how the margins are kept: `auto`, or a name that `nashgames list storages` shows
 
     Returns:
         The runs as DataFrames, a figure, and the exact equilibrium.
@@ -379,6 +389,7 @@ def solve(
             "tune": tune,
             "dtype": dtype,
             "device": device,
+            "storage": storage,
         }
     )
     settings = settings_of(asked)

@@ -11,6 +11,12 @@ SMALLEST_BETA = 1e-12
 START = "reference"
 TARGET = "regularised"
 
+AUTO = "auto"
+"""The storage that is chosen by the game and its number of actions."""
+
+STORAGES = ("dense", "half", "packed", "packed-half", "lowrank", "streamed", "sharded")
+"""The names of the storages of margins (`core.margins.STORAGES`)."""
+
 # Far above ½, the largest margin, where every equilibrium is the reference to four digits; beyond, β² may overflow.
 LARGEST_BETA = 1e6
 """The largest β that is accepted."""

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 VARIANTS: Mapping[str, str] = PARTS
 """The columns of feedback, policy and optimiser, and their values in results written before these columns existed."""
 
-CELL = ("game", "n", "contexts", "reference", "feedback", "policy", "optimiser", "beta", "dtype", "device")
+CELL = ("game", "n", "contexts", "reference", "feedback", "policy", "optimiser", "beta", "dtype", "device", "storage")
 """The columns that runs share if they differ in the solver and the seed only."""
 
 _SEARCH = [*CELL, "family"]

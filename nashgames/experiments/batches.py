@@ -7,7 +7,6 @@ from typing import Any
 from nashgames import memory
 from nashgames.engine.settings import Settings
 from nashgames.experiments.plan import Run
-from nashgames.games import families
 
 # Games of one shape are stacked up to this size: beyond it sharing a program saves nothing.
 _STACK_BYTES = 128_000_000
@@ -52,9 +51,8 @@ class Need:
 
 def check_games(runs: Iterable[Run], settings: Settings) -> None:
     """Raise NashGamesError, before anything is computed, unless the games of every run fit into memory one by one."""
-    for source, actions in dict.fromkeys((run.source, run.actions) for run in runs):
-        if actions is not None:
-            families.check_fits(actions, source.contexts, settings.precision.numpy)
+    for source, actions, storage in dict.fromkeys((run.source, run.actions, run.storage) for run in runs):
+        source.check_fits(actions, storage, settings.precision.numpy)
 
 
 def check_memory(runs: Sequence[Run], settings: Settings, done: Container[str] = ()) -> None:
@@ -101,17 +99,20 @@ def _need(batches: Sequence[list[list[Run]]], settings: Settings, games: int) ->
     """What the batches of a chunk need with its games; None where there are none, or their size is not known yet."""
     if not batches:
         return None
-    source, actions, _, _ = batches[0][0][0].game_key
+    first = batches[0][0][0]
+    actions = first.source.actions(first.actions)
     if actions is None:
         return None
-    policy = source.contexts * actions * settings.precision.numpy.itemsize
+    itemsize = settings.precision.numpy.itemsize
+    margins = games * first.source.nbytes(actions, first.storage, itemsize)
+    policy = first.source.contexts * actions * itemsize
     lanes = max(sum(map(len, batch)) for batch in batches)
     return Need(
         games=games,
         actions=actions,
-        margins=games * policy * actions,
+        margins=margins,
         # Several games are copied into one stack, which all batches read; on a host a single one is played as it is.
-        stacked=games * policy * actions if games > 1 or settings.precision.device != "cpu" else 0,
+        stacked=margins if games > 1 or settings.precision.device != "cpu" else 0,
         batch=lanes * _POLICIES_OF_A_LANE * policy,
         batches=len(batches),
         lanes=lanes,
@@ -122,8 +123,9 @@ def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
     """Runs by the games they play, games of one shape together as long as their stacked margins stay small: chunks of
     games, each game the list of its runs.
 
-    Generated games of one size have one shape, whatever their family. Others have one with their own kind at most: a
-    table tells its size when it is read, and a user's game may store A in another way.
+    Generated games of one size with dense margins have one shape, whatever their family. Others have one with their
+    own kind at most: a table tells its size when it is read, other storages hold what the family needs, and a user's
+    game may store A in another way.
     """
     by_game: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
@@ -131,9 +133,10 @@ def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
     chunks: dict[tuple[Any, ...], list[list[Run]]] = {}
     counts: dict[tuple[Any, ...], int] = {}
     for (source, actions, _, beta), of_game in by_game.items():
-        generated = source.given is None and source.text.name in families.FAMILIES and actions is not None
-        shape = (actions, source.contexts) if generated else (source, actions, beta)
-        size = max((actions or _STACK_BYTES) ** 2 * source.contexts * dtype_bytes, 1)
+        storage = of_game[0].storage
+        alike = source.generated and actions is not None and storage == "dense"
+        shape = (actions, source.contexts) if alike else (source, actions, beta)
+        size = _STACK_BYTES if actions is None else max(source.nbytes(actions, storage, dtype_bytes), 1)
         counts[shape] = counts.get(shape, -1) + 1
         number = counts[shape] // min(max(_STACK_BYTES // size, 1), _MOST_LANES)
         chunks.setdefault((*shape, number), []).append(of_game)

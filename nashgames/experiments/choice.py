@@ -13,7 +13,7 @@ from nashgames.experiments.arrivals import arrivals, on_samples, stops_by
 
 Floats = NDArray[np.float64]
 
-CHOICE = ("n", "reference", *PARTS, "beta", "dtype", "device")
+CHOICE = ("n", "reference", *PARTS, "beta", "dtype", "device", "storage")
 """The columns, besides the solver, that a choice is made for: all games that share them have the same step."""
 
 _NOT_OWN = ("tried", "tuned")

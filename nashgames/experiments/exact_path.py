@@ -226,6 +226,7 @@ def _write(
         "seed": first.seed,
         "dtype": "float64",
         "device": "cpu",
+        "storage": first.storage,
     }
     kept = [run for run in runs if run.beta in found]
     description = Settings().precision.description()

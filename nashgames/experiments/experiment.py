@@ -18,7 +18,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self
 
-from nashgames.defaults import PARTS, START, TARGET
+from nashgames.defaults import AUTO, PARTS, START, TARGET
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiments import tune
 from nashgames.experiments.values import LISTS, MAX_SEED, READERS, grid_of, items_of, real, values_of
@@ -109,6 +109,7 @@ class Experiment:
     record_every: int | None = None
     dtype: str = "float64"
     device: str = "cpu"
+    storage: str = AUTO
     verdict: str | None = None
     tune: Mapping[str, Any] | None = None
     also: tuple[Mapping[str, tuple[Any, ...]], ...] = ()

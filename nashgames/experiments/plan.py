@@ -12,7 +12,7 @@ from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.metrics import target_at
 from nashgames.core.precision import Precision
-from nashgames.defaults import ASKED, PARTS, REFEREE, REPORTED, RUN, TUNING
+from nashgames.defaults import ASKED, AUTO, PARTS, REFEREE, REPORTED, RUN, TUNING
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import falling
@@ -76,7 +76,8 @@ class Run:
     solver as it was asked for, short where that is enough, and `step_source` says where its numbers come from. Runs
     with equal `game_key` play the same margins. A run of a solver that is tuned in the number `tuned` has the `role`
     tuning where the value is tried, reported where it was chosen, both where a game is the same for every seed, and
-    asked where it is the solver as it was asked for, on the seeds of the chosen one.
+    asked where it is the solver as it was asked for, on the seeds of the chosen one. `storage` is that of the margins,
+    `auto` where it is the one that a user's game has.
     """
 
     run_id: str
@@ -91,6 +92,7 @@ class Run:
     label: str
     step_source: str
     target: str
+    storage: str
     parts: Mapping[str, str] = field(hash=False)
     """Feedback, policy and optimiser as canonical text."""
     tuned: str | None = None
@@ -132,7 +134,7 @@ class Run:
     def make_game(self, dtype: str) -> Game:
         """The game that the run plays, with the game's own reference; one for all runs of its `game_key`."""
         source, actions, seed, _ = self.game_key
-        return source.make(actions, seed, self.beta or DEFAULT_BETA, dtype)
+        return source.make(actions, seed, self.beta or DEFAULT_BETA, dtype, self.storage)
 
     @property
     def program_key(self) -> tuple[Any, ...]:
@@ -364,6 +366,7 @@ class _Planner:
             label=self._labels[cell.solver],
             step_source=source_of_step(asked, solver) if step_source is None else step_source,
             target=target_at(cell.beta, self._settings.target),
+            storage=source.storage(_actions(source, cell.actions), self._experiment.storage),
             parts=player.parts,
             tuned=None if tuned is None else tuned.parameter,
         )
@@ -399,6 +402,7 @@ def plan_equilibria(experiment: Experiment, betas: Sequence[float]) -> list[Run]
             label=Referee.name,
             step_source="exact",
             target=RUN["target"],
+            storage=source.storage(_actions(source, size), experiment.storage),
             parts=PARTS,
         )
         for beta in betas
@@ -442,7 +446,7 @@ def distance_of(start: Selection) -> float | None:
 
 def _actions(source: Source, asked: int | None) -> int | None:
     """n of a run: as asked, else the usual; None where the game decides."""
-    return None if source.default_actions is None else asked or source.default_actions
+    return None if source.default_actions is None else source.actions(asked)
 
 
 def _settled(source: Source, reference: Selection) -> Selection:
@@ -463,6 +467,8 @@ def _content(run: Run, reference_file: str | None) -> dict[str, Any]:
         "reference_file": reference_file,
         "beta": run.beta,
         "solver": run.selection,
+        # Runs of before had no choice.
+        **({} if run.storage in (AUTO, "dense") else {"storage": run.storage}),
     }
 
 

@@ -113,6 +113,7 @@ def keys_of(run: Run, game: Game | None, settings: Settings) -> dict[str, Any]:
         "beta": run.beta,
         "dtype": settings.precision.dtype,
         "device": settings.precision.device,
+        "storage": run.storage if game is None else game.margins.storage,
     }
 
 

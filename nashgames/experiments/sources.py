@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nashgames import plugins
 from nashgames.core.game import DEFAULT_BETA, Game
+from nashgames.core.margins import restored
+from nashgames.defaults import AUTO
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games import families, tables, users
 from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
@@ -24,6 +26,8 @@ class Source:
 
     `default_actions` is n unless given, None where the game has its own size; `fingerprint` is a hash of a file's
     bytes, of the code in a file, or of a game object that is `given`. `file` is where the data of a table is read.
+    `size` is n of a generated game whose parameters determine it, and `form` the formula of the margins of one that has
+    one.
     """
 
     text: Selection
@@ -35,17 +39,52 @@ class Source:
     fingerprint: str | None = None
     given: Game | None = field(default=None, compare=False)
     file: Path | None = field(default=None, compare=False)
+    size: int | None = field(default=None, compare=False)
+    form: families.Form | None = field(default=None, compare=False)
 
-    def make(self, actions: int | None, seed: int, beta: float, dtype: str) -> Game:
+    @property
+    def generated(self) -> bool:
+        """Whether the game is of a family of ours."""
+        return self.given is None and self.text.name in families.FAMILIES
+
+    def storage(self, actions: int | None, asked: str) -> str:
+        """The storage of the margins, `auto` for that which a game of a user's has; NashGamesError for one that the
+        game cannot have.
+        """
+        if self.generated:
+            return families.storage_of(asked, self.form, actions or self.size or 0, str(self.text))
+        if self.given is not None or users.knows(self.text.name):
+            return asked
+        # A table is as large as its file: dense.
+        return families.storage_of(asked, None, 0, str(self.text))
+
+    def actions(self, asked: int | None) -> int | None:
+        """n: as asked, else the usual; None where the game tells it once it is made."""
+        return self.size if self.default_actions is None else asked or self.default_actions
+
+    def nbytes(self, actions: int, storage: str, dtype_bytes: int) -> int:
+        """Bytes of the margins in a storage; of a game that a user may store in any way, as if they were dense."""
+        return families.bytes_of("dense" if storage == AUTO else storage, self.form, actions, self.contexts, dtype_bytes)
+
+    def check_fits(self, asked: int | None, storage: str, dtype: Any) -> None:
+        """Raise NashGamesError where the margins of a game whose size and storage are known will not fit into memory."""
+        actions = self.actions(asked)
+        if actions is not None and storage != AUTO:
+            what = "" if self.size is None else f"{self.text} with its {families.count_text(actions)} actions"
+            families.check_fits(actions, self.contexts, dtype, storage, self.form, what=what)
+
+    def make(self, actions: int | None, seed: int, beta: float, dtype: str, storage: str = AUTO) -> Game:
         """The game itself, of the default size where `actions` is None."""
-        if self.given is not None:
-            return self.given
         actions = self.default_actions if actions is None else actions
-        if self.text.name in families.FAMILIES:
-            return families.generate(self.text, actions=actions, seed=seed, beta=beta, dtype=dtype)
-        if users.knows(self.text.name):
-            return users.make(self.text, actions=actions, seed=seed, beta=beta)
-        return tables.load(self.text, dtype=dtype, file=self.file)
+        if self.generated:
+            return families.generate(self.text, actions=actions, seed=seed, beta=beta, dtype=dtype, storage=storage)
+        if self.given is not None:
+            made = self.given
+        elif users.knows(self.text.name):
+            made = users.make(self.text, actions=actions, seed=seed, beta=beta)
+        else:
+            made = tables.load(self.text, dtype=dtype, file=self.file)
+        return made if storage == AUTO else made.replace(margins=restored(made.margins, storage))
 
 
 ReferenceKey = tuple[str, int]
@@ -62,6 +101,7 @@ def find_source(text: str, *, code: bool = True) -> Source:
         selection = parse(text)
         family = families.FAMILIES[name]
         values = families.given_to(family, selection)
+        told = {key: parameter.default for key, parameter in family.parameters.items()} | values
         return Source(
             render(name, values, family.parameters),
             default_actions=family.default_actions if family.takes_actions else None,
@@ -69,6 +109,8 @@ def find_source(text: str, *, code: bool = True) -> Source:
             takes_seed=family.takes_seed and "seed" not in values,
             takes_beta=family.takes_beta and "beta" not in values,
             brings_reference=family.brings_reference,
+            size=family.size_of(told),
+            form=family.form_of(told),
         )
     if name in tables.TABLES:
         accepted = tables.TABLES[name].parameters
@@ -105,7 +147,7 @@ def game_of(run: "pd.Series[Any]", game_file: Callable[[str | None], Path | None
     told = run["game_fingerprint"] if isinstance(run["game_fingerprint"], str) else None
     source = find_again(run["game"], told, game_file(told))
     size = None if source.default_actions is None else int(run["n"])
-    return source.make(size, int(run["seed"]), float(run["beta"]) or DEFAULT_BETA, "float64")
+    return source.make(size, int(run["seed"]), float(run["beta"]) or DEFAULT_BETA, "float64", run["storage"])
 
 
 def changed_since(text: str, told: str | None) -> str | None:

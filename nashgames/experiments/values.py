@@ -12,7 +12,7 @@ from numbers import Real
 from typing import Any
 
 from nashgames import registry
-from nashgames.defaults import LARGEST_BETA, SMALLEST_BETA
+from nashgames.defaults import AUTO, LARGEST_BETA, SMALLEST_BETA, STORAGES
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiments import tune
 
@@ -170,6 +170,7 @@ READERS: dict[str, Callable[[str, Any], Any]] = {
     "record_every": _integer(1),
     "dtype": _choice(DTYPES),
     "device": _choice(DEVICES),
+    "storage": _choice((AUTO, *STORAGES)),
     "verdict": _choice(VERDICTS),
     "tune": tune.read,
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nashgames.core.game import Game
-from nashgames.core.margins import Margins
+from nashgames.core.margins import Margins, product
 
 _RANK_ACTIONS = 512
 """Actions up to which all singular values are computed: a tenth of a second, eight times that for twice as many."""
@@ -16,6 +16,9 @@ _TRIANGLE_ACTIONS = 1024
 
 _TRIPLES = 500_000
 """Triples of a sample: a share of ½, the worst case, has a standard error of √(¼/500,000) = 0.0007."""
+
+_LISTED = 16_384
+"""Actions up to which every entry is read: two seconds; beyond, a sample of pairs stands for all, and one product."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,10 @@ class Facts:
     """Σ (r_i − r_j)² / ‖A‖_F²."""
     cyclic_energy: float
     """‖C‖_F² / ‖A‖_F²; the two add up to 1, and are both 0 for a game without a decided pair."""
+    energies_sampled: bool
+    """Whether ‖A‖_F² was estimated from 500,000 random pairs, the entries of a game of more than 16,384 actions."""
     max_margin: float
-    """max |A_ij|; the maximum over contexts."""
+    """max |A_ij|; the maximum over contexts, and over that sample where the energies are sampled."""
     ratings: np.ndarray
     """r `[n]`, the mean margin of every action."""
 
@@ -62,7 +67,8 @@ def facts(game: Game, rng_seed: int = 0) -> Facts:
     """The facts of a game, exact where that is quick: ratings, energies, Condorcet winner, and triples without ties.
 
     The rank beyond 512 actions, and the triples of a game with ties beyond 1,024, come from samples drawn with
-    `rng_seed`. The margins are read in blocks of rows; no second matrix of their size is made.
+    `rng_seed`; beyond 16,384 all but the ratings and the Condorcet winner do. The margins are read in blocks of rows; no
+    second matrix of their size is made.
     """
     weights = np.broadcast_to(np.asarray(game.weights, np.float64), (game.contexts,))
     contexts = [game.margins.of_context(x) for x in range(game.contexts)]
@@ -81,6 +87,7 @@ def facts(game: Game, rng_seed: int = 0) -> Facts:
         cyclic_triples_sampled=any(part.cyclic_triples_sampled for part in parts),
         transitive_energy=float(np.dot(weights, [part.transitive_energy for part in parts])),
         cyclic_energy=float(np.dot(weights, [part.cyclic_energy for part in parts])),
+        energies_sampled=any(part.energies_sampled for part in parts),
         max_margin=max(part.max_margin for part in parts),
         ratings=weights @ np.array([part.ratings for part in parts]),
     )
@@ -90,13 +97,15 @@ def cyclic_share(game: Game) -> float:
     """The `cyclic_energy` of `facts` alone, which takes no rank and no triples."""
     weights = np.broadcast_to(np.asarray(game.weights, np.float64), (game.contexts,))
     contexts = [game.margins.of_context(x) for x in range(game.contexts)]
-    return float(np.dot(weights, [_energies(margins, _sums(margins).ratings)[1] for margins in contexts]))
+    return float(np.dot(weights, [_energies(margins)[1] for margins in contexts]))
 
 
 def _facts_of_one(margins: Margins, rng: np.random.Generator) -> Facts:
     n = margins.shape[-1]
+    if n > _LISTED:
+        return _facts_of_large(margins, rng)
     sums = _sums(margins)
-    transitive, cyclic = _energies(margins, sums.ratings)
+    transitive, cyclic = _energies_of(margins, sums.ratings)
     share, sampled = _cyclic_triples(margins, sums, rng)
     rank, lower_bound = _rank(margins, rng)
     winners = np.flatnonzero(sums.wins == n - 1)
@@ -111,9 +120,59 @@ def _facts_of_one(margins: Margins, rng: np.random.Generator) -> Facts:
         cyclic_triples_sampled=sampled,
         transitive_energy=transitive,
         cyclic_energy=cyclic,
+        energies_sampled=False,
         max_margin=sums.largest,
         ratings=sums.ratings,
     )
+
+
+def _facts_of_large(margins: Margins, rng: np.random.Generator) -> Facts:
+    """The facts of a game whose entries are too many to read: one product, and O(n) entries."""
+    n = margins.shape[-1]
+    ratings, transitive, cyclic, largest = _sampled_energies(margins, rng)
+    rank, _ = _rank(margins, rng)
+    return Facts(
+        actions=n,
+        contexts=1,
+        rank=rank,
+        rank_is_lower_bound=True,
+        condorcet_winner=_condorcet_winner(margins),
+        condorcet_winner_label=None,
+        cyclic_triples=_share_of_sampled_cycles(margins, rng),
+        cyclic_triples_sampled=True,
+        transitive_energy=transitive,
+        cyclic_energy=cyclic,
+        energies_sampled=True,
+        max_margin=largest,
+        ratings=ratings,
+    )
+
+
+def _sampled_energies(margins: Margins, rng: np.random.Generator) -> tuple[np.ndarray, float, float, float]:
+    """Ratings, the two shares of the energy, and the largest margin seen: Σ (r_i − r_j)² = 2n Σ r² as Σ r = 0."""
+    n = margins.shape[-1]
+    ratings = product(margins, np.full(n, 1 / n))
+    i = rng.integers(n, size=_TRIPLES)
+    j = rng.integers(n - 1, size=_TRIPLES)
+    seen = margins.lookup(i, j + (j >= i)).astype(np.float64)
+    total = n * (n - 1) * float(np.mean(seen**2))
+    transitive = min(2 * n * float(np.sum(ratings**2)) / total, 1.0) if total > 0 else 0.0
+    return ratings, transitive, 1 - transitive if total > 0 else 0.0, float(np.abs(seen).max())
+
+
+def _condorcet_winner(margins: Margins) -> int | None:
+    """The action that beats every other one, by rounds of pairs: it loses none, and a tie puts both out."""
+    left = np.arange(margins.shape[-1])
+    while len(left) > 1:
+        half = len(left) // 2
+        one, other, rest = left[:half], left[half : 2 * half], left[2 * half :]
+        between = margins.lookup(one, other)
+        left = np.concatenate([one[between > 0], other[between < 0], rest])
+    if not len(left):
+        return None
+    others = np.delete(np.arange(margins.shape[-1]), left)
+    beats_all = bool((margins.lookup(np.full_like(others, left[0]), others) > 0).all())
+    return int(left[0]) if beats_all else None
 
 
 def _sums(margins: Margins) -> _Sums:
@@ -128,7 +187,14 @@ def _sums(margins: Margins) -> _Sums:
     return _Sums(ratings, wins, (n * (n - 1) - decided) // 2, largest)
 
 
-def _energies(margins: Margins, ratings: np.ndarray) -> tuple[float, float]:
+def _energies(margins: Margins) -> tuple[float, float]:
+    """Shares of the transitive and the cyclic part."""
+    if margins.shape[-1] > _LISTED:
+        return _sampled_energies(margins, np.random.default_rng(0))[1:3]
+    return _energies_of(margins, _sums(margins).ratings)
+
+
+def _energies_of(margins: Margins, ratings: np.ndarray) -> tuple[float, float]:
     """Shares of the transitive and the cyclic part, each a sum of squares: a difference would lose a small share."""
     transitive = cyclic = 0.0
     for rows, block in margins.blocks():
@@ -155,10 +221,14 @@ def _cyclic_triples(margins: Margins, sums: _Sums, rng: np.random.Generator) -> 
         beats = np.concatenate([block > 0 for _, block in margins.blocks()]).astype(np.float32)
         walks = np.einsum("ij,ji->", beats @ beats, beats, dtype=np.float64)
         return float(walks) / 3 / math.comb(n, 3), False
-    i, j, k = _triples(n, rng)
+    return _share_of_sampled_cycles(margins, rng), True
+
+
+def _share_of_sampled_cycles(margins: Margins, rng: np.random.Generator) -> float:
+    i, j, k = _triples(margins.shape[-1], rng)
     a, b, c = margins.lookup(i, j), margins.lookup(j, k), margins.lookup(k, i)
     cycles = ((a > 0) & (b > 0) & (c > 0)) | ((a < 0) & (b < 0) & (c < 0))
-    return float(cycles.mean()), True
+    return float(cycles.mean())
 
 
 def _triples(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

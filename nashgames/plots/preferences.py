@@ -32,6 +32,8 @@ _REACHES = (0.05, 0.1, 0.25, 0.5)
 _CELLS = 500
 # Actions up to which each has a cell of its own, at two to a pixel and 8 MB; beyond, cells would grow with n².
 _FULL = 1000
+# Actions up to which every entry is read: two seconds.
+_LISTED = 16_384
 
 
 def applies(rows: Rows) -> bool:
@@ -60,15 +62,20 @@ def preferences(
 
     Margins are read block by block: the picture of a large game needs little memory beside it. The colours are centred
     at ½ and reach 0.05, 0.1, 0.25 or ½ to both sides. Up to 48 actions are named; above 1,000 the cells are means over
-    blocks of actions, and the caption says so. Raises NashGamesError where the shapes do not fit.
+    blocks of actions, above 16,384 those among 500 actions, and the caption says so. Raises NashGamesError where the shapes do not fit.
     """
     n = margins.shape[0]
     if margins.shape != (n, n) or n < 2:
         raise NashGamesError(f"margins have shape {margins.shape}; the heat map shows one game, [n, n] with n ≥ 2")
-    ratings = estimates.hodge_ratings(_blocks(margins)) if ratings is None else np.asarray(ratings)
     for what, given in (("labels", labels), ("ratings", ratings)):
         if given is not None and len(given) != n:
             raise NashGamesError(f"there are {len(given)} {what} for {n} actions; give one for every action")
+    sample = ""
+    if n > _LISTED:
+        sample = f"; {_CELLS} of {n:,} actions, evenly spaced in rating"
+        margins, ratings = _sampled(margins, ratings)
+        n = len(margins)
+    ratings = estimates.hodge_ratings(_blocks(margins)) if ratings is None else np.asarray(ratings)
     shown = estimates.ordered_preferences(_blocks(margins), ratings, _CELLS if n > _FULL else n)
     largest = float(np.abs(shown - 0.5).max())
     reach = next((step for step in _REACHES if largest <= step), 0.5) if largest else 0.5
@@ -103,8 +110,24 @@ def preferences(
         said = (
             "probability that the row is preferred to the column, actions from the highest Hodge rating to the lowest"
         )
-        tell(figure, said + blocks)
+        tell(figure, said + (sample or blocks))
     return figure
+
+
+def _sampled(
+    margins: "Margins | NDArray[np.floating]", ratings: Floats | None
+) -> tuple["NDArray[np.floating]", "NDArray[np.floating]"]:
+    """The margins among actions that are evenly spaced in rating, and their ratings."""
+    from nashgames.core.margins import product
+
+    n = margins.shape[0]
+    if ratings is None:
+        uniform = np.full(n, 1 / n)
+        ratings = margins @ uniform if isinstance(margins, np.ndarray) else product(margins, uniform)
+    ratings = np.asarray(ratings)
+    chosen = np.argsort(-ratings, kind="stable")[np.linspace(0, n - 1, _CELLS).astype(int)]
+    among = margins[np.ix_(chosen, chosen)] if isinstance(margins, np.ndarray) else margins.submatrix(chosen)
+    return among, ratings[chosen]
 
 
 def _blocks(margins: "Margins | NDArray[np.floating]") -> Iterable[estimates.Block]:

@@ -9,6 +9,7 @@ from nashgames.defaults import REPORTED, RUN
 RUN_KEYS = (
     "run_id", "game", "game_family", "game_parameters", "n", "contexts", "seed", "reference", "solver",
     "hyperparameters", "feedback", "policy", "optimiser", "start", "target", "beta", "dtype", "device",
+    "storage",
 )
 """The columns by which a row of runs and of curves describes its run."""
 POINT_COLUMNS = ("step", "queries", "comparisons", "seconds", *METRICS, "status")
@@ -50,6 +51,7 @@ ADDED: dict[str, str | None] = {
     "role": REPORTED,
     "tuned": None,
     "game_fingerprint": None,
+    "storage": "dense",
     **dict.fromkeys(METRICS),
 }
 """Columns that tables of before may not have, and what they would have said; a number was not measured: null."""

@@ -141,7 +141,7 @@ def _grouped(
             report.give_up(row, str(source))
             continue
         depends = (row["seed"] if source.takes_seed else 0, row["beta"] if source.takes_beta else 0.0)
-        groups.setdefault((source, row["n"], row["dtype"], *depends), (source, []))[1].append(row)
+        groups.setdefault((source, row["n"], row["dtype"], row["storage"], *depends), (source, []))[1].append(row)
     return list(groups.values())
 
 
@@ -160,7 +160,8 @@ class _Verification:
         first = rows[0]
         try:
             actions = None if source.default_actions is None else first["n"]
-            game = source.make(actions, first["seed"], first["beta"] or DEFAULT_BETA, first["dtype"])
+            beta = first["beta"] or DEFAULT_BETA
+            game = source.make(actions, first["seed"], beta, first["dtype"], first["storage"])
         except NashGamesError as error:
             for row in rows:
                 self._report.give_up(row, str(error))

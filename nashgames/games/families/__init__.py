@@ -5,30 +5,32 @@ game. The mathematics of the families is in `logit_families` and `margin_familie
 """
 
 import inspect
-import math
 import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated, Any
 
 import numpy as np
 
 from nashgames.core.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
-from nashgames.core.margins import DenseMargins
+from nashgames.defaults import AUTO
 from nashgames.errors import NashGamesError, has_no, unknown
 from nashgames.games.families import logit_families, margin_families
 from nashgames.games.families.logit_families import planting_reference
 from nashgames.games.families.recipes import Recipe, accept, check_finite, summary_of
+from nashgames.games.families.storing import Form, bytes_of, check_fits, count_text, storage_of, stored
 from nashgames.games.streams import DRAWS, DRAWS_HELP, stream
-from nashgames.memory import room, size_text
 from nashgames.registry import Parameter, Selection, bind, convert, parameters_of, parse, render
 
 __all__ = [
     "FAMILIES",
     "Family",
+    "Form",
     "check_fits",
     "generate",
+    "bytes_of",
+    "count_text",
+    "storage_of",
     "planting_reference",
 ]
 
@@ -37,6 +39,7 @@ _COMMON = """\
     seed: seed of what is drawn at random
     beta: β of the game, above 0
     dtype: float64 or float32, of the margins
+    storage: how the margins are kept: auto, or a name that `nashgames list storages` shows
 
 Raises:
     NashGamesError: for a parameter that is not accepted, and for a game that does not fit into the memory.
@@ -49,9 +52,6 @@ Example:
 """
 """What the docstrings of all families say: the arguments that they share, and an example."""
 
-RUN_MEMORY = 700_000_000
-"""What a run needs beside its margins, at most (bytes): measured by `benchmarks/memory.py`."""
-
 _RUNS_OWN: Any = None
 """The seed of a game that is not pinned to one."""
 
@@ -63,7 +63,8 @@ class Family:
     `build` is its mathematics; `size` computes n for a family whose parameters determine it, otherwise n is the
     caller's or `default_actions`. `takes_seed` says that it draws at random, and then it has contexts and can be pinned
     to one draw; `takes_beta` that the run's β is part of the construction, unless the game is pinned to another, and
-    then the game brings its own reference; `shared` that its contexts share some of their random numbers.
+    then the game brings its own reference; `shared` that its contexts share some of their random numbers; `form` is the
+    formula of its margins by its parameters, None where every entry has to be kept.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Family:
     takes_seed: bool = True
     takes_beta: bool = False
     shared: bool = False
+    form: Callable[..., Form | None] = lambda **values: None
 
     @property
     def summary(self) -> str:
@@ -89,6 +91,18 @@ class Family:
     def takes_actions(self) -> bool:
         """Whether n is free."""
         return self.size is None
+
+    def size_of(self, values: Mapping[str, Any]) -> int | None:
+        """n, where the parameters determine it; None where it is free."""
+        if self.size is None:
+            return None
+        own = parameters_of(self.build)
+        return self.size(**{key: value for key, value in values.items() if key in own})
+
+    def form_of(self, values: Mapping[str, Any]) -> Form | None:
+        """The formula of the margins with these parameters, all of them given."""
+        own = parameters_of(self.build)
+        return self.form(**{key: value for key, value in values.items() if key in own})
 
     @property
     def brings_reference(self) -> bool:
@@ -115,6 +129,7 @@ def generate(
     seed: int = 0,
     beta: float = DEFAULT_BETA,
     dtype: Any = np.float64,
+    storage: str = AUTO,
     **parameters: Any,
 ) -> Game:
     """The game that `selection` names: `disc[strength=2]`, or `disc` with `strength=2.0` as a keyword.
@@ -126,7 +141,8 @@ def generate(
     uniform or drawn (`make_game` takes any). A seed in the selection, `disc[seed=3]`, is part of the game's name and
     counts instead of `seed`; so is the β of a planted family, `planted-regularised[beta=0.1]`, which then is one game
     for runs of any `beta`. `description.known_equilibrium` holds π* or π*_β where the family has it, and
-    `description.features` what it made the margins from.
+    `description.features` what it made the margins from. The same seed gives the same game in every `storage`, to its
+    rounding.
 
     Raises NashGamesError for an unknown family or parameter, a value that the family refuses, and a game that does not
     fit into memory (before anything is allocated).
@@ -151,11 +167,13 @@ def generate(
     planted = beta if made_for is None else made_for
     check_beta(planted)
     n = _size(family, values, actions)
-    what = "" if family.takes_actions else f"{render(family.name, values)} with its {_count(n)} actions"
-    check_fits(n, contexts, dtype, what=what)
+    what = "" if family.takes_actions else f"{render(family.name, values)} with its {count_text(n)} actions"
+    form = family.form_of(values)
+    storage = storage_of(storage, form, n, family.name)
+    check_fits(n, contexts, dtype, storage, form, what=what)
     size = () if draws == DRAWS[0] else (n,)
     recipes = [_recipe(family, values, n, seed, planted, context, size) for context in range(contexts)]
-    margins = DenseMargins.filled(n, [recipe.block for recipe in recipes], dtype)
+    margins = stored(storage, recipes, n, dtype)
     references = [
         recipe.log_reference(margins.of_context(context))
         for context, recipe in enumerate(recipes)
@@ -185,29 +203,6 @@ def generate(
         log_reference=_stacked(references) if references else None,
         weights=drawn if several else None,
         description=description,
-    )
-
-
-def check_fits(actions: int, contexts: int = 1, dtype: Any = np.float64, *, what: str = "") -> None:
-    """Raise NashGamesError, with the numbers, unless margins `[contexts, actions, actions]` fit into free memory.
-
-    `what` is how the sentence calls the game.
-    """
-    accept("actions", actions, least=2)
-    per_action_pair = int(contexts) * np.dtype(dtype).itemsize
-    margins = int(actions) ** 2 * per_action_pair
-    within = room()
-    usable = max(within.free - RUN_MEMORY, within.free // 2)
-    if margins <= usable:
-        return
-    remedy = f"{'parameters with ' if what else ''}at most {math.isqrt(usable // per_action_pair):,} actions"
-    if np.dtype(dtype).itemsize > 4 and margins <= 2 * usable:
-        remedy = f"--dtype float32 ({size_text(margins // 2)}) or {remedy}"
-    named = what or f"a game of {_count(actions)} actions"
-    over = f" over {_count(contexts)} contexts" if contexts > 1 else ""
-    raise NashGamesError(
-        f"{named}{over} in {np.dtype(dtype).name} needs {size_text(margins)} of memory for its margins and "
-        f"{size_text(usable)} are available for them{within.because}; use {remedy}"
     )
 
 
@@ -260,12 +255,12 @@ def _checked_dtype(dtype: Any) -> np.dtype:
 def _size(family: Family, values: Mapping[str, Any], actions: int | None) -> int:
     if actions is not None:
         actions = _typed("actions", actions, int)
-    if family.size is None:
+    n = family.size_of(values)
+    if n is None:
         return family.default_actions if actions is None else actions
-    n = family.size(**values)
     if actions not in (None, n):
         raise NashGamesError(
-            f"actions is {actions}, but {family.name} has {_count(n)} with these parameters; leave actions out"
+            f"actions is {actions}, but {family.name} has {count_text(n)} with these parameters; leave actions out"
         )
     return n
 
@@ -286,13 +281,13 @@ def _stacked(parts: list[np.ndarray]) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.stack(parts)
 
 
-def _count(number: int) -> str:
-    # Decimal, because a number of deployments may lie beyond the largest float.
-    return f"{number:,}" if number < 10**15 else f"{Decimal(number):.3g}"
+def _linked(numbers: Callable[..., int]) -> Callable[..., Form]:
+    """The form of logits that are bilinear in as many numbers of an action."""
+    return lambda link, **values: Form("lowrank" if link == "linear" else "streamed", numbers(**values))
 
 
 FAMILIES: dict[str, Family] = {
-    "bradley-terry": Family("bradley-terry", logit_families.bradley_terry),
+    "bradley-terry": Family("bradley-terry", logit_families.bradley_terry, form=lambda **values: Form("streamed", 2)),
     "uniform": Family("uniform", margin_families.uniform),
     "random-logits": Family("random-logits", logit_families.random_logits),
     "tournament": Family("tournament", margin_families.tournament),
@@ -300,21 +295,45 @@ FAMILIES: dict[str, Family] = {
     "weighted-cycle": Family(
         "weighted-cycle", margin_families.weighted_cycle, size=lambda **margins: 3, takes_seed=False
     ),
-    "disc": Family("disc", logit_families.disc),
-    "melo": Family("melo", logit_families.melo),
-    "embedding": Family("embedding", logit_families.embedding, shared=True),
-    "blade-chest": Family("blade-chest", logit_families.blade_chest),
+    "disc": Family("disc", logit_families.disc, form=_linked(lambda planes, **_: 2 * planes)),
+    "melo": Family("melo", logit_families.melo, form=_linked(lambda planes, **_: 2 * planes + 2)),
+    "embedding": Family(
+        "embedding", logit_families.embedding, shared=True, form=_linked(lambda dimension, **_: dimension)
+    ),
+    "blade-chest": Family(
+        "blade-chest", logit_families.blade_chest, form=_linked(lambda dimension, **_: 2 * dimension + 2)
+    ),
     "skill": Family("skill", margin_families.skill),
     "group-transitive": Family("group-transitive", margin_families.group_transitive),
-    "voters": Family("voters", margin_families.voters),
+    "voters": Family(
+        "voters", margin_families.voters, form=lambda types, **_: Form("streamed", types)
+    ),
+    "spatial-voters": Family(
+        "spatial-voters", margin_families.spatial_voters, form=lambda electors, **_: Form("streamed", electors)
+    ),
     "mallows": Family("mallows", margin_families.mallows),
     "mixture": Family("mixture", margin_families.mixture),
-    "blotto": Family("blotto", margin_families.blotto, size=margin_families.blotto_actions, takes_seed=False),
+    "blotto": Family(
+        "blotto",
+        margin_families.blotto,
+        size=margin_families.blotto_actions,
+        takes_seed=False,
+        form=lambda fields, **_: Form("streamed", fields),
+    ),
     "planted": Family("planted", margin_families.planted),
-    "planted-regularised": Family("planted-regularised", logit_families.planted_regularised, takes_beta=True),
-    "bilinear": Family("bilinear", margin_families.bilinear),
+    "planted-regularised": Family(
+        "planted-regularised",
+        logit_families.planted_regularised,
+        takes_beta=True,
+        form=lambda base, **_: Form("streamed", 2) if base == "disc" else None,
+    ),
+    "bilinear": Family("bilinear", margin_families.bilinear, form=lambda planes, **_: Form("lowrank", 2 * planes)),
     "planted-log-linear": Family(
-        "planted-log-linear", margin_families.planted_log_linear, takes_beta=True, shared=True
+        "planted-log-linear",
+        margin_families.planted_log_linear,
+        takes_beta=True,
+        shared=True,
+        form=lambda planes, **_: Form("lowrank", 2 * planes + 2),
     ),
 }
 

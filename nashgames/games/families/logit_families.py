@@ -5,12 +5,13 @@ annotated with a help text is a parameter for people. `strength` is the root mea
 """
 
 import math
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 import scipy
 
-from nashgames.core.margins import DenseMargins, Margins
+from nashgames.core.margins import DenseMargins, Logistic, Margins
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games.families.recipes import (
     LARGEST_COUNT,
@@ -21,11 +22,16 @@ from nashgames.games.families.recipes import (
     gaussian,
     log_of,
     logistic,
+    of_factors,
+    of_logits,
     ratings_drawn,
-    rotations,
 )
 
 Strength = Annotated[float, "typical size of a logit (root mean square); 0: every pair is even"]
+LINKS = ("logistic", "linear")
+Link = Annotated[str, "logistic: P = σ(S); linear: A ∝ S with a largest margin of ½, whatever the size of S"]
+
+BASES = ("random", "disc")
 
 _PRODUCT_ROWS = 256
 """Rows of a block that is multiplied in float64: 8 MB at 4,096 actions, whatever the dtype of the margins."""
@@ -39,7 +45,8 @@ def bradley_terry(rng: np.random.Generator, actions: int, *, strength: Strength 
     accept("bradley-terry[strength]", strength, least=0, most=LARGEST_LOGIT)
     ratings = ratings_drawn(rng, actions, strength)
     winner = log_of(np.eye(actions)[ratings.argmax()])
-    return Recipe(logistic(differences(ratings)), winner, features=ratings[:, None])
+    formula = Logistic(ratings[:, None], np.ones((actions, 1)))
+    return Recipe(logistic(differences(ratings)), winner, features=ratings[:, None], formula=formula)
 
 
 def random_logits(rng: np.random.Generator, actions: int, *, strength: Strength = 1.0) -> Recipe:
@@ -57,6 +64,7 @@ def disc(
     *,
     strength: Strength = 1.0,
     planes: Annotated[int, "number of planes of rotation"] = 1,
+    link: Link = LINKS[0],
 ) -> Recipe:
     """Low-rank cyclic logits: S_ij = Σ_k c_k (u_i^k v_j^k − v_i^k u_j^k).
 
@@ -66,7 +74,7 @@ def disc(
     accept("disc[strength]", strength, least=0, most=LARGEST_LOGIT)
     accept("disc[planes]", planes, least=1, most=LARGEST_COUNT)
     u, v = rng.standard_normal((2, actions, planes))
-    return Recipe(logistic(rotations(u * (strength / math.sqrt(2 * planes)), v)), features=np.hstack([u, v]))
+    return _linked(link, "disc", u * (strength / math.sqrt(2 * planes)), v, np.hstack([u, v]))
 
 
 def melo(
@@ -76,6 +84,7 @@ def melo(
     strength: Strength = 1.0,
     cyclic: Annotated[float, "cyclic share, in [0, 1], of the Hodge energy ‖S‖² of the logits (of A: see facts)"] = 0.5,
     planes: Annotated[int, "number of planes of the cyclic part"] = 1,
+    link: Link = LINKS[0],
 ) -> Recipe:
     """Multidimensional Elo: transitive ratings plus a cyclic part, S_ij = r_i − r_j + Σ_k (u_i^k v_j^k − v_i^k u_j^k).
 
@@ -99,7 +108,7 @@ def melo(
         u *= math.sqrt(cyclic * energy / norm)
     # r_i − r_j is one more plane, with right-hand side 1.
     left, right = np.hstack([ratings, u * (cyclic > 0)]), np.hstack([np.ones((actions, 1)), v])
-    return Recipe(logistic(rotations(left, right)), features=np.hstack([ratings, u, v]))
+    return _linked(link, "melo", left, right, np.hstack([ratings, u, v]))
 
 
 def embedding(
@@ -110,6 +119,7 @@ def embedding(
     strength: Strength = 1.0,
     dimension: Annotated[int, "dimension of the unit vectors, even"] = 4,
     gates: Annotated[float, "spread of the log gates of the planes, drawn for every context; 0 = all alike"] = 1.0,
+    link: Link = LINKS[0],
 ) -> Recipe:
     """General preference embedding: S_ij ∝ v_iᵀ D R D v_j with R = blockdiag [[0, −1], [1, 0]] and unit vectors v.
 
@@ -130,7 +140,7 @@ def embedding(
     unit = squared / math.sqrt(np.mean(squared**2))
     squared *= strength * math.sqrt(dimension / np.mean(squared**2))
     gated = vectors * np.repeat(np.sqrt(unit), 2)
-    return Recipe(logistic(rotations(vectors[:, 1::2] * squared, vectors[:, 0::2])), features=gated)
+    return _linked(link, "embedding", vectors[:, 1::2] * squared, vectors[:, 0::2], gated)
 
 
 def blade_chest(
@@ -141,6 +151,7 @@ def blade_chest(
     strength: Annotated[float, "typical size of the blade-chest part of a logit"] = 1.0,
     dimension: Annotated[int, "dimension of blades and chests"] = 2,
     transitive: Annotated[float, "typical size of the part r_i − r_j of a logit"] = 0.5,
+    link: Link = LINKS[0],
 ) -> Recipe:
     """Blades against chests: inner b_i·c_j − b_j·c_i, or distance ‖b_j − c_i‖² − ‖b_i − c_j‖², plus ratings r_i − r_j.
 
@@ -162,7 +173,7 @@ def blade_chest(
         scale *= 2
     left = np.hstack([scale * blades, ratings[:, None]])
     features = np.hstack([blades, chests, ratings[:, None]])
-    return Recipe(logistic(rotations(left, np.hstack([chests, np.ones((actions, 1))]))), features=features)
+    return _linked(link, "blade-chest", left, np.hstack([chests, np.ones((actions, 1))]), features)
 
 
 def planted_regularised(
@@ -172,17 +183,22 @@ def planted_regularised(
     beta: float,
     strength: Strength = 1.0,
     spread: Annotated[float, "standard deviation of the logits of π*_β"] = 1.0,
+    base: Annotated[str, "what the logits are: random, or disc, whose margins have a formula"] = "random",
 ) -> Recipe:
-    """A known regularised equilibrium: random logits, π* drawn, and the reference μ ∝ π* e^{−Pπ*/β} of the run's β.
+    """A known regularised equilibrium: logits, π* drawn, and the reference μ ∝ π* e^{−Pπ*/β} of the run's β.
 
     That reference makes π* the exact π*_β; it belongs to the game. `planting_reference` does it for any P, π* and β.
+    The logits are those of `random-logits`, or of `disc` for games of any size.
     """
     accept("planted-regularised[strength]", strength, least=0, most=LARGEST_LOGIT)
     accept("planted-regularised[spread]", spread, least=0, most=LARGEST_LOGIT)
+    if base not in BASES:
+        raise unknown("base of planted-regularised", base, BASES)
     log_policy = scipy.special.log_softmax(spread * rng.standard_normal(actions))
-    return Recipe(
-        logistic(gaussian(rng, strength)),
-        log_policy,
+    game = disc(rng, actions, strength=strength) if base == "disc" else Recipe(logistic(gaussian(rng, strength)))
+    return replace(
+        game,
+        log_equilibrium=log_policy,
         log_reference=lambda margins: planting_reference(margins, log_policy, beta),
     )
 
@@ -202,6 +218,13 @@ def planting_reference(margins: Margins | np.ndarray, log_policy: np.ndarray, be
     # The factor e^{−½/β} between P and A is the same for every action. The height of a block decides the last digits.
     advantage = np.concatenate([block.astype(np.float64) @ policy for _, block in margins.blocks(_PRODUCT_ROWS)])
     return scipy.special.log_softmax(log_policy - advantage / beta)
+
+
+def _linked(link: str, family: str, left: np.ndarray, right: np.ndarray, features: np.ndarray) -> Recipe:
+    """The margins of logits S = LRᵀ − RLᵀ, along the logistic curve or in proportion."""
+    if link not in LINKS:
+        raise unknown(f"link of {family}", link, LINKS)
+    return (of_logits if link == LINKS[0] else of_factors)(left, right, features)
 
 
 def _centred(features: np.ndarray) -> np.ndarray:

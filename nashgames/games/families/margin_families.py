@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 import scipy
 
+from nashgames.core.margins import Blotto, Voters
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games.families.recipes import (
     LARGEST_COUNT,
@@ -22,12 +23,15 @@ from nashgames.games.families.recipes import (
     differences,
     gaussian,
     independent,
+    largest_entry,
     log_of,
     logistic,
+    of_factors,
     product,
     ratings_drawn,
     rescaled,
     rotations,
+    scaled,
 )
 
 Shares = Annotated[str, "weights of the mixture: equal, or drawn (uniform on the simplex)"]
@@ -156,14 +160,30 @@ def voters(
     accept("voters[types]", types, least=1, most=LARGEST_COUNT)
     weights = _shares("voters", rng, types, shares)
     ranks = np.array([rng.permutation(actions) for _ in range(types)], np.int32)
+    return _of_orders(ranks, weights, ranks.T.astype(np.float64))
 
-    def block(rows: slice, columns: slice) -> np.ndarray:
-        total = np.zeros((rows.stop - rows.start, columns.stop - columns.start))
-        for weight, rank in zip(weights, ranks, strict=True):
-            total += weight * np.sign(rank[None, columns] - rank[rows, None])
-        return _averaged(total, 2 * weights.sum())
 
-    return Recipe(block, features=ranks.T.astype(np.float64))
+def spatial_voters(
+    rng: np.random.Generator,
+    actions: int,
+    *,
+    dimension: Annotated[int, "dimension of the space of positions"] = 2,
+    electors: Annotated[int, "number of voters; of an odd number no pair is even"] = 25,
+) -> Recipe:
+    """Voters and candidates in a space of opinions: P_ij is the share of the voters who are closer to i than to j.
+
+    The positions x_i of the candidates and z_v of the voters are N(0, I). A majority of one is enough for P > ½, and
+    in two dimensions or more almost every candidate is beaten by another one (Plott 1967, McKelvey 1976). Features: x.
+    """
+    accept("spatial-voters[dimension]", dimension, least=1, most=LARGEST_COUNT)
+    accept("spatial-voters[electors]", electors, least=1, most=LARGEST_COUNT)
+    voters_at = rng.standard_normal((electors, dimension))
+    positions = rng.standard_normal((actions, dimension))
+    # |x − z|² less |z|², which is the same for every candidate; a voter places the least first.
+    distances = np.sum(positions**2, axis=1) - 2 * voters_at @ positions.T
+    ranks = np.empty(distances.shape, np.int32)
+    np.put_along_axis(ranks, np.argsort(distances, axis=1, kind="stable"), np.arange(actions, dtype=np.int32)[None], 1)
+    return _of_orders(ranks, np.full(electors, 1 / electors), positions)
 
 
 def mallows(
@@ -249,7 +269,7 @@ def blotto(
         return total / (2.0 * largest)
 
     labels = tuple("-".join(map(str, deployment)) for deployment in deployments.tolist())
-    return Recipe(block, labels=labels, features=deployments.astype(np.float64))
+    return Recipe(block, labels=labels, features=deployments.astype(np.float64), formula=Blotto(deployments, largest))
 
 
 def blotto_actions(*, soldiers: int, fields: int) -> int:
@@ -305,7 +325,7 @@ def bilinear(
     accept("bilinear[planes]", planes, least=1, most=LARGEST_COUNT)
     accept("bilinear[margin]", margin, above=0, most=0.5)
     u, v = rng.standard_normal((2, actions, planes))
-    return Recipe(rescaled(actions, rotations(u, v), margin), features=np.hstack([u, v]))
+    return of_factors(u, v, np.hstack([u, v]), margin)
 
 
 def planted_log_linear(
@@ -334,12 +354,15 @@ def planted_log_linear(
     logits = vectors @ theta
     log_policy = scipy.special.log_softmax(logits)
     centred = vectors - np.exp(log_policy) @ vectors
-    cyclic = rescaled(actions, rotations(centred[:, :planes], centred[:, planes:]), 0.25)
+    left, right = centred[:, :planes], centred[:, planes:]
+    largest = largest_entry(left, right)
     return Recipe(
-        added(cyclic, differences(beta * logits)),
+        added(scaled(rotations(left, right), largest, 0.25), differences(beta * logits)),
         log_policy,
         log_reference=lambda margins: np.full(actions, -math.log(actions)),
         features=vectors,
+        # f_i − f_j is one more plane, with right-hand side 1.
+        factors=(np.column_stack([left * (0.25 / largest), beta * logits]), np.column_stack([right, np.ones(actions)])),
     )
 
 
@@ -351,6 +374,18 @@ def _cycle(position: np.ndarray, length: int, margin: float) -> Block:
         return margin * np.sign(steps * (length - 2 * steps)).astype(np.float64)
 
     return block
+
+
+def _of_orders(ranks: np.ndarray, weights: np.ndarray, features: np.ndarray) -> Recipe:
+    """P = Σ_z w_z P_z of voters z who place the actions at the ranks `[z, n]`."""
+
+    def block(rows: slice, columns: slice) -> np.ndarray:
+        total = np.zeros((rows.stop - rows.start, columns.stop - columns.start))
+        for weight, rank in zip(weights, ranks, strict=True):
+            total += weight * np.sign(rank[None, columns] - rank[rows, None])
+        return _averaged(total, 2 * weights.sum())
+
+    return Recipe(block, features=features, formula=Voters(np.ascontiguousarray(ranks.T), weights / weights.sum()))
 
 
 def _averaged(total: np.ndarray, weight: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nashgames.core.margins import TILE, Margins, tiles_above
+from nashgames.core.margins import TILE, Formula, Logistic, Margins, tiles_above
 from nashgames.errors import NashGamesError
 
 Block = Callable[[slice, slice], np.ndarray]
@@ -21,6 +21,12 @@ LARGEST_COUNT = 1000
 """The largest number of planes, dimensions, voter types, components or soldiers: their arrays `[n, count]` are not part
 of what is compared with the free memory, and with 1,000 actions are as large as A."""
 
+_LISTED = 16_384
+"""Actions up to which every pair is looked at for the largest entry: a second, and a minute at ten times as many."""
+
+_LONGEST = 1024
+"""Actions among whose pairs a first large entry is looked for: 4 MB."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -29,6 +35,7 @@ class Recipe:
     `block` gives margins; `log_equilibrium` `[n]` is the known equilibrium, −inf off its support; `labels` name the
     actions; `log_reference` computes log μ `[n]` from the finished margins `[n, n]` where the reference is part of the
     game; `features` `[n, d]` are the numbers of each action that the margins are a formula of, where there are such.
+    `formula` is that formula for storages that never form A, and `factors` L and R `[n, r]` with A = LRᵀ − RLᵀ.
     The same `block` may be called twice for a tile and answers alike.
     """
 
@@ -37,6 +44,20 @@ class Recipe:
     labels: tuple[str, ...] | None = None
     log_reference: Callable[[Margins], np.ndarray] | None = None
     features: np.ndarray | None = None
+    formula: Formula | None = None
+    factors: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def of_logits(left: np.ndarray, right: np.ndarray, features: np.ndarray) -> Recipe:
+    """A_ij = σ(S_ij) − ½ of logits S = LRᵀ − RLᵀ, L and R `[n, r]`."""
+    return Recipe(logistic(rotations(left, right)), features=features, formula=Logistic(left, right))
+
+
+def of_factors(left: np.ndarray, right: np.ndarray, features: np.ndarray, margin: float = 0.5) -> Recipe:
+    """A ∝ LRᵀ − RLᵀ, L and R `[n, r]`, rescaled to a largest `margin`, or to a bound of it (`largest_entry`)."""
+    largest = largest_entry(left, right)
+    block = scaled(rotations(left, right), largest, margin)
+    return Recipe(block, features=features, factors=(left * (margin / largest), right))
 
 
 def independent(rng: np.random.Generator, draw: Callable[[np.random.Generator, tuple[int, int]], np.ndarray]) -> Block:
@@ -92,10 +113,43 @@ def rotations(left: np.ndarray, right: np.ndarray) -> Block:
 
 def rescaled(n: int, block: Block, margin: float = 0.5) -> Block:
     """The block times the number that makes its largest entry `margin` (a block of zeros stays)."""
-    pairs = tiles_above(n)
-    largest = max(float(np.abs(_above(rows, columns, block)).max()) for rows, columns in pairs) or 1.0
+    return scaled(block, _largest(n, block), margin)
+
+
+def scaled(block: Block, largest: float, margin: float) -> Block:
+    """The block times the number that makes an entry `largest` to `margin`."""
     # Dividing first makes the largest entry exactly 1, so that no rounding leads beyond the margin.
     return lambda rows, columns: margin * (block(rows, columns) / largest)
+
+
+def largest_entry(left: np.ndarray, right: np.ndarray) -> float:
+    """The largest entry of LRᵀ − RLᵀ for L and R `[n, r]`, 1 of a matrix of zeros.
+
+    Up to 16,384 actions all pairs are looked at. Beyond, |entry| ≤ |x_i||x_j| with x = [L, R], planes balanced, leaves
+    few actions that can have it, among which it is looked for; where more than 16,384 are left, the bound by the two
+    longest x stands for it.
+    """
+    candidates = np.arange(len(left))
+    if len(left) > _LISTED:
+        # (tL, R/t) has the same product: plane by plane both sides get one length, which makes the bound tight.
+        sizes = [np.maximum(np.linalg.norm(side, axis=0), np.finfo(float).tiny) for side in (left, right)]
+        balance = np.sqrt(sizes[1] / sizes[0])
+        lengths = np.sqrt(np.sum((left * balance) ** 2, axis=1) + np.sum((right / balance) ** 2, axis=1))
+        longest = np.argsort(-lengths, kind="stable")
+        found = _largest_of(left, right, longest[:_LONGEST])
+        candidates = np.flatnonzero(lengths * lengths[longest[0]] >= found)
+        if len(candidates) > _LISTED:
+            return float(lengths[longest[0]] * lengths[longest[1]]) or 1.0
+    return _largest_of(left, right, candidates)
+
+
+def _largest_of(left: np.ndarray, right: np.ndarray, actions: np.ndarray) -> float:
+    return _largest(len(actions), rotations(left[actions], right[actions]))
+
+
+def _largest(n: int, block: Block) -> float:
+    """The largest entry of a block, 1 of one of zeros."""
+    return max(float(np.abs(_above(rows, columns, block)).max()) for rows, columns in tiles_above(n)) or 1.0
 
 
 def product(n: int, block: Block, vector: np.ndarray) -> np.ndarray:
