@@ -1,18 +1,41 @@
-"""How A is stored, behind one small protocol: an array `[n, n]`, or thin factors; another storage is one more file."""
+"""How A is stored, behind one small protocol: entries, tiles, factors or a formula; another one is one more file."""
 
-from nashgames.core.margins.dense import MOST_DENSE, DenseMargins
+from nashgames.core.margins.dense import DenseMargins
+from nashgames.core.margins.formulas import Blotto, Formula, Logistic, Voters
+from nashgames.core.margins.half import HalfMargins
 from nashgames.core.margins.low_rank import LowRankMargins
+from nashgames.core.margins.packed import PackedHalfMargins, PackedMargins
 from nashgames.core.margins.protocol import ENTRIES, PRODUCT, Margins, stack
-from nashgames.core.margins.tiles import TILE, check_margins, empty, fill_skew, tiles_above
+from nashgames.core.margins.streamed import StreamedMargins
+from nashgames.core.margins.tiles import MOST_DENSE, TILE, check_margins, empty, fill_skew, tiles_above
+
+STORAGES: dict[str, type[Margins]] = {
+    "dense": DenseMargins,
+    "half": HalfMargins,
+    "packed": PackedMargins,
+    "packed-half": PackedHalfMargins,
+    "lowrank": LowRankMargins,
+    "streamed": StreamedMargins,
+}
+"""The storages by the names that people give them."""
 
 __all__ = [
     "ENTRIES",
     "MOST_DENSE",
     "PRODUCT",
+    "STORAGES",
     "TILE",
+    "Blotto",
     "DenseMargins",
+    "Formula",
+    "HalfMargins",
+    "Logistic",
     "LowRankMargins",
     "Margins",
+    "PackedHalfMargins",
+    "PackedMargins",
+    "StreamedMargins",
+    "Voters",
     "check_margins",
     "empty",
     "fill_skew",

@@ -10,15 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashgames.core.margins.tiles import block_height, check_margins, empty, fill_skew
+from nashgames.core.margins.tiles import MOST_DENSE, block_height, check_margins, check_one_context, empty, fill_skew
 from nashgames.errors import NashGamesError
-
-MOST_DENSE = 2**31
-"""Bytes of A that `to_dense` gives away, over all contexts together: 16,384 actions in float64, 23,170 in float32.
-
-The largest games that `benchmarks/memory.py` plays in full, exact equilibrium included, have this size. Who asks for
-all of A beyond it would factorise it or make more arrays like it, for hours and in memory that few machines have.
-"""
 
 _IN_CACHE = 512
 """Actions up to which −πA is as fast as Aπ: A, 2 MB in float64, is read from the cache. At 2,048 it takes four times as
@@ -33,12 +26,20 @@ class DenseMargins:
     values: Any
 
     @classmethod
+    def bytes_of(cls, n: int, contexts: int, dtype_bytes: int, numbers: int = 0) -> int:
+        return contexts * n**2 * dtype_bytes
+
+    @classmethod
     def filled(cls, n: int, blocks: Sequence[Callable[[slice, slice], np.ndarray]], dtype: Any) -> Self:
         """`[n, n]` from the blocks above its diagonal (see `fill_skew`); `[m, n, n]` from those of m > 1 contexts."""
         values = empty((len(blocks), n, n), dtype)
         for out, block in zip(values, blocks, strict=True):
             fill_skew(out, block)
         return cls(values if len(blocks) > 1 else values[0])
+
+    @property
+    def storage(self) -> str:
+        return "dense"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -104,8 +105,7 @@ class DenseMargins:
         return type(self)(jax.device_put(values, device))
 
     def _of_one_context(self) -> np.ndarray:
-        if len(self.shape) != 2:
-            raise ValueError(f"margins {list(self.shape)} have several contexts; take of_context first")
+        check_one_context(self.shape)
         return np.asarray(self.values)
 
 

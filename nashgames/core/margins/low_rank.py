@@ -9,12 +9,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashgames.core.margins.dense import MOST_DENSE
-from nashgames.core.margins.tiles import block_height
+from nashgames.core.margins.tiles import (
+    LISTED,
+    ROUNDING,
+    block_height,
+    check_one_context,
+    check_size,
+    contexts_of,
+    sampled,
+    written_out,
+)
 from nashgames.errors import NashGamesError
 
-_ROUNDING = 1e-6
-"""How far beyond ½ an entry may lie: what float32 leaves of a sum of products."""
+_ROWS = 256
+"""Rows of a block whose entries are looked at: 16 MB at 8,192 actions."""
+
+_LENGTHS = 2**16
+"""Actions whose lengths are found at once: 8 MB a factor of 16 numbers."""
 
 
 @jax.tree_util.register_dataclass
@@ -28,6 +39,14 @@ class LowRankMargins:
 
     left: Any
     right: Any
+
+    @classmethod
+    def bytes_of(cls, n: int, contexts: int, dtype_bytes: int, numbers: int = 0) -> int:
+        return contexts * n * numbers * dtype_bytes
+
+    @property
+    def storage(self) -> str:
+        return "lowrank"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -52,42 +71,51 @@ class LowRankMargins:
         return type(self)(self.left[context], self.right[context]) if len(self.shape) == 3 else self
 
     def blocks(self, height: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        left, right = self._of_one_context()
-        height = height or block_height(len(left))
-        for start in range(0, len(left), height):
-            rows = slice(start, min(start + height, len(left)))
-            yield rows, left[rows] @ right.T - right[rows] @ left.T
+        check_one_context(self.shape)
+        n = self.shape[-1]
+        height = height or block_height(n)
+        for start in range(0, n, height):
+            rows = slice(start, min(start + height, n))
+            yield rows, self._block(rows, slice(None))
 
     def submatrix(self, actions: np.ndarray) -> np.ndarray:
-        left, right = (factor[actions] for factor in self._of_one_context())
-        return left @ right.T - right @ left.T
+        return self._block(actions, actions)
 
     def lookup(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         left, right = self._of_one_context()
         return np.sum(left[rows] * right[columns] - right[rows] * left[columns], axis=-1)
 
     def to_dense(self) -> np.ndarray:
-        size = int(np.prod(self.shape)) * self.dtype.itemsize
-        if size > MOST_DENSE:
-            raise NashGamesError(
-                f"all margins of {self.shape[-1]:,} actions are needed at once, which would take {size / 2**30:.1f} "
-                f"GiB; accepted: at most {MOST_DENSE // 2**30} GiB; use a smaller game"
-            )
-        contexts = [self.of_context(x) for x in range(self.shape[0] if len(self.shape) == 3 else 1)]
-        return np.stack([np.concatenate([rows for _, rows in each.blocks()]) for each in contexts]).reshape(self.shape)
+        return written_out(self)
 
     def check(self) -> None:
+        """Factors of one shape and entries in [−½, ½].
+
+        |A_ij| ≤ |x_i||x_j| with x = [L, R] leaves few actions whose entries can be too large (none, where the bound
+        proves it); all pairs of these are looked at. Where they are more than 8,192, of them the pairs of the 8,192
+        longest x, and pairs drawn at random: a large entry among others can go unseen then.
+        """
         if self.left.shape != self.right.shape:
             raise NashGamesError(
                 f"the factors of the margins have shapes {self.left.shape} and {self.right.shape}; give two of one "
                 f"shape"
             )
-        for context in range(self.shape[0] if len(self.shape) == 3 else 1):
-            for _, rows in self.of_context(context).blocks():
-                largest = float(np.max(np.abs(rows), initial=0))
-                # Written so that NaN is refused too.
-                if not largest <= 0.5 + _ROUNDING:
-                    raise NashGamesError(f"margins have an entry of size {largest:g}; accepted: at most 0.5")
+        for each in contexts_of(self):
+            each._check_sizes()
+
+    def _check_sizes(self) -> None:
+        lengths = _lengths(*self._of_one_context())
+        # Written so that NaN is refused too.
+        if not np.isfinite(lengths).all():
+            raise NashGamesError("the factors of the margins are not all finite; accepted: finite numbers")
+        suspects = np.flatnonzero(lengths * lengths.max() > 0.5 + ROUNDING)
+        if len(suspects) > LISTED:
+            for rows, columns in sampled(len(lengths)):
+                check_size(self._block(rows, columns))
+            suspects = suspects[np.argpartition(-lengths[suspects], LISTED)[:LISTED]]
+        longest = type(self)(*(factor[suspects] for factor in self._of_one_context()))
+        for _, rows in longest.blocks(_ROWS) if len(suspects) else ():
+            check_size(rows)
 
     @classmethod
     def stack(cls, margins: Sequence[Self]) -> Self:
@@ -98,10 +126,25 @@ class LowRankMargins:
     def place(self, device: Any, dtype: Any) -> Self:
         return type(self)(*(jax.device_put(np.asarray(each, dtype), device) for each in (self.left, self.right)))
 
+    def _block(self, rows: Any, columns: Any) -> np.ndarray:
+        left, right = self._of_one_context()
+        return left[rows] @ right[columns].T - right[rows] @ left[columns].T
+
     def _of_one_context(self) -> tuple[np.ndarray, np.ndarray]:
-        if len(self.shape) != 2:
-            raise ValueError(f"margins {list(self.shape)} have several contexts; take of_context first")
+        check_one_context(self.shape)
         return np.asarray(self.left), np.asarray(self.right)
+
+
+def _lengths(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """|x_i| `[n]` for x = [tL, R/t], which has the same products, with a t for each column that makes both as long."""
+    squares = [np.einsum("nr,nr->r", side, side, dtype=np.float64) for side in (left, right)]
+    tiny = np.finfo(np.float64).tiny
+    ratio = np.sqrt(np.maximum(squares[1], tiny) / np.maximum(squares[0], tiny))
+    found = np.empty(len(left))
+    for start in range(0, len(left), _LENGTHS):
+        part = slice(start, start + _LENGTHS)
+        found[part] = np.square(left[part]) @ ratio + np.square(right[part]) @ (1 / ratio)
+    return np.sqrt(found)
 
 
 @partial(jax.jit, inline=False)

@@ -25,6 +25,10 @@ class Margins(Protocol):
     """
 
     @property
+    def storage(self) -> str:
+        """The name of the storage (`STORAGES`)."""
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """`(n, n)` or `(m, n, n)`, whatever is stored."""
 
@@ -35,6 +39,11 @@ class Margins(Protocol):
     @property
     def nbytes(self) -> int:
         """Bytes that the storage holds."""
+
+    @classmethod
+    def bytes_of(cls, n: int, contexts: int, dtype_bytes: int, numbers: int = 0) -> int:
+        """What `nbytes` would be at most, before anything is allocated: of numbers of `dtype_bytes`, and where features
+        are kept, of `numbers` of them an action."""
 
     def matvec(self, policy: jax.Array) -> jax.Array:
         """Aπ for `policy` `[n]` (`[m, n]` over contexts); a batch of policies is `jax.vmap` of it."""

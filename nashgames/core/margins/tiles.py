@@ -1,5 +1,6 @@
 """Skew-symmetric arrays `[n, n]` filled, walked and checked block by block, so that no second one is made."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,10 +14,23 @@ TILE = 1024
 Families draw independent entries tile by tile, each from a stream of its own: another number means other games.
 """
 
+MOST_DENSE = 2**31
+"""Bytes of A that `to_dense` gives away, over all contexts together: 16,384 actions in float64, 23,170 in float32.
+
+The largest games that `benchmarks/memory.py` plays in full, exact equilibrium included, have this size. Who asks for
+all of A beyond it would factorise it or make more arrays like it, for hours and in memory that few machines have.
+"""
+
+LISTED = 8192
+"""Actions up to which all pairs are looked at where entries have to be computed for it: half a second of them."""
+
+_DRAWN = 64
+"""Blocks of a quarter of a tile that are looked at beyond: as long."""
+
 _ALIGNMENT = 64
 """Bytes; XLA takes NumPy memory for a CPU array without a copy when its address is a multiple of this."""
 
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 """How far entries may be off: margins computed from probabilities in float32 carry a few units of 2⁻²⁴ ≈ 6e-8."""
 
 
@@ -61,13 +75,63 @@ def check_margins(margins: np.ndarray) -> None:
 
     Works by blocks: no second matrix is made.
     """
-    for rows, columns in tiles_above(len(margins)):
-        block, mirrored = margins[rows, columns], margins[columns, rows].T
+    check_tiles(len(margins), lambda rows, columns: margins[rows, columns])
+
+
+def check_tiles(n: int, read: Callable[[slice, slice], np.ndarray]) -> None:
+    """`check_margins` of what `read(rows, columns)` gives for slices."""
+    for rows, columns in tiles_above(n):
+        block, mirrored = read(rows, columns), read(columns, rows).T
         # A comparison with NaN is false: what is not a number is refused as well.
-        held = (np.abs(block) <= 0.5 + _ROUNDING) & (np.abs(block + mirrored) <= _ROUNDING)
+        held = (np.abs(block) <= 0.5 + ROUNDING) & (np.abs(block + mirrored) <= ROUNDING)
         if not held.all():
-            i, j = np.argwhere(~held)[0] + (rows.start, columns.start)
+            i, j = np.argwhere(~held)[0]
             raise NashGamesError(
-                f"margins[{i}, {j}] is {margins[i, j]:g} and margins[{j}, {i}] is {margins[j, i]:g}; accepted: "
+                f"margins[{i + rows.start}, {j + columns.start}] is {block[i, j]:g} and "
+                f"margins[{j + columns.start}, {i + rows.start}] is {mirrored[i, j]:g}; accepted: "
                 f"A = P − ½ in [−½, ½] with A[j, i] = −A[i, j] (subtract ½ from probabilities, rescale payoffs)"
             )
+
+
+def check_size(values: np.ndarray) -> None:
+    """Raise NashGamesError unless all entries, of margins that are skew by construction, are in [−½, ½]."""
+    largest = float(np.max(np.abs(values), initial=0))
+    # Written so that NaN is refused too.
+    if not largest <= 0.5 + ROUNDING:
+        raise NashGamesError(f"margins have an entry of size {largest:g}; accepted: at most 0.5")
+
+
+def sampled(n: int) -> Iterator[tuple[Any, Any]]:
+    """Rows and columns of blocks to check: all pairs up to 8,192 actions, beyond 16 million drawn pairs."""
+    if n <= LISTED:
+        yield from tiles_above(n)
+        return
+    rng = np.random.default_rng(0)
+    for _ in range(_DRAWN):
+        yield tuple(rng.integers(n, size=(2, TILE // 2)))
+
+
+def written_out(margins: Any) -> np.ndarray:
+    """All of A from the blocks of each context: what `to_dense` gives of margins that are kept in another form.
+
+    Raises NashGamesError above MOST_DENSE bytes.
+    """
+    size = math.prod(margins.shape) * margins.dtype.itemsize
+    if size > MOST_DENSE:
+        raise NashGamesError(
+            f"all margins of {margins.shape[-1]:,} actions are needed at once, which would take {size / 2**30:.1f} "
+            f"GiB; accepted: at most {MOST_DENSE // 2**30} GiB; use a smaller game"
+        )
+    parts = [np.concatenate([rows for _, rows in each.blocks()]) for each in contexts_of(margins)]
+    return np.stack(parts).reshape(margins.shape)
+
+
+def contexts_of(margins: Any) -> list[Any]:
+    """The margins `[n, n]` of every context."""
+    return [margins.of_context(x) for x in range(margins.shape[0] if len(margins.shape) == 3 else 1)]
+
+
+def check_one_context(shape: tuple[int, ...]) -> None:
+    """Raise ValueError where margins have several contexts, of which one has to be taken first."""
+    if len(shape) != 2:
+        raise ValueError(f"margins {list(shape)} have several contexts; take of_context first")
