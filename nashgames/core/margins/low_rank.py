@@ -85,6 +85,11 @@ class LowRankMargins:
         left, right = self._of_one_context()
         return np.sum(left[rows] * right[columns] - right[rows] * left[columns], axis=-1)
 
+    def product(self, vectors: np.ndarray) -> np.ndarray:
+        """A·vectors `[n]` or `[n, k]` of one context on the host, in the floats of `vectors`: L(Rᵀx) − R(Lᵀx)."""
+        left, right = (factor.astype(vectors.dtype, copy=False) for factor in self._of_one_context())
+        return np.asarray(left @ (right.T @ vectors) - right @ (left.T @ vectors))
+
     def to_dense(self) -> np.ndarray:
         return written_out(self)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nashgames.core.game import Game
+from nashgames.core.margins import Margins
 from nashgames.defaults import SMALLEST_BETA
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
@@ -44,6 +45,7 @@ class Equilibrium(NamedTuple):
         inside: at β = 0 an equilibrium that plays every action that some equilibrium plays, `[m, n]`; None where there
             is only one equilibrium
         game: what it is an equilibrium of
+        products: vectors that all of A was multiplied with since the path began, for all contexts together
 
     Example:
         >>> import nashgames as ng
@@ -60,6 +62,7 @@ class Equilibrium(NamedTuple):
     error: float = 0.0
     inside: np.ndarray | None = None
     game: Game | None = None
+    products: int = 0
 
     @property
     def policy(self) -> np.ndarray:
@@ -92,7 +95,8 @@ class Equilibrium(NamedTuple):
     def _panel(self) -> Panel:
         name = "" if self.game is None else f" of {self.game.description.name}"
         quality = "exact to rounding" if self.converged else "not exact"
-        facts = [("quality", f"{quality}: residual {self.residual:.1e}, {self.solves:,} linear solves")]
+        effort = f"{self.solves:,} linear solves, {self.products:,} products"
+        facts = [("quality", f"{quality}: residual {self.residual:.1e}, {effort}")]
         if self.game is not None and self.game.actions <= _QUICK:
             found = self.certificate
             told = f"suboptimality {found.suboptimality:.1e}, exploitability {found.exploitability:.1e}"
@@ -160,8 +164,7 @@ def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium
         [1.0, 0.1]
     """
     targets = falling(betas)
-    # One block of all rows: of dense margins that is the array itself, whatever its size.
-    contexts = [next(game.margins.of_context(x).blocks(game.actions))[1] for x in range(game.contexts)]
+    contexts = [game.margins.of_context(x) for x in range(game.contexts)]
     log_references = np.asarray(game.log_reference, np.float64).reshape(len(contexts), -1)
     paths = [_path(a, mu, targets) for a, mu in zip(contexts, log_references, strict=True)]
     for solutions in zip(*paths, strict=True):
@@ -171,6 +174,7 @@ def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium
             log_policy=log_policy,
             residual=max(s.residual for s in solutions),
             solves=sum(s.solves for s in solutions),
+            products=sum(s.products for s in solutions),
             regret=max(s.regret for s in solutions),
             error=max(_nats(game, log_policy, solutions[0].beta), *(s.error for s in solutions)),
             inside=_inside(solutions),
@@ -212,11 +216,11 @@ def _nats(game: Game, log_policy: np.ndarray, beta: float) -> float:
         return nats_from_closest(game, log_policy) if beta == 0 else 0.0
 
 
-def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]) -> Iterator[Equilibrium]:
+def _path(margins: Margins, log_reference: np.ndarray, betas: Iterable[float]) -> Iterator[Equilibrium]:
     """One context's equilibria."""
-    log_policy, solves = None, 0
+    matrix, log_policy = Matrix(margins), None
     for beta in betas:
-        matrix = Matrix(margins)
+        matrix.renew()
         with one_thread():
             if beta:
                 log_policy, residual = regularised(matrix, log_reference, beta, log_policy)
@@ -224,5 +228,4 @@ def _path(margins: np.ndarray, log_reference: np.ndarray, betas: Iterable[float]
             else:
                 log_policy, residual, regret, error, inside = limit(matrix, log_reference, log_policy)
                 found = Equilibrium(beta, log_policy, residual, matrix.solves, regret, error, inside)
-        solves += found.solves
-        yield found._replace(solves=solves)
+        yield found._replace(products=matrix.products)

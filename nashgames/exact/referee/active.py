@@ -20,14 +20,17 @@ _NEARLY_ALL = 0.8
 
 
 class Actions:
-    """The chosen actions: at first all of a small game, and of a large one those that `log_policy` `[n]` plays."""
+    """The chosen actions: at first all of a small game, and of a large one those that `log_policy` `[n]` plays.
 
-    def __init__(self, log_policy: np.ndarray) -> None:
+    Of a game of small rank they are all: its systems cost so little.
+    """
+
+    def __init__(self, matrix: Matrix, log_policy: np.ndarray) -> None:
         self._n = len(log_policy)
         self._played = 0
         order = np.argsort(-log_policy)
         covered = int(np.searchsorted(np.cumsum(np.exp(log_policy[order])), _COVERED)) + 1
-        self.chosen = np.sort(order[: self._n if self._n <= _WHOLE else max(covered, _FIRST)])
+        self.chosen = np.sort(order[: self._n if self._n <= _WHOLE or matrix.thin is not None else max(covered, _FIRST)])
         self._round_up()
 
     @property

@@ -28,7 +28,7 @@ def nearest_of(game: Game, log_policy: np.ndarray, inside: np.ndarray | None) ->
     shape = (game.contexts, game.actions)
     limits = np.reshape(log_policy, shape)
     insides = np.exp(limits) if inside is None else np.reshape(inside, shape)
-    margins = [next(game.margins.of_context(x).blocks(game.actions))[1] for x in range(game.contexts)]
+    margins = [game.margins.of_context(x) for x in range(game.contexts)]
     contexts = [_Context(Matrix(a), pi, limit) for a, pi, limit in zip(margins, insides, limits, strict=True)]
 
     def of_policy(log_policy: np.ndarray) -> np.ndarray:
@@ -52,6 +52,8 @@ class _Context:
     def to(self, log_policy: np.ndarray) -> np.ndarray:
         """The equilibrium nearest to log π `[n]`."""
         plays, face = self._plays, self._face
+        if face is None:
+            return np.full(len(self._matrix), np.nan)
         left = plays & (log_policy > -np.inf)
         if not face.single and not left[plays].all():
             key = left.tobytes()
@@ -76,7 +78,7 @@ def _part(matrix: Matrix, left: np.ndarray) -> tuple[np.ndarray, Face] | None:
     action may lose to an equilibrium elsewhere.
     """
     k, n = int(left.sum()), len(matrix)
-    rows = matrix.margins[:, left].astype(np.float64)
+    rows = matrix.rectangle(np.arange(n), np.flatnonzero(left))
     scaled = rows / np.where(rows.any(axis=1), np.abs(rows).max(axis=1), 1.0)[:, None]
     one = scipy.sparse.eye_array
     # p, then how far every p_i and every −(Ap)_i is above 0, counted up to 1.
@@ -92,6 +94,6 @@ def _part(matrix: Matrix, left: np.ndarray) -> tuple[np.ndarray, Face] | None:
     plays[left] = found.x[k : 2 * k] > _HALF
     inside = found.x[:k][plays[left]]
     losing = found.x[2 * k :] > _HALF
-    among = matrix.margins[:, plays].astype(np.float64)
+    among = matrix.rectangle(np.arange(n), np.flatnonzero(plays))
     face = Face(among[plays], among[losing & ~plays], inside / inside.sum(), ties=among[~losing & ~plays])
     return plays, face

@@ -7,7 +7,7 @@ import numpy as np
 from nashgames.exact.referee.active import Actions
 from nashgames.exact.referee.interior import Interior, interior_point
 from nashgames.exact.referee.newton import best_response, normalise
-from nashgames.exact.referee.projection import Face
+from nashgames.exact.referee.projection import Face, Projection
 from nashgames.exact.referee.system import Matrix
 
 # What the interior-point method leaves of Σ π z, in units of the largest margin: below, π and z of an action that is
@@ -53,36 +53,46 @@ def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) 
     """
     if before is None:
         before, _ = best_response(matrix, log_reference, _SHARP * matrix.largest, normalise(log_reference))
-    actions = Actions(before)
+    actions = Actions(matrix, before)
     while True:
         part = actions.part(matrix)
         found = actions.solve(part.in_units(), log_reference, 0.0, _EXACT)
         policy = actions.whole_policy(found.policy)
         advantage = np.where(actions.outside, matrix @ policy, -np.inf)
         lacking = int(np.count_nonzero(advantage > -_LOSING * matrix.largest))
-        if not lacking:
+        if not lacking or matrix.exhausted:
             break
         actions.add(np.argsort(-advantage)[:lacking])
     support, inside = _played(matrix, part.largest, actions.chosen, found)
     whole = np.zeros(len(matrix))
     whole[support] = inside / inside.sum()
     face = face_of(matrix, whole)
-    closest = face.closest(log_reference[support])
+    if face is None:
+        closest = Projection(normalise(np.log(whole[support])), np.inf)
+    else:
+        closest = face.closest(log_reference[support])
     log_policy = np.full(len(matrix), -np.inf)
     log_policy[support] = closest.log_policy
     regrets = _regrets(matrix, support, np.exp(closest.log_policy))
-    return Limit(log_policy, *regrets, closest.error, None if face.single else whole)
+    return Limit(log_policy, *regrets, closest.error, None if face is None or face.single else whole)
 
 
-def face_of(matrix: Matrix, inside: np.ndarray) -> Face:
-    """The face of the equilibria, from one inside it, `[n]`."""
+def face_of(matrix: Matrix, inside: np.ndarray) -> Face | None:
+    """The face of the equilibria, from one inside it, `[n]`; None where it is not computed.
+
+    Of a large game of small rank the range of A is that of a few columns. It is not computed where their singular
+    values fall to rounding without a gap, and where the margins of those who play cannot be written down.
+    """
     plays = inside > 0
     support, others = np.flatnonzero(plays), np.flatnonzero(~plays)
-    return Face(
-        matrix.block(support).astype(np.float64, copy=False),
-        matrix.margins[np.ix_(others, support)].astype(np.float64, copy=False),
-        inside[support],
-    )
+    if not matrix.writable(len(others), len(support)):
+        return None
+    thin = matrix.exactly_thin()
+    if thin is None and not matrix.writable(len(support), len(support)):
+        return None
+    columns = matrix.block(support).astype(np.float64, copy=False) if thin is None else thin.basis[support] @ thin.core
+    face = Face(columns, matrix.rectangle(others, support), inside[support], thin=thin is not None)
+    return None if matrix.thin is not None and not face.known else face
 
 
 def _played(matrix: Matrix, largest: float, chosen: np.ndarray, found: Interior) -> tuple[np.ndarray, np.ndarray]:
@@ -96,11 +106,14 @@ def _played(matrix: Matrix, largest: float, chosen: np.ndarray, found: Interior)
     while True:
         played = found.policy > _PLAYED_AT * found.slack
         for inside in (played | (found.slack <= _LOSING), found.policy > _VISIBLE):
+            if inside.all() or not matrix.writable(len(chosen), int(inside.sum())):
+                continue
             part = Matrix(matrix.block(chosen[inside]).astype(np.float64), parent=matrix)
-            if inside.all() or not 0 < part.margins.max() < _SMALLER * largest:
+            # Without margins the largest is 1.
+            if not part.largest < _SMALLER * largest:
                 continue
             alone = interior_point(part.in_units(), np.zeros(len(part)), 0.0, _EXACT)
-            if _all_lose(matrix.margins[np.ix_(chosen[~inside], chosen[inside])], alone.policy):
+            if _all_lose(matrix.rectangle(chosen[~inside], chosen[inside]), alone.policy):
                 chosen, largest, found = chosen[inside], part.largest, alone
                 break
         else:
@@ -109,7 +122,7 @@ def _played(matrix: Matrix, largest: float, chosen: np.ndarray, found: Interior)
 
 def _all_lose(margins: np.ndarray, policy: np.ndarray) -> bool:
     """Whether every row loses to a policy, by more than the rounding of its terms."""
-    margins = np.ldexp(margins.astype(np.float64), -np.frexp(np.max(np.abs(margins), axis=1))[1][:, None])
+    margins = np.ldexp(margins, -np.frexp(np.max(np.abs(margins), axis=1))[1][:, None])
     return bool(np.all(margins @ policy < -_LOSING * (np.abs(margins) @ policy)))
 
 
@@ -117,14 +130,20 @@ def _regrets(matrix: Matrix, support: np.ndarray, policy: np.ndarray) -> tuple[f
     """The exploitability, and the largest relative regret.
 
     That of a played action is |(Aπ)_i| over its largest margin against those who play, since it wins and loses nothing;
-    that of another is (Aπ)_i over its own such margin or the largest among those who play, whichever is smaller.
+    that of another is (Aπ)_i over its own such margin or the largest among those who play, whichever is smaller. Where
+    the margins against those who play cannot be written down all are over the largest of the game.
     """
+    if not matrix.writable(len(matrix), len(support)):
+        whole = np.zeros(len(matrix))
+        whole[support] = policy
+        gains = matrix @ whole
+        return float(gains.max()), float(max(gains.max(), np.abs(gains[support]).max()) / matrix.largest)
     among = float(matrix.block(support).max())
     exploitability, regret = 0.0, 0.0
     height = max(1, _BLOCK // len(support))
     for start in range(0, len(matrix), height):
         rows = np.arange(start, min(start + height, len(matrix)))
-        margins = matrix.margins[np.ix_(rows, support)].astype(np.float64, copy=False)
+        margins = matrix.rectangle(rows, support)
         # A row is multiplied in units of a power of two of its own, so that no product underflows.
         own, exponents = np.frexp(np.max(np.abs(margins), axis=1))
         gains = np.ldexp(margins, -exponents[:, None]) @ policy

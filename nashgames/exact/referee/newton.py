@@ -22,6 +22,8 @@ def newton(
     rounding = tolerance(beta, len(log_policy))
     best, residual = log_policy, float(np.max(np.abs(log_policy - log_response)))
     for _ in range(max_solves):
+        if matrix.exhausted:
+            break
         gap = log_policy - log_response
         policy = np.exp(log_policy)
         d_policy, _ = matrix.system(policy / beta).solve(-beta * gap, 0.0, _accuracy(gap, rounding))

@@ -28,6 +28,8 @@ _SETTLED = 1e-11
 _SHORTEST = 1e-9
 # Steps of the reference: 15 were the most to references of e^100. A sharpest bend takes thirty: this passes sixty.
 _MOST_STEPS = 2000
+# Rounding of the range, in nats of a pull of one: the accuracy that is asked of log π.
+_KNOWN = 1e-8
 # A fence is broken when its balance is off by more than the rounding of k terms.
 _BROKEN = 1e-11
 
@@ -130,13 +132,19 @@ class Face:
 
     `margins` A `[k, k]` are between these actions, `fences` `[r, k]` those of the others against them; `inside` `[k]`
     is an equilibrium that plays all of the former and beats all of the latter. Of a part of the face, `ties` `[s, k]`
-    are the margins of further actions that are 0 for all of it.
+    are the margins of further actions that are 0 for all of it. Where A is `thin`, `margins` `[k, c]` are columns that
+    span its range.
     """
 
     def __init__(
-        self, margins: np.ndarray, fences: np.ndarray, inside: np.ndarray, ties: np.ndarray | None = None
+        self,
+        margins: np.ndarray,
+        fences: np.ndarray,
+        inside: np.ndarray,
+        ties: np.ndarray | None = None,
+        thin: bool = False,
     ) -> None:
-        self._range, self._rounding = _range(margins if ties is None else np.hstack([margins, ties.T]))
+        self._range, self._rounding = _range(margins if ties is None else np.hstack([margins, ties.T]), thin)
         scale = np.max(np.abs(fences), axis=1, keepdims=True, initial=0.0)
         self._fences = fences / np.where(scale > 0, scale, 1.0)
         self._log_inside = np.log(inside)
@@ -145,6 +153,11 @@ class Face:
     def single(self) -> bool:
         """Whether there is one equilibrium alone."""
         return self._range.shape[1] >= len(self._log_inside) - 1
+
+    @property
+    def known(self) -> bool:
+        """Whether the rank of A is beyond rounding, without which the closest equilibrium is not known."""
+        return self._rounding <= _KNOWN
 
     def closest(self, log_reference: np.ndarray) -> Projection:
         """The equilibrium least in KL(π‖μ), for finite log μ `[k]` that need not be normalised.
@@ -159,22 +172,22 @@ class Face:
         return found._replace(error=found.error + self._rounding)
 
 
-def _range(margins: np.ndarray) -> tuple[np.ndarray, float]:
+def _range(margins: np.ndarray, thin: bool = False) -> tuple[np.ndarray, float]:
     """An orthonormal basis of the range of columns `[k, c]`, `[k, rank]`, and the rounding of it relative to 1.
 
-    That is inf where margins below rounding might have been a direction more.
+    That is inf where margins below rounding might have been a direction more, as in columns that are not `thin`.
     """
     largest = np.max(np.abs(margins), axis=0)
     # Scaled columns span the same range: an action is not lost beside others of larger margins.
     scaled = np.ldexp(margins, -np.frexp(largest)[1])
-    basis, triangle, _ = scipy.linalg.qr(scaled, pivoting=True)
+    basis, triangle, _ = scipy.linalg.qr(scaled, mode="economic", pivoting=True)
     k, sizes = len(margins), np.abs(np.diag(triangle))
     rank = min(int(np.count_nonzero(sizes > _RANK * k)), k - 1)
     if rank == 0:
         return basis[:, :0], 0.0
     across = np.max(np.abs(margins), axis=1)
     unseen = (margins != 0) & (np.abs(margins) <= _RANK * k * np.minimum.outer(across, largest))
-    if rank < k - 1 and unseen.any():
+    if rank < k - 1 and not thin and unseen.any():
         return basis[:, :rank], np.inf
     return basis[:, :rank], float(np.finfo(float).eps * np.sqrt(k) / sizes[rank - 1])
 

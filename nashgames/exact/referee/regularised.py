@@ -36,7 +36,7 @@ def regularised(
         log_policy, residual = newton(matrix, log_reference, beta, answer if before is None else before, _NEARBY_SOLVES)
         if residual <= rounding:
             return log_policy, residual
-    actions = Actions(answer)
+    actions = Actions(matrix, answer)
     while True:
         part = actions.part(matrix)
         policy = actions.solve(part, log_reference, beta, _EXACT if actions.whole else _ROUGH).policy
@@ -56,6 +56,8 @@ def regularised(
             log_policy, residual = newton(matrix, log_reference, beta, log_response, _FINISHING_SOLVES)
             if actions.whole or residual <= rounding:
                 return log_policy, residual
+        if matrix.exhausted:
+            return newton(matrix, log_reference, beta, log_response, 0)
         actions.add(np.argsort(-missing)[: actions.outside.sum()])
 
 
