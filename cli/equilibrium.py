@@ -90,7 +90,9 @@ def _asked(game: str, given: Mapping[str, Any]) -> tuple["Experiment", tuple[flo
     """The game, size, reference and seed as an experiment, whose β are not used, and the β asked for."""
     from nashgames.experiments.experiment import Experiment, exact_betas
 
-    values = options.chosen({"game": [game], **{key: given[key] for key in ("actions", "reference", "seed", "storage")}})
+    values = options.chosen(
+        {"game": [game], **{key: given[key] for key in ("actions", "reference", "seed", "storage")}}
+    )
     options.one_each(values, "equilibrium")
     experiment = Experiment.from_dict(values)
     texts = given["beta"]

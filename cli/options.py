@@ -11,6 +11,7 @@ import typer
 
 from nashgames.cli import completion
 from nashgames.core.metrics import METRICS
+from nashgames.defaults import AUTO, STORAGES
 from nashgames.errors import NashGamesError, NoRoom, UnknownName, unknown
 from nashgames.registry import split
 
@@ -100,7 +101,10 @@ _COMPLETED = {
         key: completion.of(key)
         for key in ("game", "solver", "reference", "feedback", "policy", "optimiser", "y", "figure")
     },
-    **{key: completion.words(*ACCEPTED[key].split(", ")) for key in ("dtype", "device", "storage", "format", "x", "x_scale")},
+    **{
+        key: completion.words(*ACCEPTED[key].split(", "))
+        for key in ("dtype", "device", "storage", "format", "x", "x_scale")
+    },
     "width": completion.words("column", "text", "page"),
     "target": completion.words("regularised", "original"),
     "start": completion.words("reference", "equilibrium"),
@@ -198,9 +202,7 @@ Tune = Annotated[
 ]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", help="precision", panel=_MEASURE)]
 Device = Annotated[str | None, _option("device", metavar="DEVICE", help="the device to compute on", panel=_MEASURE)]
-Storage = Annotated[
-    str | None, _option("storage", metavar="STORAGE", help="how the margins are kept", panel=_MEASURE)
-]
+Storage = Annotated[str | None, _option("storage", metavar="STORAGE", help="how the margins are kept", panel=_MEASURE)]
 CheckWith = Annotated[
     list[str] | None,
     _option(

@@ -396,13 +396,34 @@ def _lane(run: Run, game: Game) -> Lane:
 _ORDER = ("game", "actions", "beta", "solver", "reference", "feedback", "policy", "optimiser")
 """The fields of a grid as one says them."""
 
-_KEY = ("solver", "feedback", "policy", "optimiser", "target", "n", "contexts", "batch_size", "dtype", "device", "storage")
+_KEY = (
+    "solver",
+    "feedback",
+    "policy",
+    "optimiser",
+    "target",
+    "n",
+    "contexts",
+    "batch_size",
+    "dtype",
+    "device",
+    "storage",
+)
 """The columns that runs of one program have in common."""
 
 
 def _row_key(run: Run, n: int, contexts: int, size: int, settings: Settings) -> tuple[Any, ...]:
     parts = (run.parts["feedback"], run.parts["policy"], run.parts["optimiser"], run.target)
-    return (run.solver.name, *map(str, parts), n, contexts, size, settings.precision.dtype, settings.precision.device, run.storage)
+    return (
+        run.solver.name,
+        *map(str, parts),
+        n,
+        contexts,
+        size,
+        settings.precision.dtype,
+        settings.precision.device,
+        run.storage,
+    )
 
 
 def _earlier(runs: pd.DataFrame) -> dict[tuple[Any, ...], tuple[float, float, float]]:

@@ -64,10 +64,12 @@ class Source:
 
     def nbytes(self, actions: int, storage: str, dtype_bytes: int) -> int:
         """Bytes of the margins in a storage; of a game that a user may store in any way, as if they were dense."""
-        return families.bytes_of("dense" if storage == AUTO else storage, self.form, actions, self.contexts, dtype_bytes)
+        return families.bytes_of(
+            "dense" if storage == AUTO else storage, self.form, actions, self.contexts, dtype_bytes
+        )
 
     def check_fits(self, asked: int | None, storage: str, dtype: Any) -> None:
-        """Raise NashGamesError where the margins of a game whose size and storage are known will not fit into memory."""
+        """Raise NashGamesError where margins of which size and storage are known will not fit into memory."""
         actions = self.actions(asked)
         if actions is not None and storage != AUTO:
             what = "" if self.size is None else f"{self.text} with its {families.count_text(actions)} actions"

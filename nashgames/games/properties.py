@@ -67,8 +67,8 @@ def facts(game: Game, rng_seed: int = 0) -> Facts:
     """The facts of a game, exact where that is quick: ratings, energies, Condorcet winner, and triples without ties.
 
     The rank beyond 512 actions, and the triples of a game with ties beyond 1,024, come from samples drawn with
-    `rng_seed`; beyond 16,384 all but the ratings and the Condorcet winner do. The margins are read in blocks of rows; no
-    second matrix of their size is made.
+    `rng_seed`; beyond 16,384 all but the ratings and the Condorcet winner do. The margins are read in blocks of rows;
+    no second matrix of their size is made.
     """
     weights = np.broadcast_to(np.asarray(game.weights, np.float64), (game.contexts,))
     contexts = [game.margins.of_context(x) for x in range(game.contexts)]

@@ -62,7 +62,8 @@ def preferences(
 
     Margins are read block by block: the picture of a large game needs little memory beside it. The colours are centred
     at ½ and reach 0.05, 0.1, 0.25 or ½ to both sides. Up to 48 actions are named; above 1,000 the cells are means over
-    blocks of actions, above 16,384 those among 500 actions, and the caption says so. Raises NashGamesError where the shapes do not fit.
+    blocks of actions, above 16,384 the entries among 500 actions, and the caption says so. Raises NashGamesError where
+    the shapes do not fit.
     """
     n = margins.shape[0]
     if margins.shape != (n, n) or n < 2:

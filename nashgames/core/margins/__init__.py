@@ -5,19 +5,10 @@ from nashgames.core.margins.formulas import Blotto, Formula, Logistic, Voters
 from nashgames.core.margins.half import HalfMargins
 from nashgames.core.margins.low_rank import LowRankMargins
 from nashgames.core.margins.packed import PackedHalfMargins, PackedMargins
+from nashgames.core.margins.products import STORAGES, Multiplies, product, restored
 from nashgames.core.margins.protocol import ENTRIES, PRODUCT, Margins, stack
 from nashgames.core.margins.streamed import StreamedMargins
 from nashgames.core.margins.tiles import MOST_DENSE, TILE, check_margins, empty, fill_skew, tiles_above
-
-STORAGES: dict[str, type[Margins]] = {
-    "dense": DenseMargins,
-    "half": HalfMargins,
-    "packed": PackedMargins,
-    "packed-half": PackedHalfMargins,
-    "lowrank": LowRankMargins,
-    "streamed": StreamedMargins,
-}
-"""The storages by the names that people give them."""
 
 __all__ = [
     "ENTRIES",
@@ -32,6 +23,7 @@ __all__ = [
     "Logistic",
     "LowRankMargins",
     "Margins",
+    "Multiplies",
     "PackedHalfMargins",
     "PackedMargins",
     "StreamedMargins",
@@ -39,6 +31,8 @@ __all__ = [
     "check_margins",
     "empty",
     "fill_skew",
+    "product",
+    "restored",
     "stack",
     "tiles_above",
 ]

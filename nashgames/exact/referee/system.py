@@ -88,7 +88,9 @@ class Matrix:
         """Whether more products were made than are paid for where A is no array: the answer is what it is by then."""
         if self._same is not None:
             return self._same.exhausted
-        return self._array is None and (self.products - self._paid) * len(self) ** 2 > _MOST_ENTRIES and self.thin is None
+        return (
+            self._array is None and (self.products - self._paid) * len(self) ** 2 > _MOST_ENTRIES and self.thin is None
+        )
 
     def __matmul__(self, vectors: np.ndarray) -> np.ndarray:
         """A·vectors, `[n]` or `[n, k]`, with no second matrix where A is float32 or no array."""

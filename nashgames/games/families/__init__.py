@@ -26,12 +26,12 @@ __all__ = [
     "FAMILIES",
     "Family",
     "Form",
-    "check_fits",
-    "generate",
     "bytes_of",
+    "check_fits",
     "count_text",
-    "storage_of",
+    "generate",
     "planting_reference",
+    "storage_of",
 ]
 
 _COMMON = """\
@@ -305,9 +305,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "skill": Family("skill", margin_families.skill),
     "group-transitive": Family("group-transitive", margin_families.group_transitive),
-    "voters": Family(
-        "voters", margin_families.voters, form=lambda types, **_: Form("streamed", types)
-    ),
+    "voters": Family("voters", margin_families.voters, form=lambda types, **_: Form("streamed", types)),
     "spatial-voters": Family(
         "spatial-voters", margin_families.spatial_voters, form=lambda electors, **_: Form("streamed", electors)
     ),

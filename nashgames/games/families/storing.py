@@ -15,8 +15,8 @@ from nashgames.games.families.recipes import Recipe, accept
 from nashgames.memory import room, size_text
 
 LARGEST_DENSE = 16_384
-"""Actions up to which `auto` is dense: 2.1 GB in float64, as much as `to_dense` gives away. What it chooses depends on n
-alone and not on the machine, so that the same command gives the same bits."""
+"""Actions up to which `auto` is dense: 2.1 GB in float64, as much as `to_dense` gives away. What it chooses depends on
+n alone and not on the machine, so that the same command gives the same bits."""
 
 FORMULAS = {
     "lowrank": "margins that are bilinear in features",
@@ -95,7 +95,9 @@ def check_fits(
         remedies.insert(0, f"--dtype float32 ({size_text(needed // 2)})")
     smaller = [] if storage in FORMULAS else [form.storage] if form else ["packed", "half", "packed-half"]
     sizes = {name: bytes_of(name, form, n, contexts, itemsize) for name in smaller}
-    remedies = [f"--storage {name} ({size_text(size)})" for name, size in sizes.items() if size <= usable][:1] + remedies
+    remedies = [f"--storage {name} ({size_text(size)})" for name, size in sizes.items() if size <= usable][
+        :1
+    ] + remedies
     named = what or f"a game of {count_text(n)} actions"
     over = f" over {contexts:,} contexts" if contexts > 1 else ""
     raise NashGamesError(
