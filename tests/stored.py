@@ -23,6 +23,7 @@ def _rows(run_id, value):
     key |= {"n": ACTIONS, "contexts": 1, "seed": 0, "reference": "uniform", "solver": "nash-mp"}
     key |= {"hyperparameters": '{"eta": 0.1}', "feedback": "exact", "policy": "tabular", "optimiser": "sgd"}
     key |= {"start": "reference", "target": "regularised", "beta": 0.05, "dtype": "float64", "device": "cpu"}
+    key |= {"storage": "dense"}
     points = [
         {"step": step, "queries": 2 * step, "comparisons": 0, "seconds": 0.5 * step, "status": "running"}
         | dict.fromkeys(METRICS, value)

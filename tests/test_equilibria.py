@@ -413,7 +413,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch):
         (["disc", "--beta", ","], "--beta is empty"),
         (["disc", "-n", "1"], "--actions is '1'; accepted: an integer of at least 2"),
         (["disc", "-n", "4,5"], "--actions has 2 values (4,5) and equilibrium takes one"),
-        (["disc", "-n", "10000000"], "use at most"),
+        (["random-logits", "-n", "10000000"], "use at most"),
         (["soccer10", "-n", "5"], "--actions is 5, but soccer10 has a size of its own"),
         (["disc", "--reference", "unifrom"], "unknown --reference 'unifrom'; did you mean 'uniform'?"),
         (["disc", "--reference", "uniform,random"], "--reference has 2 values"),

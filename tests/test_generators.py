@@ -116,7 +116,7 @@ def defaults(name):
 
 
 def other_value(parameter):
-    choices = {"form": "distance", "shares": "drawn"}
+    choices = {"form": "distance", "shares": "drawn", "link": "linear", "base": "disc"}
     change = {int: lambda v: v + 2, float: lambda v: v / 2, str: lambda v: choices[parameter.name]}
     return change[parameter.kind](parameter.default)
 
@@ -329,7 +329,7 @@ SELECTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - WITHOUT_FEATURES - {"planted-log-linear"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - WITHOUT_FEATURES - {"planted-log-linear", "spatial-voters"}))
 def test_margins_are_a_formula_of_the_features_in_every_context(name):
     selection = SELECTIONS.get(name, name)
     if name in RANDOM:
@@ -774,8 +774,8 @@ ERRORS = [
     ("disc[seed=-1]", {}, "disc[seed] is -1; accepted: an integer at least 0"),
     ("disc[seed=1.5]", {}, "an integer"),
     ("blotto[soldiers=100,fields=10]", {}, "4,263,421,511,271"),
-    ("blotto[soldiers=1000,fields=100]", {}, "e+275 TB"),
-    ("uniform", {"actions": 10**200}, "8.000e+388 TB"),
+    ("blotto[soldiers=1000,fields=100]", {}, "e+134 TB"),
+    ("uniform", {"actions": 10**200}, "4.000e+388 TB"),
 ]
 
 

@@ -73,7 +73,7 @@ def test_every_point_is_a_row_that_describes_its_run(three):
             "game_parameters": '{"margin": 0.5, "kind": "größe"}', "seed": 3, "reference": "tilted",
             "solver": "nash-mp", "hyperparameters": json.dumps({"eta": 2 * run.beta}), "beta": run.beta,
             "feedback": "exact", "policy": "tabular", "optimiser": "sgd", "start": "reference",
-            "target": "regularised", "dtype": "float64", "device": "cpu",
+            "target": "regularised", "dtype": "float64", "device": "cpu", "storage": "dense",
         }  # fmt: skip
         assert tuple(keys) and set(keys) == set(RUN_KEYS)
         for name, value in keys.items():

@@ -92,11 +92,11 @@ class Run:
     label: str
     step_source: str
     target: str
-    storage: str
     parts: Mapping[str, str] = field(hash=False)
     """Feedback, policy and optimiser as canonical text."""
     tuned: str | None = None
     role: str = REPORTED
+    storage: str = AUTO
 
     @property
     def told(self) -> dict[str, str | None]:
