@@ -29,9 +29,10 @@ _HEIGHT, _WIDTH = 128, 8192
 class HalfMargins:
     """A = s·K with whole K `[n, n]` in int8 where that is the game, otherwise A rounded to bfloat16, with s = 1.
 
-    `values` is K, `[n, n]` or `[m, n, n]`; `scale` s, a scalar or `[m]`, has the type in which entries come out and
-    products are summed. The stored numbers are the game: runs, metrics, equilibria and certificates are of them. Whole
-    multiples are the float64 entries to a few units of rounding; bfloat16 is off by up to 2⁻⁸ of an entry.
+    `values` is K, or the bits of the bfloat16 entries, `[n, n]` or `[m, n, n]`; `scale` s, a scalar or `[m]`, has the
+    type in which entries come out and products are summed. The stored numbers are the game: runs, metrics, equilibria
+    and certificates are of them. Whole multiples are the float64 entries to a few units of rounding; bfloat16 is off by
+    up to 2⁻⁸ of an entry.
     """
 
     values: Any
@@ -46,9 +47,9 @@ class HalfMargins:
         """From the blocks above the diagonal, as `DenseMargins.filled`: one pass to find the scale, one to fill."""
         scales = scales_of(n, blocks)
         exact = None not in scales
-        values = empty((len(blocks), n, n), np.int8 if exact else elements.BFLOAT16)
+        values = empty((len(blocks), n, n), np.int8 if exact else elements.BITS)
         for out, block, scale in zip(values, blocks, scales, strict=True):
-            fill_skew(out, partial(_small, block, scale if exact else None))
+            fill_skew(out, block, partial(elements.small, scale=scale if exact else None), elements.negative)
         kept = np.array(scales if exact else [1] * len(blocks), dtype)
         return cls(values, kept) if len(blocks) > 1 else cls(values[0], kept[0])
 
@@ -132,12 +133,6 @@ def _upper(n: int, block: Callable[[slice, slice], np.ndarray]) -> elements.Tile
     for rows, columns in tiles_above(n):
         values = block(rows, columns)
         yield np.triu(values, 1) if rows == columns else values
-
-
-def _small(block: Callable[[slice, slice], np.ndarray], scale: float | None, rows: slice, columns: slice) -> np.ndarray:
-    values = block(rows, columns)
-    # Below the diagonal of a block nothing is promised.
-    return elements.small(np.triu(values, 1) if rows == columns else values, scale)
 
 
 @partial(jax.jit, inline=False)

@@ -58,7 +58,7 @@ class PackedMargins:
         scales = scales_of(n, blocks) if half else [None] * len(blocks)
         exact = None not in scales
         count, size = grid(n)
-        kind = np.dtype(dtype) if not half else np.dtype(np.int8) if exact else elements.BFLOAT16
+        kind = np.dtype(dtype) if not half else np.dtype(np.int8) if exact else elements.BITS
         tiles = empty((len(blocks), count * (count + 1) // 2, size, size), kind)
         for out, block, scale in zip(tiles, blocks, scales, strict=True):
             _fill(

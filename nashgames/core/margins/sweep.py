@@ -21,6 +21,11 @@ def times(values: jax.Array, policy: jax.Array) -> jax.Array:
     return jnp.einsum("ij,j->i", values, policy, precision=jax.lax.Precision.HIGHEST)
 
 
+def against_rows(policy: jax.Array, values: jax.Array) -> jax.Array:
+    """policy·values, which is valuesᵀ·policy several times faster."""
+    return jnp.einsum("i,ij->j", policy, values, precision=jax.lax.Precision.HIGHEST)
+
+
 def by_rows(rows: Rows, policy: jax.Array, height: int, width: int) -> jax.Array:
     """Aπ `[n]` from blocks `[height, width]` of A, each asked for once; both are at most n.
 
@@ -57,7 +62,7 @@ def by_tiles(tile: Tile, policy: jax.Array, count: int, size: int) -> jax.Array:
         i, j = rows[t], columns[t]
         values = tile(t, i, j)
         product = _put(product, at(product, i) + times(values, at(against, j)), i)
-        return _put(product, at(product, j) - times(values.T, at(against, i)), j)
+        return _put(product, at(product, j) - against_rows(at(against, i), values), j)
 
     return jax.lax.fori_loop(0, len(rows), add, jnp.zeros_like(against)).reshape(-1)[:n]
 

@@ -55,19 +55,26 @@ def block_height(n: int) -> int:
     return max(1, TILE * TILE // (4 * n))
 
 
-def fill_skew(out: np.ndarray, block: Callable[[slice, slice], np.ndarray]) -> None:
+def fill_skew(
+    out: np.ndarray,
+    block: Callable[[slice, slice], np.ndarray],
+    kept: Callable[[np.ndarray], np.ndarray] = np.asarray,
+    negative: Callable[[np.ndarray], np.ndarray] = np.negative,
+) -> None:
     """Fill `out` `[n, n]` with a skew-symmetric matrix from its blocks on and above the diagonal.
 
     `block(rows, columns)` is called once for every pair of TILE-aligned slices with rows ≤ columns and returns
-    float64 margins; of a diagonal block only the part above the diagonal is used. No second matrix is made.
+    float64 margins; of a diagonal block only the part above the diagonal is used. `kept` gives entries the form in
+    which `out` has them, in which `negative` is their negative. No second matrix is made.
     """
     for rows, columns in tiles_above(out.shape[0]):
         values = block(rows, columns)
         if rows == columns:
             values = np.triu(values, 1)
             values = values - values.T
+        values = kept(values)
         out[rows, columns] = values
-        out[columns, rows] = -values.T
+        out[columns, rows] = negative(values.T)
 
 
 def check_margins(margins: np.ndarray) -> None:
