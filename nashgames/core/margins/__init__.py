@@ -6,6 +6,7 @@ from nashgames.core.margins.half import HalfMargins
 from nashgames.core.margins.low_rank import LowRankMargins
 from nashgames.core.margins.packed import PackedHalfMargins, PackedMargins
 from nashgames.core.margins.protocol import ENTRIES, PRODUCT, Margins, stack
+from nashgames.core.margins.sharded import ShardedMargins
 from nashgames.core.margins.streamed import StreamedMargins
 from nashgames.core.margins.tiles import MOST_DENSE, TILE, check_margins, empty, fill_skew, tiles_above
 
@@ -16,6 +17,7 @@ STORAGES: dict[str, type[Margins]] = {
     "packed-half": PackedHalfMargins,
     "lowrank": LowRankMargins,
     "streamed": StreamedMargins,
+    "sharded": ShardedMargins,
 }
 """The storages by the names that people give them."""
 
@@ -34,6 +36,7 @@ __all__ = [
     "Margins",
     "PackedHalfMargins",
     "PackedMargins",
+    "ShardedMargins",
     "StreamedMargins",
     "Voters",
     "check_margins",
