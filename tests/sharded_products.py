@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashgames.core.margins import PRODUCT, ShardedMargins
+import nashgames as ng
+from nashgames.core.margins import PRODUCT, ShardedMargins, beside
 from nashgames.core.precision import Precision
 
 
@@ -29,7 +30,7 @@ def main() -> None:
         with Precision(dtype).scope():
             placed = ShardedMargins(values).place(jax.local_devices(backend="cpu")[0], dtype)
             assert placed.place(jax.local_devices()[0], dtype) is placed
-            given = jax.device_put(policies.astype(dtype), placed.beside())
+            given = jax.device_put(policies.astype(dtype), beside(placed, None))
 
             def query(margins, policy):
                 return jax.lax.fori_loop(0, 2, lambda _, last: margins.matvec(policy) + 0 * last, policy)
@@ -47,7 +48,25 @@ def main() -> None:
                 math.prod(map(int, shape.split(","))) for shape in re.findall(r"\[([\d,]+)\]\S* all-gather", text)
             ]
     shards = [shard.data.shape for shard in placed.values.addressable_shards]
-    print(json.dumps({"errors": errors, "shards": shards, "gathered": gathered, "shape": placed.shape}))
+    print(
+        json.dumps(
+            {
+                "played": None if len(sys.argv) > 1 else played(values[0]),
+                "errors": errors,
+                "shards": shards,
+                "gathered": gathered,
+                "shape": placed.shape,
+            }
+        )
+    )
+
+
+def played(values):
+    """The suboptimality of a run on all devices, and of the same run on one."""
+    games = [ng.make_game(margins) for margins in (ShardedMargins(values), values)]
+    return [
+        ng.solve(game, "nash-mp", beta=0.2, queries=10, records=2).curves["suboptimality"].tolist() for game in games
+    ]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from nashgames.core.margins.half import HalfMargins
 from nashgames.core.margins.low_rank import LowRankMargins
 from nashgames.core.margins.packed import PackedHalfMargins, PackedMargins
 from nashgames.core.margins.protocol import ENTRIES, PRODUCT, Margins, stack
-from nashgames.core.margins.sharded import ShardedMargins
+from nashgames.core.margins.sharded import ShardedMargins, beside
 from nashgames.core.margins.streamed import StreamedMargins
 from nashgames.core.margins.tiles import MOST_DENSE, TILE, check_margins, empty, fill_skew, tiles_above
 
@@ -39,6 +39,7 @@ __all__ = [
     "ShardedMargins",
     "StreamedMargins",
     "Voters",
+    "beside",
     "check_margins",
     "empty",
     "fill_skew",

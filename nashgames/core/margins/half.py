@@ -21,7 +21,7 @@ from nashgames.core.margins.tiles import (
 )
 
 _HEIGHT, _WIDTH = 128, 8192
-"""Rows and columns of A that are made numbers of the policies' type at once: 4 MB in float32, in the cache."""
+"""Rows and columns of A, at most, that are made numbers at once: 4 MB in float32, in the cache."""
 
 
 @jax.tree_util.register_dataclass
@@ -140,7 +140,7 @@ def margins_product(values: jax.Array, scale: jax.Array, policy: jax.Array) -> j
     if policy.ndim > 1:
         return jax.vmap(margins_product)(values, scale, policy)
     n = policy.shape[-1]
-    height, width = min(_HEIGHT, n), min(_WIDTH, n)
+    (_, height), (_, width) = sweep.cut(n, _HEIGHT), sweep.cut(n, _WIDTH)
 
     def rows(first_row: jax.Array, first_column: jax.Array) -> jax.Array:
         piece = jax.lax.dynamic_slice(values, (first_row, first_column), (height, width))

@@ -175,8 +175,7 @@ class PackedHalfMargins(PackedMargins):
 
 def grid(n: int) -> tuple[int, int]:
     """Tiles a side of A `[n, n]`, and rows of a tile: as even as can be, so that little is kept beyond n."""
-    count = -(-n // _SIDE)
-    side = -(-n // count)
+    count, side = sweep.cut(n, _SIDE)
     return count, side if count == 1 else -(-side // _EVEN) * _EVEN
 
 

@@ -107,14 +107,14 @@ class ShardedMargins:
 
         return type(self)(jax.make_array_from_callback(shape, where, part), mesh)
 
-    def beside(self) -> NamedSharding:
-        """Where the other arrays of a program with these placed margins go: whole, on every device."""
-        if self.mesh is None:
-            raise ValueError("margins are on no devices yet; place them first")
-        return _over(self.mesh)
-
     def _on_host(self) -> DenseMargins:
         return DenseMargins(np.asarray(self.values)[..., : self.shape[-1], :])
+
+
+def beside(margins: Any, device: Any) -> Any:
+    """Where the other arrays go of a program with these placed margins: `device`, or whole on all that have rows of A."""
+    where = getattr(jax.tree.leaves(margins)[0], "sharding", None)
+    return _over(where.mesh) if isinstance(where, NamedSharding) else device
 
 
 @partial(jax.jit, inline=False, static_argnames="mesh")
@@ -138,6 +138,6 @@ def _everywhere(values: jax.Array, mesh: Mesh | None) -> jax.Array:
     return made
 
 
-def _over(mesh: Mesh, *axes: str | None) -> NamedSharding:
+def _over(mesh: Any, *axes: str | None) -> NamedSharding:
     """One axis of an array over the devices of a mesh, or none: the array whole on each of them."""
     return NamedSharding(mesh, PartitionSpec(*axes))  # type: ignore[no-untyped-call]

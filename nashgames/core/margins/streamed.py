@@ -155,14 +155,14 @@ def margins_product(formula: Any, unit: jax.Array, policy: jax.Array) -> jax.Arr
     faster: jax.Array | None = formula.product(policy)
     if faster is not None:
         return faster
-    count, size = grid(policy.shape[-1])
+    count, size = sweep.cut(policy.shape[-1], _SIDE)
 
-    def cut(values: jax.Array) -> jax.Array:
+    def parted(values: jax.Array) -> jax.Array:
         """`[n, …]` in parts `[count, size, …]`, zeros beyond n: their entries meet the zeros of the policy."""
         beyond = ((0, count * size - len(values)), *[(0, 0)] * (values.ndim - 1))
         return jnp.pad(values, beyond).reshape(count, size, *values.shape[1:])
 
-    parts = formula.over_actions(cut)
+    parts = formula.over_actions(parted)
 
     def tile(t: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
         rows, columns = (parts.over_actions(partial(sweep.at, index=index)) for index in (i, j))
@@ -181,9 +181,3 @@ def margins_entries(formula: Any, unit: jax.Array, rows: jax.Array, columns: jax
         return jax.vmap(margins_entries)(formula, unit, rows, columns)
     low, high = (_taken(formula, choose(rows, columns)) for choose in (jnp.minimum, jnp.maximum))
     return jnp.sign(columns - rows).astype(unit.dtype) * low.pairs(high, unit.dtype)
-
-
-def grid(n: int) -> tuple[int, int]:
-    """Tiles a side of A `[n, n]`, and rows of a tile."""
-    count = -(-n // _SIDE)
-    return count, -(-n // count)

@@ -42,6 +42,15 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 
+def of_dtype(values: Any, dtype: Any) -> Any:
+    """The array itself where it has the dtype; otherwise a converted one that a CPU device uses in place."""
+    if values.dtype == dtype:
+        return values
+    out = empty(values.shape, dtype)
+    out[...] = values
+    return out
+
+
 def tiles_above(n: int) -> Iterator[tuple[slice, slice]]:
     """The TILE-aligned pairs (rows, columns) with rows ≤ columns that `fill_skew` asks a block for, in its order."""
     tiles = [slice(start, min(start + TILE, n)) for start in range(0, n, TILE)]
