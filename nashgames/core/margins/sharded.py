@@ -112,7 +112,7 @@ class ShardedMargins:
 
 
 def beside(margins: Any, device: Any) -> Any:
-    """Where the other arrays go of a program with these placed margins: `device`, or whole on all that have rows of A."""
+    """Where the other arrays of a program with these placed margins go: `device`, or whole on all with rows of A."""
     where = getattr(jax.tree.leaves(margins)[0], "sharding", None)
     return _over(where.mesh) if isinstance(where, NamedSharding) else device
 
