@@ -141,7 +141,7 @@ def policies(rng, shape):
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("n", [3, 7, 16, N])
+@pytest.mark.parametrize("n", [3, N])
 def test_a_product_is_that_of_the_entries(name, n, rng):
     margins, entries = made(name, rng, n)
     policy = policies(rng, (n,))

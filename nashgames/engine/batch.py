@@ -12,7 +12,7 @@ import numpy as np
 from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import Game
-from nashgames.core.margins import stack
+from nashgames.core.margins import beside, stack
 from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, target_at
 from nashgames.core.precision import Precision
 from nashgames.engine import audit, loop, saving
@@ -159,7 +159,7 @@ class Batch:
             audit.check_queries(one.solver, one.game)
             unstarted = loop.initial_state(self._problem, stacked=self._stacked)
             # On the device like every later state: an argument that lies elsewhere would be compiled for once more.
-            self._runs = jax.device_put(unstarted, settings.precision.jax_device())
+            self._runs = jax.device_put(unstarted, self._where)
             # A chunk of no steps compiles the program, so that its seconds are not counted as solving.
             self._advance(np.zeros(_TARGETS, np.int32))
         self.compile_seconds = time.perf_counter() - began
@@ -202,7 +202,14 @@ class Batch:
             max_steps=numbers(self._limits),
             seed=numbers(np.array([lane.seed for lane in lanes], np.uint32)),
         )
-        return jax.device_put(problem, device)
+        # Margins are where they are: on one device, or some of their rows on each of several.
+        where, whole = beside(game.margins, device), problem._replace(game=game.replace(margins=None))
+        placed = jax.device_put(whole, where)
+        return placed._replace(game=placed.game.replace(margins=game.margins))
+
+    @property
+    def _where(self) -> Any:
+        return beside(self._problem.game.margins, self.settings.precision.jax_device())
 
     @property
     def size(self) -> int:
@@ -277,7 +284,7 @@ class Batch:
                 runs, policies, points, seconds, times = saving.unpack(data, like)
             except ValueError:
                 return False
-            self._runs = jax.device_put(runs, self.settings.precision.jax_device())
+            self._runs = jax.device_put(runs, self._where)
         self._log_policies, self._recorded = policies, _Recorded([points], [seconds])
         self._elapsed, self._step_seconds = map(float, times)
         for place in self._nearest:

@@ -7,6 +7,7 @@ from nashgames.core.margins.low_rank import LowRankMargins
 from nashgames.core.margins.packed import PackedHalfMargins, PackedMargins
 from nashgames.core.margins.products import STORAGES, Multiplies, product, restored
 from nashgames.core.margins.protocol import ENTRIES, PRODUCT, Margins, stack
+from nashgames.core.margins.sharded import ShardedMargins, beside
 from nashgames.core.margins.streamed import StreamedMargins
 from nashgames.core.margins.tiles import MOST_DENSE, TILE, check_margins, empty, fill_skew, tiles_above
 
@@ -26,8 +27,10 @@ __all__ = [
     "Multiplies",
     "PackedHalfMargins",
     "PackedMargins",
+    "ShardedMargins",
     "StreamedMargins",
     "Voters",
+    "beside",
     "check_margins",
     "empty",
     "fill_skew",

@@ -10,7 +10,11 @@ import numpy as np
 MOST = 127
 """The largest multiple that a signed byte holds on either side of 0."""
 
-BFLOAT16 = np.dtype(jnp.bfloat16)
+BITS = np.dtype(np.uint16)
+"""How bfloat16 entries are kept, the upper halves of float32: XLA for the CPU takes twelve times as long over a part of
+an array that is called bfloat16."""
+
+_BFLOAT16 = np.dtype(jnp.bfloat16)
 
 BYTES = 2
 """Bytes of an entry, at most: of bfloat16. What turns out to be whole multiples takes one."""
@@ -62,22 +66,27 @@ def _measure(sizes: np.ndarray) -> float | None:
 
 
 def small(values: np.ndarray, scale: float | None) -> np.ndarray:
-    """Entries as whole multiples of a scale, int8, or without one rounded to bfloat16, ties to even."""
-    return values.astype(BFLOAT16) if scale is None else np.rint(values / scale).astype(np.int8)
+    """Entries as whole multiples of a scale, int8, or without one the bits of their bfloat16, ties to even."""
+    return values.astype(_BFLOAT16).view(BITS) if scale is None else np.rint(values / scale).astype(np.int8)
+
+
+def negative(values: np.ndarray) -> np.ndarray:
+    """The negatives of small entries."""
+    # The first bit of a floating-point number is its sign.
+    return values ^ BITS.type(2**15) if values.dtype == BITS else -values
 
 
 def wide(values: Any, dtype: Any) -> jax.Array:
     """Small entries as numbers of `dtype` in a compiled program, before the scale."""
-    if values.dtype != BFLOAT16:
+    if values.dtype != BITS:
         return values.astype(dtype)
-    # The upper half of a float32 is a bfloat16: XLA's own conversion takes thirty times as long on a CPU.
-    bits = jax.lax.bitcast_convert_type(values, jnp.uint16).astype(jnp.uint32) << 16
-    return jax.lax.bitcast_convert_type(bits, jnp.float32).astype(dtype)
+    bits = jax.lax.bitcast_convert_type(values.astype(jnp.uint32) << 16, jnp.float32)
+    return bits.astype(dtype)
 
 
 def numbers(values: np.ndarray, scale: Any) -> np.ndarray:
     """Small entries as numbers of the type of their scale, on the host."""
-    return values.astype(scale.dtype) * scale
+    return (values.view(_BFLOAT16) if values.dtype == BITS else values).astype(scale.dtype) * scale
 
 
 def check_one_kind(kinds: Sequence[np.dtype]) -> None:

@@ -9,8 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, Self
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from nashgames.errors import NashGamesError
+
+_NUMBERS = 1024
+"""Whole numbers that a feature may be in the smallest games; in larger ones it may be as large as n."""
 
 
 class Formula(Protocol):
@@ -32,6 +37,9 @@ class Formula(Protocol):
 
     def pairs(self, others: Self, dtype: Any) -> Any:
         """A[i, j] `[b]` for the b actions i of this formula, each against one action j of another one."""
+
+    def product(self, policy: jax.Array) -> jax.Array | None:
+        """Aπ `[n]` where there is a way that is faster than by tiles, for one context in a compiled program."""
 
     def check(self) -> None:
         """Raise NashGamesError where the arrays do not belong together."""
@@ -67,6 +75,9 @@ class Logistic:
         logits = xp.sum(self.left * others.right - self.right * others.left, axis=1)
         return (half * xp.tanh(half * logits)).astype(dtype)
 
+    def product(self, policy: jax.Array) -> jax.Array | None:
+        return None
+
     def check(self) -> None:
         _same_shape("factors of the logits", self.left, self.right)
 
@@ -97,6 +108,11 @@ class Blotto:
     def pairs(self, others: Self, dtype: Any) -> Any:
         return self._against(self.deployments, others.deployments, dtype)
 
+    def product(self, policy: jax.Array) -> jax.Array | None:
+        """Σ_k P(fewer on k) − P(more on k), over 2 `largest`: in O(n·k)."""
+        total = sum(_below_less_above(field, policy) for field in self.deployments.T)
+        return total / (2 * jnp.asarray(self.largest).astype(policy.dtype))
+
     def _against(self, ours: Any, theirs: Any, dtype: Any) -> Any:
         """The entries of deployments `[…, k]` that are broadcast against each other."""
         xp = ours.__array_namespace__()
@@ -110,6 +126,7 @@ class Blotto:
     def check(self) -> None:
         if self.deployments.shape[-1] > 127:
             raise NashGamesError(f"deployments are on {self.deployments.shape[-1]} fields; accepted: at most 127")
+        _check_counts("deployments", self.deployments)
 
 
 @jax.tree_util.register_dataclass
@@ -137,6 +154,12 @@ class Voters:
     def pairs(self, others: Self, dtype: Any) -> Any:
         return self._against(self.ranks, others.ranks, dtype)
 
+    def product(self, policy: jax.Array) -> jax.Array | None:
+        """−½ Σ_z w_z (P(placed before by z) − P(placed after by z)), in O(n·z)."""
+        parts = zip(self.ranks.T, self.weights, strict=True)
+        half = jnp.asarray(0.5, policy.dtype)
+        return -half * sum(weight * _below_less_above(ranks, policy) for ranks, weight in parts)
+
     def _against(self, ours: Any, theirs: Any, dtype: Any) -> Any:
         """The entries of ranks `[…, z]` that are broadcast against each other."""
         xp = ours.__array_namespace__()
@@ -154,6 +177,30 @@ class Voters:
                 f"there are ranks of {self.ranks.shape[-1]} voters and weights of {self.weights.shape[-1]}; give each "
                 f"voter one weight"
             )
+        _check_counts("ranks", self.ranks)
+
+
+def _below_less_above(numbers: jax.Array, policy: jax.Array) -> jax.Array:
+    """Σ_j π_j sign(c_i − c_j) `[n]` for whole numbers c `[n]`: what is played of each number, summed from below."""
+    numbers = numbers.astype(jnp.int32)
+    played = jnp.zeros(_most(len(numbers)), policy.dtype).at[numbers].add(policy)
+    up_to = jnp.cumsum(played)
+    # Twice the share below and half of the own one, less all.
+    return (2 * up_to - played)[numbers] - up_to[-1]
+
+
+def _most(n: int) -> int:
+    """Numbers that deployments and ranks may be, from 0."""
+    return max(n, _NUMBERS)
+
+
+def _check_counts(what: str, numbers: Any) -> None:
+    most = _most(numbers.shape[-2]) - 1
+    if not (np.issubdtype(numbers.dtype, np.integer) and np.min(numbers) >= 0 and np.max(numbers) <= most):
+        raise NashGamesError(
+            f"{what} are {numbers.dtype} from {np.min(numbers)} to {np.max(numbers)}; accepted: whole "
+            f"numbers from 0 to {most:,}"
+        )
 
 
 def _same_shape(what: str, left: Any, right: Any) -> None:

@@ -21,7 +21,7 @@ from nashgames.core.margins.tiles import (
 )
 
 _HEIGHT, _WIDTH = 128, 8192
-"""Rows and columns of A that are made numbers of the policies' type at once: 4 MB in float32, in the cache."""
+"""Rows and columns of A, at most, that are made numbers at once: 4 MB in float32, in the cache."""
 
 
 @jax.tree_util.register_dataclass
@@ -29,9 +29,10 @@ _HEIGHT, _WIDTH = 128, 8192
 class HalfMargins:
     """A = s·K with whole K `[n, n]` in int8 where that is the game, otherwise A rounded to bfloat16, with s = 1.
 
-    `values` is K, `[n, n]` or `[m, n, n]`; `scale` s, a scalar or `[m]`, has the type in which entries come out and
-    products are summed. The stored numbers are the game: runs, metrics, equilibria and certificates are of them. Whole
-    multiples are the float64 entries to a few units of rounding; bfloat16 is off by up to 2⁻⁸ of an entry.
+    `values` is K, or the bits of the bfloat16 entries, `[n, n]` or `[m, n, n]`; `scale` s, a scalar or `[m]`, has the
+    type in which entries come out and products are summed. The stored numbers are the game: runs, metrics, equilibria
+    and certificates are of them. Whole multiples are the float64 entries to a few units of rounding; bfloat16 is off by
+    up to 2⁻⁸ of an entry.
     """
 
     values: Any
@@ -46,9 +47,9 @@ class HalfMargins:
         """From the blocks above the diagonal, as `DenseMargins.filled`: one pass to find the scale, one to fill."""
         scales = scales_of(n, blocks)
         exact = None not in scales
-        values = empty((len(blocks), n, n), np.int8 if exact else elements.BFLOAT16)
+        values = empty((len(blocks), n, n), np.int8 if exact else elements.BITS)
         for out, block, scale in zip(values, blocks, scales, strict=True):
-            fill_skew(out, partial(_small, block, scale if exact else None))
+            fill_skew(out, block, partial(elements.small, scale=scale if exact else None), elements.negative)
         kept = np.array(scales if exact else [1] * len(blocks), dtype)
         return cls(values, kept) if len(blocks) > 1 else cls(values[0], kept[0])
 
@@ -134,18 +135,12 @@ def _upper(n: int, block: Callable[[slice, slice], np.ndarray]) -> elements.Tile
         yield np.triu(values, 1) if rows == columns else values
 
 
-def _small(block: Callable[[slice, slice], np.ndarray], scale: float | None, rows: slice, columns: slice) -> np.ndarray:
-    values = block(rows, columns)
-    # Below the diagonal of a block nothing is promised.
-    return elements.small(np.triu(values, 1) if rows == columns else values, scale)
-
-
 @partial(jax.jit, inline=False)
 def margins_product(values: jax.Array, scale: jax.Array, policy: jax.Array) -> jax.Array:
     if policy.ndim > 1:
         return jax.vmap(margins_product)(values, scale, policy)
     n = policy.shape[-1]
-    height, width = min(_HEIGHT, n), min(_WIDTH, n)
+    (_, height), (_, width) = sweep.cut(n, _HEIGHT), sweep.cut(n, _WIDTH)
 
     def rows(first_row: jax.Array, first_column: jax.Array) -> jax.Array:
         piece = jax.lax.dynamic_slice(values, (first_row, first_column), (height, width))

@@ -16,6 +16,7 @@ from nashgames.core.margins.tiles import (
     check_one_context,
     check_size,
     contexts_of,
+    of_dtype,
     sampled,
     written_out,
 )
@@ -129,7 +130,7 @@ class LowRankMargins:
         return cls(*(np.stack([getattr(each, name) for each in margins]) for name in ("left", "right")))
 
     def place(self, device: Any, dtype: Any) -> Self:
-        return type(self)(*(jax.device_put(np.asarray(each, dtype), device) for each in (self.left, self.right)))
+        return type(self)(*(jax.device_put(of_dtype(each, dtype), device) for each in (self.left, self.right)))
 
     def _block(self, rows: Any, columns: Any) -> np.ndarray:
         left, right = self._of_one_context()

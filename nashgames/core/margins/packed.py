@@ -58,7 +58,7 @@ class PackedMargins:
         scales = scales_of(n, blocks) if half else [None] * len(blocks)
         exact = None not in scales
         count, size = grid(n)
-        kind = np.dtype(dtype) if not half else np.dtype(np.int8) if exact else elements.BFLOAT16
+        kind = np.dtype(dtype) if not half else np.dtype(np.int8) if exact else elements.BITS
         tiles = empty((len(blocks), count * (count + 1) // 2, size, size), kind)
         for out, block, scale in zip(tiles, blocks, scales, strict=True):
             _fill(
@@ -175,8 +175,7 @@ class PackedHalfMargins(PackedMargins):
 
 def grid(n: int) -> tuple[int, int]:
     """Tiles a side of A `[n, n]`, and rows of a tile: as even as can be, so that little is kept beyond n."""
-    count = -(-n // _SIDE)
-    side = -(-n // count)
+    count, side = sweep.cut(n, _SIDE)
     return count, side if count == 1 else -(-side // _EVEN) * _EVEN
 
 

@@ -11,6 +11,7 @@ from nashgames.core.margins.half import HalfMargins
 from nashgames.core.margins.low_rank import LowRankMargins
 from nashgames.core.margins.packed import Block, PackedHalfMargins, PackedMargins
 from nashgames.core.margins.protocol import Margins
+from nashgames.core.margins.sharded import ShardedMargins
 from nashgames.core.margins.streamed import StreamedMargins
 from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError
@@ -22,6 +23,7 @@ STORAGES: dict[str, type[Margins]] = {
     "packed-half": PackedHalfMargins,
     "lowrank": LowRankMargins,
     "streamed": StreamedMargins,
+    "sharded": ShardedMargins,
 }
 """The storages by the names that people give them."""
 

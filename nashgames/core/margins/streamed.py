@@ -35,10 +35,11 @@ def _one() -> Any:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class StreamedMargins:
-    """A_ij as a `Formula` of the features of i and of j, which are all that is kept: O(n·d) memory, d² n² of work.
+    """A_ij as a `Formula` of the features of i and of j, which are all that is kept: O(n·d) memory.
 
-    `unit` is 1, a scalar or `[m]`, in the type in which entries come out. An entry above the diagonal is the formula's,
-    its mirror image the negative of it, and the diagonal is 0: skew-symmetric by construction in a product.
+    Above the diagonal an entry is the formula's, below the negative of its mirror image, on it 0. A product takes
+    O(n²·d) operations, O(n·d) where the formula has a way of its own. `unit` is 1, a scalar or `[m]`, in the type in
+    which entries come out.
     """
 
     formula: Formula
@@ -67,7 +68,7 @@ class StreamedMargins:
         return sum(np.asarray(leaf).nbytes if np.isscalar(leaf) else leaf.nbytes for leaf in jax.tree.leaves(self))
 
     def matvec(self, policy: jax.Array) -> jax.Array:
-        """Aπ, every tile on and above the diagonal made once, at full precision on every device."""
+        """Aπ, as the formula knows to find it, or every tile on and above the diagonal made once, at full precision."""
         return margins_product(self.formula, self.unit, policy)
 
     def entries(self, rows: jax.Array, columns: jax.Array) -> jax.Array:
@@ -151,14 +152,17 @@ def _taken(formula: Formula, actions: Any) -> Formula:
 def margins_product(formula: Any, unit: jax.Array, policy: jax.Array) -> jax.Array:
     if policy.ndim > 1:
         return jax.vmap(margins_product)(formula, unit, policy)
-    count, size = grid(policy.shape[-1])
+    faster: jax.Array | None = formula.product(policy)
+    if faster is not None:
+        return faster
+    count, size = sweep.cut(policy.shape[-1], _SIDE)
 
-    def cut(values: jax.Array) -> jax.Array:
+    def parted(values: jax.Array) -> jax.Array:
         """`[n, …]` in parts `[count, size, …]`, zeros beyond n: their entries meet the zeros of the policy."""
         beyond = ((0, count * size - len(values)), *[(0, 0)] * (values.ndim - 1))
         return jnp.pad(values, beyond).reshape(count, size, *values.shape[1:])
 
-    parts = formula.over_actions(cut)
+    parts = formula.over_actions(parted)
 
     def tile(t: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
         rows, columns = (parts.over_actions(partial(sweep.at, index=index)) for index in (i, j))
@@ -177,9 +181,3 @@ def margins_entries(formula: Any, unit: jax.Array, rows: jax.Array, columns: jax
         return jax.vmap(margins_entries)(formula, unit, rows, columns)
     low, high = (_taken(formula, choose(rows, columns)) for choose in (jnp.minimum, jnp.maximum))
     return jnp.sign(columns - rows).astype(unit.dtype) * low.pairs(high, unit.dtype)
-
-
-def grid(n: int) -> tuple[int, int]:
-    """Tiles a side of A `[n, n]`, and rows of a tile."""
-    count = -(-n // _SIDE)
-    return count, -(-n // count)

@@ -21,8 +21,19 @@ def times(values: jax.Array, policy: jax.Array) -> jax.Array:
     return jnp.einsum("ij,j->i", values, policy, precision=jax.lax.Precision.HIGHEST)
 
 
+def against_rows(policy: jax.Array, values: jax.Array) -> jax.Array:
+    """policy·values, which is valuesᵀ·policy several times faster."""
+    return jnp.einsum("i,ij->j", policy, values, precision=jax.lax.Precision.HIGHEST)
+
+
+def cut(n: int, most: int) -> tuple[int, int]:
+    """How many parts of one size, at most `most`, cover n, and the size: as even as can be, so that little overlaps."""
+    count = -(-n // most)
+    return count, -(-n // count)
+
+
 def by_rows(rows: Rows, policy: jax.Array, height: int, width: int) -> jax.Array:
-    """Aπ `[n]` from blocks `[height, width]` of A, each asked for once; both are at most n.
+    """Aπ `[n]` from blocks `[height, width]` of A, each asked for once; both come from `cut`.
 
     The last blocks of either direction reach back over ones before them: rows are found twice, and columns that have
     been added already meet a 0.
@@ -57,7 +68,7 @@ def by_tiles(tile: Tile, policy: jax.Array, count: int, size: int) -> jax.Array:
         i, j = rows[t], columns[t]
         values = tile(t, i, j)
         product = _put(product, at(product, i) + times(values, at(against, j)), i)
-        return _put(product, at(product, j) - times(values.T, at(against, i)), j)
+        return _put(product, at(product, j) - against_rows(at(against, i), values), j)
 
     return jax.lax.fori_loop(0, len(rows), add, jnp.zeros_like(against)).reshape(-1)[:n]
 

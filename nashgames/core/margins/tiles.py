@@ -42,6 +42,15 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 
+def of_dtype(values: Any, dtype: Any) -> Any:
+    """The array itself where it has the dtype; otherwise a converted one that a CPU device uses in place."""
+    if values.dtype == dtype:
+        return values
+    out = empty(values.shape, dtype)
+    out[...] = values
+    return out
+
+
 def tiles_above(n: int) -> Iterator[tuple[slice, slice]]:
     """The TILE-aligned pairs (rows, columns) with rows ≤ columns that `fill_skew` asks a block for, in its order."""
     tiles = [slice(start, min(start + TILE, n)) for start in range(0, n, TILE)]
@@ -55,19 +64,26 @@ def block_height(n: int) -> int:
     return max(1, TILE * TILE // (4 * n))
 
 
-def fill_skew(out: np.ndarray, block: Callable[[slice, slice], np.ndarray]) -> None:
+def fill_skew(
+    out: np.ndarray,
+    block: Callable[[slice, slice], np.ndarray],
+    kept: Callable[[np.ndarray], np.ndarray] = np.asarray,
+    negative: Callable[[np.ndarray], np.ndarray] = np.negative,
+) -> None:
     """Fill `out` `[n, n]` with a skew-symmetric matrix from its blocks on and above the diagonal.
 
     `block(rows, columns)` is called once for every pair of TILE-aligned slices with rows ≤ columns and returns
-    float64 margins; of a diagonal block only the part above the diagonal is used. No second matrix is made.
+    float64 margins; of a diagonal block only the part above the diagonal is used. `kept` gives entries the form in
+    which `out` has them, in which `negative` is their negative. No second matrix is made.
     """
     for rows, columns in tiles_above(out.shape[0]):
         values = block(rows, columns)
         if rows == columns:
             values = np.triu(values, 1)
             values = values - values.T
+        values = kept(values)
         out[rows, columns] = values
-        out[columns, rows] = -values.T
+        out[columns, rows] = negative(values.T)
 
 
 def check_margins(margins: np.ndarray) -> None:
