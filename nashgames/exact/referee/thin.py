@@ -5,16 +5,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Random vectors that A is multiplied with at first: a game of full rank is known for one by twice as many.
-_FIRST = 16
+# Random vectors that A is multiplied with at first, and how many more each time, in those before: a game of full rank is
+# known for one by 24.
+_FIRST, _MORE = 16, 0.5
 # Columns at most, and as part of n: the systems of a sixth of n columns cost half of those of n actions.
 _MOST, _PART = 512, 6
 # Part of a product with A beyond the columns at which they are enough: GMRES repairs what it leaves.
-_ENOUGH = 1e-13
+_ENOUGH = 1e-12
 # Columns that gain a factor of two: slower, as in games of several planes, the rank is a part of n.
 _HALVED = 16
 # Singular value, in the largest, of a column that is rounding.
 _ROUNDING = 1e-15
+# Least singular value, in the largest, of a range that is known to 1e-8 nats: 1e-16 √n of rounding over it.
+_APART = 1e-6
 
 
 class Thin(NamedTuple):
@@ -22,6 +25,12 @@ class Thin(NamedTuple):
 
     basis: np.ndarray
     core: np.ndarray
+
+    @property
+    def apart(self) -> bool:
+        """Whether no singular value of A is near rounding, so that its range is known."""
+        sizes = np.linalg.svd(self.core, compute_uv=False)
+        return bool(np.min(sizes, initial=np.inf) > _APART * np.max(sizes, initial=0.0))
 
 
 def thin(multiply: Callable[[np.ndarray], np.ndarray], n: int) -> Thin | None:
@@ -43,7 +52,7 @@ def thin(multiply: Callable[[np.ndarray], np.ndarray], n: int) -> Thin | None:
         if beyond > size * 0.5 ** (basis.shape[1] / _HALVED):
             return None
         basis = np.hstack([basis, np.linalg.qr(products)[0]])
-        width = basis.shape[1]
+        width = int(_MORE * basis.shape[1])
     return None
 
 
