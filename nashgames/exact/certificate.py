@@ -20,10 +20,12 @@ _Wide = np.longdouble
 _BLOCK = 2**18
 # Actions up to which a product is made in wide floats: 40 ms.
 _WIDE_PRODUCTS = 2048
-# Entries of A beyond, 8 MB; columns of a product in float64, and bits of an entry and of a part of a probability: with
-# 8 of 256 terms they are 52 of 53.
+# Entries of A at a time beyond, 8 MB: 2¹⁷ took as long at 4,000 actions and longer at 100,000.
 _SPLIT_BLOCK = 2**20
-_CHUNK, _ENTRY_BITS, _POLICY_BITS = 256, 25, 19
+# Terms of a sum that is exact: more would leave fewer bits, fewer take as many more sums in wide floats.
+_CHUNK = 256
+# Bits of an entry, and of a part of a probability: with the 8 of 256 terms they are 52 of 53.
+_ENTRY_BITS, _POLICY_BITS = 25, 19
 # |r| within which e^−r − 1 + r loses more than a factor of five to cancellation; a larger one asks for more terms.
 _SERIES_RADIUS = 0.5
 # Up to r²⁰/20!: exact to 6e-26 at the radius, below the 1e-19 of 80 bits; 15 terms leave 5e-18.

@@ -26,7 +26,7 @@ _NONE = 1e-15
 _BLIND = 1e-11
 # A multiplier, relative to the largest nats, that is more than the rounding of a fit.
 _PULL = 1e-12
-# Rows of which mixtures are tried, and how many: of 1,000 rows a decomposition takes half a second, of 64 columns 10 ms.
+# Rows of which mixtures are tried, and how many: a decomposition of 1,000 takes half a second, of 64 columns 10 ms.
 _MANY, _MIXTURES = 1000, 64
 # Nats that the actions of one scale span: their weights differ by e^8, which costs 4 of 16 digits.
 _SCALE = 8.0
