@@ -176,7 +176,7 @@ def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium
             solves=sum(s.solves for s in solutions),
             products=sum(s.products for s in solutions),
             regret=max(s.regret for s in solutions),
-            error=max(_nats(game, log_policy, solutions[0].beta), *(s.error for s in solutions)),
+            error=_error(game, log_policy, solutions),
             inside=_inside(solutions),
             game=game,
         )
@@ -210,10 +210,13 @@ def _inside(solutions: Sequence[Equilibrium]) -> np.ndarray | None:
     return np.stack([np.exp(s.log_policy) if s.inside is None else s.inside for s in solutions])
 
 
-def _nats(game: Game, log_policy: np.ndarray, beta: float) -> float:
-    """What the certificate of the closest equilibrium says where there is one."""
+def _error(game: Game, log_policy: np.ndarray, solutions: Sequence[Equilibrium]) -> float:
+    """How far log π may be off, also by what the certificate of the closest equilibrium says, where that is known."""
+    error = max(s.error for s in solutions)
+    if solutions[0].beta or error == np.inf:
+        return error
     with one_thread():
-        return nats_from_closest(game, log_policy) if beta == 0 else 0.0
+        return max(nats_from_closest(game, log_policy), error)
 
 
 def _path(margins: Margins, log_reference: np.ndarray, betas: Iterable[float]) -> Iterator[Equilibrium]:

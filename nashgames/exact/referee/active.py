@@ -30,9 +30,8 @@ class Actions:
         self._played = 0
         order = np.argsort(-log_policy)
         covered = int(np.searchsorted(np.cumsum(np.exp(log_policy[order])), _COVERED)) + 1
-        self.chosen = np.sort(
-            order[: self._n if self._n <= _WHOLE or matrix.thin is not None else max(covered, _FIRST)]
-        )
+        whole = self._n <= _WHOLE or matrix.thin is not None
+        self.chosen = np.sort(order[: self._n if whole else max(covered, _FIRST)])
         self._round_up()
 
     @property

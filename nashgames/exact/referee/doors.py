@@ -15,14 +15,12 @@ _SMALL = 2**14
 _SEARCHED, _ROUNDS = 2**22, 4
 
 
-def array_of(margins: Margins | np.ndarray) -> np.ndarray | None:
+def array_of(margins: Margins) -> np.ndarray | None:
     """A itself where it is an array already; None where it would have to be written down."""
-    if isinstance(margins, np.ndarray):
-        return margins
     return np.asarray(margins.values) if isinstance(margins, DenseMargins) else None
 
 
-def product(margins: Margins | np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def product(margins: Margins, vectors: np.ndarray) -> np.ndarray:
     """A·vectors in float64, `[n]` or `[n, k]`: by the storage's own product, else by blocks of rows."""
     array = array_of(margins)
     if array is not None:
@@ -33,7 +31,7 @@ def product(margins: Margins | np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return storage_product(margins, vectors)
 
 
-def rectangle(margins: Margins | np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def rectangle(margins: Margins, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """A[rows, columns] `[r, c]`, as the storage has it; looked up where A is no array."""
     array = array_of(margins)
     if array is not None:
@@ -47,7 +45,7 @@ def rectangle(margins: Margins | np.ndarray, rows: np.ndarray, columns: np.ndarr
     return found
 
 
-def largest_of(margins: Margins | np.ndarray) -> float:
+def largest_of(margins: Margins) -> float:
     """max A, which of more than 16,384 actions in a storage without an array is a margin near it.
 
     There some rows are searched, then the row of the best column, and so on: what is scaled by it is the same game, and

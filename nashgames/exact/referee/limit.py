@@ -85,14 +85,13 @@ def face_of(matrix: Matrix, inside: np.ndarray) -> Face | None:
     """
     plays = inside > 0
     support, others = np.flatnonzero(plays), np.flatnonzero(~plays)
-    if not matrix.writable(len(others), len(support)):
+    if not matrix.writable(len(others), len(support)) or (matrix.thin is not None and not matrix.thin.apart):
         return None
     thin = matrix.exactly_thin()
     if thin is None and not matrix.writable(len(support), len(support)):
         return None
     columns = matrix.block(support).astype(np.float64, copy=False) if thin is None else thin.basis[support] @ thin.core
-    face = Face(columns, matrix.rectangle(others, support), inside[support], thin=thin is not None)
-    return None if matrix.thin is not None and not face.known else face
+    return Face(columns, matrix.rectangle(others, support), inside[support], thin=thin is not None)
 
 
 def _played(matrix: Matrix, largest: float, chosen: np.ndarray, found: Interior) -> tuple[np.ndarray, np.ndarray]:

@@ -28,8 +28,6 @@ _SETTLED = 1e-11
 _SHORTEST = 1e-9
 # Steps of the reference: 15 were the most to references of e^100. A sharpest bend takes thirty: this passes sixty.
 _MOST_STEPS = 2000
-# Rounding of the range, in nats of a pull of one: the accuracy that is asked of log π.
-_KNOWN = 1e-8
 # A fence is broken when its balance is off by more than the rounding of k terms.
 _BROKEN = 1e-11
 
@@ -153,11 +151,6 @@ class Face:
     def single(self) -> bool:
         """Whether there is one equilibrium alone."""
         return self._range.shape[1] >= len(self._log_inside) - 1
-
-    @property
-    def known(self) -> bool:
-        """Whether the rank of A is beyond rounding, without which the closest equilibrium is not known."""
-        return self._rounding <= _KNOWN
 
     def closest(self, log_reference: np.ndarray) -> Projection:
         """The equilibrium least in KL(π‖μ), for finite log μ `[k]` that need not be normalised.

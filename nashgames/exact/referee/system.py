@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 import scipy
 
-from nashgames.core.margins import MOST_DENSE, Margins
+from nashgames.core.margins import MOST_DENSE, DenseMargins, Margins
 from nashgames.exact.referee.doors import array_of, largest_of, product, rectangle
 from nashgames.exact.referee.thin import Thin, thin
 
@@ -37,8 +37,9 @@ class Matrix:
     """
 
     def __init__(self, margins: Margins | np.ndarray, parent: "Matrix | None" = None, exponent: int = 0) -> None:
-        self._margins, self._parent, self._exponent = margins, parent, exponent
-        self._array = array_of(margins)
+        self._margins = DenseMargins(margins) if isinstance(margins, np.ndarray) else margins
+        self._parent, self._exponent = parent, exponent
+        self._array = array_of(self._margins)
         self.solves = self.products = 0
         self.renew()
 
@@ -88,9 +89,8 @@ class Matrix:
         """Whether more products were made than are paid for where A is no array: the answer is what it is by then."""
         if self._same is not None:
             return self._same.exhausted
-        return (
-            self._array is None and (self.products - self._paid) * len(self) ** 2 > _MOST_ENTRIES and self.thin is None
-        )
+        computed = (self.products - self._paid) * len(self) ** 2
+        return self._array is None and computed > _MOST_ENTRIES and self.thin is None
 
     def __matmul__(self, vectors: np.ndarray) -> np.ndarray:
         """A·vectors, `[n]` or `[n, k]`, with no second matrix where A is float32 or no array."""
@@ -103,7 +103,7 @@ class Matrix:
         exponent = -1 - int(np.frexp(self.largest)[1])
         if exponent <= 0:
             return self
-        margins = self._margins
+        margins: Margins | np.ndarray = self._margins
         if self._array is not None:
             margins = np.ldexp(self._array.astype(np.float64, copy=False), exponent)
         return Matrix(margins, parent=self, exponent=exponent)

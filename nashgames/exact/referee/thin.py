@@ -5,16 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Random vectors that A is multiplied with at first: a game of full rank is known for one by twice as many.
-_FIRST = 16
-# Columns at most, and as part of n: the systems of a sixth of n columns cost half of those of n actions.
-_MOST, _PART = 512, 6
+# Random vectors that A is multiplied with at first, and how many more each time, in those before.
+_FIRST, _MORE = 16, 0.5
+# Columns at most, and as part of n: the systems of a quarter of n columns cost a third of those of n actions.
+_MOST, _PART = 512, 4
 # Part of a product with A beyond the columns at which they are enough: GMRES repairs what it leaves.
-_ENOUGH = 1e-13
-# Columns that gain a factor of two: slower, as in games of several planes, the rank is a part of n.
-_HALVED = 16
+_ENOUGH = 1e-12
 # Singular value, in the largest, of a column that is rounding.
 _ROUNDING = 1e-15
+# Least singular value, in the largest, of a range that is known to 1e-8 nats: 1e-16 √n of rounding over it.
+_APART = 1e-6
 
 
 class Thin(NamedTuple):
@@ -22,6 +22,12 @@ class Thin(NamedTuple):
 
     basis: np.ndarray
     core: np.ndarray
+
+    @property
+    def apart(self) -> bool:
+        """Whether no singular value of A is near rounding, so that its range is known."""
+        sizes = np.linalg.svd(self.core, compute_uv=False)
+        return bool(np.min(sizes, initial=np.inf) > _APART * np.max(sizes, initial=0.0))
 
 
 def thin(multiply: Callable[[np.ndarray], np.ndarray], n: int) -> Thin | None:
@@ -31,8 +37,9 @@ def thin(multiply: Callable[[np.ndarray], np.ndarray], n: int) -> Thin | None:
     beyond it.
     """
     rng = np.random.default_rng(0)
-    basis, width = np.empty((n, 0)), _FIRST
-    while basis.shape[1] <= min(_MOST, n // _PART):
+    basis, most, tail = np.empty((n, 0)), min(_MOST, n // _PART), 1.0
+    width = added = _FIRST
+    while True:
         products = multiply(rng.standard_normal((n, width)))
         size = float(np.linalg.norm(products))
         for _ in range(2):  # once more takes off what rounding left
@@ -40,11 +47,15 @@ def thin(multiply: Callable[[np.ndarray], np.ndarray], n: int) -> Thin | None:
         beyond = float(np.linalg.norm(products))
         if beyond <= _ENOUGH * size:
             return _trimmed(basis, basis.T @ multiply(basis))
-        if beyond > size * 0.5 ** (basis.shape[1] / _HALVED):
+        k = basis.shape[1]
+        # Where singular values are alike each column takes off its part: as many as may still come must take off all.
+        if k + width > most or (k and 1 - (beyond / size / tail) ** 2 < added / (most - k + added)):
             return None
-        basis = np.hstack([basis, np.linalg.qr(products)[0]])
-        width = basis.shape[1]
-    return None
+        fresh = np.linalg.qr(products)[0]
+        # Columns that were rounding are of length 1 now, and not yet across the others.
+        fresh = np.linalg.qr(fresh - basis @ (basis.T @ fresh))[0]
+        basis = np.hstack([basis, fresh])
+        tail, added, width = beyond / size, width, int(_MORE * (k + width))
 
 
 def _trimmed(basis: np.ndarray, core: np.ndarray) -> Thin:
