@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_offered_the_storage_that_does(monkeypatch):
         generate("random-logits", actions=20_000, storage="dense")
     assert "3.2 GB of memory for its dense margins" in str(caught.value)
     assert "use --storage packed (1.71 GB), or --dtype float32 (1.6 GB), or at most 16,955 actions" in str(caught.value)
-    with pytest.raises(NashGamesError, match=r"use --storage streamed \(.* MB\)"):
+    with pytest.raises(NashGamesError, match=r"use --storage streamed \(.* KB\)"):
         generate("disc", actions=50_000, storage="dense")
     assert generate("disc", actions=50_000).margins.storage == "streamed"
 

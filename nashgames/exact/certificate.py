@@ -7,12 +7,12 @@ float64, KL keeps its relative accuracy down to the square of that rounding over
 
 import math
 from numbers import Real
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nashgames.core.game import Game
-from nashgames.core.margins import Margins
+from nashgames.core.margins import Margins, Multiplies
 from nashgames.errors import NashGamesError
 
 _Wide = np.longdouble
@@ -63,13 +63,6 @@ class Certificate(NamedTuple):
     exploitability: float
     bias: float
     kl_bound: float
-
-
-@runtime_checkable
-class _Multiplies(Protocol):
-    """A storage that multiplies faster than by its blocks, in the floats of the vectors or in float64."""
-
-    def product(self, vectors: np.ndarray) -> np.ndarray: ...
 
 
 def certify(game: Game, log_policy: Any, beta: float | None = None) -> Certificate:
@@ -186,7 +179,7 @@ def _advantage(margins: Margins, policy: np.ndarray) -> np.ndarray:
 
     No second matrix is made. Beyond 2,048 actions the product of a block is `_Split`'s, to the same accuracy.
     """
-    if isinstance(margins, _Multiplies):
+    if isinstance(margins, Multiplies):
         found = margins.product(policy)
         if found.dtype == policy.dtype:
             return found
