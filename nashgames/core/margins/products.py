@@ -49,7 +49,8 @@ def product(margins: Margins, vectors: np.ndarray) -> np.ndarray:
     precision = Precision("float64")
     with precision.scope():
         placed = margins.place(precision.jax_device(), precision.numpy)
-        return np.asarray(_multiplied(placed, jax.numpy.asarray(vectors)))
+        # A copy, which may be written to, as that of the others.
+        return np.array(_multiplied(placed, jax.numpy.asarray(vectors)))
 
 
 @jax.jit
