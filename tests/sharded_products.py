@@ -30,7 +30,7 @@ def main() -> None:
         with Precision(dtype).scope():
             placed = ShardedMargins(values).place(jax.local_devices(backend="cpu")[0], dtype)
             assert placed.place(jax.local_devices()[0], dtype) is placed
-            given = jax.device_put(policies.astype(dtype), beside(placed, None))
+            given = jax.device_put(policies.astype(dtype), beside(placed))
 
             def query(margins, policy):
                 return jax.lax.fori_loop(0, 2, lambda _, last: margins.matvec(policy) + 0 * last, policy)

@@ -203,13 +203,10 @@ class Batch:
             seed=numbers(np.array([lane.seed for lane in lanes], np.uint32)),
         )
         # Margins are where they are: on one device, or some of their rows on each of several.
-        where, whole = beside(game.margins, device), problem._replace(game=game.replace(margins=None))
-        placed = jax.device_put(whole, where)
-        return placed._replace(game=placed.game.replace(margins=game.margins))
-
-    @property
-    def _where(self) -> Any:
-        return beside(self._problem.game.margins, self.settings.precision.jax_device())
+        several = len(jax.tree.leaves(game.margins)[0].devices()) > 1
+        self._where = beside(game.margins) if several else device
+        placed = jax.device_put(problem._replace(game=replace(game, margins=None)), self._where)  # type: ignore[arg-type]
+        return placed._replace(game=replace(placed.game, margins=game.margins))
 
     @property
     def size(self) -> int:

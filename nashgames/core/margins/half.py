@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
@@ -11,8 +11,8 @@ import numpy as np
 from nashgames.core.margins import elements, sweep
 from nashgames.core.margins.tiles import (
     block_height,
+    check_margins,
     check_one_context,
-    check_tiles,
     contexts_of,
     empty,
     fill_skew,
@@ -35,6 +35,7 @@ class HalfMargins:
     up to 2⁻⁸ of an entry.
     """
 
+    storage: ClassVar[str] = "half"
     values: Any
     scale: Any
 
@@ -52,10 +53,6 @@ class HalfMargins:
             fill_skew(out, block, partial(elements.small, scale=scale if exact else None), elements.negative)
         kept = np.array(scales if exact else [1] * len(blocks), dtype)
         return cls(values, kept) if len(blocks) > 1 else cls(values[0], kept[0])
-
-    @property
-    def storage(self) -> str:
-        return "half"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -97,7 +94,7 @@ class HalfMargins:
 
     def check(self) -> None:
         for each in contexts_of(self):
-            check_tiles(self.shape[-1], each._block)
+            check_margins(_Entries(each))
 
     @classmethod
     def stack(cls, margins: Sequence[Self]) -> Self:
@@ -113,12 +110,22 @@ class HalfMargins:
         """The entries stay as they are; the scale takes the dtype of the policies."""
         return type(self)(jax.device_put(self.values, device), jax.device_put(np.asarray(self.scale, dtype), device))
 
-    def _block(self, rows: slice, columns: slice) -> np.ndarray:
-        return self._read((rows, columns))
-
     def _read(self, index: Any) -> np.ndarray:
         check_one_context(self.shape)
         return elements.numbers(np.asarray(self.values)[index], np.asarray(self.scale))
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """The entries of one context, read like those of an array."""
+
+    margins: HalfMargins
+
+    def __len__(self) -> int:
+        return self.margins.shape[-1]
+
+    def __getitem__(self, index: Any, /) -> np.ndarray:
+        return self.margins._read(index)
 
 
 def scales_of(n: int, blocks: Sequence[Callable[[slice, slice], np.ndarray]]) -> list[float | None]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -38,16 +38,13 @@ class LowRankMargins:
     and preference embeddings on margins have this form.
     """
 
+    storage: ClassVar[str] = "lowrank"
     left: Any
     right: Any
 
     @classmethod
     def bytes_of(cls, n: int, contexts: int, dtype_bytes: int, numbers: int = 0) -> int:
         return contexts * n * numbers * dtype_bytes
-
-    @property
-    def storage(self) -> str:
-        return "lowrank"
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,7 @@ class PackedMargins:
     Skew-symmetric by construction.
     """
 
+    storage: ClassVar[str] = "packed"
     tiles: Any
     scale: Any
     n: int
@@ -70,10 +71,6 @@ class PackedMargins:
         kept = np.array(scales if exact else [1] * len(blocks), dtype)
         made = PackedHalfMargins if half else PackedMargins
         return made(tiles, kept, n) if len(blocks) > 1 else made(tiles[0], kept[0], n)
-
-    @property
-    def storage(self) -> str:
-        return "packed"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -160,6 +157,8 @@ class PackedMargins:
 class PackedHalfMargins(PackedMargins):
     """The tiles of `PackedMargins` with the entries of `HalfMargins`: whole multiples of the scale, or bfloat16."""
 
+    storage: ClassVar[str] = "packed-half"
+
     @classmethod
     def bytes_of(cls, n: int, contexts: int, dtype_bytes: int, numbers: int = 0) -> int:
         return contexts * (_tiles_of(n) * elements.BYTES + dtype_bytes)
@@ -167,10 +166,6 @@ class PackedHalfMargins(PackedMargins):
     @classmethod
     def filled(cls, n: int, blocks: Sequence[Block], dtype: Any, half: bool = True) -> PackedMargins:
         return PackedMargins.filled(n, blocks, dtype, half)
-
-    @property
-    def storage(self) -> str:
-        return "packed-half"
 
 
 def grid(n: int) -> tuple[int, int]:

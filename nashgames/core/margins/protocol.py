@@ -1,7 +1,7 @@
 """What every storage of A can do; nobody outside this package knows more of it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import jax
 import numpy as np
@@ -24,9 +24,8 @@ class Margins(Protocol):
     `submatrix` and `lookup` are of one context: over several take `of_context` first (ValueError otherwise).
     """
 
-    @property
-    def storage(self) -> str:
-        """The name of the storage (`STORAGES`)."""
+    storage: ClassVar[str]
+    """The name of the storage (`STORAGES`)."""
 
     @property
     def shape(self) -> tuple[int, ...]:

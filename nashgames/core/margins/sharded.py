@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ class ShardedMargins:
     A device multiplies its rows by the whole policy and the products are gathered: n numbers a query, and nothing of A.
     """
 
+    storage: ClassVar[str] = "sharded"
     values: Any
     mesh: Mesh | None = None
 
@@ -35,10 +36,6 @@ class ShardedMargins:
     def filled(cls, n: int, blocks: Sequence[Callable[[slice, slice], np.ndarray]], dtype: Any) -> Self:
         """From the blocks above the diagonal, as `DenseMargins.filled`."""
         return cls(DenseMargins.filled(n, blocks, dtype).values)
-
-    @property
-    def storage(self) -> str:
-        return "sharded"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -111,10 +108,10 @@ class ShardedMargins:
         return DenseMargins(np.asarray(self.values)[..., : self.shape[-1], :])
 
 
-def beside(margins: Any, device: Any) -> Any:
-    """Where the other arrays of a program with these placed margins go: `device`, or whole on all with rows of A."""
-    where = getattr(jax.tree.leaves(margins)[0], "sharding", None)
-    return _over(where.mesh) if isinstance(where, NamedSharding) else device
+def beside(margins: Any) -> NamedSharding:
+    """Where the other arrays go of a program whose placed margins are on several devices: whole on each of these."""
+    where: Any = jax.tree.leaves(margins)[0].sharding
+    return _over(where.mesh)
 
 
 @partial(jax.jit, inline=False, static_argnames="mesh")

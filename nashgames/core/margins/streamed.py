@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,7 @@ class StreamedMargins:
     which entries come out.
     """
 
+    storage: ClassVar[str] = "streamed"
     formula: Formula
     unit: Any = field(default_factory=_one)
 
@@ -49,10 +50,6 @@ class StreamedMargins:
     def bytes_of(cls, n: int, contexts: int, dtype_bytes: int, numbers: int = 0) -> int:
         # The weights of a formula are fewer than its features.
         return contexts * (n * numbers * dtype_bytes + dtype_bytes)
-
-    @property
-    def storage(self) -> str:
-        return "streamed"
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -86,25 +86,28 @@ def fill_skew(
         out[columns, rows] = negative(values.T)
 
 
-def check_margins(margins: np.ndarray) -> None:
+class Readable(Protocol):
+    """An array `[n, n]`, or what gives blocks as one does."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+def check_margins(margins: Readable) -> None:
     """Raise NashGamesError, naming an entry, unless A `[n, n]` is skew-symmetric to rounding with entries in [−½, ½].
 
     Works by blocks: no second matrix is made.
     """
-    check_tiles(len(margins), lambda rows, columns: margins[rows, columns])
-
-
-def check_tiles(n: int, read: Callable[[slice, slice], np.ndarray]) -> None:
-    """`check_margins` of what `read(rows, columns)` gives for slices."""
-    for rows, columns in tiles_above(n):
-        block, mirrored = read(rows, columns), read(columns, rows).T
+    for rows, columns in tiles_above(len(margins)):
+        block, mirrored = margins[rows, columns], margins[columns, rows].T
         # A comparison with NaN is false: what is not a number is refused as well.
         held = (np.abs(block) <= 0.5 + ROUNDING) & (np.abs(block + mirrored) <= ROUNDING)
         if not held.all():
-            i, j = np.argwhere(~held)[0]
+            i, j = np.argwhere(~held)[0] + (rows.start, columns.start)
+            here, there = block[i - rows.start, j - columns.start], mirrored[i - rows.start, j - columns.start]
             raise NashGamesError(
-                f"margins[{i + rows.start}, {j + columns.start}] is {block[i, j]:g} and "
-                f"margins[{j + columns.start}, {i + rows.start}] is {mirrored[i, j]:g}; accepted: "
+                f"margins[{i}, {j}] is {here:g} and margins[{j}, {i}] is {there:g}; accepted: "
                 f"A = P − ½ in [−½, ½] with A[j, i] = −A[i, j] (subtract ½ from probabilities, rescale payoffs)"
             )
 
