@@ -85,6 +85,60 @@ class Curve:
     path: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class Curves:
+    """The recorded points of all R runs of a batch that were played, those of a run one after the other.
+
+    `lanes` `[R]` are the places of the runs in the batch, counted through its games, and `counts` `[R]` their points.
+    `steps`, `seconds` and every array of `metrics` have one entry a point, `path` log π at every point or None.
+    `statuses` `[R]` are by name, `diverged_steps` `[R]` None of a run that did not; `log_policies` are last iterates.
+    """
+
+    lanes: np.ndarray
+    counts: np.ndarray
+    steps: np.ndarray
+    seconds: np.ndarray
+    metrics: dict[str, np.ndarray]
+    statuses: list[str]
+    diverged_steps: list[int | None]
+    log_policies: np.ndarray
+    path: np.ndarray | None
+
+    @property
+    def last(self) -> np.ndarray:
+        """The place of the last point of every run, `[R]`."""
+        return np.cumsum(self.counts) - 1
+
+    def __getitem__(self, run: int) -> Curve:
+        """The curve of one run."""
+        end = int(self.last[run]) + 1
+        mine = slice(end - int(self.counts[run]), end)
+        return Curve(
+            steps=self.steps[mine],
+            seconds=self.seconds[mine],
+            metrics={name: values[mine] for name, values in self.metrics.items()},
+            status=self.statuses[run],
+            diverged_step=self.diverged_steps[run],
+            log_policy=self.log_policies[run],
+            path=None if self.path is None else self.path[mine],
+        )
+
+    def select(self, runs: Sequence[int]) -> "Curves":
+        """The points of some of the runs, in their order."""
+        points = np.flatnonzero(np.isin(np.repeat(np.arange(len(self.counts)), self.counts), runs))
+        return Curves(
+            lanes=self.lanes[runs],
+            counts=self.counts[runs],
+            steps=self.steps[points],
+            seconds=self.seconds[points],
+            metrics={name: values[points] for name, values in self.metrics.items()},
+            statuses=[self.statuses[run] for run in runs],
+            diverged_steps=[self.diverged_steps[run] for run in runs],
+            log_policies=self.log_policies[runs],
+            path=None if self.path is None else self.path[points],
+        )
+
+
 @dataclass
 class _Recorded:
     points: list[loop.Point] = field(default_factory=list)
@@ -364,49 +418,70 @@ class Batch:
 
     def curves(self) -> list[list[Curve | None]]:
         """The curve of every lane, `[G][B]`; None for an idle one."""
-        last = np.asarray(self._log_policies)
-        points: loop.Point = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
-        seconds = np.concatenate(self._recorded.seconds)
-        grid = zip(np.ndindex(self._shape), self._limits, strict=True)
-        found = [
-            self._curve(points, seconds, self._records[limit], last, lane) if limit else None for lane, limit in grid
-        ]
-        width = self._shape[-1]
-        return [found[start : start + width] for start in range(0, len(found), width)]
+        found, width = self.recorded(), self._shape[-1]
+        flat: list[Curve | None] = [None] * self.size
+        for run, lane in enumerate(found.lanes):
+            flat[lane] = found[run]
+        return [flat[start : start + width] for start in range(0, self.size, width)]
 
-    def _curve(
-        self,
-        points: loop.Point,
-        seconds: np.ndarray,
-        records: np.ndarray,
-        last: np.ndarray,
-        lane: tuple[int, ...],
-    ) -> Curve:
-        column: Any = (slice(None), *lane)
-        # A stopped run repeats its last point, and a chunk may stop between records, or at those of another budget:
-        # keep the first of each of its own.
-        rows = np.flatnonzero(np.isin(points.step[column], records) | (points.status[column] != loop.RUNNING))
-        steps, first = np.unique(points.step[column][rows], return_index=True)
-        rows = rows[first]
-        status = loop.STATUS_NAMES[int(points.status[column][-1])]
-        metrics = {name: np.asarray(values[column][rows], float) for name, values in points.metrics.items()}
+    def recorded(self) -> Curves:
+        """The curves of all lanes that are not idle, as columns."""
+        points: loop.Point = jax.tree.map(self._flat, *self._recorded.points)
+        played = np.flatnonzero(self._limits)
+        places, lanes = self._kept(points.step, points.status, played)
+        counts = np.bincount(np.searchsorted(played, lanes), minlength=len(played))
+        last = np.cumsum(counts) - 1
+        steps = points.step[places, lanes]
+        metrics = {name: np.asarray(values[places, lanes], float) for name, values in points.metrics.items()}
         metrics |= {name: times * metrics[source] for name, (source, times) in self._limits_of.items()}
+        statuses = [loop.STATUS_NAMES[status] for status in points.status[-1, played]]
+        reached = metrics[self._stops_by][last]
         # A run on samples is judged by its last iterate, which did not choose when to stop.
-        if self._on_samples and self.settings.tolerance > 0 and status == "budget":
-            reached = metrics[self._stops_by][-1]
-            status = "converged" if reached <= self.settings.tolerance else "budget"
-        path = np.asarray(points.log_policy[column])
+        if self._on_samples and self.settings.tolerance > 0:
+            near = reached <= self.settings.tolerance
+            statuses = [
+                "converged" if status == "budget" and there else status
+                for status, there in zip(statuses, near, strict=True)
+            ]
         # A diverged run keeps its last finite point; only one that starts badly has none.
-        finite = np.isfinite(metrics[self._stops_by][-1])
-        return Curve(
+        diverged = [
+            int(step) + int(finite) if status == "diverged" else None
+            for status, step, finite in zip(statuses, steps[last], np.isfinite(reached), strict=True)
+        ]
+        policies = np.asarray(self._log_policies)
+        return Curves(
+            lanes=played,
+            counts=counts,
             steps=steps,
-            seconds=seconds[rows],
+            seconds=np.concatenate(self._recorded.seconds)[places],
             metrics=metrics,
-            status=status,
-            diverged_step=int(steps[-1]) + int(finite) if status == "diverged" else None,
-            log_policy=last[lane],
-            path=path[rows] if path.shape[-1] else None,
+            statuses=statuses,
+            diverged_steps=diverged,
+            log_policies=policies.reshape(self.size, *policies.shape[len(self._shape) :])[played],
+            path=points.log_policy[places, lanes] if points.log_policy.shape[-1] else None,
         )
+
+    def _flat(self, *parts: np.ndarray) -> np.ndarray:
+        """Recorded values one after the other, `[T, G·B, …]`."""
+        values = np.concatenate(parts)
+        return values.reshape(len(values), self.size, *values.shape[1 + len(self._shape) :])
+
+    def _kept(self, steps: np.ndarray, status: np.ndarray, played: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The places in time and the lanes of the points that curves keep, by lane and then by time.
+
+        A stopped run repeats its last point, and a chunk may stop between records, or at those of another budget: the
+        first of each of its own is kept. Steps never fall, so that equal ones follow each other.
+        """
+        limits, wanted = np.asarray(self._limits), status != loop.RUNNING
+        for limit, records in self._records.items():
+            mine = np.flatnonzero(limits == limit)
+            wanted[:, mine] |= np.isin(steps[:, mine], records)
+        which, places = np.nonzero(wanted.T[played])
+        lanes = played[which]
+        found = steps[places, lanes]
+        first = np.ones(len(found), bool)
+        first[1:] = (lanes[1:] != lanes[:-1]) | (found[1:] != found[:-1])
+        return places[first], lanes[first]
 
 
 def placed_margins(games: Sequence[Game], precision: Precision) -> Any:
