@@ -157,7 +157,11 @@ def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) ->
     results.look_again()
     frames = {name: getattr(results, name) for name in ("runs", "curves", "policies", "paths")}
     order = {run_id: position for position, run_id in enumerate(ids)}
-    mine = {name: frame[frame["run_id"].isin(order)].reset_index(drop=True) for name, frame in frames.items()}
+    # Every table has rows of the runs alone.
+    if order.keys() >= set(frames["runs"]["run_id"]):
+        mine = frames
+    else:
+        mine = {name: frame[frame["run_id"].isin(order)].reset_index(drop=True) for name, frame in frames.items()}
     mine["runs"] = mine["runs"].sort_values("run_id", key=lambda column: column.map(order), ignore_index=True)
     results.manifest["counts"] = {"runs": len(mine["runs"]), "reused": reused, "points": len(mine["curves"])}
     results.manifest["finished"] = now()
