@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from nashgames.engine import audit, loop, saving
 from nashgames.engine.loop import Recording
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
-from nashgames.solvers import with_horizon
+from nashgames.solvers import has_open_horizon, with_horizon
 from nashgames.solvers.protocol import Solver
 
 # Points that one call measures together: A is read once for them.
@@ -145,6 +145,19 @@ class _Recorded:
     seconds: list[np.ndarray] = field(default_factory=list)
 
 
+class _Kept(NamedTuple):
+    """A batch as it is kept: its states, last iterates, points and times; `earlier` `[T, G·B]` says which of the first
+    points curves keep, made under a smaller budget than the others; `limits` `[G·B]` are the most steps of its runs."""
+
+    runs: loop.LoopState
+    log_policies: Any
+    points: loop.Point
+    seconds: np.ndarray
+    times: np.ndarray
+    earlier: np.ndarray
+    limits: np.ndarray
+
+
 class Batch:
     """Runs of one solver class on G games of one shape, B lanes a game, advanced one chunk per call of `advance`.
 
@@ -167,6 +180,8 @@ class Batch:
         the metric by which the runs stop is always kept. Runs at β = 0 are all of the batch or none; their target is
         the original game, and what divides by β is the limit (`metrics.AT_ZERO`).
         """
+        self.follows_budget = any(has_open_horizon(lane.solver) for row in lanes for lane in row)
+        """Whether the steps of a run depend on its budget, because a schedule falls over all of it."""
         lanes = [[lane.settled(settings, games[0].contexts) for lane in row] for row in lanes]
         flat = [lane for row in lanes for lane in row]
         self._at_zero = flat[0].beta == 0
@@ -199,11 +214,15 @@ class Batch:
         self._records = {limit: settings.record_steps(limit) for limit in set(self._limits) if limit}
         self._pending = np.unique(np.concatenate(list(self._records.values())))
         self._recorded = _Recorded()
+        # Which of the first points were kept when they were made under a smaller budget, `[T, G·B]`.
+        self._earlier = np.zeros((0, self.size), bool)
         self._log_policies: Any = None
         self._elapsed = 0.0
         self._step_seconds = 0.0
         numbers = self.max_steps * self.size * games[0].contexts * games[0].actions
-        self._quick = settings.precision.jax_device().platform == "cpu" and numbers <= _SHORT
+        self.is_short = numbers <= _SHORT
+        """Whether the batch takes a few seconds at most."""
+        self._quick = settings.precision.jax_device().platform == "cpu" and self.is_short
         loop.clear_compiled_if_over(_PROGRAMS)
         began = time.perf_counter()
         hint = f"the solver '{self.solver.name}' (nashgames check says more)"
@@ -310,33 +329,97 @@ class Batch:
         with self.settings.precision.scope():
             self._advance(self._next_targets())
 
+    @property
+    def used_up(self) -> bool:
+        """Whether a run has come to the end of its budget, so that a larger one would take it further."""
+        ended = np.asarray(self._last.status).ravel() == loop.BUDGET
+        return bool(np.any(ended & (np.asarray(self._limits) > 0)))
+
     def saved(self) -> bytes:
         """How far the batch is, for `restore` of one of the same runs."""
-        points = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
-        seconds = np.concatenate(self._recorded.seconds)
-        times = np.array([self._elapsed, self._step_seconds])
+        points, seconds = self._points()
+        return self._packed(points, seconds, self._earlier)
+
+    def ended(self, most: int) -> bytes | None:
+        """A finished batch for `go_on` of one of the same runs with a larger budget; None for more than `most` bytes."""
+        points, seconds = self._points()
+        earlier = self._wanted(self._flat(points.step), self._flat(points.status))
+        # The last point says how the runs are; of one that has stopped it is a repetition.
+        earlier[-1] = True
+        rows = np.flatnonzero(earlier.any(axis=1))
+        points = jax.tree.map(lambda values: values[rows], points)
+        leaves = jax.tree.leaves((self._runs, self._log_policies, points))
+        if sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) > most:
+            return None
+        return self._packed(points, seconds[rows], earlier[rows])
+
+    def _points(self) -> tuple[loop.Point, np.ndarray]:
+        points: loop.Point = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
+        return points, np.concatenate(self._recorded.seconds)
+
+    def _packed(self, points: loop.Point, seconds: np.ndarray, earlier: np.ndarray) -> bytes:
+        times, limits = np.array([self._elapsed, self._step_seconds]), np.asarray(self._limits, np.int64)
         with self.settings.precision.scope():
-            return saving.pack((self._runs, self._log_policies, points, seconds, times))
+            return saving.pack(_Kept(self._runs, self._log_policies, points, seconds, times, earlier, limits))
 
     def restore(self, data: bytes) -> bool:
         """Go on from a checkpoint, as if nothing had happened; False, changing nothing, for what is no checkpoint of a
         batch like this one."""
-        one, free = saving.Shape, partial(saving.Shape, free=1)
         with self.settings.precision.scope():
-            like = (
-                *jax.tree.map(one, (self._runs, self._log_policies)),
-                *jax.tree.map(free, (self._recorded.points[-1], self._recorded.seconds[-1], np.zeros(2))),
-            )
-            try:
-                runs, policies, points, seconds, times = saving.unpack(data, like)
-            except ValueError:
+            kept = self._unpacked(data)
+            if kept is None:
                 return False
-            self._runs = jax.device_put(runs, self.settings.precision.jax_device())
-        self._log_policies, self._recorded = policies, _Recorded([points], [seconds])
-        self._elapsed, self._step_seconds = map(float, times)
-        for place in self._nearest:
-            self._measured_to[place] = int(points.step[-1][place])
+            self._take(kept)
         return True
+
+    def go_on(self, data: bytes) -> bool:
+        """Go on from the end of a batch of these runs with a smaller budget; False, changing nothing, where that is not
+        possible: no run would go further, one was not played there, or they ended at different steps.
+
+        The steps are those of one undisturbed run. The points are those of the smaller budget and behind them those of
+        this one.
+        """
+        with self.settings.precision.scope():
+            kept = self._unpacked(data)
+            if kept is None:
+                return False
+            limits, before = np.asarray(self._limits), kept.limits
+            steps, statuses = (np.asarray(values).ravel() for values in (kept.runs.step, kept.runs.status))
+            ended = (statuses == loop.BUDGET) & (limits > 0)
+            onward = ended & (steps < limits)
+            there = np.all((limits == 0) | (before > 0)) and np.all(steps[limits > 0] <= limits[limits > 0])
+            if not there or not onward.any() or np.any(steps[onward] != steps.max()):
+                return False
+            runs, points = (self._running(tree, onward) for tree in (kept.runs, kept.points))
+            self._take(kept._replace(runs=runs, points=points))
+        return True
+
+    def _running(self, tree: Any, onward: np.ndarray) -> Any:
+        """States or points whose lanes go on where they had used their budget."""
+        status = np.asarray(tree.status)
+        on = onward.reshape(self._shape) & (status == loop.BUDGET)
+        return tree._replace(status=np.where(on, loop.RUNNING, status).astype(status.dtype))
+
+    def _unpacked(self, data: bytes) -> "_Kept | None":
+        one, free = saving.Shape, partial(saving.Shape, free=1)
+        like = _Kept(
+            *jax.tree.map(one, (self._runs, self._log_policies)),
+            *jax.tree.map(free, (self._recorded.points[-1], self._recorded.seconds[-1], np.zeros(2), self._earlier)),
+            one(np.asarray(self._limits, np.int64)),
+        )
+        try:
+            kept: _Kept = saving.unpack(data, like)
+        except ValueError:
+            return None
+        return kept
+
+    def _take(self, kept: "_Kept") -> None:
+        self._runs = jax.device_put(kept.runs, self.settings.precision.jax_device())
+        self._log_policies, self._recorded = kept.log_policies, _Recorded([kept.points], [kept.seconds])
+        self._elapsed, self._step_seconds = map(float, kept.times)
+        self._earlier = kept.earlier
+        for place in self._nearest:
+            self._measured_to[place] = int(kept.points.step[-1][place])
 
     def _next_targets(self) -> np.ndarray:
         """The next `_TARGETS` steps to stop at: records, cut short by a plain stop where they lie too far ahead."""
@@ -472,16 +555,21 @@ class Batch:
         A stopped run repeats its last point, and a chunk may stop between records, or at those of another budget: the
         first of each of its own is kept. Steps never fall, so that equal ones follow each other.
         """
-        limits, wanted = np.asarray(self._limits), status != loop.RUNNING
-        for limit, records in self._records.items():
-            mine = np.flatnonzero(limits == limit)
-            wanted[:, mine] |= np.isin(steps[:, mine], records)
-        which, places = np.nonzero(wanted.T[played])
+        which, places = np.nonzero(self._wanted(steps, status).T[played])
         lanes = played[which]
         found = steps[places, lanes]
         first = np.ones(len(found), bool)
         first[1:] = (lanes[1:] != lanes[:-1]) | (found[1:] != found[:-1])
         return places[first], lanes[first]
+
+    def _wanted(self, steps: np.ndarray, status: np.ndarray) -> np.ndarray:
+        """Which points are at a step that their run records, or of a run that has stopped, `[T, G·B]`."""
+        limits, wanted = np.asarray(self._limits), status != loop.RUNNING
+        for limit, records in self._records.items():
+            mine = np.flatnonzero(limits == limit)
+            wanted[:, mine] |= np.isin(steps[:, mine], records)
+        wanted[: len(self._earlier)] = self._earlier
+        return wanted
 
 
 def placed_margins(games: Sequence[Game], precision: Precision) -> Any:

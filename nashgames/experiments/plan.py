@@ -95,6 +95,8 @@ class Run:
     """Feedback, policy and optimiser as canonical text."""
     tuned: str | None = None
     role: str = REPORTED
+    steps_key: str = ""
+    """The hash of all that the run has in common with those of other seeds and budgets."""
 
     @property
     def told(self) -> dict[str, str | None]:
@@ -385,7 +387,9 @@ class _Planner:
             parts=player.parts,
             tuned=None if tuned is None else tuned.parameter,
         )
-        return run, _content(run, reference_file) | _of_playing(run, self._settings, player.code)
+        content = _content(run, reference_file) | _of_playing(run, self._settings, player.code)
+        steps = {key: value for key, value in content.items() if key not in ("seed", "queries", "comparisons")}
+        return replace(run, steps_key=content_hash(steps)), content
 
 
 def plan_equilibria(experiment: Experiment, betas: Sequence[float]) -> list[Run]:
@@ -486,7 +490,7 @@ def _content(run: Run, reference_file: str | None) -> dict[str, Any]:
 def _of_playing(run: Run, settings: Settings, code: str | None) -> dict[str, Any]:
     """What the identity of a run has of how it is played and recorded; `code` is the hash of a solver's file."""
     chosen = {**run.parts, "start": run.start, "target": run.target}
-    recorded = ("precision", "comparisons", "target")
+    recorded = ("precision", "comparisons", "target", "also")
     return {
         **{key: value for key, value in vars(settings).items() if key not in recorded},
         "queries": settings.budget(run.beta),

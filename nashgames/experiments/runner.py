@@ -15,7 +15,7 @@ from nashgames.experiments.rows import Frames
 from nashgames.experiments.shared import SharedDirectory, write_failures
 from nashgames.experiments.tuning import as_both, choose
 from nashgames.experiments.workers import REPORTED, TRIALS, Crew, Task
-from nashgames.store import Results
+from nashgames.store import Progress, Results
 
 RESULTS = Path("results") / "runs"
 
@@ -153,6 +153,7 @@ def _ids(*several: Iterable[Run]) -> list[str]:
 
 
 def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) -> Finished:
+    Progress(results.directory).sweep()
     results.compact()
     results.look_again()
     frames = {name: getattr(results, name) for name in ("runs", "curves", "policies", "paths")}
