@@ -341,7 +341,7 @@ class Batch:
         return self._packed(points, seconds, self._earlier)
 
     def ended(self, most: int) -> bytes | None:
-        """A finished batch for `go_on` of one of the same runs with a larger budget; None for more than `most` bytes."""
+        """A finished batch for `go_on` of these runs with a larger budget; None where it is more than `most` bytes."""
         points, seconds = self._points()
         earlier = self._wanted(self._flat(points.step), self._flat(points.status))
         # The last point says how the runs are; of one that has stopped it is a repetition.

@@ -35,7 +35,7 @@ from nashgames.learning.features import resolve_features
 _COMPILERS = MOST_BATCHES - 1
 # Whoever is killed loses half a minute at most: this, and the chunk or the file that was not finished.
 _CHECKPOINT_SECONDS = 20.0
-# Bytes of a batch at its end that are kept for a larger budget, at most: the points of 2,500 runs on ten actions take five million.
+# Bytes of a batch at its end that are kept for a larger budget, at most; 2,500 runs on ten actions take 5 million.
 _LARGEST_END = 64_000_000
 # What is kept in its place where the steps themselves depend on the budget.
 _FOLLOWS_BUDGET = b"the steps follow the budget"
@@ -348,7 +348,7 @@ class Chunk:
         if ended == _FOLLOWS_BUDGET:
             self._begins[batch_key(runs)] = f"{batch.solver.name} starts again: its step falls over the whole budget"
         elif ended is not None and batch.go_on(ended):
-            self._begins[batch_key(runs)] = f"{batch.solver.name} goes on from step {batch.step:,}, where it was stopped"
+            self._begins[batch_key(runs)] = f"{batch.solver.name} goes on from step {batch.step:,}, the end of a budget"
         return batch
 
     def _keep_end(self, batch: Batch, runs: Lanes) -> None:
@@ -415,10 +415,10 @@ class Chunk:
         unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
         equilibria = [[self._prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
         frames = frames_of(batch, [self._placed.of(of_game[0]) for of_game in runs], runs, equilibria, wanted)
-        if len(frames.runs):
-            yield frames
         if not unfinished:
             self._keep_end(batch, runs)
+        if len(frames.runs):
+            yield frames
         if unfinished:
             # A longer timeout goes on from here.
             session.shared.keep(key, batch.saved())

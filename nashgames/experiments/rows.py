@@ -270,7 +270,9 @@ class _Told:
             "run_id": run.run_id,
             "game": str(run.source.text),
             "game_family": None if described is None else described.name,
-            "game_parameters": None if parameters is None else self._once("game", parameters, lambda: _json(parameters)),
+            "game_parameters": None
+            if parameters is None
+            else self._once("game", parameters, lambda: _json(parameters)),
             "n": run.actions if game is None else game.actions,
             "contexts": None if game is None else game.contexts,
             "seed": run.seed,
