@@ -89,13 +89,15 @@ class Curve:
 class Curves:
     """The recorded points of all R runs of a batch that were played, those of a run one after the other.
 
-    `lanes` `[R]` are the places of the runs in the batch, counted through its games, and `counts` `[R]` their points.
+    `lanes` `[R]` are the places of the runs in the batch, counted through its games, `counts` `[R]` their points and
+    `last` `[R]` the place of the last one.
     `steps`, `seconds` and every array of `metrics` have one entry a point, `path` log π at every point or None.
     `statuses` `[R]` are by name, `diverged_steps` `[R]` None of a run that did not; `log_policies` are last iterates.
     """
 
     lanes: np.ndarray
     counts: np.ndarray
+    last: np.ndarray
     steps: np.ndarray
     seconds: np.ndarray
     metrics: dict[str, np.ndarray]
@@ -103,11 +105,6 @@ class Curves:
     diverged_steps: list[int | None]
     log_policies: np.ndarray
     path: np.ndarray | None
-
-    @property
-    def last(self) -> np.ndarray:
-        """The place of the last point of every run, `[R]`."""
-        return np.cumsum(self.counts) - 1
 
     def __getitem__(self, run: int) -> Curve:
         """The curve of one run."""
@@ -129,6 +126,7 @@ class Curves:
         return Curves(
             lanes=self.lanes[runs],
             counts=self.counts[runs],
+            last=np.cumsum(self.counts[runs]) - 1,
             steps=self.steps[points],
             seconds=self.seconds[points],
             metrics={name: values[points] for name, values in self.metrics.items()},
@@ -353,14 +351,14 @@ class Batch:
             return None
         return self._packed(points, seconds[rows], earlier[rows])
 
-    def _points(self) -> tuple[loop.Point, np.ndarray]:
-        points: loop.Point = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
+    def _points(self) -> tuple[Any, np.ndarray]:
+        points: Any = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
         return points, np.concatenate(self._recorded.seconds)
 
     def _packed(self, points: loop.Point, seconds: np.ndarray, earlier: np.ndarray) -> bytes:
         times, limits = np.array([self._elapsed, self._step_seconds]), np.asarray(self._limits, np.int64)
         with self.settings.precision.scope():
-            return saving.pack(_Kept(self._runs, self._log_policies, points, seconds, times, earlier, limits))
+            return saving.pack((self._runs, self._log_policies, points, seconds, times, earlier, limits))
 
     def restore(self, data: bytes) -> bool:
         """Go on from a checkpoint, as if nothing had happened; False, changing nothing, for what is no checkpoint of a
@@ -402,13 +400,13 @@ class Batch:
 
     def _unpacked(self, data: bytes) -> "_Kept | None":
         one, free = saving.Shape, partial(saving.Shape, free=1)
-        like = _Kept(
+        like: Any = (
             *jax.tree.map(one, (self._runs, self._log_policies)),
             *jax.tree.map(free, (self._recorded.points[-1], self._recorded.seconds[-1], np.zeros(2), self._earlier)),
             one(np.asarray(self._limits, np.int64)),
         )
         try:
-            kept: _Kept = saving.unpack(data, like)
+            kept = _Kept(*saving.unpack(data, like))
         except ValueError:
             return None
         return kept
@@ -509,7 +507,7 @@ class Batch:
 
     def recorded(self) -> Curves:
         """The curves of all lanes that are not idle, as columns."""
-        points: loop.Point = jax.tree.map(self._flat, *self._recorded.points)
+        points: Any = jax.tree.map(self._flat, *self._recorded.points)
         played = np.flatnonzero(self._limits)
         places, lanes = self._kept(points.step, points.status, played)
         counts = np.bincount(np.searchsorted(played, lanes), minlength=len(played))
@@ -535,6 +533,7 @@ class Batch:
         return Curves(
             lanes=played,
             counts=counts,
+            last=last,
             steps=steps,
             seconds=np.concatenate(self._recorded.seconds)[places],
             metrics=metrics,

@@ -353,7 +353,7 @@ class Chunk:
 
     def _keep_end(self, batch: Batch, runs: Lanes) -> None:
         """Keep a batch that has used up its budget for one with a larger one."""
-        if batch.is_short or not batch.used_up:
+        if not batch.used_up:
             return
         ended = _FOLLOWS_BUDGET if batch.follows_budget else batch.ended(_LARGEST_END)
         if ended is not None:
@@ -415,7 +415,8 @@ class Chunk:
         unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
         equilibria = [[self._prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
         frames = frames_of(batch, [self._placed.of(of_game[0]) for of_game in runs], runs, equilibria, wanted)
-        if not unfinished:
+        # A short batch costs less than it would keep.
+        if not (unfinished or batch.is_short):
             self._keep_end(batch, runs)
         if len(frames.runs):
             yield frames

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,28 +57,24 @@ def frames_of(
         curves = curves.select([place for place, lane in enumerate(curves.lanes) if flat[lane][1].run_id in wanted])
     played = [flat[lane] for lane in curves.lanes]
     if not played:
-        return Frames(*(_frame({}, names) for names in (RUN_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, PATH_COLUMNS)))
-    keys = _keys(played, batch.settings)
+        every = (RUN_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, PATH_COLUMNS)
+        return Frames(*(pd.DataFrame(columns=list(names)) for names in every))
+    told = _Told()
+    rows = [told.keys(run, game, batch.settings) for game, run, _, _ in played]
+    keys = {name: [row[name] for row in rows] for name in RUN_KEYS}
+    repeated = {name: pd.Series(values).repeat(curves.counts).array for name, values in keys.items()}
     points = _points(curves, played)
     last = {name: values[curves.last] for name, values in points.items()} | {"status": curves.statuses}
     status = np.full(len(curves.steps), "running", object)
     status[curves.last] = curves.statuses
-    whole = points | {"status": status}
     return Frames(
-        runs=_frame(keys | last | _of_runs(batch, played, curves), RUN_COLUMNS).astype(OPTIONAL_INTEGERS),
-        curves=_frame({name: _repeated(values, curves.counts) for name, values in keys.items()} | whole, CURVE_COLUMNS),
+        runs=pd.DataFrame(keys | last | _of_runs(batch, played, curves, told), columns=list(RUN_COLUMNS)).astype(
+            OPTIONAL_INTEGERS
+        ),
+        curves=pd.DataFrame(repeated | points | {"status": status}, columns=list(CURVE_COLUMNS)),
         policies=_policies(played, curves.log_policies),
-        paths=_frame({}, PATH_COLUMNS) if curves.path is None else _paths(played, curves),
+        paths=_paths(played, curves),
     )
-
-
-def _frame(columns: Block, names: Sequence[str]) -> pd.DataFrame:
-    return pd.DataFrame(columns, columns=list(names))
-
-
-def _repeated(values: Sequence[Any], counts: np.ndarray | int) -> Any:
-    """Every value as often as it counts, as a column: texts are repeated without an object a row."""
-    return pd.Series(values).repeat(counts).array
 
 
 def table_of(blocks: Sequence[Block], names: Sequence[str]) -> pd.DataFrame:
@@ -112,17 +108,9 @@ def keys_of(run: Run, game: Game | None, settings: Settings) -> dict[str, Any]:
     return _Told().keys(run, game, settings)
 
 
-def _keys(played: Sequence[_Played], settings: Settings) -> Block:
-    """The columns `store.RUN_KEYS` of runs that were played."""
-    told = _Told()
-    rows = [told.keys(run, game, settings) for game, run, _, _ in played]
-    return {name: [row[name] for row in rows] for name in RUN_KEYS}
-
-
-def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves) -> Block:
+def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves, told: "_Told") -> Block:
     """The columns of runs alone, beside the last point."""
     settings, count = batch.settings, len(played)
-    told = _Told()
     costs = [run.solver.queries_per_step for _, run, _, _ in played]
     stopped = [
         int(step) * cost if status == "converged" and not run.feedback.comparisons else None
@@ -132,7 +120,9 @@ def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves) -> Block:
     ]
     labels = [run.told for _, run, _, _ in played]
     return {
-        "selection": [told.selection(run) for _, run, _, _ in played],
+        "selection": [
+            told.once("selection", run.solver, lambda run=run: str(run.selection)) for _, run, _, _ in played
+        ],
         **{name: [label[name] for label in labels] for name in labels[0]},
         "game_fingerprint": [run.source.fingerprint for _, run, _, _ in played],
         "tolerance": [settings.tolerance] * count,
@@ -175,22 +165,23 @@ def _policies(played: Sequence[_Played], log_policies: np.ndarray) -> pd.DataFra
     shape = (len(played), first.contexts, first.actions)
     values = np.asarray(log_policies, np.float64).reshape(shape)
     _, context, action = np.indices(shape)
-    return _frame(
+    return pd.DataFrame(
         {
-            "run_id": _repeated([run.run_id for _, run, _, _ in played], shape[1] * shape[2]),
+            "run_id": pd.Series([run.run_id for _, run, _, _ in played]).repeat(shape[1] * shape[2]).array,
             "context": context.ravel(),
             "action": action.ravel(),
             "label": _labels_of(played, action),
             "probability": np.exp(values).ravel(),
             "log_probability": values.ravel(),
         },
-        POLICY_COLUMNS,
+        columns=list(POLICY_COLUMNS),
     )
 
 
 def _paths(played: Sequence[_Played], curves: Curves) -> pd.DataFrame:
     """The rows of the iterates at all points: one per action."""
-    assert curves.path is not None
+    if curves.path is None:
+        return pd.DataFrame(columns=list(PATH_COLUMNS))
     first = played[0][0]
     shape = (len(curves.steps), first.contexts, first.actions)
     path = np.asarray(curves.path, np.float64).reshape(shape)
@@ -201,9 +192,9 @@ def _paths(played: Sequence[_Played], curves: Curves) -> pd.DataFrame:
         for logs in zip(*[(lane.log_reference, lane.log_equilibrium) for _, _, lane, _ in played], strict=True)
     )
     of_point = shape[1] * shape[2]
-    return _frame(
+    return pd.DataFrame(
         {
-            "run_id": _repeated([run.run_id for _, run, _, _ in played], curves.counts * of_point),
+            "run_id": pd.Series([run.run_id for _, run, _, _ in played]).repeat(curves.counts * of_point).array,
             "step": curves.steps.astype(np.int64)[point],
             "context": context,
             "action": action,
@@ -212,7 +203,7 @@ def _paths(played: Sequence[_Played], curves: Curves) -> pd.DataFrame:
             "reference_probability": reference,
             "equilibrium_probability": known,
         },
-        PATH_COLUMNS,
+        columns=list(PATH_COLUMNS),
     )
 
 
@@ -245,22 +236,19 @@ def _labels(actions: int, labels: Sequence[str] | None) -> np.ndarray:
     return np.array(labels or [str(action) for action in range(actions)], dtype=object)
 
 
+@dataclass
 class _Told:
     """What rows say of runs, each text made once for all runs that share a game or a solver."""
 
-    def __init__(self) -> None:
-        # By identity, and kept with the value, so that no other object takes its place meanwhile.
-        self._texts: dict[tuple[str, int], tuple[Any, Any]] = {}
+    # By identity, and kept with the value, so that no other object takes its place meanwhile.
+    _texts: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
 
-    def _once(self, what: str, of: Any, make: Callable[[], Any]) -> Any:
+    def once(self, what: str, of: Any, make: Callable[[], Any]) -> Any:
+        """What is `make` of an object, made when it is first asked for."""
         key = (what, id(of))
         if key not in self._texts:
             self._texts[key] = (of, make())
         return self._texts[key][1]
-
-    def selection(self, run: Run) -> str:
-        """The canonical text of the solver."""
-        return self._once("selection", run.solver, lambda: str(run.selection))
 
     def keys(self, run: Run, game: Game | None, settings: Settings) -> dict[str, Any]:
         """The columns `store.RUN_KEYS` of a run."""
@@ -270,16 +258,14 @@ class _Told:
             "run_id": run.run_id,
             "game": str(run.source.text),
             "game_family": None if described is None else described.name,
-            "game_parameters": None
-            if parameters is None
-            else self._once("game", parameters, lambda: _json(parameters)),
+            "game_parameters": None if parameters is None else self.once("game", parameters, lambda: _json(parameters)),
             "n": run.actions if game is None else game.actions,
             "contexts": None if game is None else game.contexts,
             "seed": run.seed,
             "reference": str(run.reference),
             "solver": run.solver.name,
-            "hyperparameters": self._once("solver", run.solver, lambda: _json(run.hyperparameters)),
-            **self._once("parts", run.parts, lambda: {key: str(text) for key, text in run.parts.items()}),
+            "hyperparameters": self.once("solver", run.solver, lambda: _json(run.hyperparameters)),
+            **self.once("parts", run.parts, lambda: {key: str(text) for key, text in run.parts.items()}),
             "start": str(run.start),
             "target": run.target,
             "beta": run.beta,
