@@ -62,7 +62,8 @@ def frames_of(
     told = _Told()
     rows = [told.keys(run, game, batch.settings) for game, run, _, _ in played]
     keys = {name: [row[name] for row in rows] for name in RUN_KEYS}
-    repeated = {name: pd.Series(values).repeat(curves.counts).array for name, values in keys.items()}
+    counts = curves.counts.tolist()
+    repeated = {name: pd.Series(values).repeat(counts).array for name, values in keys.items()}
     points = _points(curves, played)
     last = {name: values[curves.last] for name, values in points.items()} | {"status": curves.statuses}
     status = np.full(len(curves.steps), "running", object)
@@ -121,7 +122,7 @@ def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves, told: "_To
     labels = [run.told for _, run, _, _ in played]
     return {
         "selection": [
-            told.once("selection", run.solver, lambda run=run: str(run.selection)) for _, run, _, _ in played
+            told.once("selection", run.solver, lambda one: str(one.selection), run) for _, run, _, _ in played
         ],
         **{name: [label[name] for label in labels] for name in labels[0]},
         "game_fingerprint": [run.source.fingerprint for _, run, _, _ in played],
@@ -194,7 +195,9 @@ def _paths(played: Sequence[_Played], curves: Curves) -> pd.DataFrame:
     of_point = shape[1] * shape[2]
     return pd.DataFrame(
         {
-            "run_id": pd.Series([run.run_id for _, run, _, _ in played]).repeat(curves.counts * of_point).array,
+            "run_id": pd.Series([run.run_id for _, run, _, _ in played])
+            .repeat((curves.counts * of_point).tolist())
+            .array,
             "step": curves.steps.astype(np.int64)[point],
             "context": context,
             "action": action,
@@ -243,11 +246,11 @@ class _Told:
     # By identity, and kept with the value, so that no other object takes its place meanwhile.
     _texts: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
 
-    def once(self, what: str, of: Any, make: Callable[[], Any]) -> Any:
-        """What is `make` of an object, made when it is first asked for."""
+    def once(self, what: str, of: Any, make: Callable[[Any], Any], given: Any) -> Any:
+        """What `make` gives, made when it is first asked for of this object."""
         key = (what, id(of))
         if key not in self._texts:
-            self._texts[key] = (of, make())
+            self._texts[key] = (of, make(given))
         return self._texts[key][1]
 
     def keys(self, run: Run, game: Game | None, settings: Settings) -> dict[str, Any]:
@@ -258,14 +261,14 @@ class _Told:
             "run_id": run.run_id,
             "game": str(run.source.text),
             "game_family": None if described is None else described.name,
-            "game_parameters": None if parameters is None else self.once("game", parameters, lambda: _json(parameters)),
+            "game_parameters": None if parameters is None else self.once("game", parameters, _json, parameters),
             "n": run.actions if game is None else game.actions,
             "contexts": None if game is None else game.contexts,
             "seed": run.seed,
             "reference": str(run.reference),
             "solver": run.solver.name,
-            "hyperparameters": self.once("solver", run.solver, lambda: _json(run.hyperparameters)),
-            **self.once("parts", run.parts, lambda: {key: str(text) for key, text in run.parts.items()}),
+            "hyperparameters": self.once("solver", run.solver, lambda one: _json(one.hyperparameters), run),
+            **self.once("parts", run.parts, lambda parts: {key: str(text) for key, text in parts.items()}, run.parts),
             "start": str(run.start),
             "target": run.target,
             "beta": run.beta,
