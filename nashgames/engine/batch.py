@@ -341,7 +341,9 @@ class Batch:
     def ended(self, most: int) -> bytes | None:
         """A finished batch for `go_on` of these runs with a larger budget; None where it is more than `most` bytes."""
         points, seconds = self._points()
-        earlier = self._wanted(self._flat(points.step), self._flat(points.status))
+        steps, status = self._flat(points.step), self._flat(points.status)
+        earlier = np.zeros(steps.shape, bool)
+        earlier[self._kept(steps, status, np.flatnonzero(self._limits))] = True
         # The last point says how the runs are; of one that has stopped it is a repetition.
         earlier[-1] = True
         rows = np.flatnonzero(earlier.any(axis=1))
