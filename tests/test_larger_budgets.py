@@ -7,6 +7,7 @@ import pytest
 from nashgames.engine import batch as engine
 from nashgames.engine.batch import Batch, Lane
 from nashgames.engine.settings import Settings
+from nashgames.errors import NoRoom
 from nashgames.experiments import playing, runner
 from nashgames.experiments.events import Advanced, Noted
 from nashgames.experiments.experiment import Experiment
@@ -177,6 +178,16 @@ def test_short_batches_and_large_ends_are_not_kept(tmp_path, monkeypatch):
     monkeypatch.undo()
     play(tmp_path / "short")
     assert not (tmp_path / "short" / "ends").exists()
+
+
+def test_a_disk_that_has_room_for_the_rows_alone_loses_no_run(tmp_path, monkeypatch):
+    def full(self, batch, data):
+        raise NoRoom("cannot write 'out': no space left on device")
+
+    monkeypatch.setattr(Progress, "keep_end", full)
+    *events, finished = play(tmp_path / "out")
+    assert (len(finished.runs), finished.failed) == (4, 0)
+    assert "a larger budget will begin again: cannot write 'out': no space left on device" in notes(events)
 
 
 def test_ends_stay_behind_where_directories_are_united(tmp_path):

@@ -351,13 +351,18 @@ class Chunk:
             self._begins[batch_key(runs)] = f"{batch.solver.name} goes on from step {batch.step:,}, the end of a budget"
         return batch
 
-    def _keep_end(self, batch: Batch, runs: Lanes) -> None:
+    def _keep_end(self, batch: Batch, runs: Lanes) -> Iterator[Noted]:
         """Keep a batch that has used up its budget for one with a larger one."""
         if not batch.used_up:
             return
         ended = _FOLLOWS_BUDGET if batch.follows_budget else batch.ended(_LARGEST_END)
-        if ended is not None:
+        if ended is None:
+            return
+        try:
             self.session.shared.keep_end(steps_key(runs), ended)
+        except NashGamesError as error:
+            # Its rows are on the disk, and nothing but this is missing.
+            yield Noted(f"a larger budget will begin again: {error}")
 
     def _play_batch(self, lanes: Lanes, compiled: Future[Batch]) -> Iterator[Event | Frames | Failed]:
         """Run a batch, again where it failed and that may help; its runs that cannot be finished have failed."""
@@ -415,9 +420,6 @@ class Chunk:
         unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
         equilibria = [[self._prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
         frames = frames_of(batch, [self._placed.of(of_game[0]) for of_game in runs], runs, equilibria, wanted)
-        # A short batch costs less than it would keep.
-        if not (unfinished or batch.is_short):
-            self._keep_end(batch, runs)
         if len(frames.runs):
             yield frames
         if unfinished:
@@ -427,6 +429,9 @@ class Chunk:
             what = f"{batch.solver.name} on {title} was given up"
             yield _failed(what, [unfinished], session.done, took, status="timeout")
         yield BatchFinished(number, session.batches, frames.runs)
+        # A short batch costs less than it would keep.
+        if not (unfinished or batch.is_short):
+            yield from self._keep_end(batch, runs)
         return not unfinished
 
 
