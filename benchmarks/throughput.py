@@ -7,6 +7,7 @@ the wall time.
 
 import argparse
 import functools
+import resource
 import tempfile
 import time
 from collections import Counter
@@ -74,13 +75,7 @@ def main() -> None:
 
 def peak() -> float:
     """Gigabytes that the process has had in memory at most."""
-    return float(getattr(psutil.Process().memory_info(), "peak_wset", 0) or _rss_peak()) / 1e9
-
-
-def _rss_peak() -> int:
-    import resource
-
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 @contextmanager
