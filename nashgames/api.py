@@ -287,7 +287,7 @@ def load(
     if actions is not None and source.default_actions is None:
         raise NashGamesError(f"actions is {actions}, but '{selection}' has a size of its own; leave actions out")
     size = source.default_actions if actions is None else actions
-    return source.make(size, seed, beta, dtype, source.storage(size, read("storage", storage)))
+    return source.make(size, seed, beta, dtype, source.storage(size, storage))
 
 
 def solve(

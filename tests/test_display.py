@@ -45,6 +45,7 @@ def row(**changes):
         "beta": 0.05,
         "dtype": "float64",
         "device": "cpu",
+        "storage": "dense",
         "selection": "nash-mp[eta=0.1]",
         "label": "nash-mp",
         "step_source": "theory",
@@ -664,6 +665,7 @@ def facts(winner=None, sampled=False):
         cyclic_triples=0.24,
         cyclic_triples_sampled=sampled,
         cyclic_energy=0.97,
+        energies_sampled=False,
     )
 
 

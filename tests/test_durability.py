@@ -131,6 +131,28 @@ def test_a_long_batch_keeps_checkpoints_and_a_kill_costs_no_more_than_is_between
     assert until(runner.execute(experiment(), tmp_path / "out"), Advanced).queries <= first.queries
 
 
+def test_a_checkpoint_is_let_go_once_its_batch_is_there(tmp_path, monkeypatch):
+    """It is as large as the batch, and a chunk has many of them."""
+    monkeypatch.setattr(playing, "_CHECKPOINT_SECONDS", 0.0)
+    first = runner.execute(experiment(), tmp_path / "out")
+    for _ in range(2):
+        until(first, Advanced)
+    shutil.copytree(tmp_path / "out", tmp_path / "killed")
+    first.close()
+    chunks = []
+    begin = playing.Chunk.__init__
+    monkeypatch.setattr(playing.Chunk, "__init__", lambda self, session: (begin(self, session), chunks.append(self))[0])
+    taken = []
+    restore = Batch.restore
+    monkeypatch.setattr(Batch, "restore", lambda self, data: taken.append(len(data)) or restore(self, data))
+    again = runner.execute(experiment(), tmp_path / "killed")
+    until(again, Advanced)
+    assert len(taken) == 1
+    (chunk,) = chunks
+    assert set(chunk._claimed.values()) == {None}
+    again.close()
+
+
 # -- two at once -------------------------------------------------------------------------------------------------------
 
 

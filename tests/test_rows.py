@@ -197,10 +197,32 @@ def test_a_diverged_run_says_at_which_step_and_a_stranger_s_numbers_are_written(
 def test_a_batch_without_paths_has_no_rows_of_them(three, monkeypatch):
     """As one of more than three actions is (test_batch)."""
     batch, runs, found, _ = three
-    (curves,) = batch.curves()
-    pathless = [dataclasses.replace(curve, path=None) for curve in curves]
-    monkeypatch.setattr(batch, "curves", lambda: [pathless])
+    pathless = dataclasses.replace(batch.recorded(), path=None)
+    monkeypatch.setattr(batch, "recorded", lambda: pathless)
     frames = frames_of(batch, [RPS], [runs], [found])
-    assert len(frames.curves) == sum(len(curve.steps) for curve in curves)
+    assert len(frames.curves) == sum(len(curve.steps) for curve in batch.curves()[0])
     assert len(frames.paths) == 0
     assert tuple(frames.paths.columns) == PATH_COLUMNS
+
+
+def test_the_rows_of_chosen_runs_are_those_that_they_have_among_all(three):
+    batch, runs, found, frames = three
+    chosen = {runs[0].run_id, runs[2].run_id}
+    some = frames_of(batch, [RPS], [runs], [found], chosen)
+    for name in ("runs", "curves", "policies", "paths"):
+        whole, part = getattr(frames, name), getattr(some, name)
+        pd.testing.assert_frame_equal(part, whole[whole["run_id"].isin(chosen)].reset_index(drop=True))
+
+
+def test_the_labels_of_every_game_stand_at_its_own_actions():
+    """Games of one size that are stacked have names of their own, or numbers."""
+    games = [RPS, dataclasses.replace(RPS, description=Description("plain"))]
+    batch = played(games, [[lane(game, "nash-mp")] for game in games], Settings(queries=8, tolerance=0, records=3))
+    source = Source(parse("rps"))
+    run = Run("", source, 3, 0, parse("tilted"), 0.05, batch.solver, Duels(), parse("reference"), "", "", "", PARTS)
+    runs = [[dataclasses.replace(run, run_id=str(k), feedback=batch.lanes[k][0].feedback)] for k in range(2)]
+    frames = frames_of(batch, games, runs, [[equilibrium(game)] for game in games])
+    names = {"0": ["rock", "paper", "scissors"], "1": ["0", "1", "2"]}
+    for frame, points in ((frames.policies, 1), (frames.paths, len(frames.curves) // 2)):
+        for run_id, of_game in names.items():
+            assert list(frame[frame["run_id"] == run_id]["label"]) == of_game * points

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from nashgames.engine import audit, loop, saving
 from nashgames.engine.loop import Recording
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
-from nashgames.solvers import with_horizon
+from nashgames.solvers import has_open_horizon, with_horizon
 from nashgames.solvers.protocol import Solver
 
 # Points that one call measures together: A is read once for them.
@@ -85,10 +85,75 @@ class Curve:
     path: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class Curves:
+    """The recorded points of all R runs of a batch that were played, those of a run one after the other.
+
+    `lanes` `[R]` are the places of the runs in the batch, counted through its games, `counts` `[R]` their points and
+    `last` `[R]` the place of the last one.
+    `steps`, `seconds` and every array of `metrics` have one entry a point, `path` log π at every point or None.
+    `statuses` `[R]` are by name, `diverged_steps` `[R]` None of a run that did not; `log_policies` are last iterates.
+    """
+
+    lanes: np.ndarray
+    counts: np.ndarray
+    last: np.ndarray
+    steps: np.ndarray
+    seconds: np.ndarray
+    metrics: dict[str, np.ndarray]
+    statuses: list[str]
+    diverged_steps: list[int | None]
+    log_policies: np.ndarray
+    path: np.ndarray | None
+
+    def __getitem__(self, run: int) -> Curve:
+        """The curve of one run."""
+        end = int(self.last[run]) + 1
+        mine = slice(end - int(self.counts[run]), end)
+        return Curve(
+            steps=self.steps[mine],
+            seconds=self.seconds[mine],
+            metrics={name: values[mine] for name, values in self.metrics.items()},
+            status=self.statuses[run],
+            diverged_step=self.diverged_steps[run],
+            log_policy=self.log_policies[run],
+            path=None if self.path is None else self.path[mine],
+        )
+
+    def select(self, runs: Sequence[int]) -> "Curves":
+        """The points of some of the runs, in their order."""
+        points = np.flatnonzero(np.isin(np.repeat(np.arange(len(self.counts)), self.counts), runs))
+        return Curves(
+            lanes=self.lanes[runs],
+            counts=self.counts[runs],
+            last=np.cumsum(self.counts[runs]) - 1,
+            steps=self.steps[points],
+            seconds=self.seconds[points],
+            metrics={name: values[points] for name, values in self.metrics.items()},
+            statuses=[self.statuses[run] for run in runs],
+            diverged_steps=[self.diverged_steps[run] for run in runs],
+            log_policies=self.log_policies[runs],
+            path=None if self.path is None else self.path[points],
+        )
+
+
 @dataclass
 class _Recorded:
     points: list[loop.Point] = field(default_factory=list)
     seconds: list[np.ndarray] = field(default_factory=list)
+
+
+class _Kept(NamedTuple):
+    """A batch as it is kept: its states, last iterates, points and times; `earlier` `[T, G·B]` says which of the first
+    points curves keep, made under a smaller budget than the others; `limits` `[G·B]` are the most steps of its runs."""
+
+    runs: loop.LoopState
+    log_policies: Any
+    points: loop.Point
+    seconds: np.ndarray
+    times: np.ndarray
+    earlier: np.ndarray
+    limits: np.ndarray
 
 
 class Batch:
@@ -113,6 +178,8 @@ class Batch:
         the metric by which the runs stop is always kept. Runs at β = 0 are all of the batch or none; their target is
         the original game, and what divides by β is the limit (`metrics.AT_ZERO`).
         """
+        self.follows_budget = any(has_open_horizon(lane.solver) for row in lanes for lane in row)
+        """Whether the steps of a run depend on its budget, because a schedule falls over all of it."""
         lanes = [[lane.settled(settings, games[0].contexts) for lane in row] for row in lanes]
         flat = [lane for row in lanes for lane in row]
         self._at_zero = flat[0].beta == 0
@@ -145,11 +212,15 @@ class Batch:
         self._records = {limit: settings.record_steps(limit) for limit in set(self._limits) if limit}
         self._pending = np.unique(np.concatenate(list(self._records.values())))
         self._recorded = _Recorded()
+        # Which of the first points were kept when they were made under a smaller budget, `[T, G·B]`.
+        self._earlier = np.zeros((0, self.size), bool)
         self._log_policies: Any = None
         self._elapsed = 0.0
         self._step_seconds = 0.0
         numbers = self.max_steps * self.size * games[0].contexts * games[0].actions
-        self._quick = settings.precision.jax_device().platform == "cpu" and numbers <= _SHORT
+        self.is_short = numbers <= _SHORT
+        """Whether the batch takes a few seconds at most."""
+        self._quick = settings.precision.jax_device().platform == "cpu" and self.is_short
         loop.clear_compiled_if_over(_PROGRAMS)
         began = time.perf_counter()
         hint = f"the solver '{self.solver.name}' (nashgames check says more)"
@@ -260,33 +331,99 @@ class Batch:
         with self.settings.precision.scope():
             self._advance(self._next_targets())
 
+    @property
+    def used_up(self) -> bool:
+        """Whether a run has come to the end of its budget, so that a larger one would take it further."""
+        ended = np.asarray(self._last.status).ravel() == loop.BUDGET
+        return bool(np.any(ended & (np.asarray(self._limits) > 0)))
+
     def saved(self) -> bytes:
         """How far the batch is, for `restore` of one of the same runs."""
-        points = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
-        seconds = np.concatenate(self._recorded.seconds)
-        times = np.array([self._elapsed, self._step_seconds])
+        points, seconds = self._points()
+        return self._packed(points, seconds, self._earlier)
+
+    def ended(self, most: int) -> bytes | None:
+        """A finished batch for `go_on` of these runs with a larger budget; None where it is more than `most` bytes."""
+        points, seconds = self._points()
+        steps, status = self._flat(points.step), self._flat(points.status)
+        earlier = np.zeros(steps.shape, bool)
+        earlier[self._kept(steps, status, np.flatnonzero(self._limits))] = True
+        # The last point says how the runs are; of one that has stopped it is a repetition.
+        earlier[-1] = True
+        rows = np.flatnonzero(earlier.any(axis=1))
+        points = jax.tree.map(lambda values: values[rows], points)
+        leaves = jax.tree.leaves((self._runs, self._log_policies, points))
+        if sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) > most:
+            return None
+        return self._packed(points, seconds[rows], earlier[rows])
+
+    def _points(self) -> tuple[Any, np.ndarray]:
+        points: Any = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
+        return points, np.concatenate(self._recorded.seconds)
+
+    def _packed(self, points: loop.Point, seconds: np.ndarray, earlier: np.ndarray) -> bytes:
+        times, limits = np.array([self._elapsed, self._step_seconds]), np.asarray(self._limits, np.int64)
         with self.settings.precision.scope():
-            return saving.pack((self._runs, self._log_policies, points, seconds, times))
+            return saving.pack((self._runs, self._log_policies, points, seconds, times, earlier, limits))
 
     def restore(self, data: bytes) -> bool:
         """Go on from a checkpoint, as if nothing had happened; False, changing nothing, for what is no checkpoint of a
         batch like this one."""
-        one, free = saving.Shape, partial(saving.Shape, free=1)
         with self.settings.precision.scope():
-            like = (
-                *jax.tree.map(one, (self._runs, self._log_policies)),
-                *jax.tree.map(free, (self._recorded.points[-1], self._recorded.seconds[-1], np.zeros(2))),
-            )
-            try:
-                runs, policies, points, seconds, times = saving.unpack(data, like)
-            except ValueError:
+            kept = self._unpacked(data)
+            if kept is None:
                 return False
-            self._runs = jax.device_put(runs, self._where)
-        self._log_policies, self._recorded = policies, _Recorded([points], [seconds])
-        self._elapsed, self._step_seconds = map(float, times)
-        for place in self._nearest:
-            self._measured_to[place] = int(points.step[-1][place])
+            self._take(kept)
         return True
+
+    def go_on(self, data: bytes) -> bool:
+        """Go on from the end of a batch of these runs with a smaller budget; False, changing nothing, where that is not
+        possible: no run would go further, one was not played there, or they ended at different steps.
+
+        The steps are those of one undisturbed run. The points are those of the smaller budget and behind them those of
+        this one.
+        """
+        with self.settings.precision.scope():
+            kept = self._unpacked(data)
+            if kept is None:
+                return False
+            limits, before = np.asarray(self._limits), kept.limits
+            steps, statuses = (np.asarray(values).ravel() for values in (kept.runs.step, kept.runs.status))
+            ended = (statuses == loop.BUDGET) & (limits > 0)
+            onward = ended & (steps < limits)
+            there = np.all((limits == 0) | (before > 0)) and np.all(steps[limits > 0] <= limits[limits > 0])
+            if not there or not onward.any() or np.any(steps[onward] != steps.max()):
+                return False
+            runs, points = (self._running(tree, onward) for tree in (kept.runs, kept.points))
+            self._take(kept._replace(runs=runs, points=points))
+        return True
+
+    def _running(self, tree: Any, onward: np.ndarray) -> Any:
+        """States or points whose lanes go on where they had used their budget."""
+        status = np.asarray(tree.status)
+        on = onward.reshape(self._shape) & (status == loop.BUDGET)
+        return tree._replace(status=np.where(on, loop.RUNNING, status).astype(status.dtype))
+
+    def _unpacked(self, data: bytes) -> "_Kept | None":
+        one, free = saving.Shape, partial(saving.Shape, free=1)
+        like: Any = (
+            *jax.tree.map(one, (self._runs, self._log_policies)),
+            *jax.tree.map(free, (self._recorded.points[-1], self._recorded.seconds[-1], np.zeros(2), self._earlier)),
+            one(np.asarray(self._limits, np.int64)),
+        )
+        try:
+            kept = _Kept(*saving.unpack(data, like))
+        except ValueError:
+            return None
+        return kept
+
+    def _take(self, kept: "_Kept") -> None:
+        self._runs = jax.device_put(kept.runs, self._where)
+        self._log_policies, self._recorded = kept.log_policies, _Recorded([kept.points], [kept.seconds])
+        self._elapsed, self._step_seconds = map(float, kept.times)
+        self._earlier = kept.earlier
+        for place in self._nearest:
+            self._measured_to[place] = int(kept.points.step[-1][place])
 
     def _next_targets(self) -> np.ndarray:
         """The next `_TARGETS` steps to stop at: records, cut short by a plain stop where they lie too far ahead."""
@@ -368,49 +505,76 @@ class Batch:
 
     def curves(self) -> list[list[Curve | None]]:
         """The curve of every lane, `[G][B]`; None for an idle one."""
-        last = np.asarray(self._log_policies)
-        points: loop.Point = jax.tree.map(lambda *parts: np.concatenate(parts), *self._recorded.points)
-        seconds = np.concatenate(self._recorded.seconds)
-        grid = zip(np.ndindex(self._shape), self._limits, strict=True)
-        found = [
-            self._curve(points, seconds, self._records[limit], last, lane) if limit else None for lane, limit in grid
-        ]
-        width = self._shape[-1]
-        return [found[start : start + width] for start in range(0, len(found), width)]
+        found, width = self.recorded(), self._shape[-1]
+        flat: list[Curve | None] = [None] * self.size
+        for run, lane in enumerate(found.lanes):
+            flat[lane] = found[run]
+        return [flat[start : start + width] for start in range(0, self.size, width)]
 
-    def _curve(
-        self,
-        points: loop.Point,
-        seconds: np.ndarray,
-        records: np.ndarray,
-        last: np.ndarray,
-        lane: tuple[int, ...],
-    ) -> Curve:
-        column: Any = (slice(None), *lane)
-        # A stopped run repeats its last point, and a chunk may stop between records, or at those of another budget:
-        # keep the first of each of its own.
-        rows = np.flatnonzero(np.isin(points.step[column], records) | (points.status[column] != loop.RUNNING))
-        steps, first = np.unique(points.step[column][rows], return_index=True)
-        rows = rows[first]
-        status = loop.STATUS_NAMES[int(points.status[column][-1])]
-        metrics = {name: np.asarray(values[column][rows], float) for name, values in points.metrics.items()}
+    def recorded(self) -> Curves:
+        """The curves of all lanes that are not idle, as columns."""
+        points: Any = jax.tree.map(self._flat, *self._recorded.points)
+        played = np.flatnonzero(self._limits)
+        places, lanes = self._kept(points.step, points.status, played)
+        counts = np.bincount(np.searchsorted(played, lanes), minlength=len(played))
+        last = np.cumsum(counts) - 1
+        steps = points.step[places, lanes]
+        metrics = {name: np.asarray(values[places, lanes], float) for name, values in points.metrics.items()}
         metrics |= {name: times * metrics[source] for name, (source, times) in self._limits_of.items()}
+        statuses = [loop.STATUS_NAMES[status] for status in points.status[-1, played]]
+        reached = metrics[self._stops_by][last]
         # A run on samples is judged by its last iterate, which did not choose when to stop.
-        if self._on_samples and self.settings.tolerance > 0 and status == "budget":
-            reached = metrics[self._stops_by][-1]
-            status = "converged" if reached <= self.settings.tolerance else "budget"
-        path = np.asarray(points.log_policy[column])
+        if self._on_samples and self.settings.tolerance > 0:
+            near = reached <= self.settings.tolerance
+            statuses = [
+                "converged" if status == "budget" and there else status
+                for status, there in zip(statuses, near, strict=True)
+            ]
         # A diverged run keeps its last finite point; only one that starts badly has none.
-        finite = np.isfinite(metrics[self._stops_by][-1])
-        return Curve(
+        diverged = [
+            int(step) + int(finite) if status == "diverged" else None
+            for status, step, finite in zip(statuses, steps[last], np.isfinite(reached), strict=True)
+        ]
+        policies = np.asarray(self._log_policies)
+        return Curves(
+            lanes=played,
+            counts=counts,
+            last=last,
             steps=steps,
-            seconds=seconds[rows],
+            seconds=np.concatenate(self._recorded.seconds)[places],
             metrics=metrics,
-            status=status,
-            diverged_step=int(steps[-1]) + int(finite) if status == "diverged" else None,
-            log_policy=last[lane],
-            path=path[rows] if path.shape[-1] else None,
+            statuses=statuses,
+            diverged_steps=diverged,
+            log_policies=policies.reshape(self.size, *policies.shape[len(self._shape) :])[played],
+            path=points.log_policy[places, lanes] if points.log_policy.shape[-1] else None,
         )
+
+    def _flat(self, *parts: np.ndarray) -> np.ndarray:
+        """Recorded values one after the other, `[T, G·B, …]`."""
+        values = np.concatenate(parts)
+        return values.reshape(len(values), self.size, *values.shape[1 + len(self._shape) :])
+
+    def _kept(self, steps: np.ndarray, status: np.ndarray, played: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The places in time and the lanes of the points that curves keep, by lane and then by time.
+
+        A stopped run repeats its last point, and a chunk may stop between records, or at those of another budget: the
+        first of each of its own is kept. Steps never fall, so that equal ones follow each other.
+        """
+        which, places = np.nonzero(self._wanted(steps, status).T[played])
+        lanes = played[which]
+        found = steps[places, lanes]
+        first = np.ones(len(found), bool)
+        first[1:] = (lanes[1:] != lanes[:-1]) | (found[1:] != found[:-1])
+        return places[first], lanes[first]
+
+    def _wanted(self, steps: np.ndarray, status: np.ndarray) -> np.ndarray:
+        """Which points are at a step that their run records, or of a run that has stopped, `[T, G·B]`."""
+        limits, wanted = np.asarray(self._limits), status != loop.RUNNING
+        for limit, records in self._records.items():
+            mine = np.flatnonzero(limits == limit)
+            wanted[:, mine] |= np.isin(steps[:, mine], records)
+        wanted[: len(self._earlier)] = self._earlier
+        return wanted
 
 
 def placed_margins(games: Sequence[Game], precision: Precision) -> Any:

@@ -28,7 +28,8 @@ class Settings:
     A run stops where the metric of its `target` is at most `tolerance` (the suboptimality of the regularised game, the
     exploitability of the original one), or after `queries` queries (None: max(2000, 20/β), about twice what Nash-MP
     needs to 1e-10, and 20,000 at β = 0); one on duels goes on to the end of its budget, which `comparisons` gives
-    instead where it is set. `records` points at geometric steps are kept, or one every `record_every` steps.
+    instead where it is set. `records` points at geometric steps are kept, or one every `record_every` steps, and those
+    at the steps `also`.
     """
 
     queries: int | None = None
@@ -40,6 +41,7 @@ class Settings:
     precision: Precision = field(default_factory=Precision)
     comparisons: int | None = None
     target: str = TARGET
+    also: tuple[int, ...] = ()
 
     def budget(self, beta: float) -> int:
         """The queries that a run at this β may use."""
@@ -95,4 +97,5 @@ class Settings:
             steps = np.arange(0, max_steps + 1, self.record_every)
         else:
             steps = np.concatenate([[0], np.geomspace(1, max_steps, self.records).round()])
-        return np.unique(np.append(steps, max_steps)).astype(np.int32)
+        further = [step for step in self.also if step < max_steps]
+        return np.unique(np.concatenate([steps, further, [max_steps]])).astype(np.int32)

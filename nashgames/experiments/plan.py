@@ -97,6 +97,8 @@ class Run:
     tuned: str | None = None
     role: str = REPORTED
     storage: str = AUTO
+    steps_key: str = ""
+    """The hash of all that the run has in common with those of other seeds and budgets."""
 
     @property
     def told(self) -> dict[str, str | None]:
@@ -228,11 +230,15 @@ class _Planner:
         self._references = {text: find_reference(text) for text in experiment.every("reference")}
         asked = {text: player.solver for (text, *_), player in self._players.items()}
         self._labels = _labels(asked)
-        original = {cell.game for cell in experiment.cells() if cell.beta == 0}
+        cells = experiment.cells([experiment.seed])
+        original = {cell.game for cell in cells if cell.beta == 0}
         check_brings_none({text: source for text, source in self._sources.items() if text in original}, [0.0])
-        self._left_out = left_out(experiment.cells(), asked)
+        self._left_out = left_out(cells, asked)
         tune = experiment.tune
         self._tuned, self.untuned = ({}, []) if tune is None else tuned_of(self._players, tune)
+        # Runs that differ in their seed alone share all their texts and their solver.
+        self._patterns: dict[Any, tuple[Run, dict[str, Any]]] = {}
+        self._fixed: dict[Any, bool] = {}
 
     def _check_budgets(self) -> None:
         """Raise NashGamesError for a budget that pays for no step, or that no run can use."""
@@ -335,10 +341,14 @@ class _Planner:
 
     def _is_fixed(self, cell: Cell) -> bool:
         """Whether two seeds give one run of the cell."""
-        source, reference = self._sources[cell.game], self._references[cell.reference][0]
-        _check_reference(cell.game, source, cell.reference, reference)
-        drawn = source.takes_seed or reference_key(reference, 1) != reference_key(reference, 2)
-        return not (drawn or self._start.name != RUN["start"] or self._players[key_of(cell)].is_random)
+        like = (cell.game, cell.reference, key_of(cell))
+        if like not in self._fixed:
+            source, reference = self._sources[cell.game], self._references[cell.reference][0]
+            _check_reference(cell.game, source, cell.reference, reference)
+            drawn = source.takes_seed or reference_key(reference, 1) != reference_key(reference, 2)
+            moved = self._start.name != RUN["start"]
+            self._fixed[like] = not (drawn or moved or self._players[key_of(cell)].is_random)
+        return self._fixed[like]
 
     def _what(self, cell: Cell) -> str:
         """What does not depend on the seed: the game, or the solver on it where others draw."""
@@ -349,6 +359,16 @@ class _Planner:
         self, cell: Cell, tuned: Tuned | None = None, value: float | None = None, step_source: str | None = None
     ) -> Run:
         """The run of the cell: with this value of what is tuned, or as it was asked for."""
+        like = (replace(cell, seed=self._experiment.seed), tuned is None, value, step_source)
+        if like not in self._patterns:
+            self._patterns[like] = self._pattern(cell, tuned, value, step_source)
+        run, content = self._patterns[like]
+        return replace(run, seed=cell.seed, run_id=content_hash(content | {"seed": cell.seed}))
+
+    def _pattern(
+        self, cell: Cell, tuned: Tuned | None, value: float | None, step_source: str | None
+    ) -> tuple[Run, dict[str, Any]]:
+        """The run of a cell whatever its seed, and what the identity of such runs is made from."""
         source, player = self._sources[cell.game], self._players[key_of(cell)]
         reference, reference_file = self._references[cell.reference]
         asked = player.solver if tuned is None else tuned.trial(value)
@@ -371,7 +391,8 @@ class _Planner:
             tuned=None if tuned is None else tuned.parameter,
         )
         content = _content(run, reference_file) | _of_playing(run, self._settings, player.code)
-        return replace(run, run_id=content_hash(content))
+        steps = {key: value for key, value in content.items() if key not in ("seed", "queries", "comparisons")}
+        return replace(run, steps_key=content_hash(steps)), content
 
 
 def plan_equilibria(experiment: Experiment, betas: Sequence[float]) -> list[Run]:
@@ -475,7 +496,7 @@ def _content(run: Run, reference_file: str | None) -> dict[str, Any]:
 def _of_playing(run: Run, settings: Settings, code: str | None) -> dict[str, Any]:
     """What the identity of a run has of how it is played and recorded; `code` is the hash of a solver's file."""
     chosen = {**run.parts, "start": run.start, "target": run.target}
-    recorded = ("precision", "comparisons", "target")
+    recorded = ("precision", "comparisons", "target", "also")
     return {
         **{key: value for key, value in vars(settings).items() if key not in recorded},
         "queries": settings.budget(run.beta),

@@ -39,7 +39,7 @@ def players(
     features.
     """
     made: dict[tuple[str, ...], Player] = {}
-    for cell in experiment.cells():
+    for cell in experiment.cells([experiment.seed]):
         key = key_of(cell)
         if key in made:
             continue

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from threading import Lock
@@ -35,6 +35,10 @@ from nashgames.learning.features import resolve_features
 _COMPILERS = MOST_BATCHES - 1
 # Whoever is killed loses half a minute at most: this, and the chunk or the file that was not finished.
 _CHECKPOINT_SECONDS = 20.0
+# Bytes of a batch at its end that are kept for a larger budget, at most; 2,500 runs on ten actions take 5 million.
+_LARGEST_END = 64_000_000
+# What is kept in its place where the steps themselves depend on the budget.
+_FOLLOWS_BUDGET = b"the steps follow the budget"
 # How often a batch that another process plays is asked for.
 _POLL_SECONDS = 1.0
 
@@ -73,6 +77,12 @@ class Shared(Protocol):
     def keep(self, batch: str, data: bytes) -> None:
         """Keep how far the batch is."""
 
+    def ended(self, batch: str) -> bytes | None:
+        """How a batch ended that used up its budget; `batch` is what it has in common with those of other budgets."""
+
+    def keep_end(self, batch: str, data: bytes) -> None:
+        """Keep how a batch ended."""
+
 
 class Alone:
     """Nobody else plays, and nothing is kept."""
@@ -84,6 +94,12 @@ class Alone:
         pass
 
     def keep(self, batch: str, data: bytes) -> None:
+        pass
+
+    def ended(self, batch: str) -> bytes | None:
+        return None
+
+    def keep_end(self, batch: str, data: bytes) -> None:
         pass
 
 
@@ -106,7 +122,17 @@ class Failed:
 def batch_key(lanes: Lanes) -> str:
     """What a batch is known by: its runs, in their places, and the programs that its bits come from."""
     ids, widths = [run.run_id for of_game in lanes for run in of_game], [*map(len, lanes)]
-    return content_hash({"runs": ids, "widths": widths, "nashgames": _version("nashgames"), "jax": _version("jax")})
+    return content_hash({"runs": ids, "widths": widths, **_programs()})
+
+
+def steps_key(lanes: Lanes) -> str:
+    """What a batch has in common with those of the same runs under other budgets, whose steps are the same."""
+    steps, widths = [[run.steps_key, run.seed] for of_game in lanes for run in of_game], [*map(len, lanes)]
+    return content_hash({"steps": steps, "widths": widths, **_programs()})
+
+
+def _programs() -> dict[str, str]:
+    return {name: _version(name) for name in ("nashgames", "jax")}
 
 
 def count_batches(runs: Sequence[Run], settings: Settings, done: Collection[str] = ()) -> int:
@@ -155,6 +181,8 @@ class Session:
     conditions: Conditions
     batches: int
     numbers: Iterator[int]
+    told: set[str] = field(default_factory=set)
+    """What was said of how batches begin."""
 
 
 class _Placed:
@@ -203,6 +231,8 @@ class Chunk:
         self._placed = _Placed(self._games, session.settings)
         # What was kept of the batches that are ours.
         self._claimed: dict[str, bytes | None] = {}
+        # What is said of those that go on from the end of a smaller budget, or cannot.
+        self._begins: dict[str, str] = {}
 
     def play(
         self, games: list[list[Run]], batches: Sequence[Lanes], *, show_facts: bool = False
@@ -309,9 +339,30 @@ class Chunk:
         margins = self._placed.margins([of_game[0] for of_game in runs])
         batch = Batch(played, lanes, self.session.settings, margins=margins)
         kept = self._claimed[batch_key(runs)]
-        if kept is not None:
-            batch.restore(kept)
+        # It is needed no more, unless the batch is tried again.
+        self._claimed[batch_key(runs)] = kept if self.session.conditions.retries else None
+        if kept is not None and batch.restore(kept):
+            return batch
+        # A short batch is compiled in another way, of other bits.
+        ended = None if batch.is_short else self.session.shared.ended(steps_key(runs))
+        if ended == _FOLLOWS_BUDGET:
+            self._begins[batch_key(runs)] = f"{batch.solver.name} starts again: its step falls over the whole budget"
+        elif ended is not None and batch.go_on(ended):
+            self._begins[batch_key(runs)] = f"{batch.solver.name} goes on from step {batch.step:,}, the end of a budget"
         return batch
+
+    def _keep_end(self, batch: Batch, runs: Lanes) -> Iterator[Noted]:
+        """Keep a batch that has used up its budget for one with a larger one."""
+        if not batch.used_up:
+            return
+        ended = _FOLLOWS_BUDGET if batch.follows_budget else batch.ended(_LARGEST_END)
+        if ended is None:
+            return
+        try:
+            self.session.shared.keep_end(steps_key(runs), ended)
+        except NashGamesError as error:
+            # Its rows are on the disk, and nothing but this is missing.
+            yield Noted(f"a larger budget will begin again: {error}")
 
     def _play_batch(self, lanes: Lanes, compiled: Future[Batch]) -> Iterator[Event | Frames | Failed]:
         """Run a batch, again where it failed and that may help; its runs that cannot be finished have failed."""
@@ -341,6 +392,10 @@ class Chunk:
         """Run a batch to its end, or to that of its time; whether all its runs are finished."""
         session, key = self.session, batch_key(runs)
         betas = tuple(dict.fromkeys(run.beta for of_game in runs for run in of_game))
+        begins = self._begins.pop(key, None)
+        if begins is not None and begins not in session.told:
+            session.told.add(begins)
+            yield Noted(begins)
         kept, timeout = time.monotonic(), session.conditions.timeout
         while not batch.finished and (timeout is None or batch.solve_seconds <= timeout):
             batch.advance()
@@ -374,6 +429,9 @@ class Chunk:
             what = f"{batch.solver.name} on {title} was given up"
             yield _failed(what, [unfinished], session.done, took, status="timeout")
         yield BatchFinished(number, session.batches, frames.runs)
+        # A short batch costs less than it would keep.
+        if not (unfinished or batch.is_short):
+            yield from self._keep_end(batch, runs)
         return not unfinished
 
 

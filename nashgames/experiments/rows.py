@@ -1,26 +1,29 @@
 """From the curves of a batch to stored rows: one row per measured point, and every row describes its run."""
 
 import json
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
-from nashgames.engine.batch import Batch, Curve, Lane
+from nashgames.engine.batch import Batch, Curves, Lane
 from nashgames.engine.settings import Settings
 from nashgames.environment import now
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.plan import Run
-from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS
+from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, RUN_KEYS
 
 OPTIONAL_INTEGERS = {"queries_to_tolerance": "Int64", "diverged_step": "Int64"}
 """Whole numbers that a run may not have."""
 
 Block = dict[str, Any]
 """Some rows of a table by column; a value that is no array is repeated in all of them."""
+
+_Played = tuple[Game, Run, Lane, Equilibrium]
+"""A run with what it was played on."""
 
 
 @dataclass(frozen=True)
@@ -44,26 +47,34 @@ def frames_of(
 
     `runs` and `equilibria` are `[G][B]` like its lanes.
     """
-    rows: list[dict[str, Any]] = []
-    of_points, policies, paths = [], [], []
-    of_games = zip(games, runs, batch.lanes, equilibria, batch.curves(), strict=True)
-    for game, of_game, lanes, found, curves in of_games:
-        for run, lane, equilibrium, curve in zip(of_game, lanes, found, curves, strict=True):
-            if curve is None or (wanted is not None and run.run_id not in wanted):
-                continue
-            keys = keys_of(run, game, batch.settings)
-            points = _points(curve, run, game.contexts)
-            last = {name: values[-1] for name, values in points.items()}
-            rows.append(keys | last | _of_run(batch, run, equilibrium, curve, game.contexts))
-            of_points.append(keys | points)
-            policies.append(policies_of(run.run_id, game, curve.log_policy))
-            if curve.path is not None:
-                paths.append(_path(run.run_id, game, lane, curve))
+    flat = [
+        (game, run, lane, equilibrium)
+        for game, *of_game in zip(games, runs, batch.lanes, equilibria, strict=True)
+        for run, lane, equilibrium in zip(*of_game, strict=True)
+    ]
+    curves = batch.recorded()
+    if wanted is not None:
+        curves = curves.select([place for place, lane in enumerate(curves.lanes) if flat[lane][1].run_id in wanted])
+    played = [flat[lane] for lane in curves.lanes]
+    if not played:
+        every = (RUN_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, PATH_COLUMNS)
+        return Frames(*(pd.DataFrame(columns=list(names)) for names in every))
+    told = _Told()
+    rows = [told.keys(run, game, batch.settings) for game, run, _, _ in played]
+    keys = {name: [row[name] for row in rows] for name in RUN_KEYS}
+    counts = curves.counts.tolist()
+    repeated = {name: pd.Series(values).repeat(counts).array for name, values in keys.items()}
+    points = _points(curves, played)
+    last = {name: values[curves.last] for name, values in points.items()} | {"status": curves.statuses}
+    status = np.full(len(curves.steps), "running", object)
+    status[curves.last] = curves.statuses
     return Frames(
-        runs=pd.DataFrame(rows, columns=list(RUN_COLUMNS)).astype(OPTIONAL_INTEGERS),
-        curves=table_of(of_points, CURVE_COLUMNS),
-        policies=table_of(policies, POLICY_COLUMNS),
-        paths=table_of(paths, PATH_COLUMNS),
+        runs=pd.DataFrame(keys | last | _of_runs(batch, played, curves, told), columns=list(RUN_COLUMNS)).astype(
+            OPTIONAL_INTEGERS
+        ),
+        curves=pd.DataFrame(repeated | points | {"status": status}, columns=list(CURVE_COLUMNS)),
+        policies=_policies(played, curves.log_policies),
+        paths=_paths(played, curves),
     )
 
 
@@ -95,62 +106,118 @@ def failure_of(run: Run, settings: Settings, status: str, reason: str, attempts:
 
 def keys_of(run: Run, game: Game | None, settings: Settings) -> dict[str, Any]:
     """The columns `store.RUN_KEYS`, by which every row describes its run; without a game what was asked of it."""
-    described = None if game is None else game.description
+    return _Told().keys(run, game, settings)
+
+
+def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves, told: "_Told") -> Block:
+    """The columns of runs alone, beside the last point."""
+    settings, count = batch.settings, len(played)
+    costs = [run.solver.queries_per_step for _, run, _, _ in played]
+    stopped = [
+        int(step) * cost if status == "converged" and not run.feedback.comparisons else None
+        for step, cost, status, (_, run, _, _) in zip(
+            curves.steps[curves.last], costs, curves.statuses, played, strict=True
+        )
+    ]
+    labels = [run.told for _, run, _, _ in played]
     return {
-        "run_id": run.run_id,
-        "game": str(run.source.text),
-        "game_family": None if described is None else described.name,
-        "game_parameters": None if described is None else _json(described.parameters),
-        "n": run.actions if game is None else game.actions,
-        "contexts": None if game is None else game.contexts,
-        "seed": run.seed,
-        "reference": str(run.reference),
-        "solver": run.solver.name,
-        "hyperparameters": _json(run.hyperparameters),
-        **{key: str(text) for key, text in run.parts.items()},
-        "start": str(run.start),
-        "target": run.target,
-        "beta": run.beta,
-        "dtype": settings.precision.dtype,
-        "device": settings.precision.device,
-        "storage": run.storage if game is None else game.margins.storage,
+        "selection": [
+            told.once("selection", run.solver, lambda one: str(one.selection), run) for _, run, _, _ in played
+        ],
+        **{name: [label[name] for label in labels] for name in labels[0]},
+        "game_fingerprint": [run.source.fingerprint for _, run, _, _ in played],
+        "tolerance": [settings.tolerance] * count,
+        "budget": [_budget(run, game, settings) for game, run, _, _ in played],
+        "queries_to_tolerance": stopped,
+        "diverged_step": curves.diverged_steps,
+        "compile_seconds": [batch.compile_seconds] * count,
+        "solve_seconds": [batch.solve_seconds] * count,
+        "batch_size": [batch.size] * count,
+        "equilibrium_residual": [found.residual for *_, found in played],
+        "equilibrium_solves": [found.solves for *_, found in played],
     }
 
 
-def _of_run(batch: Batch, run: Run, equilibrium: Equilibrium, curve: Curve, contexts: int) -> dict[str, Any]:
-    settings, cost = batch.settings, run.solver.queries_per_step
-    duels = run.comparisons_per_step(contexts)
-    stopped = curve.status == "converged" and not duels
-    budget = settings.budget(run.beta)
+def _budget(run: Run, game: Game, settings: Settings) -> int:
+    """The queries that a run may use."""
+    duels = run.comparisons_per_step(game.contexts)
     if duels and settings.comparisons is not None:
-        budget = settings.max_steps(run.played, run.beta, duels) * cost
-    return {
-        "selection": str(run.selection),
-        **run.told,
-        "game_fingerprint": run.source.fingerprint,
-        "tolerance": settings.tolerance,
-        "budget": budget,
-        "queries_to_tolerance": int(curve.steps[-1]) * cost if stopped else None,
-        "diverged_step": curve.diverged_step,
-        "compile_seconds": batch.compile_seconds,
-        "solve_seconds": batch.solve_seconds,
-        "batch_size": batch.size,
-        "equilibrium_residual": equilibrium.residual,
-        "equilibrium_solves": equilibrium.solves,
-    }
+        return settings.max_steps(run.played, run.beta, duels) * run.solver.queries_per_step
+    return settings.budget(run.beta)
 
 
-def _points(curve: Curve, run: Run, contexts: int) -> Block:
-    steps = curve.steps.astype(np.int64)
-    status = np.array(["running"] * (len(steps) - 1) + [curve.status], dtype=object)
+def _points(curves: Curves, played: Sequence[_Played]) -> Block:
+    """The numbers of all points."""
+    steps = curves.steps.astype(np.int64)
+    queries = np.array([run.solver.queries_per_step for _, run, _, _ in played])
+    comparisons = np.array([run.comparisons_per_step(game.contexts) for game, run, _, _ in played])
     return {
         "step": steps,
-        "queries": steps * run.solver.queries_per_step,
-        "comparisons": steps * run.comparisons_per_step(contexts),
-        "seconds": curve.seconds,
-        **curve.metrics,
-        "status": status,
+        "queries": steps * np.repeat(queries, curves.counts),
+        "comparisons": steps * np.repeat(comparisons, curves.counts),
+        "seconds": curves.seconds,
+        **curves.metrics,
     }
+
+
+def _policies(played: Sequence[_Played], log_policies: np.ndarray) -> pd.DataFrame:
+    """The rows of the last iterates `[R, n]`, `[R, m, n]` over contexts: one per action."""
+    first = played[0][0]
+    shape = (len(played), first.contexts, first.actions)
+    values = np.asarray(log_policies, np.float64).reshape(shape)
+    _, context, action = np.indices(shape)
+    return pd.DataFrame(
+        {
+            "run_id": pd.Series([run.run_id for _, run, _, _ in played]).repeat(shape[1] * shape[2]).array,
+            "context": context.ravel(),
+            "action": action.ravel(),
+            "label": _labels_of(played, action),
+            "probability": np.exp(values).ravel(),
+            "log_probability": values.ravel(),
+        },
+        columns=list(POLICY_COLUMNS),
+    )
+
+
+def _paths(played: Sequence[_Played], curves: Curves) -> pd.DataFrame:
+    """The rows of the iterates at all points: one per action."""
+    if curves.path is None:
+        return pd.DataFrame(columns=list(PATH_COLUMNS))
+    first = played[0][0]
+    shape = (len(curves.steps), first.contexts, first.actions)
+    path = np.asarray(curves.path, np.float64).reshape(shape)
+    point, context, action = (index.ravel() for index in np.indices(shape))
+    run = np.repeat(np.arange(len(played)), curves.counts)
+    reference, known = (
+        np.exp(np.stack(logs)).reshape(len(played), *shape[1:])[run].ravel()
+        for logs in zip(*[(lane.log_reference, lane.log_equilibrium) for _, _, lane, _ in played], strict=True)
+    )
+    of_point = shape[1] * shape[2]
+    return pd.DataFrame(
+        {
+            "run_id": pd.Series([run.run_id for _, run, _, _ in played])
+            .repeat((curves.counts * of_point).tolist())
+            .array,
+            "step": curves.steps.astype(np.int64)[point],
+            "context": context,
+            "action": action,
+            "label": _labels_of(played, action.reshape(shape), run),
+            "probability": np.exp(path).ravel(),
+            "reference_probability": reference,
+            "equilibrium_probability": known,
+        },
+        columns=list(PATH_COLUMNS),
+    )
+
+
+def _labels_of(played: Sequence[_Played], action: np.ndarray, run: np.ndarray | None = None) -> Any:
+    """The names of actions `[K, m, n]` as a column; `run` `[K]` says of which of the runs where that is not the own."""
+    named: dict[tuple[str, ...] | None, int] = {}
+    which = np.array([named.setdefault(game.description.labels, len(named)) for game, _, _, _ in played])
+    actions = played[0][0].actions
+    every = pd.Series(np.concatenate([_labels(actions, labels) for labels in named]))
+    of_row = which if run is None else which[run]
+    return every.take((of_row[:, None, None] * actions + action).ravel()).array
 
 
 def policies_of(run_id: str, game: Game, log_policy: np.ndarray) -> Block:
@@ -161,35 +228,54 @@ def policies_of(run_id: str, game: Game, log_policy: np.ndarray) -> Block:
         "run_id": run_id,
         "context": context.ravel(),
         "action": action.ravel(),
-        "label": _labels(game)[action.ravel()],
+        "label": _labels(game.actions, game.description.labels)[action.ravel()],
         "probability": np.exp(log_policy).ravel(),
         "log_probability": log_policy.ravel(),
     }
 
 
-def _path(run_id: str, game: Game, lane: Lane, curve: Curve) -> Block:
-    assert curve.path is not None
-    path = np.asarray(curve.path, np.float64).reshape(len(curve.steps), game.contexts, game.actions)
-    point, context, action = (index.ravel() for index in np.indices(path.shape))
-    reference, known = (
-        np.exp(log_policy).reshape(game.contexts, game.actions)
-        for log_policy in (lane.log_reference, lane.log_equilibrium)
-    )
-    return {
-        "run_id": run_id,
-        "step": curve.steps.astype(np.int64)[point],
-        "context": context,
-        "action": action,
-        "label": _labels(game)[action],
-        "probability": np.exp(path).ravel(),
-        "reference_probability": reference[context, action],
-        "equilibrium_probability": known[context, action],
-    }
-
-
-def _labels(game: Game) -> np.ndarray:
+def _labels(actions: int, labels: Sequence[str] | None) -> np.ndarray:
     """The actions by name: labels where the game has them, else numbers."""
-    return np.array(game.description.labels or [str(action) for action in range(game.actions)], dtype=object)
+    return np.array(labels or [str(action) for action in range(actions)], dtype=object)
+
+
+@dataclass
+class _Told:
+    """What rows say of runs, each text made once for all runs that share a game or a solver."""
+
+    # By identity, and kept with the value, so that no other object takes its place meanwhile.
+    _texts: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
+
+    def once(self, what: str, of: Any, make: Callable[[Any], Any], given: Any) -> Any:
+        """What `make` gives, made when it is first asked for of this object."""
+        key = (what, id(of))
+        if key not in self._texts:
+            self._texts[key] = (of, make(given))
+        return self._texts[key][1]
+
+    def keys(self, run: Run, game: Game | None, settings: Settings) -> dict[str, Any]:
+        """The columns `store.RUN_KEYS` of a run."""
+        described = None if game is None else game.description
+        parameters = None if described is None else described.parameters
+        return {
+            "run_id": run.run_id,
+            "game": str(run.source.text),
+            "game_family": None if described is None else described.name,
+            "game_parameters": None if parameters is None else self.once("game", parameters, _json, parameters),
+            "n": run.actions if game is None else game.actions,
+            "contexts": None if game is None else game.contexts,
+            "seed": run.seed,
+            "reference": str(run.reference),
+            "solver": run.solver.name,
+            "hyperparameters": self.once("solver", run.solver, lambda one: _json(one.hyperparameters), run),
+            **self.once("parts", run.parts, lambda parts: {key: str(text) for key, text in parts.items()}, run.parts),
+            "start": str(run.start),
+            "target": run.target,
+            "beta": run.beta,
+            "dtype": settings.precision.dtype,
+            "device": settings.precision.device,
+            "storage": run.storage if game is None else game.margins.storage,
+        }
 
 
 def _json(values: Mapping[str, Any]) -> str:

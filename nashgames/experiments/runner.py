@@ -15,7 +15,7 @@ from nashgames.experiments.rows import Frames
 from nashgames.experiments.shared import SharedDirectory, write_failures
 from nashgames.experiments.tuning import as_both, choose
 from nashgames.experiments.workers import REPORTED, TRIALS, Crew, Task
-from nashgames.store import Results
+from nashgames.store import Progress, Results
 
 RESULTS = Path("results") / "runs"
 
@@ -153,11 +153,16 @@ def _ids(*several: Iterable[Run]) -> list[str]:
 
 
 def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) -> Finished:
+    Progress(results.directory).sweep()
     results.compact()
     results.look_again()
     frames = {name: getattr(results, name) for name in ("runs", "curves", "policies", "paths")}
     order = {run_id: position for position, run_id in enumerate(ids)}
-    mine = {name: frame[frame["run_id"].isin(order)].reset_index(drop=True) for name, frame in frames.items()}
+    # Every table has rows of the runs alone.
+    if order.keys() >= set(frames["runs"]["run_id"]):
+        mine = frames
+    else:
+        mine = {name: frame[frame["run_id"].isin(order)].reset_index(drop=True) for name, frame in frames.items()}
     mine["runs"] = mine["runs"].sort_values("run_id", key=lambda column: column.map(order), ignore_index=True)
     results.manifest["counts"] = {"runs": len(mine["runs"]), "reused": reused, "points": len(mine["curves"])}
     results.manifest["finished"] = now()

@@ -17,6 +17,7 @@ class SharedDirectory:
     def __init__(self, results: Results) -> None:
         self._results, self._progress = results, Progress(results.directory)
         self.keep, self.release = self._progress.keep, self._progress.release
+        self.ended, self.keep_end = self._progress.ended, self._progress.keep_end
 
     def claim(self, batch: str) -> tuple[set[str], bytes | None] | None:
         self._results.mark()

@@ -76,7 +76,7 @@ def preferences(
         sample = f"; {_CELLS} of {n:,} actions, evenly spaced in rating"
         margins, ratings = _sampled(margins, ratings)
         n = len(margins)
-    ratings = estimates.hodge_ratings(_blocks(margins)) if ratings is None else np.asarray(ratings)
+    ratings = np.asarray(estimates.hodge_ratings(_blocks(margins)) if ratings is None else ratings, np.float64)
     shown = estimates.ordered_preferences(_blocks(margins), ratings, _CELLS if n > _FULL else n)
     largest = float(np.abs(shown - 0.5).max())
     reach = next((step for step in _REACHES if largest <= step), 0.5) if largest else 0.5
@@ -117,7 +117,7 @@ def preferences(
 
 def _sampled(
     margins: "Margins | NDArray[np.floating]", ratings: Floats | None
-) -> tuple["NDArray[np.floating]", "NDArray[np.floating]"]:
+) -> tuple["NDArray[np.floating]", Floats]:
     """The margins among actions that are evenly spaced in rating, and their ratings."""
     from nashgames.core.margins import product
 
@@ -128,7 +128,7 @@ def _sampled(
     ratings = np.asarray(ratings)
     chosen = np.argsort(-ratings, kind="stable")[np.linspace(0, n - 1, _CELLS).astype(int)]
     among = margins[np.ix_(chosen, chosen)] if isinstance(margins, np.ndarray) else margins.submatrix(chosen)
-    return among, ratings[chosen]
+    return among, np.asarray(ratings[chosen], np.float64)
 
 
 def _blocks(margins: "Margins | NDArray[np.floating]") -> Iterable[estimates.Block]:

@@ -8,6 +8,7 @@ games/….csv          the file a game was made from, named by its content
 failures.log         why runs failed, with the places in the code
 claims/….lock        batches that a process plays now
 checkpoints/….npz    how far a batch is that is not finished
+ends/….npz           how one ended that used up its budget, for a larger one
 ```
 What a directory says is its tables with its parts laid over them in their order: of a run the rows of the newest part
 that has it count, in every table. So adding writes what is added and nothing else; a run that is played again is one

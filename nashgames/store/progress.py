@@ -1,7 +1,8 @@
 """Batches that are played now: who plays which, and how far each is: `claims/<batch>.lock`, `checkpoints/<batch>.npz`.
 
 A claim is a lock that the system takes back when its process ends, however it ends. A checkpoint saves time and is no
-result: one that cannot be read is no checkpoint, and its batch begins again.
+result: one that cannot be read is no checkpoint, and its batch begins again. So does how a batch ended whose runs had
+used their budget, `ends/<batch>.npz`, from which a larger budget goes on.
 """
 
 import contextlib
@@ -11,10 +12,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nashgames.disk import digest, replace, temporary
+from nashgames.errors import NashGamesError
 from nashgames.store.files import cannot_write
 
 CLAIMS = "claims"
 CHECKPOINTS = "checkpoints"
+ENDS = "ends"
 
 # Only such names become part of a path.
 _BATCH = re.compile("[0-9a-f]{12}")
@@ -64,18 +67,40 @@ class Progress:
             # The last one takes the folder along.
             Path(lock.lock_file).parent.rmdir()
 
+    def sweep(self) -> None:
+        """Remove the locks of processes that were killed: those that nobody holds."""
+        for path in (self._directory / CLAIMS).glob("*.lock"):
+            if _BATCH.fullmatch(path.stem) and path.stem not in self._claims:
+                with contextlib.suppress(NashGamesError):
+                    if self.claim(path.stem):
+                        self.release(path.stem)
+
     def kept(self, batch: str) -> bytes | None:
         """How far the batch was when it was last kept, None where that is not known."""
+        return self._read(CHECKPOINTS, batch)
+
+    def keep(self, batch: str, data: bytes) -> None:
+        """Write how far the batch is, atomically."""
+        self._write(CHECKPOINTS, batch, data)
+
+    def ended(self, batch: str) -> bytes | None:
+        """How a batch ended that used up its budget, None where that is not known."""
+        return self._read(ENDS, batch)
+
+    def keep_end(self, batch: str, data: bytes) -> None:
+        """Write how a batch ended, in the place of what was kept of it before."""
+        self._write(ENDS, batch, data)
+
+    def _read(self, folder: str, batch: str) -> bytes | None:
         try:
-            data = self._path(CHECKPOINTS, batch, "npz").read_bytes()
+            data = self._path(folder, batch, "npz").read_bytes()
         except OSError:
             return None
         kept = data[_DIGITS:]
         return kept if digest(kept).encode() == data[:_DIGITS] else None
 
-    def keep(self, batch: str, data: bytes) -> None:
-        """Write how far the batch is, atomically."""
-        path = self._path(CHECKPOINTS, batch, "npz")
+    def _write(self, folder: str, batch: str, data: bytes) -> None:
+        path = self._path(folder, batch, "npz")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace(path, digest(data).encode() + data)

@@ -286,6 +286,8 @@ class Results:
                 replace(files[name], data)
             parts.drop(self.directory)
             self._write_manifest(after)
+            # What was just written need not be read again.
+            self._parts = set()
 
     def _hashes_around(self, files: Mapping[str, Path], written: Mapping[str, bytes]) -> tuple[hashes.Accepted, ...]:
         """What the manifest says of the tables while these are written, and what afterwards; called under the lock."""

@@ -52,7 +52,8 @@ def frame_of(name: str, table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
     for field in schema:
         if field.nullable and pa.types.is_integer(field.type):
-            frame[field.name] = pd.array(table[field.name].to_pylist(), dtype="Int64")
+            missing = table[field.name].is_null().to_numpy()
+            frame[field.name] = pd.arrays.IntegerArray(table[field.name].fill_null(0).to_numpy().copy(), missing.copy())
     return frame
 
 

@@ -7,7 +7,7 @@ What says how a run was played, and not what came of it, is not compared: `EFFOR
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from nashgames.store import Results
 from nashgames.verification.code import sources_of
 from nashgames.verification.ledger import Mismatch, Replayed, Report, Row, mismatch
 from nashgames.verification.numbers import Rounding, averaged_steps, known_residual, of_replay
-from nashgames.verification.stored import experiments_of, records, unmeasured
+from nashgames.verification.stored import continued, experiments_of, records, unmeasured
 
 EFFORT = ("seconds", "compile_seconds", "solve_seconds", "batch_size", "equilibrium_solves")
 """Columns that are never compared: they say how a run was played."""
@@ -72,8 +72,8 @@ def play_again(
     plays, told, reasons = _planned(results, rows, files, found)
     stored = _Stored(results, rows, told)
     left, wrong = set(rows), dict[str, list[Mismatch]]()
-    for one in plays:
-        mine = {run.run_id for run in one.runs} & left
+    for one, mine in ((one, mine) for play_ in plays for one, mine in stored.apart(play_)):
+        mine &= left
         if not mine:
             continue
         yield Replaying(len(rows) - len(left), len(rows), _title(one, mine))
@@ -184,6 +184,27 @@ class _Stored:
             frame = getattr(results, name)
             # What is there twice is told of the files.
             self._frames[name] = frame[frame["run_id"].isin(rows)].drop_duplicates(keys)
+        self._continued = continued(results, [dict(row) for row in rows.values()])
+
+    def apart(self, one: _Play) -> Iterator[tuple[_Play, set[str]]]:
+        """A play for the runs that went from their start to their end, and one for those that went on from the end of
+        a smaller budget, which records the steps of that one too."""
+        mine = {run.run_id for run in one.runs} & self._rows.keys()
+        onward = mine & self._continued.keys()
+        yield one, mine - onward
+        steps = sorted({int(step) for run_id in onward for step in self._continued[run_id]})
+        yield replace(one, settings=replace(one.settings, also=tuple(steps))), onward
+
+    def _recorded(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows at the steps at which each run is recorded: beside another it may have been recorded at more."""
+        if "step" not in frame or self._continued.keys().isdisjoint(frame["run_id"]):
+            return frame
+        last = frame.groupby("run_id")["step"].transform("max")
+        kept = [
+            run_id not in self._continued or step == end or step in self._continued[run_id]
+            for run_id, step, end in zip(frame["run_id"], frame["step"], last, strict=True)
+        ]
+        return frame[kept].reset_index(drop=True)
 
     def compare(self, played: Frames, found: Replayed) -> dict[str, list[Mismatch]]:
         """What differs, by run; of what agrees, the deviations are noted."""
@@ -192,7 +213,7 @@ class _Stored:
         near: dict[str, list[tuple[str, float, float]]] = {run_id: [] for run_id in ids}
         moved = self._moved(played)
         for name, keys in _KEYS.items():
-            mine = getattr(played, name)
+            mine = getattr(played, name) if name == "runs" else self._recorded(getattr(played, name))
             theirs = self._frames[name]
             self._table(name, keys, theirs[theirs["run_id"].isin(ids)], mine, moved, wrong, near)
         for run_id in ids:

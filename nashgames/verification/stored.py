@@ -1,5 +1,6 @@
 """What a results directory holds of its runs, row by row, and whether its tables agree with each other."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,35 +96,108 @@ def check_points(results: Results, rows: list[dict[str, Any]], report: Report) -
 def check_recorded(results: Results, rows: list[dict[str, Any]], report: Report) -> None:
     """A curve has a point at every step that its experiment records up to its last one, and at no other.
 
-    The steps are those of the budget, which a run uses to its end unless it converged or diverged.
+    The steps are those of the budget, which a run uses to its end unless it converged or diverged. A run that went on
+    from the end of a smaller budget has the steps of that one, and behind it those of its own.
     """
-    recordings = _recordings(results.manifest, {row["run_id"] for row in rows})
-    found = {str(run_id): steps.unique() for run_id, steps in results.curves.groupby("run_id", sort=False)["step"]}
-    planned: dict[tuple[Any, ...], np.ndarray] = {}
+    planned = _Planned(results)
     for row in rows:
-        settings, last = recordings.get(row["run_id"]), row["step"]
+        last = row["step"]
         if row["solver"] == REFEREE:
             continue
-        if settings is None:
+        if not planned.knows(row):
             report.unplanned += 1
             continue
         report.count(RECORDED_STEPS)
-        # A run that ended before its first step has that point alone, whatever a step costs.
-        limit = row["budget"] * last // row["queries"] if row["queries"] else 0
+        limit = _limit(row)
         if limit < 0 or limit > MOST_STEPS:
             report.differs(row, "budget", row["budget"], f"that of 1 to {MOST_STEPS:,} steps")
             continue
-        if (settings, limit) not in planned:
-            planned[settings, limit] = settings.record_steps(limit) if limit else np.zeros(1, int)
-        steps = planned[settings, limit]
         if row["status"] == "budget" and last != limit:
             report.differs(row, "step", last, limit)
-        wanted = np.union1d(steps[steps < last], last)
+        wanted, found = planned.steps(row), planned.found(row)
         told = f"curves: {RECORDED_STEPS[:-1]}"
-        for step in np.setdiff1d(wanted, found[row["run_id"]]):
+        for step in np.setdiff1d(wanted, found):
             report.differs(row, told, None, int(step))
-        for step in np.setdiff1d(found[row["run_id"]], wanted):
+        for step in np.setdiff1d(found, wanted):
             report.differs(row, told, int(step), None)
+
+
+def continued(results: Results, rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """The recorded steps of the runs that went on from the end of a smaller budget, by run id."""
+    planned = _Planned(results)
+    played = [row for row in rows if planned.knows(row) and 0 <= _limit(row) <= MOST_STEPS]
+    steps = {row["run_id"]: planned.steps(row) for row in played}
+    usual = {row["run_id"]: planned.usual(row) for row in played}
+    return {run_id: found for run_id, found in steps.items() if not np.array_equal(found, usual[run_id])}
+
+
+def _limit(row: Row) -> int:
+    """The most steps of a run."""
+    # A run that ended before its first step has that point alone, whatever a step costs.
+    return int(row["budget"] * row["step"] // row["queries"]) if row["queries"] else 0
+
+
+class _Planned:
+    """The steps at which the runs of a directory are recorded, as its experiments say."""
+
+    def __init__(self, results: Results) -> None:
+        runs = results.runs["run_id"]
+        self._recordings = _recordings(results.manifest, set(runs))
+        self._budgets = _budgets(results.manifest)
+        by_run = results.curves.groupby("run_id", sort=False)["step"]
+        self._found = {str(run_id): np.sort(steps.unique()) for run_id, steps in by_run}
+        self._kept: dict[tuple[Settings, int], np.ndarray] = {}
+
+    def knows(self, row: Row) -> bool:
+        """Whether an experiment says how the run is recorded."""
+        return row["run_id"] in self._recordings
+
+    def found(self, row: Row) -> np.ndarray:
+        """The steps that the curve has."""
+        return self._found[row["run_id"]]
+
+    def usual(self, row: Row) -> np.ndarray:
+        """The steps of a run that went from its start to its end."""
+        return self._through(row, ())
+
+    def steps(self, row: Row) -> np.ndarray:
+        """The steps that the curve has to have: where they are those of a run that went on from smaller budgets of the
+        directory's experiments, these, else the usual ones."""
+        usual, found, last = self.usual(row), self.found(row), row["step"]
+        if np.array_equal(usual, found):
+            return usual
+        # The end of a budget is recorded, unless the run had stopped before.
+        ends = [end for end in self._earlier(row) if end >= last or end in found]
+        for count in range(1, len(ends) + 1):
+            for chain in itertools.combinations(ends, count):
+                if np.array_equal(steps := self._through(row, chain), found):
+                    return steps
+        return usual
+
+    def _through(self, row: Row, ends: tuple[int, ...]) -> np.ndarray:
+        """The steps of a run that went on from the ends of these smaller budgets, which rise."""
+        settings, last, before = self._recordings[row["run_id"]], row["step"], -1
+        parts = []
+        for limit in (*ends, _limit(row)):
+            if (settings, limit) not in self._kept:
+                self._kept[settings, limit] = settings.record_steps(limit) if limit else np.zeros(1, int)
+            of_budget = self._kept[settings, limit]
+            parts.append(of_budget[of_budget > before])
+            before = limit
+        steps = np.concatenate(parts)
+        return np.union1d(steps[steps < last], last)
+
+    def _earlier(self, row: Row) -> list[int]:
+        """The steps that smaller budgets of the same directory pay for, rising."""
+        if not row["step"]:
+            return []
+        found = set[int]()
+        for settings in self._budgets.get(self._recordings[row["run_id"]], ()):
+            if row["comparisons"] and settings.comparisons is not None:
+                found.add(settings.comparisons * row["step"] // row["comparisons"])
+            else:
+                found.add(settings.budget(row["beta"]) * row["step"] // row["queries"])
+        return sorted(end for end in found if 0 < end < _limit(row))
 
 
 def experiments_of(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -140,11 +214,27 @@ def _recordings(manifest: Mapping[str, Any], run_ids: set[str]) -> dict[str, Set
     """How runs are recorded, by run; what an experiment does not say is as usual."""
     found: dict[str, Settings] = {}
     for entry in experiments_of(manifest):
-        asked = {key: entry["experiment"].get(key) for key in ("records", "record_every")}
-        asked = {key: value for key, value in asked.items() if isinstance(value, int) and value > 0}
-        if asked:
-            found |= dict.fromkeys(run_ids.intersection(entry["run_ids"]), Settings(**asked))
+        if (recording := _recording(entry)) is not None:
+            found |= dict.fromkeys(run_ids.intersection(entry["run_ids"]), recording)
     return found
+
+
+def _budgets(manifest: Mapping[str, Any]) -> dict[Settings, set[Settings]]:
+    """The budgets of all experiments, by how they record."""
+    found: dict[Settings, set[Settings]] = {}
+    for entry in experiments_of(manifest):
+        if (recording := _recording(entry)) is not None:
+            asked = {key: entry["experiment"].get(key) for key in ("queries", "comparisons")}
+            asked = {key: value for key, value in asked.items() if isinstance(value, int) and value > 0}
+            found.setdefault(recording, set()).add(Settings(**asked))
+    return found
+
+
+def _recording(entry: Mapping[str, Any]) -> Settings | None:
+    """How an experiment records, None where it does not say."""
+    asked = {key: entry["experiment"].get(key) for key in ("records", "record_every")}
+    asked = {key: value for key, value in asked.items() if isinstance(value, int) and value > 0}
+    return Settings(**asked) if asked else None
 
 
 def check_complete(results: Results, report: Report) -> None:

@@ -18,12 +18,13 @@ from nashgames.errors import NashGamesError, has_no, unknown
 from nashgames.games.families import logit_families, margin_families
 from nashgames.games.families.logit_families import planting_reference
 from nashgames.games.families.recipes import Recipe, accept, check_finite, summary_of
-from nashgames.games.families.storing import Form, bytes_of, check_fits, count_text, storage_of, stored
+from nashgames.games.families.storing import RUN_MEMORY, Form, bytes_of, check_fits, count_text, storage_of, stored
 from nashgames.games.streams import DRAWS, DRAWS_HELP, stream
 from nashgames.registry import Parameter, Selection, bind, convert, parameters_of, parse, render
 
 __all__ = [
     "FAMILIES",
+    "RUN_MEMORY",
     "Family",
     "Form",
     "bytes_of",

@@ -10,7 +10,7 @@ import numpy as np
 
 from nashgames.core.margins import STORAGES, Margins, stack
 from nashgames.defaults import AUTO
-from nashgames.errors import NashGamesError
+from nashgames.errors import NashGamesError, unknown
 from nashgames.games.families.recipes import Recipe, accept
 from nashgames.memory import room, size_text
 
@@ -23,6 +23,9 @@ FORMULAS = {
     "streamed": "margins that are a formula of features",
 }
 """The storages that keep no entry, and what they need."""
+
+_ALWAYS_FITS = 1_000_000
+"""Bytes of margins that are not worth asking how much memory is free, which takes longer than making them."""
 
 RUN_MEMORY = 700_000_000
 """What a run needs beside its margins, at most (bytes): measured by `benchmarks/memory.py`."""
@@ -43,6 +46,8 @@ def storage_of(asked: str, form: Form | None, n: int, what: str) -> str:
 
     Raises NashGamesError, naming `what` game, for a storage that needs a formula which the game does not have.
     """
+    if asked not in (AUTO, *STORAGES):
+        raise unknown("storage", asked, [AUTO, *STORAGES])
     if asked == AUTO:
         return "dense" if n <= LARGEST_DENSE else form.storage if form else "packed"
     if asked in FORMULAS and (form is None or form.storage != asked):
@@ -61,7 +66,7 @@ def stored(storage: str, recipes: Sequence[Recipe], n: int, dtype: Any) -> Margi
     """The margins `[n, n]` of a recipe, `[m, n, n]` of m > 1 of them, in a storage."""
     kind: Any = STORAGES[storage]
     if storage == "lowrank":
-        return stack([kind(*recipe.factors) for recipe in recipes])
+        return stack([kind(*recipe.factors) for recipe in recipes if recipe.factors])
     if storage == "streamed":
         return stack([kind(recipe.formula) for recipe in recipes])
     made: Margins = kind.filled(n, [recipe.block for recipe in recipes], dtype)
@@ -84,6 +89,8 @@ def check_fits(
     accept("actions", n, least=2)
     itemsize = np.dtype(dtype).itemsize
     needed = bytes_of(storage, form, n, contexts, itemsize)
+    if needed <= _ALWAYS_FITS:
+        return
     within = room()
     usable = max(within.free - RUN_MEMORY, within.free // 2)
     if needed <= usable:
