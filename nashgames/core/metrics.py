@@ -55,7 +55,9 @@ def suboptimality(game: "Game", log_policy: "jax.Array", advantage: "jax.Array")
 
 def exploitability(game: "Game", log_policy: "jax.Array", advantage: "jax.Array") -> "jax.Array":
     """max_i (Aπ)_i, what the best deviation gains in the original game (theory §2); scalar."""
-    return game.average(advantage.max(axis=-1))
+    from nashgames.core import simplex
+
+    return game.average(simplex.largest(advantage))
 
 
 def _kl_to_equilibrium(seen: Seen) -> "jax.Array":
@@ -73,7 +75,8 @@ def _reverse_kl_to_equilibrium(seen: Seen) -> "jax.Array":
 def _span_to_equilibrium(seen: Seen) -> "jax.Array":
     from nashgames.core import simplex
 
-    return simplex.span(simplex.log_ratio(seen.log_policy, seen.log_equilibrium)).max()
+    of_contexts = simplex.span(simplex.log_ratio(seen.log_policy, seen.log_equilibrium))
+    return simplex.largest(of_contexts.reshape(-1))
 
 
 def _kl_to_reference(seen: Seen) -> "jax.Array":
