@@ -16,6 +16,7 @@ from nashgames.analysis.outcomes import quantiles
 from nashgames.cli.main import app
 from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
+from nashgames.experiments.choice import untuned
 from nashgames.experiments.experiment import Experiment
 from nashgames.report import write
 from nashgames.report.compare import differences
@@ -439,6 +440,18 @@ def test_a_keyboard_reaches_every_control_and_a_copy_button_copies(opened):
 
 
 @needs_browser
+def test_figures_are_those_of_plot_with_tuned_solvers_as_they_were_asked_for_beside_them(tmp_path):
+    directory = tmp_path / "tuned"
+    asked = Experiment(game="random-logits", actions=3, beta=0.5, solver="nash-mp", tune="eta=0.2:2:2", queries=40)
+    list(runner.execute(asked, directory))
+    page = page_of(directory)
+    shown = {base64.b64decode(each[1]["src"].partition(",")[2]) for each in page.of("img")}
+    assert CliRunner().invoke(app, ["plot", str(directory), "--format", "svg", "--quiet"]).exit_code == 0
+    drawn = {path.read_bytes() for path in directory.glob("*.svg")}
+    assert drawn and drawn <= shown
+    assert len(untuned(Results.read(directory).last_runs)) == 1
+
+
 def test_nothing_in_a_directory_acts_in_the_page(hostile):
     with Browser(write([hostile]).path.as_uri()) as browser:
         browser.wait("document.documentElement.dataset.ready")
