@@ -18,9 +18,9 @@ from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
 from nashgames.experiments.choice import untuned
 from nashgames.experiments.experiment import Experiment
-from nashgames.report import write
-from nashgames.report.compare import differences
-from nashgames.report.curves import curves_of
+from nashgames.reporting import write
+from nashgames.reporting.compare import differences
+from nashgames.reporting.curves import curves_of
 from nashgames.store import Results
 from tests.browser import CHROMIUM, Browser
 from tests.stored import Disk, fill, rows
@@ -274,7 +274,7 @@ def test_runs_that_could_not_be_finished_are_told_with_their_reasons(tmp_path):
 
 
 def test_a_reason_that_rows_have_is_told(monkeypatch, tmp_path):
-    from nashgames.report import page
+    from nashgames.reporting import page
 
     row = rows("r")["runs"].assign(directory="d", status="failed", reason="the disk was full").iloc[0].to_dict()
     assert page._of_failure(row)["reason"] == "the disk was full"
@@ -362,7 +362,7 @@ def test_a_command_that_is_stopped_leaves_the_page_of_before(tmp_path, monkeypat
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nashgames.report.page.html_of", stop)
+    monkeypatch.setattr("nashgames.reporting.page.html_of", stop)
     told = CliRunner().invoke(app, ["report", str(directory)])
     assert told.exit_code == 130 and "stopped before the page was made" in told.stderr
     assert (directory / "report.html").read_bytes() == before

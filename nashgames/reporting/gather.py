@@ -22,8 +22,8 @@ from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.sources import game_of
 from nashgames.plots.palette import looks
 from nashgames.plots.panels import prepare
-from nashgames.report.curves import looks_of
-from nashgames.report.games import games_of, mixtures_of
+from nashgames.reporting.curves import looks_of
+from nashgames.reporting.games import games_of, mixtures_of
 from nashgames.solvers import SOLVERS
 from nashgames.store import Results
 
