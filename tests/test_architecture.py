@@ -44,6 +44,8 @@ KEPT_TO = {
     "bokeh": "reporting",
     "jinja2": "reporting",
     "distributed": "experiments.workers",
+    "tensorboardX": "cli.sinks",
+    "mlflow": "cli.sinks",
     "typer": "cli",
     "rich": "cli",
     "click": "cli",
