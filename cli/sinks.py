@@ -127,7 +127,8 @@ def _runs(gathered: "Gathered") -> Iterator[tuple[dict[str, Any], "pd.DataFrame"
     }
     points = {str(run_id): mine for run_id, mine in gathered.curves.groupby("run_id", sort=False)}
     for run in gathered.runs.to_dict("records"):
-        yield {**run, "experiment": names[run["run_id"]]}, points[run["run_id"]].sort_values("step")
+        told = {str(key): value for key, value in run.items()} | {"experiment": names[run["run_id"]]}
+        yield told, points[run["run_id"]].sort_values("step")
 
 
 def _values(points: "pd.DataFrame") -> Iterator[tuple[int, float, str, float]]:
