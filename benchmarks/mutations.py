@@ -235,7 +235,7 @@ MUTATIONS = (
     metric("simplex.kl(log_policy, log_response, response)", "simplex.kl(log_response, log_policy)", IDENTITIES),
     metric("game.log_reference + advantage / game.beta", "advantage / game.beta", IDENTITIES),
     metric("lambda seen: 2 * suboptimality(", "lambda seen: suboptimality(", IDENTITIES),
-    metric("advantage.max(axis=-1)", "-advantage.min(axis=-1)", IDENTITIES),
+    metric("simplex.largest(advantage)", "simplex.largest(-advantage)", IDENTITIES),
     metric(
         "simplex.kl(seen.log_equilibrium, seen.log_policy)",
         "simplex.kl(seen.log_policy, seen.log_equilibrium + 0)",
@@ -246,7 +246,7 @@ MUTATIONS = (
         "simplex.kl(seen.log_equilibrium, seen.log_policy + 0)",
         ZEROS,
     ),
-    metric("seen.log_equilibrium)).max()", "seen.log_equilibrium)).min()", CONTEXTS),
+    metric("simplex.largest(of_contexts", "-simplex.largest(-of_contexts", CONTEXTS),
     metric(
         "simplex.kl(seen.log_policy, seen.game.log_reference)",
         "simplex.kl(seen.game.log_reference, seen.log_policy)",
