@@ -237,19 +237,19 @@ MUTATIONS = (
     metric("lambda seen: 2 * suboptimality(", "lambda seen: suboptimality(", IDENTITIES),
     metric("simplex.largest(advantage)", "simplex.largest(-advantage)", IDENTITIES),
     metric(
-        "simplex.kl(seen.log_equilibrium, seen.log_policy)",
-        "simplex.kl(seen.log_policy, seen.log_equilibrium + 0)",
+        "_kl(seen, seen.log_equilibrium, seen.log_policy)",
+        "_kl(seen, seen.log_policy, seen.log_equilibrium + 0)",
         ZEROS,
     ),
     metric(
-        "simplex.kl(seen.log_policy, seen.log_equilibrium)",
-        "simplex.kl(seen.log_equilibrium, seen.log_policy + 0)",
+        "_kl(seen, seen.log_policy, seen.log_equilibrium)",
+        "_kl(seen, seen.log_equilibrium, seen.log_policy + 0)",
         ZEROS,
     ),
     metric("simplex.largest(of_contexts", "-simplex.largest(-of_contexts", CONTEXTS),
     metric(
-        "simplex.kl(seen.log_policy, seen.game.log_reference)",
-        "simplex.kl(seen.game.log_reference, seen.log_policy)",
+        "_kl(seen, seen.log_policy, seen.game.log_reference)",
+        "_kl(seen, seen.game.log_reference, seen.log_policy)",
         ZEROS,
     ),
     metric(
