@@ -1,4 +1,4 @@
-"""`nashgames export`: the runs of results directories for other programs, as CSV and LaTeX."""
+"""`nashgames export`: the runs of results directories for other programs, as CSV and LaTeX, or into a `sinks`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,30 +17,39 @@ FORMATS = {
     "wide": "CSV, a row a run with its last point",
     "latex": "a booktabs table of medians and intervals over seeds, rows solvers, columns games and β",
 }
-"""The formats and what each is."""
+"""The formats that are text, and what each is."""
 
 
 def export(
     directories: Sequence[Path], format: str, where: str | None, y: str | None, out: str | None, *, last: bool
 ) -> None:
-    """Write the runs in a format, to standard output unless `out` is given; the file appears whole or not at all."""
+    """Write the runs in a format, to standard output unless `out` is given; the file appears whole or not at all.
+
+    A sink takes them at the place `out`.
+    """
     from nashgames.analysis.gather import Gathered
+    from nashgames.cli.sinks import SINKS
     from nashgames.cli.streams import emit
     from nashgames.disk import replace
 
-    if format not in FORMATS:
-        raise unknown("value of --format", format, FORMATS)
+    if format not in (*FORMATS, *SINKS):
+        raise unknown("value of --format", format, (*FORMATS, *SINKS))
     if y is not None and format != "latex":
         raise NashGamesError(
             f"--y is what the cells of --format latex show, and {format} has all columns; leave it out"
         )
-    file = _file(out)
+    if format in SINKS and not (out or "").strip():
+        raise NashGamesError(f"--format {format} needs --out: {SINKS[format].out}")
+    file = None if format in SINKS else _file(out)
     with options.in_flags({"where": where}):
         gathered = Gathered(directories, where, last=last)
         if not len(gathered.runs):
             condition = f' with "{where}"' if where is not None else ""
             places = options.places(gathered.results)
             raise NashGamesError(f"{places} has no finished run{condition}; nashgames runs shows what is there")
+    if out is not None and format in SINKS:
+        SINKS[format].write(gathered, out)
+        return
     text = _latex(gathered, y) if format == "latex" else _csv(_long(gathered) if format == "csv" else gathered.runs)
     if file is None:
         emit(text.removesuffix("\n"))

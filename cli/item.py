@@ -1,5 +1,6 @@
 """`nashgames show NAME` for names other than games: one item of any registry, its parameters and how it is used."""
 
+import difflib
 import inspect
 import json as json_text
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any
 from nashgames.cli import hints
 from nashgames.cli.list import LISTS, Entry, default_of
 from nashgames.cli.sheet import Sheet
+from nashgames.errors import NashGamesError
 
 
 def find(name: str) -> tuple[str, Entry] | None:
@@ -19,6 +21,18 @@ def find(name: str) -> tuple[str, Entry] | None:
             if entry["name"].partition("[")[0] == name:
                 return called, entry
     return None
+
+
+def check(name: str) -> None:
+    """Raise NashGamesError, with the nearest name of any kind, where a name is in no list."""
+    names = [entry["name"].partition("[")[0] for _, entries in LISTS.values() for entry in entries()]
+    if name not in names:
+        kinds = [called for called, _ in LISTS.values()]
+        nearest = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean '{nearest[0]}'?" if nearest else ";"
+        raise NashGamesError(
+            f"'{name}' is no {', '.join(kinds[:-1])} or {kinds[-1]}{hint} nashgames list says what there is"
+        )
 
 
 def show(name: str, called: str, entry: Entry, *, json: bool, quiet: bool) -> None:

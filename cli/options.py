@@ -63,8 +63,8 @@ ACCEPTED = {
     "where": "a condition on columns of runs, with and, or, not, in, + - * /, e.g. "
     "\"beta < 0.1 and solver == 'nash-mp'\"",
     "y": ", ".join(name for name, metric in METRICS.items() if metric.distance),
-    "export format": "csv, wide, latex",
-    "export out": "a file, e.g. runs.csv",
+    "export format": "csv, wide, latex, tensorboard, mlflow",
+    "export out": "a file, e.g. runs.csv, for tensorboard a new folder, for mlflow its tracking URI",
     "export y": "queries_to_tolerance, " + ", ".join(name for name, metric in METRICS.items() if metric.distance),
     "check_with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
     "replay": "all, a number of runs such as 10, or a share such as 5%, the default (0: none)",
@@ -326,9 +326,10 @@ ExportFormat = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="csv (a row a recorded point), wide (CSV, a row a run), or latex (booktabs, medians over seeds).",
+        help="csv (a row a recorded point), wide (CSV, a row a run), latex (booktabs, medians over seeds), or the "
+        "curves for tensorboard or mlflow.",
         rich_help_panel=_OUTPUT,
-        autocompletion=completion.words("csv", "wide", "latex"),
+        autocompletion=completion.words("csv", "wide", "latex", "tensorboard", "mlflow"),
     ),
 ]
 ExportY = Annotated[
@@ -344,7 +345,13 @@ ExportY = Annotated[
 ]
 File = Annotated[
     str | None,
-    typer.Option("--out", metavar="FILE", help="Write a file instead.", rich_help_panel=_OUTPUT, show_default=False),
+    typer.Option(
+        "--out",
+        metavar="PLACE",
+        help=f"Where to write: {ACCEPTED['export out']}.",
+        rich_help_panel=_OUTPUT,
+        show_default=False,
+    ),
 ]
 Epsilon = Annotated[str | None, _option("epsilon", metavar="EPS", help="the ε of the figure queries", panel=_OUTPUT)]
 Against = Annotated[

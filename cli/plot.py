@@ -196,27 +196,14 @@ def _drawn(
     Raises NashGamesError where there is no finished run, or no run of which the figures can be drawn.
     """
     from nashgames import plots
-    from nashgames.analysis.derived_limits import limits_of
     from nashgames.defaults import REFEREE
-    from nashgames.experiments.choice import reported, untuned
 
-    wanted, beside = reported(chosen.runs), untuned(chosen.runs)
+    rows = plots.rows_of(chosen, partial(_game_of, chosen), **told)
     places = options.places(chosen.results)
-    if not len(wanted):
+    if not len(rows.runs):
         raise NashGamesError(f"{places} has no finished run to draw{_meant(told)}")
-    if distance is not None and (wanted["solver"] == REFEREE).all():
+    if distance is not None and (rows.runs["solver"] == REFEREE).all():
         raise NashGamesError(f"{places} holds exact equilibria, which have no curve to show; leave --y out")
-    rows = plots.Rows(
-        wanted,
-        chosen.curves,
-        chosen.paths,
-        chosen.policies,
-        partial(limits_of, game_file=chosen.game_file),
-        partial(_game_of, chosen),
-        chosen.verdict,
-        untuned=beside,
-        **told,
-    )
     made = plots.figures(rows, names, distance=distance, page=page)
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []

@@ -20,7 +20,7 @@ def report(directories: Sequence[Path], out: str | None, *, json: bool, quiet: b
         try:
             screen.wait("starting")
             backend.start("cpu")
-            from nashgames.report import write
+            from nashgames.reporting import write
 
             written = write(directories, place, screen.wait)
             screen.clear()

@@ -10,6 +10,7 @@ from nashgames.cli import item, options, words
 from nashgames.cli.plot import draw_game, formats_of
 from nashgames.cli.sheet import plain
 from nashgames.errors import NashGamesError
+from nashgames.plugins import is_file_name
 
 if TYPE_CHECKING:
     from nashgames.core.game import Game
@@ -39,6 +40,8 @@ def show(
         _check_of_games({"actions": actions, "seed": seed, "format": formats, "out": out}, name, entry[0])
         item.show(name, *entry, json=json, quiet=quiet)
         return
+    if name and not _is_game(selection) and not is_file_name(selection):
+        item.check(name)
     chosen, folder = formats_of(formats), options.output_directory(out) or _FIGURES
     screen = Screen(quiet=quiet, data=json)
     backend.start("cpu")

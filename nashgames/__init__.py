@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nashgames import games
-    from nashgames.api import Result, load, read, solve, sweep
+    from nashgames.api import Result, load, read, report, solve, sweep
     from nashgames.core.game import Game, make_game
     from nashgames.errors import NashGamesError
     from nashgames.exact.referee import Equilibrium, equilibrium, equilibrium_path
@@ -64,6 +64,7 @@ _HOMES = {
     "make_game": "core.game",
     "make_solver": "solvers",
     "read": "api",
+    "report": "api",
     "solve": "api",
     "sweep": "api",
 }
@@ -75,6 +76,7 @@ __all__ = [  # noqa: RUF022
     "solve",
     "sweep",
     "read",
+    "report",
     "equilibrium",
     "equilibrium_path",
     "make_solver",

@@ -190,6 +190,37 @@ def read(directory: str | Path) -> Result:
     return Result(runs, **mine, equilibria=(), tuning=choices(runs, mine["curves"]), experiment=experiment, files=files)
 
 
+def report(directories: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
+    """Make the page of a results directory, or of several side by side, as `nashgames report` does.
+
+    Args:
+        directories: the results directory, or several
+        out: the HTML file; `report.html` in the first directory unless given
+
+    Returns:
+        The file, which a browser opens without a network.
+
+    Raises:
+        NashGamesError: for none, one without results, one given twice, a place that cannot be written, and without the
+            extra `report`.
+
+    Example:
+        >>> import tempfile
+        >>> import nashgames as ng
+        >>> result = ng.solve(ng.games.weighted_cycle(a12=0.4, a23=0.3, a31=0.2), "nash-mp", beta=0.2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ng.report(result.save(folder)).name
+        'report.html'
+    """
+    # Bokeh and Jinja2 come with an extra, which no other function needs.
+    from nashgames.reporting import write
+
+    places = [directories] if isinstance(directories, str | Path) else list(directories)
+    if not places:
+        raise NashGamesError("no directory is given; give a results directory, or several")
+    return write(places, out).path
+
+
 def sweep(experiment: Experiment | str | Path, out: str | Path | None = None, *, force: bool = False) -> Result:
     """Play an experiment into a results directory, as `nashgames sweep` does; finished runs are reused.
 

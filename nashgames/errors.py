@@ -58,13 +58,14 @@ def has_no(owner: str, kind: str, given: str, accepted: Iterable[str]) -> NashGa
 def choices(given: str, accepted: Iterable[str]) -> str:
     """How a sentence about a word ends that is none of the accepted ones: with the nearest, and a line of them all.
 
-    >>> choices("score", [])
-    ', as there is none; leave it out'
+    >>> choices("score", []), choices("kl", ["entropy", "kl_to_equilibrium"])
+    (', as there is none; leave it out', "; did you mean 'kl_to_equilibrium'? Accepted: entropy, kl_to_equilibrium")
     """
     names = list(accepted)
     if not names:
         return ", as there is none; leave it out"
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    nearest = nearest or [name for name in names if len(given) > 1 and name.startswith(given)]
     hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
     return f"{hint} Accepted: {some_of(names)}"
 

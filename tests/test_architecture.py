@@ -28,7 +28,7 @@ FILES = {
 GROUND = ("errors", "defaults", "plugins", "registry", "disk", "environment", "memory", "reprs")
 PACKAGES = (
     *GROUND, "core", "games", "learning", "solvers", "exact", "engine", "store", "experiments", "analysis",
-    "verification", "plots", "report", "api", "__init__", "__main__", "cli",
+    "verification", "plots", "reporting", "api", "__init__", "__main__", "cli",
 )  # fmt: skip
 
 STANDARD_LIBRARY_ONLY = {*GROUND, "experiments.experiment", "experiments.presets", "games.data", "__init__"} - {
@@ -41,9 +41,11 @@ KEPT_TO = {
     "equinox": "learning.policies",
     "optax": "learning.optimisers",
     "psutil": "memory",
-    "bokeh": "report",
-    "jinja2": "report",
+    "bokeh": "reporting",
+    "jinja2": "reporting",
     "distributed": "experiments.workers",
+    "tensorboardX": "cli.sinks",
+    "mlflow": "cli.sinks",
     "typer": "cli",
     "rich": "cli",
     "click": "cli",

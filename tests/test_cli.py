@@ -504,6 +504,12 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         ),
         (["show"], "'nashgames show' needs GAME"),
         (["show", "dics"], "did you mean 'disc'?"),
+        (
+            ["show", "nash-pm"],
+            "'nash-pm' is no game, solver, reference, feedback, policy, optimiser, metric, figure or",
+        ),
+        (["plot", "nowhere", "--y", "kl"], "did you mean 'kl_to_equilibrium'?"),
+        (["show", "nash-pm"], "did you mean 'nash-mp'? nashgames list says what there is"),
         (["show", "disc", "-n", "x"], "--actions is 'x'; accepted: an integer of at least 2"),
         (["show", "castles", "-n", "5"], "--actions is 5, but castles has a size of its own"),
         (["show", "nash-mp", "-n", "5"], "--actions is for games, and 'nash-mp' is a solver; leave it out"),

@@ -134,6 +134,13 @@ def test_the_blocks_of_a_page_work(page, tmp_path, monkeypatch):
         reader.follow(block)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_no_comment_above_a_block_is_overlooked(page):
+    """A mark that is not read would play for minutes what is only to be planned."""
+    above = re.findall(r"^<!-- .*-->\n(?=```)", page.read_text(), re.MULTILINE)
+    assert len(above) == sum(bool(block.mark) for block in blocks(page))
+
+
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "results" / "README.md"], ids=ids)
 def test_what_a_page_names_is_there(page):
     text = page.read_text()

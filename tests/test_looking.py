@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -313,3 +314,73 @@ def test_exact_feedback_and_duels_have_a_table_each(mine):
     assert "take one kind at a time, with --where" in complaint("export", mine, "--format", "latex")
     told = ["export", mine, "--format", "latex", "--where", "feedback != 'exact'"]
     assert "Suboptimality of the last iterate" in call(*told).stdout
+
+
+# -- sinks -------------------------------------------------------------------------------------------------------------
+
+
+def scalars(folder):
+    """The points in the event files of a folder, by what follows in its name and by tag, read without their writer."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = {}
+    for path in folder.rglob("events.*"):
+        data, mine = path.read_bytes(), found.setdefault(path.parent.relative_to(folder).as_posix(), {})
+        while data:
+            # A record: its length, 4 bytes of checksum, itself, 4 bytes of checksum.
+            size = int.from_bytes(data[:8], "little")
+            event, data = Event.FromString(data[12 : 12 + size]), data[16 + size :]
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    mine.setdefault(value.tag, []).append((event.step, value.simple_value))
+                else:
+                    mine[value.tag] = value.tensor.string_val[0].decode()
+    return found
+
+
+def test_tensorboard_gets_the_points_and_settings_of_every_run(mine):
+    pytest.importorskip("tensorboardX", reason="the extra tensorboard is not installed")
+    assert call("export", mine, "--format", "tensorboard", "--out", "logs").output == ""
+    found = scalars(Path("logs"))
+    assert len(found) == 4
+    (name,) = (name for name in found if name.endswith("omwu-0-b"))
+    assert name == "disc-strength=2-n3-beta0.1/omwu-0-b"
+    curve = Results.read(mine).curves.query("run_id == 'b'").sort_values("step")
+    steps, values = zip(*found[name]["suboptimality"], strict=True)
+    assert list(steps) == curve["queries"].tolist()
+    np.testing.assert_array_equal(values, curve["suboptimality"].astype(np.float32))
+    assert "| beta | 0.1 |" in found[name]["run/text_summary"]
+    # What is empty is no point, and another export does not add to this one.
+    (diverged,) = (mine for name, mine in found.items() if name.endswith("-d"))
+    assert "suboptimality" not in diverged and "entropy" in diverged
+    assert "--out is 'logs', where something is already" in complaint(
+        "export", mine, "--format", "tensorboard", "--out", "logs"
+    )
+    assert sorted(path.name for path in Path().iterdir()) == ["logs", "mine"]
+
+
+def test_mlflow_gets_every_run_once(mine, monkeypatch):
+    mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    for _ in range(2):
+        assert call("export", mine, "--format", "mlflow", "--out", "tracked").exit_code == 0
+    client = mlflow.MlflowClient(tracking_uri="tracked")
+    number = client.get_experiment_by_name("nashgames").experiment_id
+    runs = {run.data.tags["nashgames.run_id"]: run for run in client.search_runs([number])}
+    assert sorted(runs) == ["a", "b", "c", "d"]
+    assert (runs["b"].data.params["label"], runs["b"].data.tags["nashgames.status"]) == ("omwu", "budget")
+    told = client.get_metric_history(runs["b"].info.run_id, "suboptimality")
+    curve = Results.read(mine).curves.query("run_id == 'b'").sort_values("step")
+    assert [(point.step, point.value) for point in told] == list(
+        zip(curve["queries"], curve["suboptimality"], strict=True)
+    )
+
+
+@pytest.mark.parametrize("extra", ["tensorboard", "mlflow"])
+def test_a_sink_needs_its_extra_and_a_place(mine, monkeypatch, extra):
+    assert f"--format {extra} needs --out: " in complaint("export", mine, "--format", extra)
+    for module in ("tensorboardX", "mlflow"):
+        monkeypatch.setitem(sys.modules, module, None)
+    said = complaint("export", mine, "--format", extra, "--out", "there")
+    assert said.rstrip().endswith(f"is not installed; run: pip install 'nashgames[{extra}]'")
+    assert not Path("there").exists()

@@ -127,6 +127,18 @@ def test_what_is_not_known_is_not_a_number(rng):
     assert np.isfinite([value for name, value in found.items() if not name.endswith("equilibrium")]).all()
 
 
+def test_distances_to_what_is_not_known_stay_empty_in_a_batch_of_any_size(rng):
+    """45 runs of 99 actions are more numbers than XLA reduces one by one."""
+    game = random_game(rng, 99, 0.1)
+    policies, unknown = log_softmax(rng.normal(size=(45, 99))), np.full((45, 99), np.nan)
+    with Precision().scope():
+        found, _ = jax.jit(jax.vmap(_measure.__wrapped__, in_axes=(None, 0, 0)))(game, policies, unknown)
+        lost, _ = jax.jit(jax.vmap(_measure.__wrapped__, in_axes=(None, 0, 0)))(game, unknown, policies)
+    for name in metrics.OF_EQUILIBRIUM:
+        assert np.isnan(found[name]).all(), name
+    assert np.isnan(lost["exploitability"]).all()
+
+
 @given(SEEDS, st.sampled_from([3, 7]), BETAS)
 @settings(max_examples=20, deadline=None)
 def test_a_policy_with_zeros_has_a_finite_suboptimality_and_infinite_distances(seed, n, beta):

@@ -272,3 +272,14 @@ def test_a_notebook_shows_a_bar_and_anything_else_nothing(monkeypatch):
     assert ["planning" in shown[0], "1 of 4 runs" in shown[1], "3 of 4 runs" in shown[4]] == [True] * 3
     assert 'max="4" value="2.00"' in shown[2] and "nash-&lt;mp&gt;: 50 of 100 queries" in shown[2]
     assert "a &amp; b" in shown[3] and "done" in shown[-1]
+
+
+def test_a_report_is_made_of_one_directory_or_of_several(result, tmp_path):
+    one, other = result.save(tmp_path / "one"), result.save(tmp_path / "other")
+    assert ng.report(str(one)) == one / "report.html"
+    both = ng.report([one, other], out=tmp_path / "both.html").read_text(encoding="utf-8")
+    assert "<title>one and other" in both
+    with pytest.raises(ng.NashGamesError, match="no directory is given"):
+        ng.report([])
+    with pytest.raises(ng.NashGamesError, match="is given twice"):
+        ng.report([one, one])

@@ -16,10 +16,11 @@ from nashgames.analysis.outcomes import quantiles
 from nashgames.cli.main import app
 from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
+from nashgames.experiments.choice import untuned
 from nashgames.experiments.experiment import Experiment
-from nashgames.report import write
-from nashgames.report.compare import differences
-from nashgames.report.curves import curves_of
+from nashgames.reporting import write
+from nashgames.reporting.compare import differences
+from nashgames.reporting.curves import curves_of
 from nashgames.store import Results
 from tests.browser import CHROMIUM, Browser
 from tests.stored import Disk, fill, rows
@@ -273,7 +274,7 @@ def test_runs_that_could_not_be_finished_are_told_with_their_reasons(tmp_path):
 
 
 def test_a_reason_that_rows_have_is_told(monkeypatch, tmp_path):
-    from nashgames.report import page
+    from nashgames.reporting import page
 
     row = rows("r")["runs"].assign(directory="d", status="failed", reason="the disk was full").iloc[0].to_dict()
     assert page._of_failure(row)["reason"] == "the disk was full"
@@ -361,7 +362,7 @@ def test_a_command_that_is_stopped_leaves_the_page_of_before(tmp_path, monkeypat
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nashgames.report.page.html_of", stop)
+    monkeypatch.setattr("nashgames.reporting.page.html_of", stop)
     told = CliRunner().invoke(app, ["report", str(directory)])
     assert told.exit_code == 130 and "stopped before the page was made" in told.stderr
     assert (directory / "report.html").read_bytes() == before
@@ -439,6 +440,18 @@ def test_a_keyboard_reaches_every_control_and_a_copy_button_copies(opened):
 
 
 @needs_browser
+def test_figures_are_those_of_plot_with_tuned_solvers_as_they_were_asked_for_beside_them(tmp_path):
+    directory = tmp_path / "tuned"
+    asked = Experiment(game="random-logits", actions=3, beta=0.5, solver="nash-mp", tune="eta=0.2:2:2", queries=40)
+    list(runner.execute(asked, directory))
+    page = page_of(directory)
+    shown = {base64.b64decode(each[1]["src"].partition(",")[2]) for each in page.of("img")}
+    assert CliRunner().invoke(app, ["plot", str(directory), "--format", "svg", "--quiet"]).exit_code == 0
+    drawn = {path.read_bytes() for path in directory.glob("*.svg")}
+    assert drawn and drawn <= shown
+    assert len(untuned(Results.read(directory).last_runs)) == 1
+
+
 def test_nothing_in_a_directory_acts_in_the_page(hostile):
     with Browser(write([hostile]).path.as_uri()) as browser:
         browser.wait("document.documentElement.dataset.ready")

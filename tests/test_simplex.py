@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -119,3 +120,14 @@ def test_what_is_not_a_number_is_no_policy_and_is_not_hidden():
             simplex.span(simplex.log_ratio(known, unknown)),
         ]
         assert np.isnan(found).all()
+
+
+@pytest.mark.parametrize(("runs", "n"), [(1, 2), (45, 99)])
+def test_a_maximum_that_is_not_known_is_not_a_number_in_programs_of_any_size(runs, n):
+    """XLA compiles the maximum over many numbers otherwise than over few, and loses NaN there."""
+    values = np.zeros((runs, n))
+    values[0, n // 2], values[-1] = np.nan, np.nan
+    with Precision().scope():
+        for function in (simplex.largest, simplex.span):
+            found = np.asarray(jax.jit(jax.vmap(function))(values))
+            np.testing.assert_array_equal(np.isnan(found), np.isnan(values).any(axis=1))

@@ -55,31 +55,23 @@ def suboptimality(game: "Game", log_policy: "jax.Array", advantage: "jax.Array")
 
 def exploitability(game: "Game", log_policy: "jax.Array", advantage: "jax.Array") -> "jax.Array":
     """max_i (Aπ)_i, what the best deviation gains in the original game (theory §2); scalar."""
-    return game.average(advantage.max(axis=-1))
-
-
-def _kl_to_equilibrium(seen: Seen) -> "jax.Array":
     from nashgames.core import simplex
 
-    return seen.game.average(simplex.kl(seen.log_equilibrium, seen.log_policy))
+    return game.average(simplex.largest(advantage))
 
 
-def _reverse_kl_to_equilibrium(seen: Seen) -> "jax.Array":
+def _kl(seen: Seen, log_p: "jax.Array", log_q: "jax.Array") -> "jax.Array":
+    """KL(p‖q), averaged over contexts; scalar."""
     from nashgames.core import simplex
 
-    return seen.game.average(simplex.kl(seen.log_policy, seen.log_equilibrium))
+    return seen.game.average(simplex.kl(log_p, log_q))
 
 
 def _span_to_equilibrium(seen: Seen) -> "jax.Array":
     from nashgames.core import simplex
 
-    return simplex.span(simplex.log_ratio(seen.log_policy, seen.log_equilibrium)).max()
-
-
-def _kl_to_reference(seen: Seen) -> "jax.Array":
-    from nashgames.core import simplex
-
-    return seen.game.average(simplex.kl(seen.log_policy, seen.game.log_reference))
+    of_contexts = simplex.span(simplex.log_ratio(seen.log_policy, seen.log_equilibrium))
+    return simplex.largest(of_contexts.reshape(-1))
 
 
 def _entropy(seen: Seen) -> "jax.Array":
@@ -114,7 +106,7 @@ METRICS: Mapping[str, Metric] = {
         "KL to equilibrium",
         "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$",
         "KL(π*‖π), which the theorems bound; inf where π never plays an action that π* plays",
-        _kl_to_equilibrium,
+        lambda seen: _kl(seen, seen.log_equilibrium, seen.log_policy),
         distance=True,
         needs_equilibrium=True,
     ),
@@ -130,7 +122,7 @@ METRICS: Mapping[str, Metric] = {
         "reverse KL to equilibrium",
         "reverse KL to equilibrium\n" r"$\mathrm{KL}(\pi\,\Vert\,\pi^{*})$",
         "KL(π‖π*); β KL(π‖π*) ≤ SubOpt_β(π)",
-        _reverse_kl_to_equilibrium,
+        lambda seen: _kl(seen, seen.log_policy, seen.log_equilibrium),
         distance=True,
         needs_equilibrium=True,
     ),
@@ -138,7 +130,7 @@ METRICS: Mapping[str, Metric] = {
         "KL to reference",
         "KL to reference\n" r"$\mathrm{KL}(\pi\,\Vert\,\mu)$",
         "KL(π‖μ), how far the policy has left the reference",
-        _kl_to_reference,
+        lambda seen: _kl(seen, seen.log_policy, seen.game.log_reference),
     ),
     "entropy": Metric("entropy", "entropy (nats)", "−Σ π log π in nats", _entropy),
 }

@@ -190,6 +190,24 @@ def log_ratio(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
     return jnp.where(log_p == log_q, 0, log_p - log_q)
 
 
+def largest(values: jax.Array) -> jax.Array:
+    """max_i; NaN where one of them is NaN.
+
+    XLA's own maximum over 4,096 numbers and more on the CPU skips NaN, and gives −inf where there is nothing else
+    (jaxlib 0.10, openxla/xla #21461).
+
+    Args:
+        values: numbers, `[n]`, `[m, n]`
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from nashgames.core import simplex
+        >>> simplex.largest(jnp.array([[1.0, 2.0], [1.0, jnp.nan]])).tolist()
+        [2.0, nan]
+    """
+    return jnp.where(jnp.isnan(values).any(axis=-1), jnp.nan, jnp.max(values, axis=-1))
+
+
 def span(difference: jax.Array) -> jax.Array:
     """max_i − min_i: a semi-norm of logits, invariant to adding a constant; inf where one of them is infinite.
 
@@ -202,7 +220,7 @@ def span(difference: jax.Array) -> jax.Array:
         >>> float(simplex.span(jnp.array([1.0, -1.0, 0.5])))
         2.0
     """
-    return jnp.max(difference, axis=-1) - jnp.min(difference, axis=-1)
+    return largest(difference) - jnp.min(difference, axis=-1)
 
 
 def entropy(log_policy: jax.Array) -> jax.Array:

@@ -28,7 +28,7 @@ from nashgames.plots.layout import tell
 from nashgames.plots.page import SCALES, WIDTHS, Page, drawn_for
 from nashgames.plots.palette import save, svg
 from nashgames.plots.panels import AXES
-from nashgames.plots.rows import Rows, by_axis, by_feedback, by_game, by_path, completed, together
+from nashgames.plots.rows import Rows, by_axis, by_feedback, by_game, by_path, completed, rows_of, together
 
 __all__ = [
     "ANSWERS",
@@ -41,6 +41,7 @@ __all__ = [
     "Rows",
     "drawn_unasked",
     "figures",
+    "rows_of",
     "save",
     "svg",
 ]

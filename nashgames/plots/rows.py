@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,10 +11,11 @@ import pandas as pd
 from nashgames.analysis.outcomes import complete, on_samples, sweeps_steps, tuned
 from nashgames.analysis.race import Race, fields, race
 from nashgames.defaults import BOTH, REFEREE
-from nashgames.experiments.choice import reported
+from nashgames.experiments.choice import reported, untuned
 from nashgames.plots.panels import several
 
 if TYPE_CHECKING:
+    from nashgames.analysis.gather import Gathered
     from nashgames.core.game import Game
 
 
@@ -87,6 +88,25 @@ class Rows:
             same = (self.runs["role"] == BOTH).any()
             return f"steps tuned on {'the same game' if same else 'other seeds'}"
         return "a step that is not in the name differs between panels" if steps else ""
+
+
+def rows_of(chosen: "Gathered", game_of: "Callable[[pd.Series[Any]], Game]", **told: Any) -> Rows:
+    """What figures of these runs are drawn from: those that are reported, beside them tuned solvers as they were asked
+    for; `told` are further fields of `Rows`."""
+    # Computes with JAX, which the names of figures do not need.
+    from nashgames.analysis.derived_limits import limits_of
+
+    return Rows(
+        reported(chosen.runs),
+        chosen.curves,
+        chosen.paths,
+        chosen.policies,
+        partial(limits_of, game_file=chosen.game_file),
+        game_of,
+        chosen.verdict,
+        untuned=untuned(chosen.runs),
+        **told,
+    )
 
 
 def completed(rows: Rows) -> Rows:

@@ -19,9 +19,9 @@ from nashgames.disk import replace
 from nashgames.errors import NashGamesError, printable
 from nashgames.plots.distances import usual
 from nashgames.plots.panels import several
-from nashgames.report.compare import COMPARED, PLAYED, differences
-from nashgames.report.curves import AXES, KEYS, curves_of
-from nashgames.report.gather import Say, Shown, gather, summary_of
+from nashgames.reporting.compare import COMPARED, PLAYED, differences
+from nashgames.reporting.curves import AXES, KEYS, curves_of
+from nashgames.reporting.gather import Say, Shown, gather, summary_of
 from nashgames.store.files import cannot_write
 
 NAME = "report.html"
@@ -153,7 +153,7 @@ def html_of(shown: Sequence[Shown], scripts: Sequence[str]) -> str:
 
 
 def _file(name: str) -> str:
-    return (resources.files("nashgames.report") / name).read_text("utf-8")
+    return (resources.files("nashgames.reporting") / name).read_text("utf-8")
 
 
 def _as_script(text: str) -> str:

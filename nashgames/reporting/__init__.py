@@ -3,6 +3,6 @@
 `gather` reads a directory into plain data, `compare` says how two differ, `page` makes the page of them.
 """
 
-from nashgames.report.page import Written, write
+from nashgames.reporting.page import Written, write
 
 __all__ = ["Written", "write"]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nashgames import plots
-from nashgames.analysis.derived_limits import limits_of
+from nashgames.analysis.gather import Gathered
 from nashgames.analysis.outcomes import CELL, cells, complete, quantiles
 from nashgames.analysis.race import fields, profiles, remarks, standings
 from nashgames.defaults import REFEREE
@@ -22,8 +22,8 @@ from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.sources import game_of
 from nashgames.plots.palette import looks
 from nashgames.plots.panels import prepare
-from nashgames.report.curves import looks_of
-from nashgames.report.games import games_of, mixtures_of
+from nashgames.reporting.curves import looks_of
+from nashgames.reporting.games import games_of, mixtures_of
 from nashgames.solvers import SOLVERS
 from nashgames.store import Results
 
@@ -60,8 +60,9 @@ def gather(directory: Path, name: str, say: Say) -> Shown:
     Raises NashGamesError where it holds no results or is damaged.
     """
     say(f"reading {name}")
-    results = Results.read(directory)
-    last = complete(results.last_runs)
+    gathered = Gathered([directory], last=True)
+    (results,) = gathered.results
+    last = complete(gathered.runs)
     runs = reported(last).assign(directory=name)
     curves = results.curves
     curves = curves[curves["run_id"].isin(runs["run_id"])].assign(directory=name)
@@ -76,7 +77,7 @@ def gather(directory: Path, name: str, say: Say) -> Shown:
         say(f"ranking the mixtures of {name}")
         told |= {"mixtures": mixtures_of(runs, results.policies, results.game_file)}
         say(f"drawing the figures of {name}")
-        told |= _figures(results, last)
+        told |= _figures(gathered)
         told |= {"solvers": _solvers(runs), "profiles": _profiles(played, curves)}
     return Shown(name, runs, curves, failures, missing, told)
 
@@ -177,8 +178,9 @@ def _profiles(runs: pd.DataFrame, curves: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def _figures(results: Results, last: pd.DataFrame) -> dict[str, Any]:
+def _figures(gathered: Gathered) -> dict[str, Any]:
     """The figures of a directory as SVG files, with their captions: those that it holds, or what its runs call for."""
+    (results,) = gathered.results
     found, folder, left = [], results.directory, []
     for name in results.manifest["figures"]:
         path = folder / Path(str(name)).name
@@ -188,7 +190,7 @@ def _figures(results: Results, last: pd.DataFrame) -> dict[str, Any]:
                 (path.stem, path.read_bytes(), caption.read_text("utf-8", "replace") if caption.is_file() else "")
             )
     if not found:
-        found = _drawn(results, last)
+        found = _drawn(gathered)
     kept: list[dict[str, Any]] = []
     for name, data, said in found:
         if len(kept) < _MOST_FIGURES and sum(len(each["svg"]) for each in kept) + len(data) <= _MOST_BYTES:
@@ -198,18 +200,8 @@ def _figures(results: Results, last: pd.DataFrame) -> dict[str, Any]:
     return {"figures": kept, "figures_left": left}
 
 
-def _drawn(results: Results, last: pd.DataFrame) -> list[tuple[str, bytes, str]]:
-    runs = reported(last)
-    rows = plots.Rows(
-        runs,
-        results.curves[results.curves["run_id"].isin(runs["run_id"])],
-        results.paths,
-        results.policies,
-        partial(limits_of, game_file=results.game_file),
-        partial(game_of, game_file=results.game_file),
-        results.manifest["experiment"].get("verdict"),
-    )
-    made = plots.figures(rows)
+def _drawn(gathered: Gathered) -> list[tuple[str, bytes, str]]:
+    made = plots.figures(plots.rows_of(gathered, partial(game_of, game_file=gathered.game_file)))
     return [(name, plots.svg(each), str(getattr(each, "caption", ""))) for name, each in made.items()]
 
 
