@@ -12,6 +12,8 @@ from nashgames.core.margins import DenseMargins, Margins
 
 # Rows cast at a time, 1 MB at 4,000 actions, which a cache holds: 8 ms a product; 4 rows took 11, all at once 25.
 _ROWS = 32
+# Actions up to which a storage that computes its entries is written down, 0.5 GB: each product would do so again.
+_WRITTEN = 8192
 # Entries that are looked up at a time: 2 MB, and as much again of every index.
 _LOOKED_UP = 2**18
 # Actions up to which the largest margin is found among all: 2²⁸ entries, a second of a storage that computes them.
@@ -31,6 +33,17 @@ class Multiplies(Protocol):
 def array_of(margins: Margins) -> np.ndarray | None:
     """A itself where it is an array already; None where it would have to be written down."""
     return np.asarray(margins.values) if isinstance(margins, DenseMargins) else None
+
+
+def written(margins: Margins) -> Margins:
+    """The margins as one array where they have neither an array nor a product of their own and are few enough."""
+    n = margins.shape[-1]
+    if isinstance(margins, DenseMargins | Multiplies) or n > _WRITTEN:
+        return margins
+    values = np.empty((n, n), margins.dtype)
+    for rows, block in margins.blocks():
+        values[rows] = block
+    return DenseMargins(values)
 
 
 def product(margins: Margins, vectors: np.ndarray) -> np.ndarray:
