@@ -11,7 +11,7 @@ _FIRST, _MORE = 16, 0.5
 _MOST, _PART = 512, 4
 # Part of a product with A beyond the columns at which they are enough: GMRES repairs what it leaves.
 _ENOUGH = 1e-12
-# Columns from which a tail has to fall evenly, and to what at the last of them: a rank of as many alike is found before.
+# Columns from which a tail has to fall evenly, and to what at the last: a rank of as many alike is found before.
 _ALIKE, _NEARLY = 80, 1e-6
 # Singular value, in the largest, of a column that is rounding.
 _ROUNDING = 1e-15
