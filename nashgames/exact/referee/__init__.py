@@ -14,7 +14,6 @@ from nashgames.defaults import SMALLEST_BETA
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.closest import nats_from_closest
-from nashgames.exact.referee.doors import written
 from nashgames.exact.referee.faces import nearest_of
 from nashgames.exact.referee.libraries import one_thread
 from nashgames.exact.referee.limit import limit
@@ -222,9 +221,9 @@ def _error(game: Game, log_policy: np.ndarray, solutions: Sequence[Equilibrium])
 
 def _path(margins: Margins, log_reference: np.ndarray, betas: Iterable[float]) -> Iterator[Equilibrium]:
     """One context's equilibria."""
-    matrix, log_policy = Matrix(written(margins)), None
+    matrix, log_policy = Matrix(margins), None
     for beta in betas:
-        matrix.renew()
+        matrix.iterates, matrix.paid = True, matrix.products
         with one_thread():
             if beta:
                 log_policy, residual = regularised(matrix, log_reference, beta, log_policy)

@@ -10,8 +10,6 @@ import numpy as np
 
 from nashgames.core.margins import DenseMargins, Margins
 
-# Rows cast at a time, 1 MB at 4,000 actions, which a cache holds: 8 ms a product; 4 rows took 11, all at once 25.
-_ROWS = 32
 # Actions up to which a storage that computes its entries is written down, 0.5 GB: each product would do so again.
 _WRITTEN = 8192
 # Entries that are looked up at a time: 2 MB, and as much again of every index.
@@ -30,11 +28,6 @@ class Multiplies(Protocol):
         """A·vectors, in the floats of `vectors`, for `[n]` or `[n, k]`."""
 
 
-def array_of(margins: Margins) -> np.ndarray | None:
-    """A itself where it is an array already; None where it would have to be written down."""
-    return np.asarray(margins.values) if isinstance(margins, DenseMargins) else None
-
-
 def written(margins: Margins) -> Margins:
     """The margins as one array where they have neither an array nor a product of their own and are few enough."""
     n = margins.shape[-1]
@@ -48,22 +41,13 @@ def written(margins: Margins) -> Margins:
 
 def product(margins: Margins, vectors: np.ndarray) -> np.ndarray:
     """A·vectors in float64, `[n]` or `[n, k]`: by the storage's own product, else by blocks of rows."""
-    array = array_of(margins)
-    if array is not None:
-        if array.dtype == np.float64:
-            return array @ vectors
-        rows = range(0, len(array), _ROWS)
-        return np.concatenate([array[start : start + _ROWS] @ vectors for start in rows])
     if isinstance(margins, Multiplies):
         return margins.product(vectors)
     return np.concatenate([rows.astype(np.float64, copy=False) @ vectors for _, rows in margins.blocks()])
 
 
 def rectangle(margins: Margins, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """A[rows, columns] `[r, c]`, as the storage has it; looked up where A is no array."""
-    array = array_of(margins)
-    if array is not None:
-        return array[np.ix_(rows, columns)]
+    """A[rows, columns] `[r, c]`, as the storage has it, looked up."""
     found = np.empty((len(rows), len(columns)), margins.dtype)
     height = max(1, _LOOKED_UP // max(1, len(columns)))
     for start in range(0, len(rows), height):
@@ -79,9 +63,6 @@ def largest_of(margins: Margins) -> float:
     There some rows are searched, then the row of the best column, and so on: what is scaled by it is the same game, and
     only its tolerances are relative to a smaller margin.
     """
-    array = array_of(margins)
-    if array is not None:
-        return float(array.max())
     n = margins.shape[-1]
     if n <= _SMALL:
         return max(float(np.max(np.abs(rows), initial=0.0)) for _, rows in margins.blocks())
