@@ -1,22 +1,27 @@
 """The referee against external solvers, other people's programs, and how exact its equilibria are.
 
 Regularised equilibria against Gambit's logit QRE, equilibria of the original game against HiGHS and MPAX, the path of
-`castles` against HiGHS at β = 0 (`--castles`, minutes), accuracy over every family and shipped game, and what actions
-cost that nobody plays. Needs `pip install nashgames[external]`.
+`castles` against HiGHS at β = 0 (`--castles`, minutes), accuracy over every family and shipped game, what actions cost
+that nobody plays, degenerate games at β = 0 (against HiGHS, which gets six times as long), `castles` at one β, and
+games of 100,000 and 1,000,000 actions of low rank. Needs `pip install nashgames[external]`.
 """
 
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import scipy
 from timing import alternate, machine, middle, options, table, verdict
 
 from nashgames.core.game import Game, make_game
+from nashgames.core.margins import LowRankMargins
 from nashgames.exact import external
 from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.referee import equilibrium, equilibrium_path
@@ -53,6 +58,9 @@ def main() -> None:
         "castles": pooled,
         "accuracy": accuracy,
         "active": active,
+        "degenerate": degenerate,
+        "cold": cold,
+        "scale": at_scale,
     }
     parser.add_argument("--part", choices=parts, action="append", help="only this part (repeatable)")
     parser.add_argument("--castles", action="store_true", help="HiGHS on all of castles too, by both methods: minutes")
@@ -195,6 +203,77 @@ def active(repeats: int, live: int = 250, actions: int = 4000) -> None:
         for alone, among in [(taken["alone", beta], taken["among", beta])]
     ]
     table(("β", "alone", f"among {actions:,}", "ratio", "difference in products Aπ"), rows)
+
+
+def degenerate(repeats: int, actions: int = 4000) -> None:
+    """Games of small rank at β = 0, of which every action is played; HiGHS is stopped after six times our seconds."""
+    print(f"\ndegenerate games of {actions:,} actions at β = 0: seconds")
+    rows = []
+    for family in ("disc", "bilinear"):
+        game = families.generate(family, actions=actions)
+        began = time.perf_counter()
+        found = equilibrium(game, 0)
+        taken = time.perf_counter() - began
+        theirs, said = _highs_within(_dense(game), 6 * taken)
+        status = "exact" if found.converged else "inexact"
+        rows.append((family, taken, found.solves, found.products, found.residual, status, theirs, said))
+        verdict(f"HiGHS over ours, {family}, at least", theirs / taken, 5, at_least=True)
+        verdict(f"seconds of ours, {family}", taken, 30)
+    table(("", "ours", "systems", "products", "exploitability", "", "HiGHS", "which"), rows)
+
+
+def _highs_within(margins: np.ndarray, seconds: float) -> tuple[float, str]:
+    """Seconds of HiGHS's dual simplex, and how it ended."""
+    n = len(margins)
+    began = time.perf_counter()
+    found = scipy.optimize.linprog(
+        np.append(np.zeros(n), 1.0),
+        A_ub=np.column_stack([margins, -np.ones(n)]),
+        b_ub=np.zeros(n),
+        A_eq=np.append(np.ones(n), 0.0)[None],
+        b_eq=[1.0],
+        bounds=[(0, None)] * n + [(None, None)],
+        method="highs-ds",
+        options={"time_limit": seconds},
+    )
+    taken = time.perf_counter() - began
+    return taken, "finished" if found.status == 0 else "was stopped" if found.status == 1 else "failed"
+
+
+def cold(repeats: int, beta: float = 0.01) -> None:
+    """All of castles at one β, without one before."""
+    found = {}
+
+    def alone() -> None:
+        found["alone"] = equilibrium(tables.load("castles"), beta)
+
+    seconds = middle({"alone": alone}, repeats)["alone"]
+    print(
+        f"\ncastles at β = {beta:g} alone: {seconds:.1f} s, {found['alone'].solves} systems, "
+        f"{found['alone'].products} products, residual {found['alone'].residual:.1e}"
+    )
+
+
+def at_scale(repeats: int, sizes: tuple[int, ...] = (100_000, 1_000_000)) -> None:
+    """Rotations in two planes, of which every action is live, and their certificates; memory of the whole process."""
+    print("\nA = LRᵀ − RLᵀ with L, R [n, 2], every action live: seconds")
+    rows = []
+    for n in sizes:
+        u, v = np.random.default_rng(0).standard_normal((2, n, 2))
+        scale = 0.5 / np.max(np.sum(u**2 + v**2, axis=1))
+        # By way of a small game: the margins of a new one are all looked at.
+        game = make_game(np.zeros((2, 2))).replace(
+            margins=LowRankMargins(scale * u, v), log_reference=np.full(n, -np.log(n))
+        )
+        for beta in (0.05, 0.01, 1e-4):
+            began = time.perf_counter()
+            found = equilibrium(game, beta)
+            solved = time.perf_counter()
+            gap = found.certificate.suboptimality
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            certified = time.perf_counter() - solved
+            rows.append((n, beta, solved - began, certified, found.solves, found.products, found.residual, gap, peak))
+    table(("actions", "β", "equilibrium", "certificate", "systems", "products", "residual", "gap", "GiB"), rows)
 
 
 def _handicapped(core: np.ndarray, actions: int, handicap: float = 0.25) -> np.ndarray:

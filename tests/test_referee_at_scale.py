@@ -60,6 +60,11 @@ class Whole(Counted):
         return self._values.astype(vectors.dtype) @ vectors
 
 
+@pytest.fixture(autouse=True)
+def as_if_too_large_to_be_written(monkeypatch):
+    monkeypatch.setattr(doors, "_WRITTEN", 10)
+
+
 def handicapped(n, live, rng):
     """Of n actions `live` are good and the others lose to them: margins `[n, n]`."""
     margins = random_margins(rng, n) * 0.5
@@ -109,6 +114,14 @@ def test_products_with_the_whole_game_are_counted(betas, monkeypatch, rng):
     *_, last = equilibrium_path(on(stored, make_game(random_margins(rng, 300))), betas)
     assert last.products == stored.products > 0
     assert f"{last.products:,} products" in repr(last)
+
+
+def test_a_small_storage_that_computes_its_entries_does_so_once(monkeypatch, rng):
+    monkeypatch.setattr(doors, "_WRITTEN", 300)
+    stored = Counted(handicapped(300, 20, rng))
+    found = equilibrium(on(stored, make_game(random_margins(rng, 300))), 0.05)
+    assert found.products > 10
+    assert stored.passes == 1
 
 
 def test_the_nearest_equilibrium_is_found_on_a_storage(rng):

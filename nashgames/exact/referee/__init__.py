@@ -223,7 +223,7 @@ def _path(margins: Margins, log_reference: np.ndarray, betas: Iterable[float]) -
     """One context's equilibria."""
     matrix, log_policy = Matrix(margins), None
     for beta in betas:
-        matrix.renew()
+        matrix.iterates, matrix.paid = True, matrix.products
         with one_thread():
             if beta:
                 log_policy, residual = regularised(matrix, log_reference, beta, log_policy)

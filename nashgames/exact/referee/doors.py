@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from nashgames.core.margins import DenseMargins, Margins
-from nashgames.core.margins import product as storage_product
+from nashgames.core.margins import DenseMargins, Margins, Multiplies
 
-# Rows cast at a time, 1 MB at 4,000 actions, which a cache holds: 8 ms a product; 4 rows took 11, all at once 25.
-_ROWS = 32
+# Actions up to which a storage that computes its entries is written down, 0.5 GB: each product would do so again.
+_WRITTEN = 8192
 # Entries that are looked up at a time: 2 MB, and as much again of every index.
 _LOOKED_UP = 2**18
 # Actions up to which the largest margin is found among all: 2²⁸ entries, a second of a storage that computes them.
@@ -15,27 +14,19 @@ _SMALL = 2**14
 _SEARCHED, _ROUNDS = 2**22, 4
 
 
-def array_of(margins: Margins) -> np.ndarray | None:
-    """A itself where it is an array already; None where it would have to be written down."""
-    return np.asarray(margins.values) if isinstance(margins, DenseMargins) else None
-
-
-def product(margins: Margins, vectors: np.ndarray) -> np.ndarray:
-    """A·vectors in float64, `[n]` or `[n, k]`: by the storage's own product, else by blocks of rows."""
-    array = array_of(margins)
-    if array is not None:
-        if array.dtype == np.float64:
-            return array @ vectors
-        rows = range(0, len(array), _ROWS)
-        return np.concatenate([array[start : start + _ROWS] @ vectors for start in rows])
-    return storage_product(margins, vectors)
+def written(margins: Margins) -> Margins:
+    """The margins as one array where they have neither an array nor a product of their own and are few enough."""
+    n = margins.shape[-1]
+    if isinstance(margins, DenseMargins | Multiplies) or n > _WRITTEN:
+        return margins
+    values = np.empty((n, n), margins.dtype)
+    for rows, block in margins.blocks():
+        values[rows] = block
+    return DenseMargins(values)
 
 
 def rectangle(margins: Margins, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """A[rows, columns] `[r, c]`, as the storage has it; looked up where A is no array."""
-    array = array_of(margins)
-    if array is not None:
-        return array[np.ix_(rows, columns)]
+    """A[rows, columns] `[r, c]`, as the storage has it, looked up."""
     found = np.empty((len(rows), len(columns)), margins.dtype)
     height = max(1, _LOOKED_UP // max(1, len(columns)))
     for start in range(0, len(rows), height):
@@ -51,9 +42,6 @@ def largest_of(margins: Margins) -> float:
     There some rows are searched, then the row of the best column, and so on: what is scaled by it is the same game, and
     only its tolerances are relative to a smaller margin.
     """
-    array = array_of(margins)
-    if array is not None:
-        return float(array.max())
     n = margins.shape[-1]
     if n <= _SMALL:
         return max(float(np.max(np.abs(rows), initial=0.0)) for _, rows in margins.blocks())

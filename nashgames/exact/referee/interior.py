@@ -59,7 +59,7 @@ def interior_point(matrix: Matrix, log_reference: np.ndarray, beta: float, accur
         if errors[0] <= n * accuracy and errors[1] <= n * accuracy + _ROUNDING:
             break
         stalled = 0 if np.any(errors < best / 2) else stalled + 1
-        if stalled > _PATIENCE or matrix.exhausted:
+        if stalled > _PATIENCE or (matrix.computes and matrix.exhausted):
             break
         best = np.minimum(best, errors)
         # Where slacks are rounding the system of a game with many equilibria would be singular.

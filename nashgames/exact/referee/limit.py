@@ -60,7 +60,7 @@ def limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) 
         policy = actions.whole_policy(found.policy)
         advantage = np.where(actions.outside, matrix @ policy, -np.inf)
         lacking = int(np.count_nonzero(advantage > -_LOSING * matrix.largest))
-        if not lacking or matrix.exhausted:
+        if not lacking or (matrix.computes and matrix.exhausted):
             break
         actions.add(np.argsort(-advantage)[:lacking])
     support, inside = _played(matrix, part.largest, actions.chosen, found)

@@ -22,7 +22,7 @@ def newton(
     rounding = tolerance(beta, len(log_policy))
     best, residual = log_policy, float(np.max(np.abs(log_policy - log_response)))
     for _ in range(max_solves):
-        if matrix.exhausted:
+        if matrix.computes and matrix.exhausted:
             break
         gap = log_policy - log_response
         policy = np.exp(log_policy)

@@ -63,7 +63,7 @@ def regularised(
             log_policy, residual = newton(matrix, log_reference, beta, log_response, _FINISHING_SOLVES)
             if actions.whole or residual <= rounding:
                 return log_policy, residual
-        if matrix.exhausted:
+        if matrix.computes and matrix.exhausted:
             return newton(matrix, log_reference, beta, log_response, 0)
         actions.add(np.argsort(-missing)[: actions.outside.sum()])
 

@@ -11,6 +11,8 @@ _FIRST, _MORE = 16, 0.5
 _MOST, _PART = 512, 4
 # Part of a product with A beyond the columns at which they are enough: GMRES repairs what it leaves.
 _ENOUGH = 1e-12
+# Columns from which a tail has to fall evenly, and to what at the last: a rank of as many alike is found before.
+_ALIKE, _NEARLY = 80, 1e-6
 # Singular value, in the largest, of a column that is rounding.
 _ROUNDING = 1e-15
 # Least singular value, in the largest, of a range that is known to 1e-8 nats: 1e-16 √n of rounding over it.
@@ -47,15 +49,23 @@ def thin(multiply: Callable[[np.ndarray], np.ndarray], n: int) -> Thin | None:
         beyond = float(np.linalg.norm(products))
         if beyond <= _ENOUGH * size:
             return _trimmed(basis, basis.T @ multiply(basis))
-        k = basis.shape[1]
-        # Where singular values are alike each column takes off its part: as many as may still come must take off all.
-        if k + width > most or (k and 1 - (beyond / size / tail) ** 2 < added / (most - k + added)):
+        k, now = basis.shape[1], beyond / size
+        if k + width > most or (k and _hopeless(now, now / tail, added, most - k, k)):
             return None
         fresh = np.linalg.qr(products)[0]
         # Columns that were rounding are of length 1 now, and not yet across the others.
         fresh = np.linalg.qr(fresh - basis @ (basis.T @ fresh))[0]
         basis = np.hstack([basis, fresh])
-        tail, added, width = beyond / size, width, int(_MORE * (k + width))
+        tail, added, width = now, width, int(_MORE * (k + width))
+
+
+def _hopeless(tail: float, fall: float, added: int, more: int, k: int) -> bool:
+    """Whether `more` columns will not do, after the last `added` of k left `fall` of what was there before.
+
+    Where singular values are alike each column takes off its part: as many as may still come must take off all. Where
+    they fall evenly, so does the tail.
+    """
+    return bool(1 - fall**2 < added / (more + added) or (k > _ALIKE and tail * fall ** (more / added) > _NEARLY))
 
 
 def _trimmed(basis: np.ndarray, core: np.ndarray) -> Thin:
