@@ -55,7 +55,7 @@ def test_a_formula_gives_the_entries_of_the_dense_game(selection, contexts):
 def test_a_family_with_a_formula_says_so_and_no_other(name):
     family = FAMILIES[name]
     values = {key: parameter.default for key, parameter in family.parameters.items()}
-    form, size = family.form_of(values), family.size_of(values)
+    form, size = family.form(**values), family.size and family.size(**values)
     recipe = family.build(
         np.random.default_rng(0),
         size or 9,

@@ -136,7 +136,8 @@ def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
         storage = of_game[0].storage
         alike = source.generated and actions is not None and storage == "dense"
         shape = (actions, source.contexts) if alike else (source, actions, beta)
-        size = _STACK_BYTES if actions is None else max(source.nbytes(actions, storage, dtype_bytes), 1)
+        # That of entries: what keeps fewer numbers is as well played game by game.
+        size = max((actions or _STACK_BYTES) ** 2 * source.contexts * dtype_bytes, 1)
         counts[shape] = counts.get(shape, -1) + 1
         number = counts[shape] // min(max(_STACK_BYTES // size, 1), _MOST_LANES)
         chunks.setdefault((*shape, number), []).append(of_game)

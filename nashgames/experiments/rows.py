@@ -74,7 +74,7 @@ def frames_of(
         ),
         curves=pd.DataFrame(repeated | points | {"status": status}, columns=list(CURVE_COLUMNS)),
         policies=_policies(played, curves.log_policies),
-        paths=_paths(played, curves),
+        paths=pd.DataFrame(columns=list(PATH_COLUMNS)) if curves.path is None else _paths(played, curves),
     )
 
 
@@ -181,8 +181,7 @@ def _policies(played: Sequence[_Played], log_policies: np.ndarray) -> pd.DataFra
 
 def _paths(played: Sequence[_Played], curves: Curves) -> pd.DataFrame:
     """The rows of the iterates at all points: one per action."""
-    if curves.path is None:
-        return pd.DataFrame(columns=list(PATH_COLUMNS))
+    assert curves.path is not None
     first = played[0][0]
     shape = (len(curves.steps), first.contexts, first.actions)
     path = np.asarray(curves.path, np.float64).reshape(shape)

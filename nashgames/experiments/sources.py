@@ -26,8 +26,8 @@ class Source:
 
     `default_actions` is n unless given, None where the game has its own size; `fingerprint` is a hash of a file's
     bytes, of the code in a file, or of a game object that is `given`. `file` is where the data of a table is read.
-    `size` is n of a generated game whose parameters determine it, and `form` the formula of the margins of one that has
-    one.
+    `generated` is one of a family of ours; `size` is its n where its parameters determine it, and `form` the formula of
+    its margins where they have one.
     """
 
     text: Selection
@@ -39,13 +39,9 @@ class Source:
     fingerprint: str | None = None
     given: Game | None = field(default=None, compare=False)
     file: Path | None = field(default=None, compare=False)
+    generated: bool = field(default=False, compare=False)
     size: int | None = field(default=None, compare=False)
     form: families.Form | None = field(default=None, compare=False)
-
-    @property
-    def generated(self) -> bool:
-        """Whether the game is of a family of ours."""
-        return self.given is None and self.text.name in families.FAMILIES
 
     def storage(self, actions: int | None, asked: str) -> str:
         """The storage of the margins, `auto` for that which a game of a user's has; NashGamesError for one that the
@@ -111,8 +107,9 @@ def find_source(text: str, *, code: bool = True) -> Source:
             takes_seed=family.takes_seed and "seed" not in values,
             takes_beta=family.takes_beta and "beta" not in values,
             brings_reference=family.brings_reference,
-            size=family.size_of(told),
-            form=family.form_of(told),
+            generated=True,
+            size=None if family.size is None else family.size(**told),
+            form=family.form(**told),
         )
     if name in tables.TABLES:
         accepted = tables.TABLES[name].parameters

@@ -93,18 +93,6 @@ class Family:
         """Whether n is free."""
         return self.size is None
 
-    def size_of(self, values: Mapping[str, Any]) -> int | None:
-        """n, where the parameters determine it; None where it is free."""
-        if self.size is None:
-            return None
-        own = parameters_of(self.build)
-        return self.size(**{key: value for key, value in values.items() if key in own})
-
-    def form_of(self, values: Mapping[str, Any]) -> Form | None:
-        """The formula of the margins with these parameters, all of them given."""
-        own = parameters_of(self.build)
-        return self.form(**{key: value for key, value in values.items() if key in own})
-
     @property
     def brings_reference(self) -> bool:
         """Whether the reference is part of the game; only the reference `own` is accepted then."""
@@ -117,7 +105,7 @@ def given_to(family: Family, selection: Selection) -> dict[str, Any]:
     Raises NashGamesError for one that does not exist or is not accepted, and for n, which stands beside the selection.
     """
     size = next((key for key in ("actions", "n") if key in selection.parameters), None)
-    if size is not None and family.takes_actions:
+    if size is not None and family.size is None:
         n = selection.parameters[size]
         raise NashGamesError(f"'{selection}' has its size in brackets; write {family.name} and give actions: -n {n}")
     return bind("game", selection, family.parameters)
@@ -169,7 +157,7 @@ def generate(
     check_beta(planted)
     n = _size(family, values, actions)
     what = "" if family.takes_actions else f"{render(family.name, values)} with its {count_text(n)} actions"
-    form = family.form_of(values)
+    form = family.form(**values)
     storage = storage_of(storage, form, n, family.name)
     check_fits(n, contexts, dtype, storage, form, what=what)
     size = () if draws == DRAWS[0] else (n,)
@@ -256,9 +244,9 @@ def _checked_dtype(dtype: Any) -> np.dtype:
 def _size(family: Family, values: Mapping[str, Any], actions: int | None) -> int:
     if actions is not None:
         actions = _typed("actions", actions, int)
-    n = family.size_of(values)
-    if n is None:
+    if family.size is None:
         return family.default_actions if actions is None else actions
+    n = family.size(**values)
     if actions not in (None, n):
         raise NashGamesError(
             f"actions is {actions}, but {family.name} has {count_text(n)} with these parameters; leave actions out"

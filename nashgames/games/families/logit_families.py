@@ -23,8 +23,8 @@ from nashgames.games.families.recipes import (
     log_of,
     logistic,
     of_factors,
-    of_logits,
     ratings_drawn,
+    rotations,
 )
 
 Strength = Annotated[float, "typical size of a logit (root mean square); 0: every pair is even"]
@@ -224,7 +224,9 @@ def _linked(link: str, family: str, left: np.ndarray, right: np.ndarray, feature
     """The margins of logits S = LRᵀ − RLᵀ, along the logistic curve or in proportion."""
     if link not in LINKS:
         raise unknown(f"link of {family}", link, LINKS)
-    return (of_logits if link == LINKS[0] else of_factors)(left, right, features)
+    if link == "linear":
+        return of_factors(left, right, features)
+    return Recipe(logistic(rotations(left, right)), features=features, formula=Logistic(left, right))
 
 
 def _centred(features: np.ndarray) -> np.ndarray:

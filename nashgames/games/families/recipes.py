@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nashgames.core.margins import TILE, Formula, Logistic, Margins, tiles_above
+from nashgames.core.margins import TILE, Formula, Margins, tiles_above
 from nashgames.errors import NashGamesError
 
 Block = Callable[[slice, slice], np.ndarray]
@@ -46,11 +46,6 @@ class Recipe:
     features: np.ndarray | None = None
     formula: Formula | None = None
     factors: tuple[np.ndarray, np.ndarray] | None = None
-
-
-def of_logits(left: np.ndarray, right: np.ndarray, features: np.ndarray) -> Recipe:
-    """A_ij = σ(S_ij) − ½ of logits S = LRᵀ − RLᵀ, L and R `[n, r]`."""
-    return Recipe(logistic(rotations(left, right)), features=features, formula=Logistic(left, right))
 
 
 def of_factors(left: np.ndarray, right: np.ndarray, features: np.ndarray, margin: float = 0.5) -> Recipe:

@@ -25,7 +25,7 @@ FORMULAS = {
 """The storages that keep no entry, and what they need."""
 
 _ALWAYS_FITS = 1_000_000
-"""Bytes of margins that are not worth asking how much memory is free, which takes longer than making them."""
+"""Bytes of entries that are not worth asking how much memory is free, which takes longer than making them."""
 
 RUN_MEMORY = 700_000_000
 """What a run needs beside its margins, at most (bytes): measured by `benchmarks/memory.py`."""
@@ -88,9 +88,9 @@ def check_fits(
     """
     accept("actions", n, least=2)
     itemsize = np.dtype(dtype).itemsize
-    needed = bytes_of(storage, form, n, contexts, itemsize)
-    if needed <= _ALWAYS_FITS:
+    if n**2 * contexts * itemsize <= _ALWAYS_FITS:
         return
+    needed = bytes_of(storage, form, n, contexts, itemsize)
     within = room()
     usable = max(within.free - RUN_MEMORY, within.free // 2)
     if needed <= usable:
