@@ -156,7 +156,7 @@ def generate(
     planted = beta if made_for is None else made_for
     check_beta(planted)
     n = _size(family, values, actions)
-    what = "" if family.takes_actions else f"{render(family.name, values)} with its {count_text(n)} actions"
+    what = "" if family.size is None else f"{render(family.name, values)} with its {count_text(n)} actions"
     form = family.form(**values)
     storage = storage_of(storage, form, n, family.name)
     check_fits(n, contexts, dtype, storage, form, what=what)
