@@ -26,7 +26,18 @@ _LISTS: Mapping[str, tuple[str, ...]] = {
     "y": ("metrics",),
     "figure": ("figures",),
     "preset": ("presets",),
-    "show": ("games", "solvers", "references", "feedback", "policies", "optimisers", "metrics", "figures", "presets"),
+    "show": (
+        "games",
+        "solvers",
+        "references",
+        "feedback",
+        "policies",
+        "optimisers",
+        "storages",
+        "metrics",
+        "figures",
+        "presets",
+    ),
 }
 """What is offered for the value of an option or an argument."""
 

@@ -9,7 +9,18 @@ from nashgames.cli import completion
 from nashgames.cli import options as o
 from nashgames.cli.failures import Commands
 
-KINDS = ("games", "solvers", "references", "feedback", "policies", "optimisers", "metrics", "figures", "presets")
+KINDS = (
+    "games",
+    "solvers",
+    "references",
+    "feedback",
+    "policies",
+    "optimisers",
+    "storages",
+    "metrics",
+    "figures",
+    "presets",
+)
 """The kinds of names that can be listed."""
 
 app = typer.Typer(
@@ -308,8 +319,8 @@ def list_(
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """List the names that options accept: games, solvers, references, feedback, policies, optimisers, metrics, figures,
-    presets.
+    """List the names that options accept: games, solvers, references, feedback, policies, optimisers, storages, metrics,
+    figures, presets.
     """
     from nashgames.cli.list import catalogue
 

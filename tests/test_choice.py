@@ -29,7 +29,14 @@ def trials(costs, *, seeds=(1,), name="nash-mp", parameter="eta", **changes):
                 "feedback": "exact",
                 "policy": "tabular",
             }
-            row |= {"optimiser": "sgd", "dtype": "float64", "device": "cpu", "solver": name, "label": name}
+            row |= {
+                "optimiser": "sgd",
+                "dtype": "float64",
+                "device": "cpu",
+                "storage": "dense",
+                "solver": name,
+                "label": name,
+            }
             row |= {"role": "tuning", "tuned": parameter, "hyperparameters": json.dumps({parameter: step})}
             row |= {
                 "selection": f"{name}[{parameter}={step}]",

@@ -500,13 +500,13 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["plot", "x", "--format", "gif"], "unknown value of --format 'gif'. Accepted: png, svg, pdf"),
         (
             ["list", "gamez"],
-            "did you mean 'games'? Accepted: games, solvers, references, feedback, policies, optimisers, metrics",
+            "did you mean 'games'? Accepted: games, solvers, references, feedback, policies, optimisers, storages",
         ),
         (["show"], "'nashgames show' needs GAME"),
         (["show", "dics"], "did you mean 'disc'?"),
         (
             ["show", "nash-pm"],
-            "'nash-pm' is no game, solver, reference, feedback, policy, optimiser, metric, figure or",
+            "'nash-pm' is no game, solver, reference, feedback, policy, optimiser, storage, metric, figure or",
         ),
         (["plot", "nowhere", "--y", "kl"], "did you mean 'kl_to_equilibrium'?"),
         (["show", "nash-pm"], "did you mean 'nash-mp'? nashgames list says what there is"),
@@ -683,7 +683,8 @@ def test_list_shows_parameters_with_their_help():
     assert "strength = 1: typical size of a logit" in shown
     assert "eta: η, the papers' step" in call("list", "solvers").stdout
     assert set(data("list")) == {
-        "games", "solvers", "references", "feedback", "policies", "optimisers", "metrics", "figures", "presets",
+        "games", "solvers", "references", "feedback", "policies", "optimisers", "storages", "metrics", "figures",
+        "presets",
     }  # fmt: skip
 
 

@@ -153,7 +153,7 @@ def test_lines_and_columns_fit_terminals(monkeypatch):
     [
         (
             ("sweep", "--actions", "3000000", "--dry-run"),
-            "a game of 3,000,000 actions in float64 needs 72 TB of memory",
+            "a game of 3,000,000 actions in float64 needs 36.02 TB of memory",
         ),
         (("sweep", "--game", "wims.csv", "--dry-run"), "there is no file 'wims.csv'"),
         (("run", "disc", "--dry-run", "--out", "mine"), "'mine' holds files that are not results"),

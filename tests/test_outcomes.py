@@ -16,7 +16,8 @@ INF, NAN = np.inf, np.nan
 def run(end, *, seed=0, status="budget", label="online-ipo", **changes):
     """A run on samples whose last iterate has the suboptimality `end`."""
     cell = {"game": "circulant", "n": 3, "contexts": 1, "reference": "uniform", "beta": 0.1}
-    how = {"feedback": "duels[batch=100]", "policy": "tabular", "optimiser": "sgd", "dtype": "float64", "device": "cpu"}
+    how = {"feedback": "duels[batch=100]", "policy": "tabular", "optimiser": "sgd", "dtype": "float64"}
+    how |= {"device": "cpu", "storage": "dense"}
     solver = {"label": label, "selection": label, "queries_to_tolerance": None, "tolerance": 0.01}
     ended = {"seed": seed, "status": status, "suboptimality": end, "comparisons": 5000}
     return cell | how | solver | ended | changes

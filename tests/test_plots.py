@@ -38,6 +38,7 @@ def rows(curve, *, solver="nash-mp", beta=0.1, n=100, seed=0, status="budget", *
         "beta": beta,
         "dtype": "float64",
         "device": "cpu",
+        "storage": "dense",
     } | changes
     queries, values = zip(*curve, strict=True)
     points = pd.DataFrame(keys | {"step": range(len(curve)), "queries": queries})
@@ -816,6 +817,7 @@ def test_public_names():
         "Rows",
         "drawn_unasked",
         "figures",
+        "rows_of",
         "save",
         "svg",
     }

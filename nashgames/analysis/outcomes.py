@@ -37,8 +37,10 @@ _STEPS = 5
 
 
 def complete(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with the columns `VARIANTS`: exact feedback, a table and plain steps where nothing is said."""
-    told = {name: runs[name].fillna(plain) if name in runs else plain for name, plain in VARIANTS.items()}
+    """The runs with the columns `VARIANTS` and `storage`: exact feedback, a table, plain steps, dense margins where
+    nothing is said."""
+    usual = {**VARIANTS, "storage": "dense"}
+    told = {name: runs[name].fillna(plain) if name in runs else plain for name, plain in usual.items()}
     return runs.assign(**told)
 
 

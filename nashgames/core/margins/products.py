@@ -28,6 +28,9 @@ STORAGES: dict[str, type[Margins]] = {
 """The storages by the names that people give them."""
 
 
+_COMPILED = (HalfMargins, PackedMargins, StreamedMargins, ShardedMargins)
+
+
 @runtime_checkable
 class Multiplies(Protocol):
     """A storage with a product of its own on the host, faster than by its blocks."""
@@ -39,12 +42,12 @@ class Multiplies(Protocol):
 def product(margins: Margins, vectors: np.ndarray) -> np.ndarray:
     """A·vectors, `[n]` or `[n, k]`, in the floats of `vectors`, float64 or wider.
 
-    By the storage's own product on the host; else in float64 by that of compiled programs, and of a dense array and in
-    wider floats by blocks of rows.
+    By the storage's own product on the host; else of tiles, small entries and formulas in float64 by that of compiled
+    programs, which has two cores and makes no second matrix; of the others and in wider floats by blocks of rows.
     """
     if isinstance(margins, Multiplies):
         return margins.product(vectors)
-    if vectors.dtype != np.float64 or isinstance(margins, DenseMargins):
+    if vectors.dtype != np.float64 or not isinstance(margins, _COMPILED):
         return np.concatenate([rows.astype(vectors.dtype, copy=False) @ vectors for _, rows in margins.blocks()])
     precision = Precision("float64")
     with precision.scope():
