@@ -40,7 +40,7 @@ def show(name: str, called: str, entry: Entry, *, json: bool, quiet: bool) -> No
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
 
-    text = _text(called, name)
+    text = _text(called, name) or str(entry["summary"])
     if json:
         emit(json_text.dumps({"kind": called, **entry, "text": text}, allow_nan=False))
     screen = Screen(quiet=quiet, data=json)
@@ -81,6 +81,7 @@ def _text(called: str, name: str) -> str:
 
 
 def _registry(called: str) -> Mapping[str, Any]:
+    from nashgames.core.margins import STORAGES
     from nashgames.core.metrics import METRICS
     from nashgames.games.references import REFERENCES
     from nashgames.learning.feedback import FEEDBACKS
@@ -91,5 +92,11 @@ def _registry(called: str) -> Mapping[str, Any]:
 
     solvers = {**SOLVERS, **WRAPPERS}
     kinds: dict[str, Mapping[str, Any]] = {"solver": solvers, "reference": REFERENCES, "metric": METRICS}
-    kinds |= {"figure": FIGURES, "feedback": FEEDBACKS, "policy": POLICIES, "optimiser": OPTIMISERS}
+    kinds |= {
+        "figure": FIGURES,
+        "feedback": FEEDBACKS,
+        "policy": POLICIES,
+        "optimiser": OPTIMISERS,
+        "storage": STORAGES,
+    }
     return kinds[called]
