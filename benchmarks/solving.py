@@ -81,7 +81,7 @@ def original(game: Game, repeats: int) -> Iterator[Row]:
     """The referee, MPAX and HiGHS at β = 0."""
     sides: dict[str, Any] = {"referee": lambda: equilibrium(game, 0.0).log_policy}
     for name in ("mpax", *(["highs"] if game.actions <= MOST_HIGHS else [])):
-        sides[name] = partial(_policy_of, f"{name}[tolerance={TOLERANCE}]" if name == "mpax" else name, game)
+        sides[name] = partial(solve_game, f"{name}[tolerance={TOLERANCE}]" if name == "mpax" else name, game, 0.0)
     for name, side in sides.items():
         times = []
         try:
@@ -133,13 +133,6 @@ def _played(game: Game, name: str, precision: Precision) -> Batch:
     while not batch.finished:
         batch.advance()
     return batch
-
-
-def _policy_of(name: str, game: Game) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        policy = np.maximum(solve_game(name, game, 0.0), 0)
-        logs: np.ndarray = np.log(policy / policy.sum())
-        return logs
 
 
 def _row(beta: float, method: str, seconds: float, queries: int | None, game: Game, log_policy: np.ndarray) -> Row:
