@@ -319,8 +319,8 @@ def list_(
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """List the names that options accept: games, solvers, references, feedback, policies, optimisers, storages, metrics,
-    figures, presets.
+    """List the names that options accept: games, solvers, references, feedback, policies, optimisers, storages,
+    metrics, figures, presets.
     """
     from nashgames.cli.list import catalogue
 
