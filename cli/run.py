@@ -1,5 +1,6 @@
 """One experiment in the terminal: its options, its run, its tables, its figures."""
 
+import contextlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -301,9 +302,15 @@ def _next_sweep(experiment: "Experiment") -> str:
 
 
 def _stopped(screen: "Progress") -> str:
+    from nashgames.store import Results
+
     if screen.planned is None:
         return "stopped before anything was computed"
     kept = screen.planned.reused + screen.finished_runs
+    # A batch may be committed and not told yet; without any there is no directory of results to read.
+    with contextlib.suppress(NashGamesError):
+        held = len(Results.read(screen.planned.directory).last_runs)
+        kept = max(kept, min(held, screen.planned.runs))
     if not kept:
         return f"stopped before a run was finished; nothing is kept of {words.plural(screen.planned.runs, 'run')}"
     return (
