@@ -97,9 +97,11 @@ def test_the_phases_begin_where_their_kept_curves_do_and_end_in_three_regimes():
 # -- what is kept in results/ ------------------------------------------------------------------------------------------
 
 RESULTS = Path(__file__).parent.parent / "results"
-# Those that git ignores are a user's.
+# Those that git ignores are a user's; `benchmarks` has what scripts measured, and no runs.
 DIRECTORIES = sorted(
-    path.name for path in RESULTS.glob("*") if path.is_dir() and path.name not in ("runs", "equilibria", "games")
+    path.name
+    for path in RESULTS.glob("*")
+    if path.is_dir() and path.name not in ("runs", "equilibria", "games", "benchmarks")
 )
 # Verified here: a small directory of every kind; the others in seconds to minutes by `nashgames verify`.
 VERIFIED = ("comal", "mmd", "soccer10")
