@@ -84,7 +84,8 @@ def draw(rows: list[Row], path: Path) -> None:
     for panel, game in zip(panels, GAMES, strict=True):
         for name in METHODS:
             mine = [row for row in rows if (row["game"], row["solver"]) == (game, name)]
-            queries = [np.nan if row["queries"] is None else row["queries"] for row in mine]
+            # 0, where the reference is within the tolerance already, has no place on a logarithmic axis.
+            queries = [row["queries"] or np.nan for row in mine]
             panel.plot([row["n"] for row in mine], queries, label=name, color=colour(name), marker=marker(name))
         panel.set(xscale="log", yscale="log", xlabel="actions", title=game)
     panels[0].set_ylabel(f"queries to {TOLERANCE:g}")
