@@ -16,6 +16,20 @@ _GROUPS = tuple(f"nashgames.{kind}" for kind in ("games", "solvers", "feedbacks"
 Names = Mapping[str, Mapping[str, list[str]]]
 """For every list the names in it, each with the names of its parameters."""
 
+KINDS = (
+    "games",
+    "solvers",
+    "references",
+    "feedback",
+    "policies",
+    "optimisers",
+    "storages",
+    "metrics",
+    "figures",
+    "presets",
+)
+"""The kinds of names that can be listed."""
+
 _LISTS: Mapping[str, tuple[str, ...]] = {
     "game": ("games",),
     "solver": ("solvers",),
@@ -26,18 +40,7 @@ _LISTS: Mapping[str, tuple[str, ...]] = {
     "y": ("metrics",),
     "figure": ("figures",),
     "preset": ("presets",),
-    "show": (
-        "games",
-        "solvers",
-        "references",
-        "feedback",
-        "policies",
-        "optimisers",
-        "storages",
-        "metrics",
-        "figures",
-        "presets",
-    ),
+    "show": KINDS,
 }
 """What is offered for the value of an option or an argument."""
 

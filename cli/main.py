@@ -7,21 +7,8 @@ import typer
 
 from nashgames.cli import completion
 from nashgames.cli import options as o
+from nashgames.cli.completion import KINDS
 from nashgames.cli.failures import Commands
-
-KINDS = (
-    "games",
-    "solvers",
-    "references",
-    "feedback",
-    "policies",
-    "optimisers",
-    "storages",
-    "metrics",
-    "figures",
-    "presets",
-)
-"""The kinds of names that can be listed."""
 
 app = typer.Typer(
     name="nashgames",

@@ -102,9 +102,8 @@ def check_fits(
         remedies.insert(0, f"--dtype float32 ({size_text(needed // 2)})")
     smaller = [] if storage in FORMULAS else [form.storage] if form else ["packed", "half", "packed-half"]
     sizes = {name: bytes_of(name, form, n, contexts, itemsize) for name in smaller}
-    remedies = [f"--storage {name} ({size_text(size)})" for name, size in sizes.items() if size <= usable][
-        :1
-    ] + remedies
+    fitting = [f"--storage {name} ({size_text(size)})" for name, size in sizes.items() if size <= usable]
+    remedies = fitting[:1] + remedies
     named = what or f"a game of {count_text(n)} actions"
     over = f" over {contexts:,} contexts" if contexts > 1 else ""
     raise NashGamesError(
