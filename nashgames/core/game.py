@@ -13,6 +13,7 @@ import numpy as np
 
 from nashgames.core.feedback import EXACT, Feedback, Tally
 from nashgames.core.margins import DenseMargins, Margins
+from nashgames.core.sequences import Sequences
 from nashgames.defaults import LARGEST_BETA
 from nashgames.errors import NashGamesError
 from nashgames.reprs import MOST_ROWS, Panel
@@ -46,6 +47,7 @@ class Description:
         notes: sentences about what was done to the data
         known_equilibrium: an equilibrium that the construction knows, or None
         features: what the construction made the margins from, float64 `[n, d]` or `[m, n, d]`, or None
+        sequences: the sequences of tokens that the actions are, or None
 
     Example:
         >>> import nashgames as ng
@@ -63,6 +65,7 @@ class Description:
     notes: tuple[str, ...] = ()
     known_equilibrium: KnownEquilibrium | None = None
     features: Any = None
+    sequences: Sequences | None = None
 
 
 @partial(
