@@ -7,6 +7,7 @@ from typing import Any
 from nashgames import memory
 from nashgames.engine.settings import Settings
 from nashgames.experiments.plan import Run
+from nashgames.learning.prefixes import TOKENS
 
 # Games of one shape are stacked up to this size: beyond it sharing a program saves nothing.
 _STACK_BYTES = 128_000_000
@@ -144,10 +145,16 @@ def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
     return list(chunks.values())
 
 
+def shared_features(run: Run) -> Any:
+    """What the features of a run's game depend on, beside its size and seed: the source, which gives them their size,
+    and for tokens the reference."""
+    return run.source, run.features and run.features[0] == TOKENS and run.reference_key
+
+
 def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[list[Run]]]:
     """The runs of a chunk of games as batches `[G][B]` that share a compiled program: one solver class, as many lanes.
 
-    What differs between lanes is data: reference, β, steps. Features of actions have a size that is the family's own.
+    What differs between lanes is data: reference, β, steps. Those of a game share its features (`shared_features`).
     Batches are those of the whole grid, less those of which every run is in `done`: the width of a batch decides the
     order of its sums, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
     """
@@ -155,7 +162,7 @@ def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[l
     for of_game in games:
         by_program: dict[Any, list[Run]] = {}
         for run in of_game:
-            by_program.setdefault((run.program_key, run.features and run.source), []).append(run)
+            by_program.setdefault((run.program_key, run.features and shared_features(run)), []).append(run)
         width = max(_MOST_LANES // len(games), 1)
         for program, runs in by_program.items():
             for start in range(0, len(runs), width):

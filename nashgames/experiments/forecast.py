@@ -22,6 +22,7 @@ from nashgames.engine.batch import Batch, Lane
 from nashgames.engine.settings import Settings
 from nashgames.exact.referee import equilibrium_path
 from nashgames.experiments import batches as together
+from nashgames.experiments.batches import shared_features
 from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.plan import Chosen, Run, distance_of, plan, plan_trials, settings_of
 from nashgames.experiments.preparing import count_equilibria
@@ -321,7 +322,7 @@ class _Timer:
 
     def _key(self, batch: Lanes) -> Any:
         first = batch[0][0]
-        kind = first.features and first.source
+        kind = first.features and shared_features(first)
         return (first.program_key, kind, self.size(first), len(batch), len(batch[0]))
 
     def _work(self, batch: Lanes) -> float:
@@ -376,7 +377,8 @@ class _Timer:
         game = run.make_game(self._settings.precision.dtype)
         if run.features is None:
             return game
-        return game.replace(features=resolve_features(*run.features, game, seed=run.game_key[2]))
+        known = game.replace(log_reference=resolve_reference(run.reference, game, run.seed))
+        return game.replace(features=resolve_features(*run.features, known, seed=run.game_key[2]))
 
     @contextmanager
     def _measuring(self) -> Iterator[None]:

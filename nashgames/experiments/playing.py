@@ -22,7 +22,7 @@ from nashgames.engine.batch import Batch, Lane, placed_margins
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium
-from nashgames.experiments.batches import MOST_BATCHES, batches_at_once, batches_of, game_chunks
+from nashgames.experiments.batches import MOST_BATCHES, batches_at_once, batches_of, game_chunks, shared_features
 from nashgames.experiments.events import Advanced, BatchFinished, Event, GameReady, Noted, PlayedElsewhere, Waiting
 from nashgames.experiments.experiment import content_hash
 from nashgames.experiments.plan import GameKey, Run, distance_of
@@ -191,20 +191,21 @@ class _Placed:
     def __init__(self, games: Mapping[GameKey, Game], settings: Settings) -> None:
         self._games = games
         self._settings = settings
-        self._features: dict[tuple[GameKey, tuple[str, int | None]], np.ndarray | None] = {}
+        self._features: dict[tuple[Any, ...], Any] = {}
         self._margins: dict[tuple[GameKey, ...], Any] = {}
         # Batches that compile beside each other ask at the same moment.
         self._lock = Lock()
 
-    def of(self, run: Run) -> Game:
-        """The game that a run plays."""
+    def of(self, run: Run, log_reference: np.ndarray) -> Game:
+        """The game that a run plays beside a reference."""
         game = self._games[run.game_key]
         if run.features is None:
             return game
-        key = (run.game_key, run.features)
+        key = (run.game_key, run.features, shared_features(run))
         with self._lock:
             if key not in self._features:
-                self._features[key] = resolve_features(*run.features, game, seed=run.game_key[2])
+                known = game.replace(log_reference=log_reference)
+                self._features[key] = resolve_features(*run.features, known, seed=run.game_key[2])
         return game.replace(features=self._features[key])
 
     def margins(self, runs: Sequence[Run]) -> Any:
@@ -335,8 +336,9 @@ class Chunk:
             )
 
         lanes = [[lane(run) for run in of_game] for of_game in runs]
-        played = [self._placed.of(of_game[0]) for of_game in runs]
-        margins = self._placed.margins([of_game[0] for of_game in runs])
+        firsts = [of_game[0] for of_game in runs]
+        played = [self._placed.of(run, self._prepared[run.run_id].log_reference) for run in firsts]
+        margins = self._placed.margins(firsts)
         batch = Batch(played, lanes, self.session.settings, margins=margins)
         kept = self._claimed[batch_key(runs)]
         # It is needed no more, unless the batch is tried again.
@@ -419,7 +421,7 @@ class Chunk:
         wanted = {run.run_id for run in _those(runs)} - {run.run_id for run in unfinished} if unfinished else None
         unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
         equilibria = [[self._prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
-        frames = frames_of(batch, [self._placed.of(of_game[0]) for of_game in runs], runs, equilibria, wanted)
+        frames = frames_of(batch, [self._games[of_game[0].game_key] for of_game in runs], runs, equilibria, wanted)
         if len(frames.runs):
             yield frames
         if unfinished:

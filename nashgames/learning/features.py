@@ -15,6 +15,7 @@ from nashgames.core.margins import Margins
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games.families.recipes import accept
 from nashgames.games.streams import stream
+from nashgames.learning.prefixes import TOKENS, Prefixes
 
 USUAL_DIMENSION = 10
 """Features of a kind that can have any number: five planes of rotation, since singular values of a skew matrix come in
@@ -42,16 +43,19 @@ _RESTARTS = 200
 """Restarts after which the vectors are taken as they are: four to eight times what games of 2,500 actions need."""
 
 
-def resolve_features(kind: str, dimension: int | None, game: Game, seed: int = 0) -> np.ndarray | None:
+def resolve_features(kind: str, dimension: int | None, game: Game, seed: int = 0) -> np.ndarray | Prefixes | None:
     """The features of `game` that a policy asks for: float64 `[n, d]`, `[m, n, d]` over contexts; None for `none`.
 
-    `kind` is one of KINDS: `auto` is `own` where the game has features and else `spectral`. `dimension` is d; None is
+    `tokens` are the prefixes of the sequences that the actions are, with their probabilities under the game's reference
+    (`Prefixes`), which policies that write sequences see. Else `kind` is one of KINDS: `auto` is `own` where the game has features and else `spectral`. `dimension` is d; None is
     all for `own` and min(n, 10) for `spectral` and `random`, whose draw is of `seed`: the game's, not a run's, so that
     all runs of a game see the same. Every feature is scaled to mean square 1 over actions and contexts, so that a step
     size means the same for every game; a feature that is 0 everywhere stays 0, and one-hot features stay 0 and 1.
 
     Raises NashGamesError for an unknown kind, features that the game does not have, and a dimension that does not fit.
     """
+    if kind == TOKENS:
+        return Prefixes.of(game)
     check_features(kind, dimension)
     if kind == "none":
         return None

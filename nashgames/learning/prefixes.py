@@ -1,0 +1,61 @@
+"""Policies over sequences as log-probabilities of the next token: what a network over tokens is written beside."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy
+
+from nashgames.core.game import Game
+from nashgames.core.sequences import Sequences
+from nashgames.errors import NashGamesError
+
+TOKENS = "tokens"
+"""The kind of features of a policy that writes sequences."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Prefixes:
+    """What policies over sequences are written beside: `log_next` `[P, V+1]`, `[m, P, V+1]` over prompts, the
+    log-probabilities μ(token | prefix) of the reference in every one of the P prefixes, token 0 ending the sequence."""
+
+    log_next: Any
+    sequences: Sequences
+
+    @classmethod
+    def of(cls, game: Game) -> Self:
+        """The prefixes of a game and its reference, in float64; NashGamesError for a game of other actions."""
+        sequences = game.description.sequences
+        if sequences is None:
+            raise NashGamesError(
+                f"the actions of {game.description.name} are no sequences of tokens, which transformer and gru write; "
+                "use the policy tabular, log-linear or mlp, or a game of sequences"
+            )
+        return cls(next_of(sequences, np.asarray(game.log_reference, np.float64)), sequences)
+
+
+def next_of(sequences: Sequences, log_policy: np.ndarray) -> np.ndarray:
+    """log π(token | prefix) `[…, P, V+1]` of a policy log π `[…, n]` over all sequences, token 0 ending them."""
+    first, vocabulary = sequences.shorter_than, sequences.vocabulary
+    mass = np.array(log_policy, np.float64)
+    for length in range(sequences.length - 1, -1, -1):
+        own, children = slice(first(length), first(length + 1)), slice(first(length + 1), first(length + 2))
+        below = mass[..., children].reshape(*mass.shape[:-1], -1, vocabulary)
+        mass[..., own] = np.logaddexp(mass[..., own], scipy.special.logsumexp(below, axis=-1))
+    prefixes = sequences.prefixes
+    children = mass[..., 1:].reshape(*mass.shape[:-1], prefixes, vocabulary)
+    joined = np.concatenate([log_policy[..., :prefixes, None], children], axis=-1)
+    return np.asarray(joined - mass[..., :prefixes, None])
+
+
+def policy_of(sequences: Sequences, log_next: jax.Array) -> jax.Array:
+    """log π `[…, n]` over all sequences from log π(token | prefix) `[…, P, V+1]`."""
+    shape, begun = log_next.shape[:-2], [jnp.zeros((*log_next.shape[:-2], 1), log_next.dtype)]
+    for length in range(sequences.length):
+        at = slice(sequences.shorter_than(length), sequences.shorter_than(length + 1))
+        begun.append((begun[-1][..., None] + log_next[..., at, 1:]).reshape(*shape, -1))
+    longest = begun.pop()
+    return jnp.concatenate([jnp.concatenate(begun, axis=-1) + log_next[..., 0], longest], axis=-1)
