@@ -52,6 +52,11 @@ class Feedback(Protocol):
         """
         ...
 
+    def duel(self, game: "Game", ours: jax.Array, theirs: jax.Array, key: jax.Array) -> jax.Array:
+        """One query of policies that are only sampled: an unbiased estimate of A[ours, theirs], `[b]` for b actions of
+        either side, `[m, b]` over contexts."""
+        ...
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -75,6 +80,9 @@ class Exact:
         known = game.advantage(log_opponent) if advantage is None else advantage
         visits = jnp.exp(log_behaviour)
         return Tally(visits * known, visits)
+
+    def duel(self, game: "Game", ours: jax.Array, theirs: jax.Array, key: jax.Array) -> jax.Array:
+        return game.margins.entries(ours, theirs)
 
 
 EXACT = Exact()

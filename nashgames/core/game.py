@@ -186,6 +186,11 @@ class Game:
         """
         return self.feedback.tally(self, log_behaviour, log_opponent, key, advantage)
 
+    def duel(self, ours: jax.Array, theirs: jax.Array, key: jax.Array) -> jax.Array:
+        """One query of policies that are only sampled: o − ½ of every duel of one of `ours` against one of `theirs`, on
+        exact feedback A itself; `[b]`, `[m, b]` over contexts."""
+        return self.feedback.duel(self, ours, theirs, key)
+
     def foresee(self, log_policy: jax.Array) -> jax.Array | None:
         """The query of the next step, made now where feedback is exact, because it also gives the suboptimality of π.
 

@@ -19,7 +19,8 @@ from nashgames.engine import audit, loop, saving
 from nashgames.engine.loop import Recording
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
-from nashgames.solvers import has_open_horizon, with_horizon
+from nashgames.learning.prefixes import TOKENS
+from nashgames.solvers import features_of, has_open_horizon, with_horizon
 from nashgames.solvers.protocol import Solver
 
 # Points that one call measures together: A is read once for them.
@@ -218,7 +219,8 @@ class Batch:
         self._elapsed = 0.0
         self._step_seconds = 0.0
         numbers = self.max_steps * self.size * games[0].contexts * games[0].actions
-        self.is_short = numbers <= _SHORT
+        # A network computes far more than these numbers.
+        self.is_short = numbers <= _SHORT and features_of(self.solver) != (TOKENS, None)
         """Whether the batch takes a few seconds at most."""
         self._quick = settings.precision.jax_device().platform == "cpu" and self.is_short
         loop.clear_compiled_if_over(_PROGRAMS)

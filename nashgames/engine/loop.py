@@ -282,15 +282,16 @@ def _step(problem: Problem, run: LoopState) -> _Seen:
     state = problem.solver.update(problem.game, run.state, jax.random.fold_in(_key(problem), step))
     run = LoopState(state, step, _ongoing(problem, state, step))
     if _on_samples(problem):
-        return _Seen(run, problem.solver.log_policy(state), jnp.full((), SOUND, jnp.int32))
+        # Nobody looks at it: see `_judge`.
+        return _Seen(run, jnp.zeros_like(problem.game.log_reference), jnp.full((), SOUND, jnp.int32))
     claimed = problem.solver.advantage(state)
-    advantage = problem.game.advantage(problem.solver.log_policy(state)) if claimed is None else claimed
+    advantage = problem.game.advantage(_policy(problem, state)) if claimed is None else claimed
     return _Seen(run, advantage, jnp.full((), SOUND, jnp.int32))
 
 
 def _look(problem: Problem, run: LoopState) -> _Seen:
     """A run where it is, by the loop's own product."""
-    log_policy = problem.solver.log_policy(run.state)
+    log_policy = _policy(problem, run.state)
     own = problem.game.advantage(log_policy)
     return _Seen(run, own, _fault(log_policy, problem.solver.advantage(run.state), own))
 
@@ -302,7 +303,7 @@ def _judge(
     judged = jnp.where(looks, claim, run.status == RUNNING)
     status, within = seen.run.status, jnp.zeros((), bool)
     if not _on_samples(problem):
-        reached = STOPPING[target](problem.game, problem.solver.log_policy(seen.run.state), seen.advantage)
+        reached = STOPPING[target](problem.game, _policy(problem, seen.run.state), seen.advantage)
         # At tolerance 0 a run uses its whole budget, also where rounding makes its suboptimality exactly 0.
         within = (reached <= problem.tolerance) & (problem.tolerance > 0)
         status = jnp.where(looks & within, CONVERGED, status)
@@ -321,7 +322,13 @@ def _ongoing(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
     status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING).astype(jnp.int32)
     if not _on_samples(problem):
         return status
-    return jnp.where(simplex.is_policy(problem.solver.log_policy(state)), status, DIVERGED)
+    return jnp.where(simplex.is_policy(_policy(problem, state)), status, DIVERGED)
+
+
+def _policy(problem: Problem, state: Any) -> jax.Array:
+    """log π of all actions, where the solver reports a policy that is only sampled that of all its sequences."""
+    reported = problem.solver.log_policy(state)
+    return reported if isinstance(reported, jax.Array) else reported.table(problem.game)
 
 
 def _on_samples(problem: Problem) -> bool:
@@ -334,7 +341,7 @@ def _key(problem: Problem) -> jax.Array:
 
 
 def _report(problem: Problem, run: LoopState) -> Reported:
-    log_policy = problem.solver.log_policy(run.state)
+    log_policy = _policy(problem, run.state)
     claimed = None if _on_samples(problem) else problem.solver.advantage(run.state)
     unknown = jnp.full_like(log_policy, jnp.nan)
     return Reported(run.step, run.status, log_policy, unknown if claimed is None else claimed)

@@ -46,11 +46,12 @@ _RESTARTS = 200
 def resolve_features(kind: str, dimension: int | None, game: Game, seed: int = 0) -> np.ndarray | Prefixes | None:
     """The features of `game` that a policy asks for: float64 `[n, d]`, `[m, n, d]` over contexts; None for `none`.
 
-    `tokens` are the prefixes of the sequences that the actions are, with their probabilities under the game's reference
-    (`Prefixes`), which policies that write sequences see. Else `kind` is one of KINDS: `auto` is `own` where the game has features and else `spectral`. `dimension` is d; None is
-    all for `own` and min(n, 10) for `spectral` and `random`, whose draw is of `seed`: the game's, not a run's, so that
-    all runs of a game see the same. Every feature is scaled to mean square 1 over actions and contexts, so that a step
-    size means the same for every game; a feature that is 0 everywhere stays 0, and one-hot features stay 0 and 1.
+    `tokens` are the prefixes of the sequences that the actions are, with the game's reference (`Prefixes`), which
+    policies that write sequences see. Else `kind` is one of KINDS: `auto` is `own` where the game has features and else
+    `spectral`. `dimension` is d; None is all for `own` and min(n, 10) for `spectral` and `random`, whose draw is of
+    `seed`: the game's, not a run's, so that all runs of a game see the same. Every feature is scaled to mean square 1
+    over actions and contexts, so that a step size means the same for every game; a feature that is 0 everywhere stays
+    0, and one-hot features stay 0 and 1.
 
     Raises NashGamesError for an unknown kind, features that the game does not have, and a dimension that does not fit.
     """

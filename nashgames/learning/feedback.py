@@ -64,15 +64,23 @@ class Duels:
         key: jax.Array,
         advantage: jax.Array | None = None,
     ) -> Tally:
-        shape, dtype = (*log_behaviour.shape[:-1], self.batch), log_behaviour.dtype
+        shape = (*log_behaviour.shape[:-1], self.batch)
         ours, theirs, judge = random.words(key, (3, *shape))
         rows, columns = random.draw(log_behaviour, ours), random.draw(log_opponent, theirs)
-        margins = self.judged(game.margins.entries(rows, columns))
-        if self.label == "binary":
-            half = jnp.asarray(0.5, dtype)
-            margins = jnp.where(random.unit(judge, dtype) < half + margins, half, -half)
+        margins = self._answers(game, rows, columns, judge)
         # Halves and ones are summed before they are divided: exactly, and so in any order.
         return Tally(_count(rows, margins, log_behaviour), _count(rows, jnp.ones_like(margins), log_behaviour))
+
+    def duel(self, game: Game, ours: jax.Array, theirs: jax.Array, key: jax.Array) -> jax.Array:
+        return self._answers(game, ours, theirs, random.words(key, ours.shape))
+
+    def _answers(self, game: Game, rows: jax.Array, columns: jax.Array, bits: jax.Array) -> jax.Array:
+        """o − ½ of every duel, or its expectation where the label is a probability."""
+        margins = self.judged(game.margins.entries(rows, columns))
+        if self.label != "binary":
+            return margins
+        half = jnp.asarray(0.5, margins.dtype)
+        return jnp.where(random.unit(bits, margins.dtype) < half + margins, half, -half)
 
     def judged(self, margins: jax.Array) -> jax.Array:
         """The judge's margins: (1 − 2·noise) · (σ(logit(P)/T) − ½) with P = ½ + `margins`."""

@@ -14,8 +14,10 @@ import numpy as np
 from nashgames.core.game import Game
 from nashgames.core.simplex import Scalar
 from nashgames.defaults import PARTS
+from nashgames.errors import NashGamesError
+from nashgames.learning.generated import At, Distribution, draw, log_prob, mixture, uniform_like
 from nashgames.learning.optimisers import OPTIMISERS, Natural, Optimiser, moves_plainly
-from nashgames.learning.policies import POLICIES, Policy, Tabular, direction, natural_direction
+from nashgames.learning.policies import POLICIES, Policy, Sequential, Tabular, direction, natural_direction
 from nashgames.learning.steps import (
     LONGEST,
     SHARE,
@@ -26,6 +28,18 @@ from nashgames.learning.steps import (
     stable_step,
     step_limit,
 )
+
+__all__ = [
+    "PLAIN",
+    "Iterate",
+    "Objective",
+    "PolicyGradient",
+    "mixture",
+    "polyak_update",
+    "tree_where",
+    "uniform_like",
+    "uniform_pairs",
+]
 
 _TABLE: Policy = POLICIES.make(PARTS["policy"])
 _STEPS: Optimiser = OPTIMISERS.make(PARTS["optimiser"])
@@ -39,10 +53,10 @@ class Objective(NamedTuple):
     importance `weight` of each: n where y is uniform.
     """
 
-    behaviour: jax.Array
-    opponent: jax.Array
+    behaviour: Distribution
+    opponent: Distribution
     temperature: Scalar
-    anchor: jax.Array
+    anchor: Distribution
     advantage: jax.Array | None = None
     weight: Scalar = 1
 
@@ -163,6 +177,8 @@ class PolicyGradient:
         w = margins − τ visits ∘ log(π_θ/π̄), of which ν Σ_y w(y) is taken off: with ν = π_θ that changes nothing, as
         E_π ∇ log π_θ = 0, and with another ν it is the contrast between pairs of actions that the IPO loss has.
         """
+        if isinstance(iterate.log_policy, At):
+            return self._from_samples(game, iterate.log_policy, objective, key)
         if self.is_natural:
             objective = self._for_natural(game, iterate, objective)
         log_behaviour, log_opponent, temperature, log_anchor, advantage, importance = objective
@@ -175,6 +191,42 @@ class PolicyGradient:
             return natural_direction(*parts, found, self.optimiser.damping)
         return found
 
+    def _from_samples(self, game: Game, ours: At, objective: Objective, key: jax.Array) -> Any:
+        """(1/B) Σ_b (w_b − w̄_b) ∇ log π_θ(y_b), like the parameters: w = o − ½ − τ log(π_θ/π̄)(y) of B duels of
+        y ~ ν against y' ~ π', times the importance weight, and w̄_b the mean of the others.
+
+        The leave-one-out baseline takes ν Σ_y w(y) off as `gradient` does, without bias (Kool et al. 2019), and with it
+        any number that log π̄ misses. O(B) whatever n is: only the log-probabilities of what was drawn are computed.
+        """
+        if self.is_natural:
+            raise NashGamesError(
+                f"the optimiser is natural, and {self.policy.name} on duels is only sampled; use sgd or adam, or exact "
+                "feedback"
+            )
+        behaviour, opponent, temperature, anchor, _, importance = objective
+        batch = game.feedback.comparisons
+        if batch < 2:
+            raise NashGamesError(
+                f"the batch of {game.feedback.name} is {batch}, and a policy that is sampled compares the duels of a "
+                "query with each other; accepted: at least 2"
+            )
+        of_ours, of_theirs, of_judge = jax.random.split(key, 3)
+        drawn, against = draw(game, behaviour, of_ours, batch), draw(game, opponent, of_theirs, batch)
+        numbers = game.features.sequences.numbers
+        answers = game.duel(numbers(drawn), numbers(against), of_judge)
+        log_ours, pull_back = jax.vjp(lambda theta: ours.policy.log_prob_of(game, theta, drawn), ours.parameters)
+        weights = importance * (answers - temperature * (log_ours - log_prob(game, anchor, drawn)))
+        contrast = (batch * weights - jnp.sum(weights, axis=-1, keepdims=True)) / (batch - 1)
+        of_contexts = game.weights[:, None] if contrast.ndim == 2 else 1
+        (found,) = pull_back(of_contexts * contrast / batch)
+        return found
+
+    def policy_at(self, game: Game, parameters: Any) -> Any:
+        """π_θ: log π_θ of all actions, or of sequences that learn from duels what they are drawn from."""
+        if game.feedback.comparisons and isinstance(self.policy, Sequential):
+            return At(self.policy, parameters)
+        return self.policy.log_policy(game, parameters)
+
     def _for_natural(self, game: Game, iterate: Iterate, objective: Objective) -> Objective:
         """The objective with the distribution of actions that its natural gradient needs.
 
@@ -186,19 +238,14 @@ class PolicyGradient:
         return objective._replace(behaviour=iterate.log_policy, weight=1)
 
     def _iterate(self, game: Game, parameters: Any, optimiser: Any, average: Any, self_play: bool) -> Iterate:
-        log_policy = self.policy.log_policy(game, parameters)
+        log_policy = self.policy_at(game, parameters)
         advantage = game.foresee(log_policy) if self_play else None
-        log_average = None if average is None else self.policy.log_policy(game, average)
+        log_average = None if average is None else self.policy_at(game, average)
         return Iterate(parameters, optimiser, log_policy, advantage, average, log_average)
 
 
 PLAIN = PolicyGradient()
 """A tabular policy moved by plain steps along exact gradients."""
-
-
-def uniform_like(log_policy: jax.Array) -> jax.Array:
-    """log(1/n), the shape of a policy."""
-    return jnp.full_like(log_policy, -jnp.log(log_policy.shape[-1]))
 
 
 def uniform_pairs(game: Game, opponent: Iterate) -> Objective:

@@ -42,8 +42,8 @@ def next_of(sequences: Sequences, log_policy: np.ndarray) -> np.ndarray:
     first, vocabulary = sequences.shorter_than, sequences.vocabulary
     mass = np.array(log_policy, np.float64)
     for length in range(sequences.length - 1, -1, -1):
-        own, children = slice(first(length), first(length + 1)), slice(first(length + 1), first(length + 2))
-        below = mass[..., children].reshape(*mass.shape[:-1], -1, vocabulary)
+        own, longer = slice(first(length), first(length + 1)), slice(first(length + 1), first(length + 2))
+        below = mass[..., longer].reshape(*mass.shape[:-1], -1, vocabulary)
         mass[..., own] = np.logaddexp(mass[..., own], scipy.special.logsumexp(below, axis=-1))
     prefixes = sequences.prefixes
     children = mass[..., 1:].reshape(*mass.shape[:-1], prefixes, vocabulary)

@@ -7,9 +7,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
-from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, tree_where
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, mixture, tree_where
 from nashgames.registry import Number
 
 
@@ -76,8 +75,8 @@ class ApproximateNashMP:
 
     def update(self, game: Game, state: ApproximateNashMPState, key: jax.Array) -> ApproximateNashMPState:
         iterate, whole, log_opponent, advantage, steps = state
-        log_whole = self.learner.policy.log_policy(game, whole)
-        anchor = simplex.geometric_mixture(log_whole, game.log_reference, self.eta / (1 + self.eta))
+        log_whole = self.learner.policy_at(game, whole)
+        anchor = mixture(log_whole, game.log_reference, self.eta / (1 + self.eta))
         objective = Objective(iterate.log_policy, log_opponent, game.beta * (1 + 1 / self.eta), anchor, advantage)
         iterate, steps = self.learner.ascend(game, iterate, objective, self.step, key, fixed=True), steps + 1
         first_ends, second_ends = steps % (2 * self.inner) == self.inner, steps % (2 * self.inner) == 0

@@ -63,7 +63,7 @@ class NashEMAPG:
 
     def update(self, game: Game, state: NashEMAPGState, key: jax.Array) -> NashEMAPGState:
         iterate, past = state
-        opponent = self.learner.policy.log_policy(game, past)
+        opponent = self.learner.policy_at(game, past)
         objective = Objective(iterate.log_policy, opponent, game.beta, game.log_reference)
         iterate = self.learner.ascend(game, iterate, objective, self.step, key, self_play=False)
         return NashEMAPGState(iterate, polyak_update(past, iterate.parameters, self.kappa))

@@ -6,9 +6,8 @@ from typing import Annotated, ClassVar, Self
 
 import jax
 
-from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, mixture
 from nashgames.learning.steps import mirror_step, stable_step
 from nashgames.registry import Number
 
@@ -50,7 +49,7 @@ class NashMDPG:
         return self.learner.start(game, key, self.step, self_play=False)
 
     def update(self, game: Game, state: Iterate, key: jax.Array) -> Iterate:
-        opponent = simplex.geometric_mixture(state.log_policy, game.log_reference, self.mixture)
+        opponent = mixture(state.log_policy, game.log_reference, self.mixture)
         objective = Objective(state.log_policy, opponent, game.beta, game.log_reference)
         return self.learner.ascend(game, state, objective, self.step, key, self_play=False)
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
-from nashgames.core import simplex
 from nashgames.core.game import Game
 from nashgames.learning.policy_gradient import (
     PLAIN,
     Iterate,
     Objective,
     PolicyGradient,
+    mixture,
     polyak_update,
     tree_where,
 )
@@ -103,8 +103,8 @@ class NashProx:
 
     def update(self, game: Game, state: NashProxState, key: jax.Array) -> NashProxState:
         iterate, target, steps = state
-        log_target = self.learner.policy.log_policy(game, target)
-        anchor = simplex.geometric_mixture(log_target, game.log_reference, self.eta / (1 + self.eta))
+        log_target = self.learner.policy_at(game, target)
+        anchor = mixture(log_target, game.log_reference, self.eta / (1 + self.eta))
         ours, temperature = iterate.log_policy, game.beta * (1 + 1 / self.eta)
         objective = Objective(ours, ours, temperature, anchor, iterate.advantage)
         iterate, steps = self.learner.ascend(game, iterate, objective, self.step, key), steps + 1

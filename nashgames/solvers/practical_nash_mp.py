@@ -6,9 +6,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import jax
 
-from nashgames.core import simplex
 from nashgames.core.game import Game
-from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, polyak_update
+from nashgames.learning.policy_gradient import PLAIN, Iterate, Objective, PolicyGradient, mixture, polyak_update
 from nashgames.learning.steps import mirror_step, stable_step
 from nashgames.registry import Choice, Number
 
@@ -71,8 +70,8 @@ class PracticalNashMP:
 
     def update(self, game: Game, state: PracticalNashMPState, key: jax.Array) -> PracticalNashMPState:
         iterate, target = state
-        log_target = self.learner.policy.log_policy(game, target)
-        anchor = simplex.geometric_mixture(log_target, game.log_reference, self.eta / (1 + self.eta))
+        log_target = self.learner.policy_at(game, target)
+        anchor = mixture(log_target, game.log_reference, self.eta / (1 + self.eta))
         self_play = self.opponent == "policy"
         opponent = iterate.log_policy if self_play else log_target
         temperature = game.beta * (1 + 1 / self.eta)

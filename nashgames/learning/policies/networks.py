@@ -59,15 +59,19 @@ class Block(eqx.Module):
         """`[T, width]` of all T places at once."""
         asked, keys, values = jnp.split(jax.vmap(self.projections)(jax.vmap(self.before)(seen)), 3, axis=-1)
         places = jnp.arange(len(seen))
-        return jax.vmap(self._after)(
-            seen, jax.vmap(self._attended, (0, None, None, 0))(asked, keys, values, places[:, None] >= places)
-        )
+
+        def of_place(asked: jax.Array, place: jax.Array) -> jax.Array:
+            return self._attended(asked, keys, values, places <= place)
+
+        return jax.vmap(self._after)(seen, jax.vmap(of_place)(asked, places))
 
     def read(self, memory: jax.Array, seen: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
         """`[width]` of one place, with the keys and values `[2, L, width]` of those before it."""
         asked, key, value = jnp.split(self.projections(self.before(seen)), 3)
         memory = jax.lax.dynamic_update_index_in_dim(memory, jnp.stack([key, value]), place, axis=1)
-        return memory, self._after(seen, self._attended(asked, *memory, jnp.arange(memory.shape[1]) <= place))
+        return memory, self._after(
+            seen, self._attended(asked, memory[0], memory[1], jnp.arange(memory.shape[1]) <= place)
+        )
 
     def _attended(self, asked: jax.Array, keys: jax.Array, values: jax.Array, may: jax.Array) -> jax.Array:
         """What one place `[width]` gathers from those that it `may` `[T]` see."""
@@ -191,4 +195,4 @@ def drawn(shapes: Any, key: jax.Array) -> Any:
 def _bound(part: Any) -> float:
     if isinstance(part, eqx.nn.Embedding):
         return 1.0
-    return 1 / math.sqrt(part.in_features if isinstance(part, eqx.nn.Linear) else part.hidden_size)
+    return 1 / math.sqrt(int(part.in_features if isinstance(part, eqx.nn.Linear) else part.hidden_size))

@@ -78,9 +78,9 @@ class Sequential(Listed):
     def log_prob(self, game: Game, parameters: Any, actions: jax.Array) -> jax.Array:
         return self.log_prob_of(game, parameters, game.features.sequences.tokens(actions))
 
-    def written(self, game: Game, parameters: Any, key: jax.Array, batch: int) -> jax.Array:
+    def written(self, game: Game, parameters: Any, key: jax.Array, batch: int, share: Any = 0) -> jax.Array:
         """`batch` sequences a prompt, `[batch, L]`, `[m, batch, L]` over prompts, each token drawn from
-        π_θ(· | prefix)^{1/T}, of its `top` most probable tokens."""
+        π_θ(· | prefix)^{1/T}, of its `top` most probable tokens; with `share` λ from π_θ^{1−λ} μ^λ, token by token."""
         known: Prefixes = game.features
         sequences, network = known.sequences, self._computing(parameters)
         log_next = known.log_next.reshape(game.contexts, *known.log_next.shape[-2:])
@@ -91,7 +91,8 @@ class Sequential(Listed):
             memory, node, before, going = carry
             place, drawn = place_and_bits
             memory, scores = jax.vmap(network.read, (0, 0, 0, None))(memory, prompts, before, place)
-            log_policy = jax.nn.log_softmax(self._sharpened(log_next[prompts, node] + scores.astype(log_next.dtype)))
+            scores = (1 - share) * scores.astype(log_next.dtype)
+            log_policy = jax.nn.log_softmax(self._sharpened(log_next[prompts, node] + scores))
             token = jnp.where(going, random.draw(log_policy, drawn[:, None])[:, 0], END)
             going = token > END
             node = jnp.where(going, sequences.vocabulary * node + token, node)
