@@ -35,8 +35,8 @@ class Gru(Sequential):
     # As of the transformer.
     gain: ClassVar[float] = 0.02
 
-    def _network(self, prompts: int, sequences: Sequences, key: jax.Array) -> Any:
+    def _network(self, prompts: int, sequences: Sequences) -> Any:
         from nashgames.learning.policies.networks import CausalGRU
 
         sizes = prompts, sequences.vocabulary, sequences.length
-        return CausalGRU(*sizes, layers=self.layers, width=self.width, key=key)
+        return CausalGRU(*sizes, layers=self.layers, width=self.width)

@@ -53,16 +53,14 @@ class Sequential(Listed):
     top: int | None
     compute: str
 
-    def _network(self, prompts: int, sequences: Sequences, key: jax.Array) -> Any:
+    def _network(self, prompts: int, sequences: Sequences) -> Any:
         """A network of these sizes."""
         raise NotImplementedError
 
     def init(self, game: Game, key: jax.Array) -> Any:
-        import equinox as eqx
-
         from nashgames.learning.policies.networks import drawn
 
-        shapes = eqx.filter_eval_shape(self._network, game.contexts, game.features.sequences, jax.random.key(0))
+        shapes = jax.eval_shape(lambda: self._network(game.contexts, game.features.sequences))
         network = drawn(shapes, jax.random.fold_in(key, _PURPOSE))
         return jax.tree.map(lambda weights: weights.astype(game.log_reference.dtype), network)
 
@@ -90,7 +88,7 @@ class Sequential(Listed):
         def step(carry: Any, place_and_bits: Any) -> tuple[Any, jax.Array]:
             memory, node, before, going = carry
             place, drawn = place_and_bits
-            memory, scores = jax.vmap(network.read, (0, 0, 0, None))(memory, prompts, before, place)
+            memory, scores = network.read(memory, prompts, before, place)
             scores = (1 - share) * scores.astype(log_next.dtype)
             log_policy = jax.nn.log_softmax(self._sharpened(log_next[prompts, node] + scores))
             token = jnp.where(going, random.draw(log_policy, drawn[:, None])[:, 0], END)
@@ -100,8 +98,7 @@ class Sequential(Listed):
             return (memory, jnp.minimum(node, sequences.prefixes - 1), token, going), token
 
         start = jnp.zeros(prompts.shape, jnp.int32)
-        memory = jax.tree.map(lambda part: jnp.broadcast_to(part, (len(prompts), *part.shape)), network.memory())
-        carry = (memory, start, start, jnp.ones(prompts.shape, bool))
+        carry = (network.memory(len(prompts)), start, start, jnp.ones(prompts.shape, bool))
         _, tokens = jax.lax.scan(step, carry, (jnp.arange(sequences.length), bits))
         return tokens.T.reshape(*game.log_reference.shape[:-1], batch, sequences.length)
 
@@ -111,8 +108,9 @@ class Sequential(Listed):
         sequences, network = known.sequences, self._computing(parameters)
         flat = tokens.reshape(game.contexts, -1, sequences.length)
         before = jnp.concatenate([jnp.zeros_like(flat[..., :1]), flat[..., :-1]], axis=-1)
-        of_prompt = jax.vmap(network.logits, (None, 0))
-        scores = jax.vmap(of_prompt)(jnp.arange(game.contexts), before).astype(known.log_next.dtype)
+        prompts = jnp.repeat(jnp.arange(game.contexts), flat.shape[1])
+        scores = network.logits(prompts, before.reshape(-1, sequences.length)).astype(known.log_next.dtype)
+        scores = scores.reshape(*flat.shape, -1)
         # The prefix before every token; behind the end any one will do.
         nodes = [jnp.zeros_like(flat[..., 0])]
         for place in range(sequences.length - 1):
@@ -138,13 +136,16 @@ class Sequential(Listed):
         before = jnp.concatenate([jnp.zeros_like(tokens[:, :1]), tokens[:, :-1]], axis=-1)
 
         def of_prompt(prompt: jax.Array) -> jax.Array:
-            read = jax.lax.map(lambda each: network.logits(prompt, each), before, batch_size=min(_AT_ONCE, len(before)))
+            size = math.gcd(len(before), _AT_ONCE) if len(before) > _AT_ONCE else len(before)
+            in_parts = before.reshape(-1, size, sequences.length)
+            read = jax.lax.map(lambda part: network.logits(jnp.broadcast_to(prompt, (size,)), part), in_parts)
+            read = read.reshape(len(before), sequences.length, -1)
             # A prefix of l tokens is the beginning of V^{L−1−l} of them, which stand together.
             return jnp.concatenate(
                 [read[:: vocabulary ** (sequences.length - 1 - place), place] for place in range(sequences.length)]
             )
 
-        found = jax.vmap(of_prompt)(jnp.arange(game.contexts))
+        found = jax.lax.map(of_prompt, jnp.arange(game.contexts))
         return found.reshape(known.log_next.shape).astype(known.log_next.dtype)
 
     def _computing(self, parameters: Any) -> Any:

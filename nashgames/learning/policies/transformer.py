@@ -48,8 +48,8 @@ class Transformer(Sequential):
                 f"transformer[heads] is {self.heads} and width is {self.width}; accepted: heads that divide the width"
             )
 
-    def _network(self, prompts: int, sequences: Sequences, key: jax.Array) -> Any:
+    def _network(self, prompts: int, sequences: Sequences) -> Any:
         from nashgames.learning.policies.networks import CausalTransformer
 
         sizes = prompts, sequences.vocabulary, sequences.length
-        return CausalTransformer(*sizes, layers=self.layers, width=self.width, heads=self.heads, key=key)
+        return CausalTransformer(*sizes, layers=self.layers, width=self.width, heads=self.heads)
