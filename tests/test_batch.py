@@ -101,7 +101,7 @@ def test_solvers_of_one_structure_are_told_apart(monkeypatch):
     class LookedUp(BaseException):
         pass
 
-    keys, compiled = [], loop._ADVANCE[True]
+    keys, compiled = [], loop._ADVANCE["quick"]
 
     def advance(*arguments, classes, **static):
         keys.append(classes)
@@ -129,7 +129,7 @@ from nashgames.engine import batch, loop
 for batch._SHORT in (4040, 4039):
     loop.clear_compiled_if_over()
     result = ng.solve(ng.games.random_logits(actions=101), "online-ipo", queries=40, tolerance=0)
-    print(*(loop._ADVANCE[quick]._cache_size() for quick in (True, False)))
+    print(*(loop._ADVANCE[form]._cache_size() for form in ("quick", "optimised")))
     print(*result.curves["kl_to_equilibrium"])
 """
     cold = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}

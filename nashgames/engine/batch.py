@@ -219,10 +219,12 @@ class Batch:
         self._elapsed = 0.0
         self._step_seconds = 0.0
         numbers = self.max_steps * self.size * games[0].contexts * games[0].actions
-        # A network computes far more than these numbers.
-        self.is_short = numbers <= _SHORT and features_of(self.solver) != (TOKENS, None)
+        # A network over tokens computes far more than these numbers.
+        writes = features_of(self.solver) == (TOKENS, None)
+        self.is_short = numbers <= _SHORT and not writes
         """Whether the batch takes a few seconds at most."""
-        self._quick = settings.precision.jax_device().platform == "cpu" and self.is_short
+        on_cpu = settings.precision.jax_device().platform == "cpu"
+        self._form = "optimised" if not on_cpu else "network" if writes else "quick" if self.is_short else "optimised"
         loop.clear_compiled_if_over(_PROGRAMS)
         began = time.perf_counter()
         hint = f"the solver '{self.solver.name}' (nashgames check says more)"
@@ -446,7 +448,7 @@ class Batch:
             stacked=self._stacked,
             target=self.settings.target,
             recording=self._recording,
-            quick=self._quick,
+            form=self._form,
         )
         point = self._with_nearest(jax.tree.map(np.asarray, point))
         self._check_soundness(point)

@@ -38,9 +38,14 @@ SOUND, NOT_NORMALISED, NOT_ADVANTAGE, NOT_AT_START = range(4)
 # Threads that prepare batches would each compile the one program that measures them.
 _ONE_AT_A_TIME = threading.Lock()
 
-_QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""Options of XLA for the CPU: a program is ready in a third of the time and takes up to three times as long
-(`benchmarks/compiling.py`)."""
+FORMS: dict[str, dict[str, Any]] = {
+    "optimised": {},
+    # Ready in a third of the time, and takes up to three times as long (`benchmarks/compiling.py`).
+    "quick": {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False},
+    # The gradient of a transformer takes a third to a seventh of the time without these fusions (jaxlib 0.10.2).
+    "network": {"xla_cpu_experimental_ynn_fusion_type": ""},
+}
+"""The forms in which a program is compiled, and the options of XLA for the CPU that they are compiled with."""
 
 
 class Problem(NamedTuple):
@@ -156,21 +161,21 @@ def advance(
     stacked: bool,
     target: str = "regularised",
     recording: Recording = Recording(),
-    quick: bool = False,
+    form: str = "optimised",
 ) -> tuple[LoopState, Point, jax.Array]:
     """Bring all runs to each step of `targets` `[K]` in turn and measure them there.
 
     The steps are data: any targets, in any chunks, run the same compiled body, so that chunks equal the whole bit for
     bit. The loop ends early when no run is running. Points have a leading axis K; with them come the last iterates,
     log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked). A run stops by the metric of its `target`, a key
-    of `metrics.STOPPING`. `runs` is used up. A `quick` program is compiled for the CPU without optimisation.
+    of `metrics.STOPPING`. `runs` is used up. Programs are compiled in a `form` of FORMS.
     """
-    structure, quick = jax.tree.structure(problem), quick and _quick_is_known()
-    runs, seen = _ADVANCE[quick](problem, runs, targets, stacked=stacked, target=target, classes=_classes(structure))
+    structure, form = jax.tree.structure(problem), form if _is_known(form) else "optimised"
+    runs, seen = _ADVANCE[form](problem, runs, targets, stacked=stacked, target=target, classes=_classes(structure))
     # What is measured does not depend on who is measured: all solvers share this program.
     game = problem.game.replace(feedback=EXACT)
     with _ONE_AT_A_TIME:
-        points = _MEASURE[quick](game, problem.log_equilibrium, seen, stacked=stacked, recording=recording)
+        points = _MEASURE[form](game, problem.log_equilibrium, seen, stacked=stacked, recording=recording)
     return runs, points, seen.log_policy[-1]
 
 
@@ -181,20 +186,18 @@ def _classes(structure: Any) -> Any:
 
 
 @cache
-def _quick_is_known() -> bool:
-    """Whether this XLA has the options of `_QUICKLY`; they are no part of what it promises."""
+def _is_known(form: str) -> bool:
+    """Whether this XLA has the options of a form; they are no part of what it promises."""
     try:
-        jax.jit(jnp.negative, compiler_options=_QUICKLY)(np.float32(0))
+        jax.jit(jnp.negative, compiler_options=FORMS[form] or None)(np.float32(0))
     except jax.errors.JaxRuntimeError:
         return False
     return True
 
 
-def _compiled(function: Callable[..., Any], **arguments: Any) -> dict[bool, Any]:
-    """The compiled forms of a function, by whether compiling is to be quick."""
-    return {
-        quick: jax.jit(function, compiler_options=_QUICKLY if quick else None, **arguments) for quick in (False, True)
-    }
+def _compiled(function: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """The compiled forms of a function."""
+    return {form: jax.jit(function, compiler_options=options or None, **arguments) for form, options in FORMS.items()}
 
 
 def _advance(
@@ -211,7 +214,11 @@ def _advance(
     def proceed(pending: _Pending) -> _Pending:
         # One condition for all runs: inside a map over them both of its sides would be computed at every step.
         looks = jnp.any(pending.claims)
-        seen = jax.lax.cond(looks, lambda: look_all(problem, pending.runs), lambda: step_all(problem, pending.runs))
+        if _on_samples(problem):
+            # Nobody claims anything.
+            seen = step_all(problem, pending.runs)
+        else:
+            seen = jax.lax.cond(looks, lambda: look_all(problem, pending.runs), lambda: step_all(problem, pending.runs))
         judged = judge_all(problem, pending.runs, pending.claims, jnp.broadcast_to(looks, pending.claims.shape), seen)
         return _Pending(pending.step + jnp.where(looks, 0, 1), *judged)
 

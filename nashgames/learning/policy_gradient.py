@@ -211,7 +211,10 @@ class PolicyGradient:
                 "query with each other; accepted: at least 2"
             )
         of_ours, of_theirs, of_judge = jax.random.split(key, 3)
-        drawn, against = draw(game, behaviour, of_ours, batch), draw(game, opponent, of_theirs, batch)
+        if opponent is behaviour:
+            drawn, against = jnp.split(draw(game, behaviour, of_ours, 2 * batch), 2, axis=-2)
+        else:
+            drawn, against = draw(game, behaviour, of_ours, batch), draw(game, opponent, of_theirs, batch)
         numbers = game.features.sequences.numbers
         answers = game.duel(numbers(drawn), numbers(against), of_judge)
         log_ours, pull_back = jax.vjp(lambda theta: ours.policy.log_prob_of(game, theta, drawn), ours.parameters)

@@ -106,8 +106,9 @@ class Block(eqx.Module):
 
     def _projected(self, seen: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Queries, keys and values `[…, heads, d]`."""
-        by_head = self.projections(self.before(seen)).reshape(*seen.shape[:-1], 3, self.heads, -1)
-        return by_head[..., 0, :, :], by_head[..., 1, :, :], by_head[..., 2, :, :]
+        asked, keys, values = jnp.split(self.projections(self.before(seen)), 3, axis=-1)
+        by_head = (*seen.shape[:-1], self.heads, -1)
+        return asked.reshape(by_head), keys.reshape(by_head), values.reshape(by_head)
 
     def _attended(self, asked: jax.Array, keys: jax.Array, values: jax.Array, may: jax.Array) -> jax.Array:
         """What is gathered `[…, width]` from those of T places that `may` `[…, T]` be seen."""
