@@ -1,5 +1,6 @@
 """Policies that write sequences token by token: what a transformer and a recurrent network share."""
 
+import itertools
 import math
 from typing import Annotated, Any, ClassVar
 
@@ -57,12 +58,13 @@ class Sequential(Listed):
         """A network of these sizes."""
         raise NotImplementedError
 
-    def init(self, game: Game, key: jax.Array) -> Any:
+    def init(self, game: Game, key: jax.Array) -> jax.Array:
+        """θ_0: all weights one after the other `[d]`, which optimisers and targets move by one operation."""
         from nashgames.learning.policies.networks import drawn
 
-        shapes = jax.eval_shape(lambda: self._network(game.contexts, game.features.sequences))
-        network = drawn(shapes, jax.random.fold_in(key, _PURPOSE))
-        return jax.tree.map(lambda weights: weights.astype(game.log_reference.dtype), network)
+        network = drawn(self._shapes(game), jax.random.fold_in(key, _PURPOSE))
+        weights = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(network)])
+        return weights.astype(game.log_reference.dtype)
 
     def logits(self, game: Game, parameters: Any) -> jax.Array:
         """log π_θ of all sequences, `[n]`, `[m, n]` over prompts, normalised."""
@@ -80,7 +82,7 @@ class Sequential(Listed):
         """`batch` sequences a prompt, `[batch, L]`, `[m, batch, L]` over prompts, each token drawn from
         π_θ(· | prefix)^{1/T}, of its `top` most probable tokens; with `share` λ from π_θ^{1−λ} μ^λ, token by token."""
         known: Prefixes = game.features
-        sequences, network = known.sequences, self._computing(parameters)
+        sequences, network = known.sequences, self._at(game, parameters)
         log_next = known.log_next.reshape(game.contexts, *known.log_next.shape[-2:])
         prompts = jnp.repeat(jnp.arange(game.contexts), batch)
         bits = random.words(key, (sequences.length, len(prompts)))
@@ -105,7 +107,7 @@ class Sequential(Listed):
     def log_prob_of(self, game: Game, parameters: Any, tokens: jax.Array) -> jax.Array:
         """log π_θ `[…]` of sequences given by their tokens `[…, L]`, over prompts `[m, …, L]`: one pass over them."""
         known: Prefixes = game.features
-        sequences, network = known.sequences, self._computing(parameters)
+        sequences, network = known.sequences, self._at(game, parameters)
         flat = tokens.reshape(game.contexts, -1, sequences.length)
         before = jnp.concatenate([jnp.zeros_like(flat[..., :1]), flat[..., :-1]], axis=-1)
         prompts = jnp.repeat(jnp.arange(game.contexts), flat.shape[1])
@@ -128,7 +130,7 @@ class Sequential(Listed):
     def _listed(self, game: Game, parameters: Any) -> jax.Array:
         """f_θ of every prefix, the shape of `log_next`: those of L − 1 tokens are read, which begin with all others."""
         known: Prefixes = game.features
-        sequences, network = known.sequences, self._computing(parameters)
+        sequences, network = known.sequences, self._at(game, parameters)
         first, vocabulary = sequences.shorter_than, sequences.vocabulary
         longest = jnp.arange(first(sequences.length - 1), first(sequences.length), dtype=jnp.int32)
         tokens = sequences.tokens(longest)
@@ -148,11 +150,17 @@ class Sequential(Listed):
         found = jax.lax.map(of_prompt, jnp.arange(game.contexts))
         return found.reshape(known.log_next.shape).astype(known.log_next.dtype)
 
-    def _computing(self, parameters: Any) -> Any:
-        """The network in the type in which it computes."""
-        if self.compute == "run":
-            return parameters
-        return jax.tree.map(lambda weights: weights.astype(self.compute), parameters)
+    def _shapes(self, game: Game) -> Any:
+        return jax.eval_shape(lambda: self._network(game.contexts, game.features.sequences))
+
+    def _at(self, game: Game, parameters: jax.Array) -> Any:
+        """The network with the weights θ, in the type in which it computes."""
+        leaves, structure = jax.tree.flatten(self._shapes(game))
+        ends = list(itertools.accumulate(leaf.size for leaf in leaves))
+        weights = parameters if self.compute == "run" else parameters.astype(self.compute)
+        parts = jnp.split(weights, ends[:-1])
+        shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        return jax.tree.unflatten(structure, shaped)
 
     def _sharpened(self, logits: jax.Array) -> jax.Array:
         logits = logits / self.temperature
