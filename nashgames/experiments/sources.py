@@ -103,7 +103,7 @@ def find_source(text: str, *, code: bool = True) -> Source:
         return Source(
             render(name, values, family.parameters),
             default_actions=family.default_actions if family.takes_actions else None,
-            contexts=int(values.get("contexts", 1)),
+            contexts=int(told.get("contexts", 1)),
             takes_seed=family.takes_seed and "seed" not in values,
             takes_beta=family.takes_beta and "beta" not in values,
             brings_reference=family.brings_reference,
