@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nashgames.cli import options, signals, streams, words
+from nashgames.cli import options, sequences, signals, streams, words
 from nashgames.cli.failures import FAILED
 from nashgames.cli.plot import formats_of
 from nashgames.cli.sheet import Sheet, plain
@@ -158,6 +158,9 @@ def _show(
         screen.sheet(sheet)
     if found[0].game.contexts > 1:
         screen.line()
+        if found[0].game.description.sequences:
+            screen.sheet(sequences.mixtures(min(found, key=lambda each: each.beta)))
+            screen.line()
         screen.line(
             f" {found[0].game.contexts} contexts have one mixture each; --out DIRECTORY keeps them", style="dim"
         )

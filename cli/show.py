@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nashgames.cli import item, options, words
+from nashgames.cli import item, options, sequences, words
 from nashgames.cli.plot import draw_game, formats_of
 from nashgames.cli.sheet import plain
 from nashgames.errors import NashGamesError
@@ -51,6 +51,9 @@ def show(
     found = facts(game)
     screen.line(f"{selection} · {words.count(found.actions)} actions", style="bold")
     screen.pairs(_facts_lines(found, game))
+    for sheet in sequences.sheets(game) if game.description.sequences else ():
+        screen.line()
+        screen.sheet(sheet)
     written = draw_game(game, found.ratings, folder, chosen) if plot else []
     if json:
         emit(json_text.dumps(_facts_data(selection, found, game, written), allow_nan=False))
@@ -107,7 +110,8 @@ def _facts_lines(facts: "Facts", game: "Game") -> list[tuple[str, str]]:
         ("largest margin", ("at least " if sampled else "") + words.number(facts.max_margin)),
     ]
     if facts.contexts > 1:
-        lines.insert(0, ("contexts", words.count(facts.contexts)))
+        called = "prompts" if game.description.sequences else "contexts"
+        lines.insert(0, (called, words.count(facts.contexts)))
     if game.description.labels:
         best = sorted(range(facts.actions), key=lambda i: -facts.ratings[i])[:3]
         lines.append(("highest mean margins", ", ".join(words.label(game.description.labels[i]) for i in best)))
@@ -124,4 +128,10 @@ def _facts_data(selection: str, facts: "Facts", game: "Game", written: list[Path
         "labels": None if labels is None else list(labels),
         "notes": list(game.description.notes),
         "figures": [str(path) for path in written],
+        **({"prompts": _prompts_data(game)} if game.description.sequences else {}),
     }
+
+
+def _prompts_data(game: "Game") -> list[dict[str, Any]]:
+    """The prompts of a sequence game as data: weight, what the corpus says, and a cycle with its probabilities."""
+    return [{key: each[key] for key in each if key != "among"} for each in sequences.cycles(game)]

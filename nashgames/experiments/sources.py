@@ -167,7 +167,8 @@ def _table(text: str, file: Path, told: str | None) -> Source:
 
 def reference_key(reference: str, seed: int) -> ReferenceKey:
     """What a reference depends on beside the game: its text, and the seed where it is drawn, else 0."""
-    drawn = reference.partition("[")[0] == "random" and "seed" not in parse(reference).parameters
+    known = REFERENCES.get(reference.partition("[")[0])
+    drawn = known is not None and known.drawn and "seed" not in parse(reference).parameters
     return (reference, seed if drawn else 0)
 
 

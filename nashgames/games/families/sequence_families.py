@@ -43,7 +43,7 @@ def sequence_embedding(
     shared: np.random.Generator,
     vocabulary: Vocabulary = 5,
     length: Length = 4,
-    strength: Strength = 2.0,
+    strength: Strength = 1.0,
     dimension: Annotated[int, "dimension of the embedding, even: two for every plane of rotation"] = 4,
     gates: Annotated[float, "spread of the log gates of the planes, drawn for every prompt; 0 = all alike"] = 1.0,
     agreement: Agreement = 1.0,
@@ -54,15 +54,17 @@ def sequence_embedding(
     """Sequences of tokens by prompt: a general preference embedding with gates, plus biases of length and repetition.
 
     S_ij = c Σ_k g_k (v_i^{2k} v_j^{2k+1} − v_i^{2k+1} v_j^{2k}) + b_i − b_j with b = length_bias·ℓ + repetition_bias·ρ,
-    ℓ the number of tokens and ρ that of tokens that repeat the one before. Over its tokens y_t, a sequence has v = Σ_t
-    (own[y_t] + placed[t, y_t] + pairs[y_{t−1}, y_t] + agreement·(match·[y_t = x_t] + topic·[y_t ∈ x])), all N(0, 1),
-    drawn once for all prompts; the tokens x_1 … x_L of the prompt and its gates, log g_k ~ N(0, gates²), are drawn for
-    every prompt. c makes the first part's root mean square `strength`. Features: √(c g) v, ℓ, ρ (Zhang et al. 2024,
-    whose v are unit vectors; here they are sums over tokens).
+    ℓ the number of tokens and ρ that of tokens that repeat the one before. Over its tokens y_t, a sequence has
+    v = Σ_t (own[y_t] + placed[t, y_t] + pairs[y_{t−1}, y_t] + agreement·(match·[y_t = x_t] + topic·[y_t ∈ x])), all
+    N(0, 1), drawn once for all prompts, less the mean of all sequences: the first part has row sums 0, so that it is
+    all cycles, and without the biases no sequence beats all others. The tokens x_1 … x_L of the prompt and its gates,
+    log g_k ~ N(0, gates²), are drawn for every prompt. c makes the first part's root mean square `strength`. Features:
+    √(c g) v, ℓ, ρ (Zhang et al. 2024, whose v are unit vectors; here they are sums over tokens).
     """
     name = "sequence-embedding"
     sequences = _checked(name, vocabulary, length, length_bias, repetition_bias, strength=strength)
-    _check_criteria(name, dimension, gates, agreement)
+    accept(f"{name}[dimension]", dimension, least=2, most=LARGEST_COUNT)
+    _check_seen(name, gates, agreement)
     if dimension % 2:
         raise NashGamesError(f"{name}[dimension] is {dimension}; accepted: an even integer, such as {dimension + 1}")
     prompt = _prompt(rng, sequences)
@@ -78,30 +80,36 @@ def sequence_voters(
     shared: np.random.Generator,
     vocabulary: Vocabulary = 5,
     length: Length = 4,
-    types: Annotated[int, "number of voter types; of an even number pairs can be even"] = 5,
-    criteria: Annotated[int, "number of criteria that the voters weigh against each other"] = 4,
-    gates: Annotated[float, "spread of the log gates of the criteria, drawn for every prompt; 0 = all alike"] = 1.0,
+    types: Annotated[int, "number of voter types, odd"] = 5,
+    planes: Annotated[int, "number of planes of two criteria each that the voters disagree about"] = 2,
+    gates: Annotated[float, "spread of the log gates of the planes, drawn for every prompt; 0 = all alike"] = 1.0,
     agreement: Agreement = 1.0,
     length_bias: LengthBias = 0.1,
     repetition_bias: RepetitionBias = 0.1,
 ) -> Recipe:
     """Sequences of tokens by prompt: voters with conflicting tastes, plus biases of length and repetition.
 
-    P_ij is the share of the voters z with U_z(i) > U_z(j): U_z(i) = c Σ_k g_k T_zk v_i^k + length_bias·ℓ_i +
-    repetition_bias·ρ_i, with v, ℓ, ρ and the gates g of `sequence-embedding`, its criteria v^k scaled to variance 1.
-    The tastes T ~ N(0, 1), less their mean over the voters, sum to 0: nothing but the biases is to everybody's taste. c
-    makes the root mean square of the first part 1. Equal U_z go to the shorter sequence. Features: g v, ℓ, ρ.
+    P_ij is the share of the voters z with U_z(i) > U_z(j), U_z = c Σ_k g_k (v^{2k} cos(2π f_k z/types) + v^{2k+1}
+    sin(2π f_k z/types)) + length_bias·ℓ + repetition_bias·ρ, with v, ℓ, ρ and the gates g of `sequence-embedding`, the
+    criteria v^k scaled to variance 1 and f_k = 1, 2, … (types − 1)/2 and again. In every plane the tastes lie evenly on
+    a circle and sum to 0: nothing but the biases is to everybody's taste. c makes the root mean square of the first
+    part 1. Equal U_z go to the sequence that is listed first. Features: g v, ℓ, ρ.
     """
     name = "sequence-voters"
     sequences = _checked(name, vocabulary, length, length_bias, repetition_bias)
     # One voter has no conflict.
-    accept(f"{name}[types]", types, least=2, most=LARGEST_COUNT)
-    _check_criteria(name, criteria, gates, agreement)
+    accept(f"{name}[types]", types, least=3, most=LARGEST_COUNT)
+    accept(f"{name}[planes]", planes, least=1, most=LARGEST_COUNT)
+    _check_seen(name, gates, agreement)
+    if types % 2 == 0:
+        # Tastes in opposite directions cancel, and every pair would be even.
+        raise NashGamesError(f"{name}[types] is {types}; accepted: an odd number, such as {types + 1}")
     prompt = _prompt(rng, sequences)
-    seen = _seen(shared, sequences, prompt, criteria, agreement)
-    seen[:, :-2] *= np.exp(gates * rng.standard_normal(criteria)) / np.std(seen[:, :-2], axis=0)
-    tastes = shared.standard_normal((types, criteria))
-    worth = seen[:, :-2] @ (tastes - tastes.mean(axis=0)).T
+    seen = _seen(shared, sequences, prompt, 2 * planes, agreement)
+    seen[:, :-2] *= np.repeat(np.exp(gates * rng.standard_normal(planes)), 2) / np.std(seen[:, :-2], axis=0)
+    turns = 1 + np.arange(planes) % (types // 2)
+    angles = 2 * np.pi * np.outer(np.arange(types), turns) / types
+    worth = seen[:, :-2:2] @ np.cos(angles).T + seen[:, 1:-2:2] @ np.sin(angles).T
     worth /= math.sqrt(np.mean(worth**2))
     worth += (seen[:, -2:] @ [length_bias, repetition_bias])[:, None]
     ranks = np.empty((types, actions), np.int32)
@@ -117,7 +125,7 @@ def sequence_styles(
     shared: np.random.Generator,
     vocabulary: Vocabulary = 5,
     length: Length = 4,
-    strength: Strength = 2.0,
+    strength: Strength = 1.0,
     uneven: Annotated[float, "spread of the log strengths of the tokens; 0 = all alike"] = 0.5,
     gates: Annotated[float, "spread of the log weights of the places, drawn for every prompt; 0 = all alike"] = 1.0,
     length_bias: LengthBias = 0.1,
@@ -178,9 +186,7 @@ def _checked(
     return Sequences(vocabulary, length)
 
 
-def _check_criteria(family: str, count: int, gates: float, agreement: float) -> None:
-    what = "dimension" if family == "sequence-embedding" else "criteria"
-    accept(f"{family}[{what}]", count, least=2, most=LARGEST_COUNT)
+def _check_seen(family: str, gates: float, agreement: float) -> None:
     accept(f"{family}[gates]", gates, least=0, most=LARGEST_SPREAD)
     accept(f"{family}[agreement]", agreement, least=0, most=LARGEST_COUNT)
 
@@ -203,7 +209,9 @@ def _seen(
     table = np.zeros((length, count + 1, count, width))
     table += (own + placed + agreement * agrees)[:, None]
     table[1:, 1:] += pairs
-    return Scores(sequences, np.concatenate([table, lengths_and_repeats(sequences)], axis=-1)).of_all()
+    seen = Scores(sequences, np.concatenate([table, lengths_and_repeats(sequences)], axis=-1)).of_all()
+    seen[:, :-2] -= seen[:, :-2].mean(axis=0)
+    return seen
 
 
 def _planar(
