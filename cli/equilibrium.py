@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nashgames.cli import options, sequences, signals, streams, words
+from nashgames.cli import options, signals, streams, words
 from nashgames.cli.failures import FAILED
 from nashgames.cli.plot import formats_of
 from nashgames.cli.sheet import Sheet, plain
@@ -143,7 +143,7 @@ def _find(
 def _show(
     runs: Sequence["Run"], found: Sequence["Certified"], rows: Mapping[str, "pd.DataFrame"], screen: "Working"
 ) -> None:
-    from nashgames.cli import mixture
+    from nashgames.cli import mixture, sequences
 
     if screen.data or screen.quiet:
         return

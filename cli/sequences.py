@@ -24,9 +24,8 @@ _WRITTEN = 3
 """Sequences of a prompt in one line."""
 
 
-def sheets(game: "Game") -> list[Sheet]:
-    """What a sequence game is like: a line for every prompt, and who beats whom at the first one."""
-    found = cycles(game)
+def sheets(game: "Game", found: list[dict[str, Any]]) -> list[Sheet]:
+    """What a sequence game is like, from its `cycles`: a line for every prompt, and who beats whom at the first one."""
     rows = tuple(
         (
             each["prompt"],
@@ -42,7 +41,7 @@ def sheets(game: "Game") -> list[Sheet]:
     headings = ("prompt", "weight", "likeliest in the corpus", "cycle", "probabilities")
     names = frozenset(headings) - {"weight"}
     more = f"; {words.plural(left, 'more prompt')}" if left else ""
-    return [Sheet(headings, names, rows, f"{caption}{more}"), _against(game, found[0])]
+    return [Sheet(headings, names, rows, f"{caption}{more}"), _against(found[0])]
 
 
 def cycles(game: "Game") -> list[dict[str, Any]]:
@@ -101,7 +100,7 @@ def mixtures(found: "Certified") -> Sheet:
     return Sheet(("prompt", "sequences", "length", "repeats"), frozenset({"prompt", "sequences"}), tuple(rows), caption)
 
 
-def _against(game: "Game", first: dict[str, Any]) -> Sheet:
+def _against(first: dict[str, Any]) -> Sheet:
     """P that the sequence of the row is preferred to that of the column."""
     texts = first["corpus"]
     rows = tuple(

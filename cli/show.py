@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nashgames.cli import item, options, sequences, words
+from nashgames.cli import item, options, words
 from nashgames.cli.plot import draw_game, formats_of
 from nashgames.cli.sheet import plain
 from nashgames.errors import NashGamesError
 from nashgames.plugins import is_file_name
 
 if TYPE_CHECKING:
+    from nashgames.cli.display import Screen
     from nashgames.core.game import Game
     from nashgames.games.properties import Facts
 
@@ -51,12 +52,10 @@ def show(
     found = facts(game)
     screen.line(f"{selection} · {words.count(found.actions)} actions", style="bold")
     screen.pairs(_facts_lines(found, game))
-    for sheet in sequences.sheets(game) if game.description.sequences else ():
-        screen.line()
-        screen.sheet(sheet)
+    prompts = _prompts(game, screen) if game.description.sequences else None
     written = draw_game(game, found.ratings, folder, chosen) if plot else []
     if json:
-        emit(json_text.dumps(_facts_data(selection, found, game, written), allow_nan=False))
+        emit(json_text.dumps(_facts_data(selection, found, game, written, prompts), allow_nan=False))
     elif quiet:
         emit(str(folder))
     again = [("-n", actions), ("--seed", seed)]
@@ -118,7 +117,20 @@ def _facts_lines(facts: "Facts", game: "Game") -> list[tuple[str, str]]:
     return [*lines, *(("note", note) for note in game.description.notes)]
 
 
-def _facts_data(selection: str, facts: "Facts", game: "Game", written: list[Path]) -> dict[str, Any]:
+def _prompts(game: "Game", screen: "Screen") -> list[dict[str, Any]]:
+    """Show what a sequence game is like at its prompts, and give it as data."""
+    from nashgames.cli import sequences
+
+    found = sequences.cycles(game)
+    for sheet in sequences.sheets(game, found):
+        screen.line()
+        screen.sheet(sheet)
+    return [{key: each[key] for key in each if key != "among"} for each in found]
+
+
+def _facts_data(
+    selection: str, facts: "Facts", game: "Game", written: list[Path], prompts: list[dict[str, Any]] | None
+) -> dict[str, Any]:
     values = {key: plain(value) for key, value in vars(facts).items() if key != "ratings"}
     labels = game.description.labels
     return {
@@ -128,10 +140,5 @@ def _facts_data(selection: str, facts: "Facts", game: "Game", written: list[Path
         "labels": None if labels is None else list(labels),
         "notes": list(game.description.notes),
         "figures": [str(path) for path in written],
-        **({"prompts": _prompts_data(game)} if game.description.sequences else {}),
+        **({} if prompts is None else {"prompts": prompts}),
     }
-
-
-def _prompts_data(game: "Game") -> list[dict[str, Any]]:
-    """The prompts of a sequence game as data: weight, what the corpus says, and a cycle with its probabilities."""
-    return [{key: each[key] for key in each if key != "among"} for each in sequences.cycles(game)]

@@ -413,6 +413,12 @@ def test_show_prints_prompts_and_who_beats_whom(name, tmp_path, monkeypatch):
     assert any(line.startswith(f"at prompt {told[0]['prompt']}:") for line in lines)
 
 
+def test_the_usual_number_of_prompts_is_listed():
+    entries = called("list", "games").split("sequence-embedding")[1]
+    assert "contexts = 4: number of prompts m" in " ".join(entries.split())
+    assert "contexts = 1: number of contexts" not in " ".join(called("list", "games").split())
+
+
 def test_equilibrium_prints_what_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     selection = "sequence-styles[vocabulary=3,length=3]"

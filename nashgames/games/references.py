@@ -30,10 +30,14 @@ _LARGEST_LOGIT = 1e6
 
 @dataclass(frozen=True)
 class Reference:
-    """A named reference policy: `build(game, rng, **parameters)` is log μ `[n]` (`[m, n]` over contexts)."""
+    """A named reference policy: `build(game, rng, **parameters)` is log μ `[n]` (`[m, n]` over contexts).
+
+    `drawn` says that it depends on the run's seed, unless its own parameter `seed` is given.
+    """
 
     name: str
     build: Callable[..., np.ndarray]
+    drawn: bool = False
 
     @property
     def summary(self) -> str:
@@ -44,11 +48,6 @@ class Reference:
     def parameters(self) -> dict[str, Parameter]:
         """The typed, documented parameters in order."""
         return parameters_of(self.build)
-
-    @property
-    def drawn(self) -> bool:
-        """Whether it depends on a seed that is not the game's."""
-        return "seed" in self.parameters
 
 
 def resolve_reference(text: str, game: Game, seed: int = 0) -> np.ndarray:
@@ -149,9 +148,9 @@ def _own(game: Game, rng: np.random.Generator) -> np.ndarray:
 
 REFERENCES: dict[str, Reference] = {
     "uniform": Reference("uniform", _uniform),
-    "random": Reference("random", _random),
+    "random": Reference("random", _random, drawn=True),
     "tilted": Reference("tilted", _tilted),
-    "own": Reference("own", _own),
     "corpus": Reference("corpus", _corpus),
-    "fitted": Reference("fitted", _fitted),
+    "fitted": Reference("fitted", _fitted, drawn=True),
+    "own": Reference("own", _own),
 }
