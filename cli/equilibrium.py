@@ -143,7 +143,7 @@ def _find(
 def _show(
     runs: Sequence["Run"], found: Sequence["Certified"], rows: Mapping[str, "pd.DataFrame"], screen: "Working"
 ) -> None:
-    from nashgames.cli import mixture
+    from nashgames.cli import mixture, sequences
 
     if screen.data or screen.quiet:
         return
@@ -158,6 +158,9 @@ def _show(
         screen.sheet(sheet)
     if found[0].game.contexts > 1:
         screen.line()
+        if found[0].game.description.sequences:
+            screen.sheet(sequences.mixtures(min(found, key=lambda each: each.beta)))
+            screen.line()
         screen.line(
             f" {found[0].game.contexts} contexts have one mixture each; --out DIRECTORY keeps them", style="dim"
         )

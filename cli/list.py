@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Entry = dict[str, Any]
 
-_OF_EVERY_FAMILY = ("contexts", "weights", "seed", "draws")
+_OF_EVERY_FAMILY = {"contexts": 1, "weights": "uniform", "seed": None, "draws": "nested"}
 _EVERY_FAMILY = (
     "Families that draw at random also take contexts = 1, weights = uniform (or drawn),",
     "seed (the run's) and draws = nested (or independent).",
@@ -174,7 +174,8 @@ def _described(entry: Mapping[str, Any], *, in_full: bool) -> str:
     lines = [entry["summary"]]
     parameters: Iterable[Mapping[str, Any]] = entry.get("parameters", ()) if in_full else ()
     for parameter in parameters:
-        if parameter["name"] not in _OF_EVERY_FAMILY:
+        usual = _OF_EVERY_FAMILY.get(parameter["name"], parameter)
+        if usual != parameter["default"]:
             default = "" if parameter["default"] is None else f" = {default_of(parameter['default'])}"
             lines.append(f"  {parameter['name']}{default}: {parameter['help']}")
     return "\n".join(lines)

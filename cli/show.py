@@ -13,6 +13,7 @@ from nashgames.errors import NashGamesError
 from nashgames.plugins import is_file_name
 
 if TYPE_CHECKING:
+    from nashgames.cli.display import Screen
     from nashgames.core.game import Game
     from nashgames.games.properties import Facts
 
@@ -51,9 +52,10 @@ def show(
     found = facts(game)
     screen.line(f"{selection} · {words.count(found.actions)} actions", style="bold")
     screen.pairs(_facts_lines(found, game))
+    prompts = _prompts(game, screen) if game.description.sequences else None
     written = draw_game(game, found.ratings, folder, chosen) if plot else []
     if json:
-        emit(json_text.dumps(_facts_data(selection, found, game, written), allow_nan=False))
+        emit(json_text.dumps(_facts_data(selection, found, game, written, prompts), allow_nan=False))
     elif quiet:
         emit(str(folder))
     again = [("-n", actions), ("--seed", seed)]
@@ -107,14 +109,28 @@ def _facts_lines(facts: "Facts", game: "Game") -> list[tuple[str, str]]:
         ("largest margin", ("at least " if sampled else "") + words.number(facts.max_margin)),
     ]
     if facts.contexts > 1:
-        lines.insert(0, ("contexts", words.count(facts.contexts)))
+        called = "prompts" if game.description.sequences else "contexts"
+        lines.insert(0, (called, words.count(facts.contexts)))
     if game.description.labels:
         best = sorted(range(facts.actions), key=lambda i: -facts.ratings[i])[:3]
         lines.append(("highest mean margins", ", ".join(words.label(game.description.labels[i]) for i in best)))
     return [*lines, *(("note", note) for note in game.description.notes)]
 
 
-def _facts_data(selection: str, facts: "Facts", game: "Game", written: list[Path]) -> dict[str, Any]:
+def _prompts(game: "Game", screen: "Screen") -> list[dict[str, Any]]:
+    """Show what a sequence game is like at its prompts, and give it as data."""
+    from nashgames.cli import sequences
+
+    found = sequences.cycles(game)
+    for sheet in sequences.sheets(game, found):
+        screen.line()
+        screen.sheet(sheet)
+    return [{key: each[key] for key in each if key != "among"} for each in found]
+
+
+def _facts_data(
+    selection: str, facts: "Facts", game: "Game", written: list[Path], prompts: list[dict[str, Any]] | None
+) -> dict[str, Any]:
     values = {key: plain(value) for key, value in vars(facts).items() if key != "ratings"}
     labels = game.description.labels
     return {
@@ -124,4 +140,5 @@ def _facts_data(selection: str, facts: "Facts", game: "Game", written: list[Path
         "labels": None if labels is None else list(labels),
         "notes": list(game.description.notes),
         "figures": [str(path) for path in written],
+        **({} if prompts is None else {"prompts": prompts}),
     }

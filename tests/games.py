@@ -19,6 +19,16 @@ REFERENCE = Path(__file__).parent / "reference"
 ROCK_PAPER_SCISSORS = np.array([[0, 0.5, -0.5], [-0.5, 0, 0.5], [0.5, -0.5, 0]])
 
 
+SMALL = {"vocabulary": 3, "length": 2, "contexts": 1}
+"""What makes 13 sequences and one prompt of a sequence game."""
+
+
+def small(selection: str) -> dict[str, int]:
+    """Of SMALL what the selection of a sequence game does not give; nothing of other games."""
+    given = SMALL if selection.startswith("sequence-") else {}
+    return {key: value for key, value in given.items() if f"{key}=" not in selection}
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     e = np.exp(logits - logits.max())
     return e / e.sum()

@@ -16,6 +16,7 @@ from nashgames.games.properties import facts
 from nashgames.games.streams import stream
 from nashgames.memory import Room
 from nashgames.verification import Report, verify
+from tests.games import small
 
 FORMULAS = {
     "bradley-terry": "streamed",
@@ -31,6 +32,11 @@ FORMULAS = {
     "spatial-voters": "streamed",
     "blotto[soldiers=6,fields=4]": "streamed",
     "bilinear": "lowrank",
+    "sequence-embedding": "streamed",
+    "sequence-embedding[link=linear]": "lowrank",
+    "sequence-voters": "streamed",
+    "sequence-styles": "streamed",
+    "sequence-styles[link=linear]": "lowrank",
     "planted-log-linear": "lowrank",
     "planted-regularised[base=disc]": "streamed",
 }
@@ -42,7 +48,8 @@ def test_a_formula_gives_the_entries_of_the_dense_game(selection, contexts):
     if contexts > 1 and selection.startswith("blotto"):
         pytest.skip("blotto draws nothing and has no contexts")
     several = {"contexts": contexts} if contexts > 1 else {}
-    size = None if selection.startswith("blotto") else 30
+    size = None if selection.startswith(("blotto", "sequence")) else 30
+    several = small(selection) | several
     dense, other = (
         generate(selection, actions=size, seed=3, storage=kind, **several) for kind in ("dense", FORMULAS[selection])
     )
@@ -54,7 +61,7 @@ def test_a_formula_gives_the_entries_of_the_dense_game(selection, contexts):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_with_a_formula_says_so_and_no_other(name):
     family = FAMILIES[name]
-    values = {key: parameter.default for key, parameter in family.parameters.items()}
+    values = {key: parameter.default for key, parameter in family.parameters.items()} | small(name)
     form, size = family.form(**values), family.size and family.size(**values)
     recipe = family.build(
         np.random.default_rng(0),
@@ -66,7 +73,7 @@ def test_a_family_with_a_formula_says_so_and_no_other(name):
     has = "lowrank" if recipe.factors is not None else "streamed" if recipe.formula is not None else None
     assert (None if form is None else form.storage) == has
     if form is not None:
-        game = generate(name, storage=has, actions=None if size else 9)
+        game = generate(name, storage=has, actions=None if size else 9, **small(name))
         n = game.actions
         # A number of an order or a deployment may take fewer bytes than one of the run's dtype.
         assert 0 < game.margins.nbytes <= storing.bytes_of(has, form, n, 1, 8) <= 3 * 8 * n * form.numbers

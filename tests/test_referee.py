@@ -16,6 +16,7 @@ from tests.games import (
     random_game,
     random_margins,
     rps_reference,
+    small,
     soccer_reference,
     softmax,
 )
@@ -137,7 +138,7 @@ REFERENCES = {
 def test_every_family_is_solved_from_beta_10_to_0_alone_and_along_a_path(family, reference, rng):
     defaults = families.FAMILIES[family].default_actions
     actions = 41 if families.FAMILIES[family].takes_actions and defaults == 100 else None
-    game = families.generate(family, actions=actions, seed=5)
+    game = families.generate(family, actions=actions, seed=5, **small(family))
     log_reference = log_softmax(REFERENCES[reference](rng, game.actions))
     game = game.replace(log_reference=np.broadcast_to(log_reference, game.log_reference.shape))
     betas = [1e12, 10, 1, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 0]

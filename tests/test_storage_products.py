@@ -27,6 +27,7 @@ from nashgames.core.margins import (
 )
 from nashgames.core.precision import Precision
 from nashgames.games.families import FAMILIES, generate
+from tests.games import small
 from tests.test_margins import names_in
 
 N = 23
@@ -218,14 +219,14 @@ def test_a_product_is_skew_symmetric_to_the_bit(name, rng):
     np.testing.assert_array_equal(columns, -columns.T)
 
 
-WHOLE = ("tournament", "circulant", "weighted-cycle", "voters", "blotto")
+WHOLE = ("tournament", "circulant", "weighted-cycle", "voters", "blotto", "sequence-voters")
 """Families whose entries are whole multiples of one number."""
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_is_the_same_game_in_every_storage_of_entries(family, rng):
-    actions = None if family == "blotto" else 3 if family == "weighted-cycle" else N
-    entries = generate(family, actions=actions, seed=4).margins.to_dense()
+    actions = None if family.startswith(("blotto", "sequence")) else 3 if family == "weighted-cycle" else N
+    entries = generate(family, actions=actions, seed=4, **small(family)).margins.to_dense()
     n = len(entries)
     policy = policies(rng, (n,))
     for kind in (HalfMargins, PackedMargins, PackedHalfMargins):

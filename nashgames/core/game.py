@@ -48,6 +48,7 @@ class Description:
         known_equilibrium: an equilibrium that the construction knows, or None
         features: what the construction made the margins from, float64 `[n, d]` or `[m, n, d]`, or None
         sequences: the sequences of tokens that the actions are, or None
+        prompts: the tokens of the contexts' prompts, `[m, …]`, or None
 
     Example:
         >>> import nashgames as ng
@@ -66,6 +67,7 @@ class Description:
     known_equilibrium: KnownEquilibrium | None = None
     features: Any = None
     sequences: Sequences | None = None
+    prompts: Any = None
 
 
 @partial(

@@ -103,7 +103,7 @@ def find_source(text: str, *, code: bool = True) -> Source:
         return Source(
             render(name, values, family.parameters),
             default_actions=family.default_actions if family.takes_actions else None,
-            contexts=int(values.get("contexts", 1)),
+            contexts=int(told.get("contexts", 1)),
             takes_seed=family.takes_seed and "seed" not in values,
             takes_beta=family.takes_beta and "beta" not in values,
             brings_reference=family.brings_reference,
@@ -167,7 +167,8 @@ def _table(text: str, file: Path, told: str | None) -> Source:
 
 def reference_key(reference: str, seed: int) -> ReferenceKey:
     """What a reference depends on beside the game: its text, and the seed where it is drawn, else 0."""
-    drawn = reference.partition("[")[0] == "random" and "seed" not in parse(reference).parameters
+    known = REFERENCES.get(reference.partition("[")[0])
+    drawn = known is not None and known.drawn and "seed" not in parse(reference).parameters
     return (reference, seed if drawn else 0)
 
 

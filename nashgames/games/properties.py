@@ -100,6 +100,18 @@ def cyclic_share(game: Game) -> float:
     return float(np.dot(weights, [_energies(margins)[1] for margins in contexts]))
 
 
+def strongest_cycle(margins: np.ndarray) -> tuple[int, int, int] | None:
+    """The i ≻ j ≻ k ≻ i among a few actions, A `[n, n]`, whose smallest margin is the largest; None without a cycle."""
+    best, found = 0.0, None
+    for i, row in enumerate(margins):
+        # min(A_ij, A_jk, A_ki) for all j and k at once.
+        weakest = np.minimum(np.minimum(row[:, None], margins), margins[:, i])
+        j, k = np.unravel_index(np.argmax(weakest), weakest.shape)
+        if weakest[j, k] > best:
+            best, found = float(weakest[j, k]), (i, int(j), int(k))
+    return found
+
+
 def _facts_of_one(margins: Margins, rng: np.random.Generator) -> Facts:
     n = margins.shape[-1]
     if n > _LISTED:

@@ -9,6 +9,7 @@ import scipy
 
 from nashgames.core.game import Game
 from nashgames.errors import NashGamesError, unknown
+from nashgames.games import corpus
 from nashgames.games.families.recipes import accept, check_finite, summary_of
 from nashgames.games.streams import DRAWS, DRAWS_HELP, stream
 from nashgames.registry import Parameter, bind, parameters_of, parse
@@ -20,16 +21,23 @@ FILE_SUFFIXES = (".csv", ".parquet")
 _OF_THE_RUN: Any = None
 """The seed of a reference that is not pinned to one."""
 
+_MOST_SAMPLES = 10_000_000
+"""The largest corpus: half a gigabyte of tokens a prompt for sequences of six."""
+
 _LARGEST_LOGIT = 1e6
 """The largest logit, or spread of logits, that a reference accepts: log μ keeps ten digits of it in float64."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A named reference policy: `build(game, rng, **parameters)` is log μ `[n]` (`[m, n]` over contexts)."""
+    """A named reference policy: `build(game, rng, **parameters)` is log μ `[n]` (`[m, n]` over contexts).
+
+    `drawn` says that it depends on the run's seed, unless its own parameter `seed` is given.
+    """
 
     name: str
     build: Callable[..., np.ndarray]
+    drawn: bool = False
 
     @property
     def summary(self) -> str:
@@ -106,6 +114,33 @@ def _tilted(
     return np.asarray(scipy.special.log_softmax(np.broadcast_to(logits, game.margins.shape[:-1]), axis=-1))
 
 
+def _corpus(game: Game, rng: np.random.Generator) -> np.ndarray:
+    """What the corpus of a sequence game is drawn from: a Markov chain of tokens by prompt, from the game's seed."""
+    return _by_context(game, [chain.log_probs() for chain in corpus.source(game)])
+
+
+def _fitted(
+    game: Game,
+    rng: np.random.Generator,
+    *,
+    samples: Annotated[int, "sequences of the corpus at every prompt"] = 1000,
+    order: Annotated[int, "tokens before it that the probability of a token depends on"] = 1,
+    smoothing: Annotated[float, "what is added to every count, above 0"] = 0.5,
+    seed: Annotated[int, "the seed of the corpus; default: the run's"] = _OF_THE_RUN,
+) -> np.ndarray:
+    """Fitted to a corpus of a sequence game by maximum likelihood: the frequencies of its steps, smoothed."""
+    accept("fitted[samples]", samples, least=1, most=_MOST_SAMPLES)
+    accept("fitted[order]", order, least=0, most=corpus.sequences_of(game).length)
+    accept("fitted[smoothing]", smoothing, above=0, most=_LARGEST_LOGIT)
+    sequences = corpus.sequences_of(game)
+    tokens = corpus.draw(game, samples, rng)
+    return _by_context(game, [corpus.fit(each, sequences, order, smoothing).log_probs() for each in tokens])
+
+
+def _by_context(game: Game, log_policies: list[np.ndarray]) -> np.ndarray:
+    return np.stack(log_policies).reshape(game.margins.shape[:-1])
+
+
 def _own(game: Game, rng: np.random.Generator) -> np.ndarray:
     """The game's own reference, part of the construction in planted-regularised; uniform elsewhere."""
     return np.asarray(game.log_reference)
@@ -113,7 +148,9 @@ def _own(game: Game, rng: np.random.Generator) -> np.ndarray:
 
 REFERENCES: dict[str, Reference] = {
     "uniform": Reference("uniform", _uniform),
-    "random": Reference("random", _random),
+    "random": Reference("random", _random, drawn=True),
     "tilted": Reference("tilted", _tilted),
+    "corpus": Reference("corpus", _corpus),
+    "fitted": Reference("fitted", _fitted, drawn=True),
     "own": Reference("own", _own),
 }

@@ -7,7 +7,8 @@ game. The mathematics of the families is in `logit_families` and `margin_familie
 import inspect
 import numbers
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from nashgames.core.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
 from nashgames.defaults import AUTO
 from nashgames.errors import NashGamesError, has_no, unknown
-from nashgames.games.families import logit_families, margin_families
+from nashgames.games.families import logit_families, margin_families, sequence_families
 from nashgames.games.families.logit_families import planting_reference
 from nashgames.games.families.recipes import Recipe, accept, check_finite, summary_of
 from nashgames.games.families.storing import RUN_MEMORY, Form, bytes_of, check_fits, count_text, storage_of, stored
@@ -65,7 +66,8 @@ class Family:
     caller's or `default_actions`. `takes_seed` says that it draws at random, and then it has contexts and can be pinned
     to one draw; `takes_beta` that the run's β is part of the construction, unless the game is pinned to another, and
     then the game brings its own reference; `shared` that its contexts share some of their random numbers; `form` is the
-    formula of its margins by its parameters, None where every entry has to be kept.
+    formula of its margins by its parameters, None where every entry has to be kept; `prompts` the usual number of
+    contexts where these are prompts, 0 of other families.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Family:
     takes_seed: bool = True
     takes_beta: bool = False
     shared: bool = False
+    prompts: int = 0
     form: Callable[..., Form | None] = lambda **values: None
 
     @property
@@ -86,7 +89,10 @@ class Family:
     def parameters(self) -> dict[str, Parameter]:
         """The typed, documented parameters in order, those of every random family last."""
         own = parameters_of(self.build) | (parameters_of(_of_planted_families) if self.takes_beta else {})
-        return own | (parameters_of(_of_random_families) if self.takes_seed else {})
+        drawn = parameters_of(_of_random_families) if self.takes_seed else {}
+        if self.prompts:
+            drawn["contexts"] = replace(drawn["contexts"], default=self.prompts, help=sequence_families.PROMPTS_HELP)
+        return own | drawn
 
     @property
     def takes_actions(self) -> bool:
@@ -170,12 +176,13 @@ def generate(
     ]
     equilibria = [recipe.log_equilibrium for recipe in recipes if recipe.log_equilibrium is not None]
     features = [recipe.features for recipe in recipes if recipe.features is not None]
+    prompts = [recipe.prompt for recipe in recipes if recipe.prompt is not None]
     several = contexts > 1
     drawn = stream(seed, "weights", family.name, *size).dirichlet(np.ones(contexts)) if weights == "drawn" else None
     description = Description(
         name=family.name,
         parameters=values
-        | ({"contexts": contexts, "weights": weights} if several else {})
+        | ({"contexts": contexts, "weights": weights} if several or family.prompts else {})
         | ({} if made_for is None else {"beta": made_for})
         | ({} if pinned is None else {"seed": pinned})
         | ({} if draws == DRAWS[0] else {"draws": draws}),
@@ -185,6 +192,8 @@ def generate(
         if equilibria
         else None,
         features=_stacked(features) if features else None,
+        sequences=recipes[0].sequences,
+        prompts=np.stack(prompts) if prompts else None,
     )
     return make_game(
         margins,
@@ -275,6 +284,12 @@ def _linked(numbers: Callable[..., int]) -> Callable[..., Form]:
     return lambda link, **values: Form("lowrank" if link == "linear" else "streamed", numbers(**values))
 
 
+def _of_sequences(name: str, build: Callable[..., Recipe], form: Callable[..., Form]) -> Family:
+    """A family whose actions are all sequences of tokens."""
+    size, prompts = partial(sequence_families.sequences_count, name), sequence_families.PROMPTS
+    return Family(name, build, size=size, shared=True, prompts=prompts, form=form)
+
+
 FAMILIES: dict[str, Family] = {
     "bradley-terry": Family("bradley-terry", logit_families.bradley_terry, form=lambda **values: Form("streamed", 2)),
     "uniform": Family("uniform", margin_families.uniform),
@@ -321,6 +336,15 @@ FAMILIES: dict[str, Family] = {
         takes_beta=True,
         shared=True,
         form=lambda planes, **_: Form("lowrank", 2 * planes + 2),
+    ),
+    "sequence-embedding": _of_sequences(
+        "sequence-embedding", sequence_families.sequence_embedding, _linked(lambda dimension, **_: dimension + 2)
+    ),
+    "sequence-voters": _of_sequences(
+        "sequence-voters", sequence_families.sequence_voters, lambda types, **_: Form("streamed", types)
+    ),
+    "sequence-styles": _of_sequences(
+        "sequence-styles", sequence_families.sequence_styles, _linked(lambda length, **_: 2 * length + 2)
     ),
 }
 

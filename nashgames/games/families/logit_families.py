@@ -74,7 +74,7 @@ def disc(
     accept("disc[strength]", strength, least=0, most=LARGEST_LOGIT)
     accept("disc[planes]", planes, least=1, most=LARGEST_COUNT)
     u, v = rng.standard_normal((2, actions, planes))
-    return _linked(link, "disc", u * (strength / math.sqrt(2 * planes)), v, np.hstack([u, v]))
+    return linked(link, "disc", u * (strength / math.sqrt(2 * planes)), v, np.hstack([u, v]))
 
 
 def melo(
@@ -108,7 +108,7 @@ def melo(
         u *= math.sqrt(cyclic * energy / norm)
     # r_i − r_j is one more plane, with right-hand side 1.
     left, right = np.hstack([ratings, u * (cyclic > 0)]), np.hstack([np.ones((actions, 1)), v])
-    return _linked(link, "melo", left, right, np.hstack([ratings, u, v]))
+    return linked(link, "melo", left, right, np.hstack([ratings, u, v]))
 
 
 def embedding(
@@ -140,7 +140,7 @@ def embedding(
     unit = squared / math.sqrt(np.mean(squared**2))
     squared *= strength * math.sqrt(dimension / np.mean(squared**2))
     gated = vectors * np.repeat(np.sqrt(unit), 2)
-    return _linked(link, "embedding", vectors[:, 1::2] * squared, vectors[:, 0::2], gated)
+    return linked(link, "embedding", vectors[:, 1::2] * squared, vectors[:, 0::2], gated)
 
 
 def blade_chest(
@@ -173,7 +173,7 @@ def blade_chest(
         scale *= 2
     left = np.hstack([scale * blades, ratings[:, None]])
     features = np.hstack([blades, chests, ratings[:, None]])
-    return _linked(link, "blade-chest", left, np.hstack([chests, np.ones((actions, 1))]), features)
+    return linked(link, "blade-chest", left, np.hstack([chests, np.ones((actions, 1))]), features)
 
 
 def planted_regularised(
@@ -220,7 +220,7 @@ def planting_reference(margins: Margins | np.ndarray, log_policy: np.ndarray, be
     return scipy.special.log_softmax(log_policy - advantage / beta)
 
 
-def _linked(link: str, family: str, left: np.ndarray, right: np.ndarray, features: np.ndarray) -> Recipe:
+def linked(link: str, family: str, left: np.ndarray, right: np.ndarray, features: np.ndarray) -> Recipe:
     """The margins of logits S = LRᵀ − RLᵀ, along the logistic curve or in proportion."""
     if link not in LINKS:
         raise unknown(f"link of {family}", link, LINKS)

@@ -160,7 +160,7 @@ def voters(
     accept("voters[types]", types, least=1, most=LARGEST_COUNT)
     weights = _shares("voters", rng, types, shares)
     ranks = np.array([rng.permutation(actions) for _ in range(types)], np.int32)
-    return _of_orders(ranks, weights, ranks.T.astype(np.float64))
+    return of_orders(ranks, weights, ranks.T.astype(np.float64))
 
 
 def spatial_voters(
@@ -183,7 +183,7 @@ def spatial_voters(
     distances = np.sum(positions**2, axis=1) - 2 * voters_at @ positions.T
     ranks = np.empty(distances.shape, np.int32)
     np.put_along_axis(ranks, np.argsort(distances, axis=1, kind="stable"), np.arange(actions, dtype=np.int32)[None], 1)
-    return _of_orders(ranks, np.full(electors, 1 / electors), positions)
+    return of_orders(ranks, np.full(electors, 1 / electors), positions)
 
 
 def mallows(
@@ -376,7 +376,7 @@ def _cycle(position: np.ndarray, length: int, margin: float) -> Block:
     return block
 
 
-def _of_orders(ranks: np.ndarray, weights: np.ndarray, features: np.ndarray) -> Recipe:
+def of_orders(ranks: np.ndarray, weights: np.ndarray, features: np.ndarray) -> Recipe:
     """P = Σ_z w_z P_z of voters z who place the actions at the ranks `[z, n]`."""
 
     def block(rows: slice, columns: slice) -> np.ndarray:

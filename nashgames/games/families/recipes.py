@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nashgames.core.margins import TILE, Formula, Margins, tiles_above
+from nashgames.core.sequences import Sequences
 from nashgames.errors import NashGamesError
 
 Block = Callable[[slice, slice], np.ndarray]
@@ -36,6 +37,7 @@ class Recipe:
     actions; `log_reference` computes log μ `[n]` from the finished margins `[n, n]` where the reference is part of the
     game; `features` `[n, d]` are the numbers of each action that the margins are a formula of, where there are such.
     `formula` is that formula for storages that never form A, and `factors` L and R `[n, r]` with A = LRᵀ − RLᵀ.
+    `sequences` are what the actions are, where they are sequences of tokens, and `prompt` the tokens of the context.
     The same `block` may be called twice for a tile and answers alike.
     """
 
@@ -46,6 +48,8 @@ class Recipe:
     features: np.ndarray | None = None
     formula: Formula | None = None
     factors: tuple[np.ndarray, np.ndarray] | None = None
+    sequences: Sequences | None = None
+    prompt: np.ndarray | None = None
 
 
 def of_factors(left: np.ndarray, right: np.ndarray, features: np.ndarray, margin: float = 0.5) -> Recipe:

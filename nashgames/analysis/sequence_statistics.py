@@ -1,0 +1,39 @@
+"""What a policy over sequences writes like: how long, and how repetitive."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nashgames.core.sequences import Sequences
+from nashgames.games.families.scores import Scores, lengths_and_repeats
+
+
+class Writing(NamedTuple):
+    """Exact statistics of a policy over all sequences, a number, or `[m]` over prompts.
+
+    `length` is the expected number of tokens, E ℓ; `repetition` the share of tokens that repeat the one before among
+    those that have one before, E ρ / E max(ℓ − 1, 0), and 0 where there are none.
+    """
+
+    length: np.ndarray
+    repetition: np.ndarray
+
+
+def writing(log_policy: np.ndarray, sequences: Sequences) -> Writing:
+    """The statistics of log π `[n]`, `[m, n]` over prompts, summed over all sequences.
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames.analysis.sequence_statistics import writing
+        >>> from nashgames.core.sequences import Sequences
+        >>> two = Sequences(vocabulary=2, length=2)  # · a b aa ab ba bb
+        >>> found = writing(np.log(np.full(7, 1 / 7)), two)
+        >>> round(float(found.length), 3), float(found.repetition)
+        (1.429, 0.5)
+    """
+    lengths, repeats = Scores(sequences, lengths_and_repeats(sequences)).of_all().T
+    policy = np.exp(log_policy)
+    pairs = policy @ np.maximum(lengths - 1, 0)
+    with np.errstate(invalid="ignore"):
+        repetition = np.where(pairs > 0, policy @ repeats / pairs, 0.0)
+    return Writing(policy @ lengths, repetition)
