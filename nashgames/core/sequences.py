@@ -57,7 +57,8 @@ class Sequences:
             left = xp.where(left > 0, (left - 1) // self.vocabulary, 0)
         reversed_ = xp.stack(backwards[::-1], axis=-1)
         # A sequence of l tokens stands at the end of its row.
-        places = xp.arange(self.length) + (self.length - self.lengths(sequences))[..., None]
+        first = (self.length - self.lengths(sequences))[..., None]
+        places = xp.arange(self.length, dtype=first.dtype).reshape((1,) * (first.ndim - 1) + (-1,)) + first
         return xp.where(
             places < self.length, xp.take_along_axis(reversed_, xp.minimum(places, self.length - 1), axis=-1), END
         )
@@ -75,7 +76,7 @@ class Sequences:
         """The lengths `[…]` of sequences given by their numbers."""
         found = sequences * 0
         for length in range(1, self.length + 1):
-            found = found + (sequences >= self.shorter_than(length))
+            found = found + (sequences >= self.shorter_than(length)).astype(found.dtype)
         return found
 
     def text(self, sequence: int) -> str:

@@ -35,7 +35,7 @@ class Linear(eqx.Module):
         self.weight, self.bias = _zeros(inputs, outputs), _zeros(outputs)
 
     def __call__(self, rows: jax.Array) -> jax.Array:
-        flat = rows.reshape(-1, rows.shape[-1]) @ self.weight + self.bias
+        flat = rows.reshape(-1, rows.shape[-1]) @ self.weight + self.bias[None]
         return flat.reshape(*rows.shape[:-1], -1)
 
 
@@ -51,7 +51,8 @@ class Norm(eqx.Module):
     def __call__(self, rows: jax.Array) -> jax.Array:
         centred = rows - jnp.mean(rows, axis=-1, keepdims=True)
         spread = jax.lax.rsqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + _SMALLEST)
-        return centred * spread * (1 + self.scale) + self.shift
+        of_unit = (*[1] * (rows.ndim - 1), -1)
+        return centred * spread * (1 + self.scale.reshape(of_unit)) + self.shift.reshape(of_unit)
 
 
 class Embedding(eqx.Module):
@@ -69,6 +70,7 @@ class Embedding(eqx.Module):
         self.tokens, self.places = _zeros(vocabulary + 1, width), _zeros(length, width)
 
     def __call__(self, prompts: jax.Array, before: jax.Array, places: jax.Array) -> jax.Array:
+        """`[…, width]` for `prompts`, tokens `before` and `places` of as many axes."""
         return self.prompts[prompts] + self.tokens[before] + self.places[places]
 
 
@@ -94,14 +96,15 @@ class Block(eqx.Module):
         """`[N, T, width]` of all T places."""
         asked, keys, values = self._projected(seen)
         places = jnp.arange(seen.shape[1])
-        gathered = self._attended(asked[:, :, None], keys[:, None], values[:, None], places <= places[:, None])
+        may = (places[None] <= places[:, None])[None, ..., None]
+        gathered = self._attended(asked[:, :, None], keys[:, None], values[:, None], may)
         return self._after(seen, gathered)
 
     def read(self, memory: jax.Array, seen: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
         """`[N, width]` of one place, and the keys and values `[2, N, L, heads, d]` up to it."""
         asked, key, value = self._projected(seen)
         memory = jax.lax.dynamic_update_index_in_dim(memory, jnp.stack([key, value]), place, axis=2)
-        may = jnp.arange(memory.shape[2]) <= place
+        may = (jnp.arange(memory.shape[2]) <= place)[None, :, None]
         return memory, self._after(seen, self._attended(asked[:, None], memory[0], memory[1], may))
 
     def _projected(self, seen: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -111,10 +114,10 @@ class Block(eqx.Module):
         return asked.reshape(by_head), keys.reshape(by_head), values.reshape(by_head)
 
     def _attended(self, asked: jax.Array, keys: jax.Array, values: jax.Array, may: jax.Array) -> jax.Array:
-        """What is gathered `[…, width]` from those of T places that `may` `[…, T]` be seen."""
+        """What is gathered `[…, width]` from those of T places that `may` `[…, T, 1]` be seen."""
         # Sums of a few products: XLA fuses them, where it would call a product for every head of every sequence.
         scores = jnp.sum(asked * keys, axis=-1) / math.sqrt(keys.shape[-1])
-        shares = jax.nn.softmax(jnp.where(may[..., None], scores, -jnp.inf), axis=-2)
+        shares = jax.nn.softmax(jnp.where(may, scores, -jnp.inf), axis=-2)
         gathered = jnp.sum(shares[..., None] * values, axis=-3)
         return gathered.reshape(*gathered.shape[:-2], -1)
 
@@ -139,7 +142,7 @@ class CausalTransformer(eqx.Module):
     def logits(self, prompts: jax.Array, before: jax.Array) -> jax.Array:
         """The logits `[N, T, V+1]` of the tokens at T places, of which `before` `[N, T]` are those before; `prompts`
         `[N]`."""
-        seen = self.embedding(prompts[:, None], before, jnp.arange(before.shape[1]))
+        seen = self.embedding(prompts[:, None], before, jnp.arange(before.shape[1])[None])
         for block in self.blocks:
             seen = block(seen)
         return self.head(self.last(seen))
@@ -153,7 +156,7 @@ class CausalTransformer(eqx.Module):
 
     def read(self, memory: Any, prompts: jax.Array, before: jax.Array, place: jax.Array) -> tuple[Any, jax.Array]:
         """The memory and the logits `[N, V+1]` after the tokens `before` `[N]` a place."""
-        seen, kept = self.embedding(prompts, before, place), []
+        seen, kept = self.embedding(prompts, before, place[None]), []
         for block, own in zip(self.blocks, memory, strict=True):
             own, seen = block.read(own, seen, place)
             kept.append(own)
@@ -206,7 +209,7 @@ class CausalGRU(eqx.Module):
 
     def read(self, memory: Any, prompts: jax.Array, before: jax.Array, place: jax.Array) -> tuple[Any, jax.Array]:
         """The memory and the logits `[N, V+1]` after the tokens `before` `[N]` a place."""
-        seen, kept = self.embedding(prompts, before, place), []
+        seen, kept = self.embedding(prompts, before, place[None]), []
         for cell, own in zip(self.cells, memory, strict=True):
             seen = cell(own, seen)
             kept.append(seen)

@@ -124,7 +124,7 @@ class Sequential(Listed):
         log_policy = jax.nn.log_softmax(beside + scores, axis=-1)
         of_tokens = jnp.take_along_axis(log_policy, flat[..., None], axis=-1)[..., 0]
         # The first END is a choice, those behind it are none.
-        chosen = (flat > END) | (before > END) | (jnp.arange(sequences.length) == 0)
+        chosen = (flat > END) | (before > END) | (jnp.arange(sequences.length)[None, None] == 0)
         return jnp.sum(jnp.where(chosen, of_tokens, 0), axis=-1).reshape(tokens.shape[:-1])
 
     def _listed(self, game: Game, parameters: Any) -> jax.Array:
