@@ -153,14 +153,16 @@ def _show(
         screen.line(f" {line}", style="dim")
     for line in _limit(runs, found):
         screen.line(f" {line}")
-    for sheet in mixture.mixtures(rows["runs"], rows["policies"], unnamed=True):
+    told, several = found[0].game.description, found[0].game.contexts > 1
+    # Of more sequences than are labelled the numbers say nothing.
+    for sheet in mixture.mixtures(rows["runs"], rows["policies"], unnamed=told.sequences is None):
         screen.line()
         screen.sheet(sheet)
-    if found[0].game.contexts > 1:
+    if told.sequences is not None and (several or told.labels is None):
         screen.line()
-        if found[0].game.description.sequences:
-            screen.sheet(sequences.mixtures(min(found, key=lambda each: each.beta)))
-            screen.line()
+        screen.sheet(sequences.mixtures(min(found, key=lambda each: each.beta)))
+    if several:
+        screen.line()
         screen.line(
             f" {found[0].game.contexts} contexts have one mixture each; --out DIRECTORY keeps them", style="dim"
         )

@@ -419,6 +419,23 @@ def test_the_usual_number_of_prompts_is_listed():
     assert "contexts = 1: number of contexts" not in " ".join(called("list", "games").split())
 
 
+def test_equilibrium_prints_texts_of_one_prompt_and_of_sequences_without_labels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    selection = "sequence-styles[vocabulary=3,length=3,contexts=1]"
+    game = generate(selection, beta=0.1)
+    policy = np.exp(equilibrium(game).log_policy)
+    best = game.description.sequences.text(int(policy.argmax()))
+    arguments = ("equilibrium", selection, "--beta", "0.1", "--no-plot")
+    ranked = " ".join(called(*arguments).split())
+    assert f"1 {best} {100 * policy.max():.2f} %" in ranked
+    assert "by prompt" not in ranked
+    monkeypatch.setattr(sequence_families, "LABELLED", 0)
+    unlabelled = " ".join(called(*arguments).split())
+    assert "by prompt" in unlabelled
+    assert f"{best} {100 * policy.max():.0f} %" in unlabelled
+    assert "rank action" not in unlabelled
+
+
 def test_equilibrium_prints_what_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     selection = "sequence-styles[vocabulary=3,length=3]"

@@ -49,7 +49,7 @@ Raises:
 Example:
     >>> import nashgames as ng
     >>> game = ng.games.{name}(seed=1)
-    >>> game.margins.shape == (game.actions, game.actions)
+    >>> game.margins.shape[-2:] == (game.actions, game.actions)
     True
 """
 """What the docstrings of all families say: the arguments that they share, and an example."""
