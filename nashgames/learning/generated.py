@@ -76,7 +76,8 @@ def draw(game: Game, distribution: Distribution, key: jax.Array, batch: int) -> 
         return first.policy.written(game, first.parameters, key, batch, share)
     bits = random.words(key, (*game.log_reference.shape[:-1], batch))
     if isinstance(distribution, Uniform):
-        return sequences.tokens((random.unit(bits, jnp.float64) * sequences.count).astype(jnp.int32))
+        # The first of n sequences are likelier by a share n/2³² of a probability, at most.
+        return sequences.tokens((bits % jnp.uint32(sequences.count)).astype(jnp.int32))
     return sequences.tokens(random.draw(distribution, bits))
 
 
