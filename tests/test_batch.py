@@ -108,7 +108,7 @@ def test_solvers_of_one_structure_are_told_apart(monkeypatch):
         raise LookedUp
 
     advance._cache_size, advance.clear_cache = compiled._cache_size, compiled.clear_cache
-    monkeypatch.setitem(loop._ADVANCE, True, advance)
+    monkeypatch.setitem(loop._ADVANCE, "quick", advance)
     game = cyclic()
     kinds = [MirrorDescent, NashMD, OnlineIPO, UniformIPO, another(), another()]
     for kind in (*kinds, *kinds):

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nashgames.core.game import make_game
+from nashgames.core.game import Description, make_game
 from nashgames.core.precision import Precision
+from nashgames.core.sequences import Sequences
 from nashgames.errors import NashGamesError
 from nashgames.games.families import generate
 from nashgames.learning.features import resolve_features
@@ -34,6 +35,7 @@ KINDS = [
     "mlp[features=none,width=4]",
 ]
 ACTIONS = 5
+SEQUENCES = Sequences(vocabulary=4, length=1)
 
 
 @jax.jit
@@ -82,7 +84,8 @@ def a_game(text, contexts, dtype="float64", seed=3, shared=False):
     weights = rng.dirichlet(np.ones(contexts)) if contexts > 1 else None
     if contexts == 1:
         margins, log_reference = margins[0], log_reference[0]
-    game = make_game(margins, log_reference=log_reference, weights=weights)
+    description = Description(sequences=SEQUENCES)
+    game = make_game(margins, log_reference=log_reference, weights=weights, description=description)
     policy = POLICIES.make(text)
     kind, dimension = getattr(policy, "features", "none"), getattr(policy, "dimension", None)
     features = resolve_features(kind, dimension, game, seed)
