@@ -123,6 +123,14 @@ def test_nothing_but_wins_is_no_certainty():
     assert found.low == pytest.approx(20 / (20 + square))
 
 
+def test_duels_that_no_answer_wins_oftener_have_the_error_of_coins():
+    """Rows and columns that are all alike leave the variance of single duels, and a normal quantile."""
+    found = estimators.win_rate(np.where(np.indices((10, 10)).sum(axis=0) % 2, 0.5, -0.5))
+    assert found.error**2 == pytest.approx(0.25 * 100 / 81 / 100)
+    square = scipy.stats.norm.ppf(0.975) ** 2 * found.error**2 / 0.25
+    assert found.high == pytest.approx(0.5 + math.sqrt(square * 0.25 + square**2 / 4) / (1 + square))
+
+
 def test_a_win_rate_against_itself_is_one_half_and_many_trials_make_wilson_s_ends_the_usual_ones(rng):
     margins = rng.uniform(-0.3, 0.3, size=(400, 300))
     found = estimators.win_rate(margins)
@@ -238,7 +246,11 @@ def test_the_jackknife_is_that_of_leaving_out(rng, monkeypatch):
     columns = np.array([plain(ratios, np.delete(margins, j, axis=1)) for j in range(50)])
     found = estimators.suboptimality(ratios, margins, beta)
     assert found.value == pytest.approx(whole + 59 * (whole - rows.mean()) + 49 * (whole - columns.mean()), rel=1e-9)
-    assert found.error**2 == pytest.approx(59 * rows.var() + 49 * columns.var(), rel=1e-9)
+    parts = np.array([59 * rows.var(), 49 * columns.var()])
+    assert found.error**2 == pytest.approx(parts.sum(), rel=1e-9)
+    # Of the degrees of freedom of Welch and Satterthwaite, weights have those of as many equal ones.
+    freedom = parts.sum() ** 2 / np.sum(parts**2 / [found.effective - 1, 49])
+    assert found.high == pytest.approx(found.value + scipy.stats.t.ppf(0.975, freedom) * found.error, rel=1e-9)
     monkeypatch.setattr(policies, "_BLOCK", 100)
     for one, other in zip(
         dataclasses.astuple(estimators.suboptimality(ratios, margins, beta)), dataclasses.astuple(found), strict=True
@@ -259,6 +271,16 @@ def test_samples_that_cannot_carry_it_are_refused_and_the_interval_still_holds(r
         assert found.low == 0.0 <= exact <= found.high
         assert found.high == pytest.approx(0.5 + beta * estimators.kl(ratios).high)
         assert (found.effective < policies.FEWEST) == (columns == 2000)
+
+
+def test_what_an_opponent_does_to_all_answers_alike_is_no_noise(rng):
+    """Only differences between answers count: opponents of any strength leave the estimate and refuse nothing."""
+    ratios = rng.normal(size=200)
+    margins = np.repeat(rng.uniform(-0.05, 0.05, size=(200, 1)), 10, axis=1)
+    shared = margins + rng.uniform(-0.4, 0.4, size=10)
+    one, other = (estimators.suboptimality(ratios, each, 0.05) for each in (margins, shared))
+    assert one.refused == other.refused == 0.0
+    assert dataclasses.astuple(one) == pytest.approx(dataclasses.astuple(other), rel=1e-9)
 
 
 def contextual(rng, contexts, beta=0.3):

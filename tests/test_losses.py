@@ -100,6 +100,13 @@ def test_losses_of_answers_by_hand(rng):
     np.testing.assert_allclose(losses.egpo(*pairs, BETA), wanted, rtol=1e-14)
 
 
+def test_a_reward_has_no_gradient():
+    """It is the log-probability beside it that a surrogate differentiates."""
+    log_policy = jnp.zeros(3)
+    slope = jax.grad(lambda log_policy: losses.reward(log_policy, jnp.ones(3), jnp.ones(3), BETA).sum())(log_policy)
+    np.testing.assert_array_equal(slope, np.zeros(3))
+
+
 def test_what_is_masked_is_not_read():
     tokens = np.array([[-np.inf, -1.0, -2.0, np.nan], [-0.5, -0.25, -0.125, -9.0]], np.float32)
     mask = np.array([[0, 1, 1, 0], [1, 1, 1, 0]])
