@@ -168,9 +168,7 @@ def test_the_suboptimality_from_labels(rng):
     ]
     assert not any(each.refused for each in found)
     assert_covers(found, exact, 0.95)
-    # Labels of one answer are independent of those of another: a bias that the opponents they share do not have.
-    values = np.array([each.value for each in found])
-    assert abs(values.mean() - exact) <= SIGMAS * values.std() / math.sqrt(200) + 0.1 * exact
+    assert_unbiased(found, exact)
 
 
 def expected(samples):

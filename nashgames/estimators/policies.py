@@ -126,17 +126,15 @@ def _suboptimality(log_ratios: Floats, margins: Floats, beta: float, level: floa
     response = scipy.special.softmax(exponents)
     effective = 1 / float(np.sum(response**2))
     columns = np.array_split(margins, -(-margins.size // _BLOCK), axis=1)
-    if (
-        effective < FEWEST
-        or sum(_noise(each, advantage, response) for each in columns) > NOISIEST * (beta * others) ** 2
-    ):
+    noise = sum(_noise(each, advantage, response) for each in columns) / (beta * others) ** 2
+    if effective < FEWEST or noise > NOISIEST:
         at_most = combine([mean(log_ratios)], None, level).high
         return Part(beta * whole, 0.0, [], effective, most=max(beta * at_most, 0.0) + 0.5)
     # e^w of all but one sample, as a share of that of all.
     shares = np.log1p(-response) - math.log1p(-1 / count)
     rows = whole + shares + (exponents - exponents.mean()) / (count - 1)
-    left = [(others * advantage[:, None] - each) / ((others - 1) * beta) - log_ratios[:, None] for each in columns]
-    without = np.concatenate([_gap(each) for each in left])
+    total, scale = others * advantage[:, None], (others - 1) * beta
+    without = np.concatenate([_gap((total - each) / scale - log_ratios[:, None]) for each in columns])
     value = whole + (count - 1) * (whole - rows.mean()) + (others - 1) * (whole - without.mean())
     of_rows, of_columns = (beta**2 * (len(each) - 1) * float(np.var(each)) for each in (rows, without))
     # Weights tell their variance as well as so many equal ones do.
@@ -145,7 +143,7 @@ def _suboptimality(log_ratios: Floats, margins: Floats, beta: float, level: floa
 
 
 def _gap(exponents: Floats) -> Floats:
-    """log mean e^w − mean w of every column, `[K, J]` → `[J]`: with v = w − mean w it is log(1 + mean(e^v − 1 − v))."""
+    """log mean e^w − mean w of every column, `[K, J]` → `[J]`."""
     centred = exponents - exponents.mean(axis=0)
     top = centred.max(axis=0)
     return np.asarray(top + np.log(np.mean(np.exp(centred - top), axis=0)))
