@@ -145,18 +145,16 @@ def test_the_suboptimality_is_unbiased_and_its_interval_holds_it(rng, beta, name
     log_policy = known[name]
     exact = max(exact_suboptimality(game, log_policy), 0.0)
     for level in (0.9, 0.95):
-        draws = DRAWS if level == 0.9 else DRAWS // 2
         found = [
-            estimators.suboptimality(*sampled(rng, game, log_policy, 150, 120), beta, level=level) for _ in range(draws)
+            estimators.suboptimality(*sampled(rng, game, log_policy, 150, 120), beta, level=level) for _ in range(DRAWS)
         ]
-        kept = [each for each in found if not each.refused]
-        assert len(kept) > 0.7 * draws
+        assert sum(each.refused for each in found) < 0.05 * DRAWS
+        found = [each for each in found if not each.refused]
         assert_covers(found, exact, level)
-        if len(kept) == draws:
-            assert_unbiased(found, exact)
+        assert_unbiased(found, exact)
         # Not by being wide: the error is at most what is said of the jackknife close to the equilibrium.
-        spread = np.std([each.value for each in kept])
-        assert 0.7 * spread <= np.mean([each.error for each in kept]) <= 2.5 * spread
+        spread = np.std([each.value for each in found])
+        assert 0.8 * spread <= np.mean([each.error for each in found]) <= 2 * spread
 
 
 def test_the_suboptimality_from_labels(rng):
@@ -248,7 +246,11 @@ def test_the_jackknife_is_that_of_leaving_out(rng, monkeypatch):
     assert found.error**2 == pytest.approx(parts.sum(), rel=1e-9)
     # Of the degrees of freedom of Welch and Satterthwaite, weights have those of as many equal ones.
     freedom = parts.sum() ** 2 / np.sum(parts**2 / [found.effective - 1, 49])
-    assert found.high == pytest.approx(found.value + scipy.stats.t.ppf(0.975, freedom) * found.error, rel=1e-9)
+    reach = scipy.stats.t.ppf(0.975, freedom) * found.error
+    root = math.sqrt(max(found.value, found.error))
+    assert found.high == pytest.approx((root + reach / (2 * root)) ** 2 + found.value - root**2, rel=1e-9)
+    lower = (root - reach / (2 * root)) ** 2 + found.value - root**2
+    assert found.low == pytest.approx(max(lower, 0.0), rel=1e-9)
     monkeypatch.setattr(policies, "_BLOCK", 100)
     for one, other in zip(
         dataclasses.astuple(estimators.suboptimality(ratios, margins, beta)), dataclasses.astuple(found), strict=True
@@ -256,19 +258,19 @@ def test_the_jackknife_is_that_of_leaving_out(rng, monkeypatch):
         assert one == pytest.approx(other, rel=1e-10)
 
 
-@pytest.mark.parametrize(("beta", "rows", "columns"), [(0.005, 100, 2000), (0.02, 800, 20)])
+@pytest.mark.parametrize(("beta", "rows", "columns"), [(0.005, 100, 2000), (0.1, 2000, 8)])
 def test_samples_that_cannot_carry_it_are_refused_and_the_interval_still_holds(rng, beta, rows, columns):
-    """Weights that are heavy at the reference, and an advantage that is noisy beside β."""
+    """Weights that are heavy at the reference, and an advantage of few labels, noisy beside β."""
     game, known = policies_of(40, beta)
     name = "reference" if columns == 2000 else "equilibrium"
     exact = max(exact_suboptimality(game, known[name]), 0.0)
     for _ in range(20):
-        ratios, margins = sampled(rng, game, known[name], rows, columns)
+        ratios, margins = sampled(rng, game, known[name], rows, columns, labels=columns == 8)
         found = estimators.suboptimality(ratios, margins, beta)
         assert found.refused == 1.0
         assert found.low == 0.0 <= exact <= found.high
         assert found.high == pytest.approx(0.5 + beta * estimators.kl(ratios).high)
-        assert (found.effective < policies.FEWEST) == (columns == 2000)
+        assert columns == 8 or found.effective < policies.FEWEST
 
 
 def test_what_an_opponent_does_to_all_answers_alike_is_no_noise(rng):

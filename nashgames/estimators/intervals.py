@@ -51,11 +51,12 @@ class Part:
     most: float | None = None
 
 
-def combine(parts: Sequence[Part], weights: ArrayLike | None, level: float) -> Estimate:
+def combine(parts: Sequence[Part], weights: ArrayLike | None, level: float, *, squared: bool = False) -> Estimate:
     """Σ_x ρ_x θ̂_x with a t interval, its degrees of freedom those of Welch and Satterthwaite.
 
     `weights` ρ `[m]` are those of all contexts; without, m ≥ 2 contexts are themselves a sample of ρ, whose spread has
-    the noise within each in it. Source: Satterthwaite 1946.
+    the noise within each in it. What is `squared`, close to 0 like the square of something estimated, has the interval
+    of its root: (√θ̂ ± r/(2√θ̂))² = θ̂ ± r + r²/(4θ̂), with θ̂ not below its error. Source: Satterthwaite 1946.
     """
     if not 0 < level < 1:
         raise NashGamesError(f"the level is {level:g}; accepted: a number between 0 and 1, as 0.95")
@@ -73,11 +74,12 @@ def combine(parts: Sequence[Part], weights: ArrayLike | None, level: float) -> E
         (share, part.value, part.most) for share, part in zip(shares, parts, strict=True) if part.most is not None
     ]
     sure = value - sum(share * guess for share, guess, _ in refused)
+    shift = reach**2 / (4 * max(sure, math.sqrt(variance))) if squared and variance > 0 else 0.0
     return Estimate(
         value=value,
         error=math.sqrt(variance),
-        low=float(sure - reach),
-        high=float(sure + reach + sum(share * most for share, _, most in refused)),
+        low=float(sure + shift - reach),
+        high=float(sure + shift + reach + sum(share * most for share, _, most in refused)),
         effective=min(part.effective for part in parts),
         refused=float(sum(share for share, _, _ in refused)),
     )
