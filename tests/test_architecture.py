@@ -27,14 +27,14 @@ FILES = {
 # From the ground up: a package imports packages above it in this list only.
 GROUND = ("errors", "defaults", "plugins", "registry", "disk", "environment", "memory", "reprs")
 PACKAGES = (
-    *GROUND, "core", "games", "learning", "solvers", "exact", "engine", "store", "experiments", "analysis",
-    "verification", "plots", "reporting", "api", "__init__", "__main__", "cli",
+    *GROUND, "losses", "estimators", "core", "games", "learning", "solvers", "exact", "engine", "store", "experiments",
+    "analysis", "verification", "plots", "reporting", "api", "__init__", "__main__", "cli",
 )  # fmt: skip
 
 STANDARD_LIBRARY_ONLY = {*GROUND, "experiments.experiment", "experiments.presets", "games.data", "__init__"} - {
     "memory"
 }
-WITHOUT_JAX = {"store", "analysis", "plots", "exact"}
+WITHOUT_JAX = {"store", "analysis", "plots", "exact", "estimators"}
 
 # What a foreign library is for: nobody else imports it.
 KEPT_TO = {

@@ -1,8 +1,10 @@
 """README and the pages of docs/: every block runs, and what they name, list and show is there."""
 
+import contextlib
 import doctest
 import importlib.util
 import inspect
+import io
 import json
 import re
 import shlex
@@ -40,6 +42,9 @@ TYPES = {pa.int64(): "integer", pa.float64(): "number", pa.string(): "text"}
 PLANNED = 130
 """The exit code of a command that is stopped where it has planned its runs."""
 
+EXTRAS = {"external": ("pygambit",), "language-models": ("torch", "transformers")}
+"""What blocks with `<!-- needs: EXTRA -->` above them import."""
+
 
 class Block(NamedTuple):
     """A fenced block with the comment `<!-- mark: value -->` above it, both empty where there is none."""
@@ -66,7 +71,7 @@ class Reader:
     """Somebody who types what a page says, in a directory of their own."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.monkeypatch, self.namespace, self.printed = monkeypatch, {}, ""
+        self.monkeypatch, self.namespace, self.printed, self.missing = monkeypatch, {}, "", None
 
     def follow(self, block: Block) -> None:
         if block.mark == "file":
@@ -78,8 +83,8 @@ class Reader:
         if block.mark == "output":
             printed = [" ".join(line.split()) for line in self.printed.splitlines()]
             assert [line for line in block.text.splitlines() if " ".join(line.split()) not in printed] == []
-        elif block.mark == "needs" and importlib.util.find_spec("pygambit") is None:
-            return
+        elif block.mark == "needs" and not all(map(importlib.util.find_spec, EXTRAS[block.value])):
+            self.missing = block.value
         elif block.language == "bash" and block.mark != "test command":
             for line in block.text.splitlines():
                 self.type(line, planned=block.mark == "long")
@@ -87,7 +92,9 @@ class Reader:
             keys = tomllib.loads(block.text)
             assert "project" in keys or Experiment.from_dict(keys)
         elif block.language == "python" and block.mark != "file":
-            exec(block.text, self.namespace)
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(block.text, self.namespace)
+            self.printed = printed.getvalue()
             plt.close("all")
         else:
             assert block.language in ("", "text", "python", "{toctree}", "{eval-rst}", "bash"), block.language
@@ -132,6 +139,8 @@ def test_the_blocks_of_a_page_work(page, tmp_path, monkeypatch):
     reader = Reader(monkeypatch)
     for block in blocks(page):
         reader.follow(block)
+    if reader.missing:
+        pytest.skip(f"all blocks work but those that need the extra {reader.missing}, which is not installed")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
