@@ -76,7 +76,7 @@ def _entered(parsed: Counter[str] | None = None) -> Iterator[set[CodeType]]:
         if event != "call" or not code.co_filename.startswith(tuple(map(str, FOLDERS))):
             return
         entered.add(code)
-        if parsed is not None and code.co_name == "_read" and code.co_filename.endswith("registry.py"):
+        if parsed is not None and code.co_name == "_read" and code.co_filename.endswith("selections.py"):
             parsed[frame.f_locals["text"]] += 1
 
     threading.setprofile(look)
