@@ -24,9 +24,10 @@ from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.choice import choices
 from nashgames.experiments.events import Refereed
 from nashgames.experiments.experiment import RECORDS, Experiment
-from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
+from nashgames.experiments.plan import plan, plan_trials, settings_of
 from nashgames.experiments.playing import Failed, play
 from nashgames.experiments.rows import Frames
+from nashgames.experiments.run import Run
 from nashgames.experiments.sources import Source
 from nashgames.experiments.tuning import as_both, choose
 from nashgames.solvers.protocol import Solver

@@ -6,7 +6,7 @@ from typing import Any
 
 from nashgames import memory
 from nashgames.engine.settings import Settings
-from nashgames.experiments.plan import Run
+from nashgames.experiments.run import Run
 
 # Games of one shape are stacked up to this size: beyond it sharing a program saves nothing.
 _STACK_BYTES = 128_000_000
