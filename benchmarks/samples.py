@@ -29,7 +29,8 @@ from nashgames.core.precision import Precision
 from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.experiments.batches import batches_of, game_chunks
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import Run, plan, settings_of
+from nashgames.experiments.plan import plan, settings_of
+from nashgames.experiments.run import Run
 from nashgames.games.references import resolve_reference
 from nashgames.learning.features import resolve_features
 from nashgames.solvers import Solver, compose, features_of, make_solver

@@ -69,23 +69,29 @@ def one_command() -> tuple[Counter[str], Counter[str]]:
 @contextlib.contextmanager
 def _entered(parsed: Counter[str] | None = None) -> Iterator[set[CodeType]]:
     """Every function of ours that is entered inside, and the texts that are parsed."""
+    # By id, which is cheap where hashing a code object is not; the reference keeps the id its own.
+    ours: dict[int, tuple[CodeType, bool]] = {}
+    folders = tuple(map(str, FOLDERS))
     entered: set[CodeType] = set()
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code
-        if event != "call" or not code.co_filename.startswith(tuple(map(str, FOLDERS))):
-            return
-        entered.add(code)
-        if parsed is not None and code.co_name == "_read" and code.co_filename.endswith("registry.py"):
+        known = ours.get(id(code))
+        if known is None:
+            known = ours[id(code)] = (code, code.co_filename.startswith(folders))
+            if known[1]:
+                entered.add(code)
+        if parsed is not None and known[1] and code.co_name == "_read" and code.co_filename.endswith("selections.py"):
             parsed[frame.f_locals["text"]] += 1
 
-    threading.setprofile(look)
-    sys.setprofile(look)
+    # A tracer that returns nothing sees calls alone, and not every call of a built-in function.
+    threading.settrace(look)
+    sys.settrace(look)
     try:
         yield entered
     finally:
-        sys.setprofile(None)
-        threading.setprofile(None)
+        sys.settrace(None)
+        threading.settrace(None)
 
 
 def _by_module(entered: set[CodeType]) -> Counter[str]:

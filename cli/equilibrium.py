@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nashgames.exact.referee import Equilibrium
     from nashgames.experiments.exact_path import Certified
     from nashgames.experiments.experiment import Experiment
-    from nashgames.experiments.plan import Run
+    from nashgames.experiments.run import Run
 
 _FIGURES = Path("results/equilibria")
 _MEANING = (

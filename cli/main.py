@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from nashgames.cli import arguments as o
 from nashgames.cli import completion
-from nashgames.cli import options as o
 from nashgames.cli.completion import KINDS
 from nashgames.cli.failures import Commands
+from nashgames.cli.options import in_flags
 
 app = typer.Typer(
     name="nashgames",
@@ -91,7 +92,7 @@ def run(
     """Play one game with several solvers: a table, curves on disk, a figure."""
     from nashgames.cli.run import play, run_experiment
 
-    with o.in_flags(context.params):
+    with in_flags(context.params):
         play(run_experiment(game, context.params), context.params, context.obj, sweep=False)
 
 
@@ -142,7 +143,7 @@ def sweep(
     """Play a grid of games, solvers, β and sizes; finished runs are reused."""
     from nashgames.cli.run import play, sweep_experiment
 
-    with o.in_flags(context.params):
+    with in_flags(context.params):
         play(sweep_experiment(experiment, context.params), context.params, context.obj, sweep=True)
 
 
@@ -171,7 +172,7 @@ def equilibrium(
     """Find the exact equilibria of a game, each with a certificate; β = 0 is the original game."""
     from nashgames.cli.equilibrium import equilibrium
 
-    with o.in_flags(context.params):
+    with in_flags(context.params):
         equilibrium(game, context.params, context.obj)
 
 
@@ -188,7 +189,7 @@ def verify(
     its files; exit code 1 if something differs."""
     from nashgames.cli.verify import verify
 
-    with o.in_flags({"code": code, "replay": replay}):
+    with in_flags({"code": code, "replay": replay}):
         verify(directory, check_with, replay, code, json=json, quiet=quiet)
 
 
@@ -274,7 +275,7 @@ def init(
     """Print an experiment file that runs as it is, with every key explained: nashgames init > exp.toml"""
     from nashgames.cli.init import init as printed
 
-    with o.in_flags({}):
+    with in_flags({}):
         printed(preset)
 
 
@@ -335,7 +336,7 @@ def show(
     """Show a game: its facts and its preferences as a heat map; or explain a solver, a preset, …"""
     from nashgames.cli import show as shown
 
-    with o.in_flags({"actions": actions, "seed": seed}):
+    with in_flags({"actions": actions, "seed": seed}):
         shown.show(name, actions, seed, format, out, json=json, quiet=quiet, plot=not no_plot)
 
 

@@ -99,7 +99,7 @@ def _of_replay(report: "Report") -> list[tuple[str, str]]:
     differing = len({found.run_id for found in report.mismatches if found.played})
     lines = [
         f"{words.count(played.runs)} of {words.plural(report.runs, 'run')}, drawn by what the directory holds; "
-        f"{words.count(played.equal)} give every point and policy to the bit"
+        f"{words.count(played.equal)} {'gives' if played.equal == 1 else 'give'} every point and policy to the bit"
     ]
     near = played.runs - played.equal - differing
     if near:

@@ -8,6 +8,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
 import ctypes
+import functools
 import gc
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ import jax
 import numpy as np
 import psutil
 import pytest
+from matplotlib.mathtext import MathTextParser
 
 from nashgames.cli.backend import enable_cache
 
@@ -56,6 +58,29 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     # Objects between two looks: a traced program alone makes ten thousand, and most of them live as long as it does.
     gc.set_threshold(50_000, 20, 50)
+
+
+def _parse_labels_once() -> None:
+    """Let all figures of a process share the labels that matplotlib parses, which each of its renderers does anew.
+
+    That takes a third of the time of a figure. What is drawn is the same:
+    `test_the_files_of_every_figure_repeat_to_the_byte_in_another_process` compares with a process that does not.
+    """
+    parse = MathTextParser._parse_cached.__wrapped__
+
+    class Parser(MathTextParser):
+        def __init__(self, output_type: str) -> None:
+            self._output_type = output_type
+
+    # All figures of the tests have some hundred different labels in a few sizes.
+    @functools.lru_cache(10_000)
+    def shared(output_type: str, *label: object) -> object:
+        return parse(Parser(output_type), *label)
+
+    MathTextParser._parse_cached = lambda self, *label: shared(self._output_type, *label)
+
+
+_parse_labels_once()
 
 
 class _Memory:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import nashgames as ng
-from nashgames import api
+from nashgames.api import solving
 from nashgames.core.metrics import METRICS
 from nashgames.experiments import plan, preparing
 from nashgames.experiments.experiment import DEFAULT_GRADIENTS, Experiment
@@ -297,7 +297,7 @@ def test_a_policy_to_learn_asks_for_policy_gradients(monkeypatch):
     def planned(experiment, *rest, **named):
         raise Planned(experiment.solver)
 
-    monkeypatch.setattr(api, "plan", planned)
+    monkeypatch.setattr(solving, "plan", planned)
     with pytest.raises(Planned) as told:
         ng.solve(GAME, policy="mlp[width=4]")
     assert told.value.args == (DEFAULT_GRADIENTS,)

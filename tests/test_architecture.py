@@ -25,7 +25,18 @@ FILES = {
 }
 
 # From the ground up: a package imports packages above it in this list only.
-GROUND = ("errors", "defaults", "plugins", "registry", "disk", "environment", "memory", "reprs")
+GROUND = (
+    "errors",
+    "defaults",
+    "plugins",
+    "parameters",
+    "selections",
+    "registry",
+    "disk",
+    "environment",
+    "memory",
+    "reprs",
+)
 PACKAGES = (
     *GROUND, "losses", "estimators", "core", "games", "learning", "solvers", "exact", "engine", "store", "experiments",
     "analysis", "verification", "plots", "reporting", "api", "__init__", "__main__", "cli",

@@ -18,12 +18,11 @@ def played():
         ng.solve(
             ng.load("tournament", actions=n, seed=1),
             ["halves[nash-mp]", "proximal-point", *(["mirror-descent"] if n == 4 else [])],
-            beta=beta,
+            beta=(0.5, 0.1),
             queries=60,
             record_every=1,
         )
         for n in (4, 9)
-        for beta in (0.5, 0.1)
     ]
     return {name: pd.concat([getattr(r, name) for r in results], ignore_index=True) for name in ("runs", "curves")}
 

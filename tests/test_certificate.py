@@ -158,8 +158,8 @@ def test_the_suboptimality_is_the_best_that_any_deviation_reaches(seed, n, beta)
     assert best == pytest.approx(found.suboptimality, rel=1e-6, abs=1e-9)
 
 
-@given(SEEDS, st.sampled_from([2, 3, 7, 30, 200]), st.floats(-3, 0).map(lambda exponent: 10.0**exponent))
-@settings(max_examples=40, deadline=None)
+@given(SEEDS, st.sampled_from([2, 7, 200]), st.floats(-3, 0).map(lambda exponent: 10.0**exponent))
+@settings(max_examples=25, deadline=None)
 def test_the_metrics_say_the_same(seed, n, beta):
     rng = np.random.default_rng(seed)
     game = random_game(rng, n, beta)

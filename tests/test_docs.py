@@ -133,9 +133,11 @@ def until_planned(*arguments, execute=runner.execute, **options):
 def test_the_blocks_of_a_page_work(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "130")
+    commands = "".join(block.text for block in blocks(page))
     for kept in {path.parent for path in (ROOT / "results").glob("*/*.toml")}:
         # The whole directory: a file alone would not be results to write beside.
-        shutil.copytree(kept, tmp_path / kept.relative_to(ROOT))
+        if re.search(rf"results/{re.escape(kept.name)}\b", commands):
+            shutil.copytree(kept, tmp_path / kept.relative_to(ROOT))
     reader = Reader(monkeypatch)
     for block in blocks(page):
         reader.follow(block)

@@ -89,7 +89,7 @@ def experiments(draw: st.DrawFn) -> Experiment:
 
 
 @given(experiments())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=75)
 def test_a_dict_and_a_toml_file_give_the_same_experiment_back(tmp_path_factory, experiment):
     assert Experiment.from_dict(experiment.to_dict()) == experiment
     path = tmp_path_factory.getbasetemp() / "experiment.toml"

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import nashgames as ng
-from nashgames import api
+from nashgames.api import sweeping
 from nashgames.cli.main import app
 from nashgames.core.game import Description
 from nashgames.exact.certificate import certify
@@ -227,7 +227,7 @@ def test_a_run_that_fails_is_said_after_the_others_are_kept(tmp_path, monkeypatc
         yield Noted("it broke")
         yield Finished(tmp_path, runs, runs, runs, runs, reused=0, failed=1, files=())
 
-    monkeypatch.setattr(api, "execute", failed)
+    monkeypatch.setattr(sweeping, "execute", failed)
     with pytest.raises(ng.NashGamesError, match=r"1 run failed \(it broke\); all others are kept, and ng.read"):
         ng.sweep("default", tmp_path)
 

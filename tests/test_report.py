@@ -73,6 +73,12 @@ def page_of(*directories, out=None):
     return Page(write(directories, out).path.read_text(encoding="utf-8"))
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages without figures, whose drawing takes longer than all the rest of a page."""
+    monkeypatch.setattr("nashgames.reporting.gather._drawn", lambda gathered: [])
+
+
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     """A small grid, and one of the same runs with a smaller budget, one solver fewer and one more."""
@@ -247,6 +253,7 @@ def test_a_missing_extra_is_one_sentence(tmp_path, monkeypatch):
     assert "pip install 'nashgames[report]'" in told.stderr and len(told.stderr.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_failures_are_told_with_their_reasons(tmp_path):
     frames = rows("lost")
     frames["runs"] = frames["runs"].assign(status="diverged", diverged_step=17)
@@ -261,6 +268,7 @@ def test_failures_are_told_with_their_reasons(tmp_path):
     assert "No run failed" in page_of(fill(tmp_path / "e", "well")).text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_runs_that_could_not_be_finished_are_told_with_their_reasons(tmp_path):
     """Also where the game could not be made, so that its size is not known."""
     bad = tmp_path / "bad.csv"
@@ -280,6 +288,7 @@ def test_a_reason_that_rows_have_is_told(monkeypatch, tmp_path):
     assert page._of_failure(row)["reason"] == "the disk was full"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_empty_directory_and_one_that_is_being_written_say_so(tmp_path):
     empty = tmp_path / "empty"
     results = Results.open(empty)
@@ -296,6 +305,7 @@ def test_an_empty_directory_and_one_that_is_being_written_say_so(tmp_path):
     assert before == sorted(path.name for path in (empty / "parts").iterdir())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_is_replaced_in_one_step(tmp_path, monkeypatch):
     directory = fill(tmp_path / "d", "r")
     path = write([directory]).path
@@ -355,6 +365,7 @@ def test_mistakes_are_one_sentence(arguments, said, tmp_path, monkeypatch):
     assert said in told.stderr and len(told.stderr.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_command_that_is_stopped_leaves_the_page_of_before(tmp_path, monkeypatch):
     directory = fill(tmp_path / "d", "r")
     before = write([directory]).path.read_bytes()

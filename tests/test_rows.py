@@ -13,8 +13,8 @@ from nashgames.defaults import PARTS
 from nashgames.engine.loop import Recording
 from nashgames.engine.settings import Settings
 from nashgames.exact.referee import equilibrium
-from nashgames.experiments.plan import Run
 from nashgames.experiments.rows import frames_of
+from nashgames.experiments.run import Run
 from nashgames.experiments.sources import Source
 from nashgames.learning.feedback import Duels
 from nashgames.registry import parse

@@ -21,7 +21,7 @@ distributed = pytest.importorskip("distributed", reason="the extra workers is no
 # What Dask leaves behind at the end of a process is its own.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-LONG = {"solver": ("nash-mp", "mirror-descent[step=1e-6]"), "queries": 2_500_000, "seed": 3, "tune": None}
+LONG = {"solver": ("nash-mp", "mirror-descent[step=1e-6]"), "queries": 800_000, "seed": 3, "tune": None}
 
 
 def play(directory, crew=None, **values):

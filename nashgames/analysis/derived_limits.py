@@ -47,13 +47,13 @@ def limits_of(runs: pd.DataFrame, game_file: Callable[[str | None], Path | None]
     for column, plain in VARIANTS.items():
         known &= runs[column] == plain
     runs = runs.assign(step=steps_of(runs), label=labels_without_step(runs))
-    # A step that follows the curvature is none of the swept ones, and the best rate of Nash Prox is theirs.
+    # Only given steps are a sweep, not one that follows the curvature: the best rate of Nash Prox is taken over them.
     runs = runs[known & (runs["step"].notna() | (runs["solver"] == _PLAIN))]
     columns = ["game", "reference", "n", "label", "beta", "limit", "rate"]
     rows: list[tuple[Any, ...]] = []
     sources = sources_of(runs, game_file)
     runs = runs[runs["game"].isin(sources)]
-    # Seeds that draw nothing of the game would have its limits computed again.
+    # Seeds that change nothing of a game share its limits, which are computed once.
     drawn = [
         str((seed if sources[text].takes_seed else 0, reference_key(reference, seed)))
         for text, reference, seed in zip(runs["game"], runs["reference"], runs["seed"], strict=True)

@@ -177,7 +177,7 @@ def _steps_by_label(labels: Collection[str]) -> dict[str, tuple[str, ...]]:
 @cache
 def _declared(name: str) -> tuple[str, ...] | None:
     """The numbers that one of our solvers declares `tuned`; None for a solver of others."""
-    # Imported here, because solvers import JAX, which tables and figures of names do not need.
+    # Imported here: solvers import JAX, which tables and figures do not need.
     from nashgames.solvers import SOLVERS
 
     if name not in SOLVERS:

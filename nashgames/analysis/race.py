@@ -308,10 +308,10 @@ def games(count: int) -> str:
 
 
 def played_beta(instances: pd.DataFrame) -> Floats:
-    """β of the game that every instance is after, `[I]`: 0 for the original game."""
+    """β of the game that every instance is to solve, `[I]`: 0 for the original game."""
     return np.where(instances["target"] == "original", 0.0, instances["beta"].to_numpy(np.float64))
 
 
 def _filled(frame: pd.DataFrame) -> dict[str, Any]:
-    """Where a run started and what it was after, for rows from before there was a choice."""
+    """The start and the target of runs whose rows were written before these could be chosen."""
     return {name: frame[name].fillna(RUN[name]) if name in frame else RUN[name] for name in ("start", "target")}

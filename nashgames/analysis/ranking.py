@@ -11,7 +11,7 @@ from nashgames.analysis.resampling import interval
 Floats = NDArray[np.float64]
 
 ELO_CENTRE = 1500.0
-"""The mean of all ratings, as chess federations give it to those who are new."""
+"""The mean of all ratings: what chess federations give to new players."""
 
 ELO_SCALE = 400 / np.log(10)
 """Elo points of one unit of log-odds: 400 points are odds of ten to one."""

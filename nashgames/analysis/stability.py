@@ -23,7 +23,8 @@ _ROUNDING = 1e-12
 """An eigenvalue below this share of the largest is rounding: n ε for the games that are linearised."""
 
 _TAKES_OFF = 10.0
-"""A curve that ends above its start is fitted until it has grown by this, where the fit has something to fit."""
+"""A curve that ends above its start is fitted at least until it has grown by this factor: below it there is too little
+growth to fit a rate to."""
 
 _DEEP = 1e-8
 """A curve that falls by more than these eight decades may end in rounding before its floor is reached."""

@@ -17,7 +17,7 @@ EXAMPLE = "beta < 0.1 and solver == 'nash-mp'"
 
 # A condition that a person types has some dozen letters; longer ones would only be slow to refuse.
 _LONGEST = 1000
-# JSON, whose numbers have names of their own.
+# Columns that hold JSON; their numbers are addressed by the names of the parameters.
 _NO_COLUMNS = ("game_parameters", "hyperparameters")
 _CALLED = {"actions": "n", "β": "beta", "μ": "reference"}
 """What people call a column that has another name here."""

@@ -152,11 +152,11 @@ AT_ZERO: Mapping[str, tuple[str, float]] = {
     "suboptimality": ("exploitability", 1.0),
     "duality_gap": ("exploitability", 2.0),
 }
-"""The columns that divide by β: at β = 0 their limit, how many times which other column."""
+"""The columns that divide by β; at β = 0 each is its limit: another column, and the factor that multiplies it."""
 
 
 def target_at(beta: float, asked: str) -> str:
-    """What a run at β is a run on: the original game at β = 0, whatever was asked."""
+    """The target of a run at β: the one that was asked for; at β = 0 always the original game."""
     return asked if beta > 0 else "original"
 
 

@@ -17,7 +17,7 @@ def pack(tree: Any) -> bytes:
 
 
 def unpack(data: bytes, like: Any) -> Any:
-    """The tree from its bytes, with the structure of `like`; axes that are None in its shapes are as long as they are.
+    """The tree from its bytes, with the structure of `like`; axes that are None in its shapes may have any length.
 
     Raises ValueError for bytes that hold something else.
     """

@@ -13,9 +13,10 @@ from nashgames.solvers.protocol import Solver
 MOST_STEPS = 2**31 - 1
 # The points of a run wait in memory until its batch is done: a million of them take a tenth of a gigabyte.
 _MOST_RECORDS = 1_000_000
-# Nash-MP needs about ln(1/(β·1e-10))/β queries to 1e-10: twice that, and never fewer than suit a look at a curve.
+# Nash-MP needs about ln(1/(β·1e-10))/β queries to 1e-10: twice that, and at least 2,000, which show the shape of a
+# curve.
 _QUERIES_PER_INVERSE_BETA, _LEAST_QUERIES = 20, 2000
-# At β = 0 nothing says how long: as at β = 0.001.
+# At β = 0 no rate says how many are needed: as many as at β = 0.001.
 _QUERIES_AT_ZERO = 20_000
 # Far beyond any budget that could be counted, and still an integer.
 _MOST_QUERIES = 1e15

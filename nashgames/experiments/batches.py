@@ -6,7 +6,7 @@ from typing import Any
 
 from nashgames import memory
 from nashgames.engine.settings import Settings
-from nashgames.experiments.plan import Run
+from nashgames.experiments.run import Run
 from nashgames.learning.prefixes import TOKENS
 
 # Games of one shape are stacked up to this size: beyond it sharing a program saves nothing.

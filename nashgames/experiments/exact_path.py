@@ -19,9 +19,9 @@ from nashgames.exact.certificate import Certificate, certify, divergence, normal
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.events import GameReady, Refereed
 from nashgames.experiments.experiment import content_hash
-from nashgames.experiments.plan import GameKey, Run
 from nashgames.experiments.preparing import Prepared, game_ready, prepare
 from nashgames.experiments.rows import OPTIONAL_INTEGERS, keys_of, policies_of, table_of
+from nashgames.experiments.run import GameKey, Run
 from nashgames.store import CERTIFICATE_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, Results
 
 PLAYED = 1e-9

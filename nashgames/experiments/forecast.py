@@ -24,8 +24,9 @@ from nashgames.exact.referee import equilibrium_path
 from nashgames.experiments import batches as together
 from nashgames.experiments.batches import shared_features
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import Chosen, Run, distance_of, plan, plan_trials, settings_of
+from nashgames.experiments.plan import Chosen, plan, plan_trials, settings_of
 from nashgames.experiments.preparing import count_equilibria
+from nashgames.experiments.run import Run, distance_of
 from nashgames.experiments.runner import default_directory
 from nashgames.experiments.tuning import as_both, choose
 from nashgames.experiments.values import LISTS

@@ -2,161 +2,34 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
-import jax
 import numpy as np
 
-from nashgames.core.feedback import EXACT, Feedback
-from nashgames.core.game import DEFAULT_BETA, Game
+from nashgames.core.feedback import EXACT
 from nashgames.core.metrics import target_at
 from nashgames.core.precision import Precision
-from nashgames.defaults import ASKED, AUTO, PARTS, REFEREE, REPORTED, RUN, TUNING
+from nashgames.defaults import ASKED, PARTS, RUN, TUNING
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import falling
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
 from nashgames.experiments.original import check_brings_none, left_out
 from nashgames.experiments.players import key_of, players
-from nashgames.experiments.sources import ReferenceKey, Source, find_reference, find_source, reference_key
+from nashgames.experiments.run import Referee, Run, TuningKey, content_of, find_start, playing_of
+from nashgames.experiments.sources import Source, find_reference, find_source, reference_key
 from nashgames.experiments.trials import Tuned, tuned_of
-from nashgames.registry import Number, Registry, Selection, parameters_of, parse, render
+from nashgames.registry import Selection, render
 from nashgames.solvers import (
-    features_of,
-    has_open_horizon,
-    hyperparameters,
     is_defined,
-    selection_of,
     with_theory_defaults,
 )
 from nashgames.solvers import step_source as source_of_step
 from nashgames.solvers.protocol import Solver
-from nashgames.store import SCHEMA
-
-
-def _at_the_reference() -> None:
-    """π_0 = μ."""
-
-
-def _near_the_equilibrium(
-    # Errors are linear there to 1e-3, and a KL of 5e-7 can still grow by six decades or fall by more.
-    distance: Annotated[float, Number("standard deviation of a logit about π*", above=0)] = 1e-3,
-) -> None:
-    """Near π*_β: its logits moved by independent normal numbers."""
-
-
-_STARTS = Registry("start", {"reference": _at_the_reference, "equilibrium": _near_the_equilibrium})
-
-
-@dataclass(frozen=True)
-class Referee:
-    """What stands in the place of a solver where a run is the exact equilibrium itself: nothing is played."""
-
-    name: ClassVar[str] = REFEREE
-    queries_per_step: ClassVar[int] = 0
-    """It reads A itself and asks no query."""
-
-
-GameKey = tuple[Source, int | None, int, float]
-"""What margins depend on: source, n, seed and β where they matter, else 0."""
-
-TuningKey = tuple[str, Source, int | None, Selection, float, tuple[str, ...]]
-"""What runs that differ in seed and in a tuned number only have in common."""
 
 Chosen = Mapping[TuningKey, float | None]
 """The value of its tuned number that a solver is played with; None for the solver as it was asked for."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run: what it plays, with what numbers, and its id; the only description of a run that there is.
-
-    `solver` has all its numbers, or is the `Referee`: then the run is the exact equilibrium itself. `label` is the
-    solver as it was asked for, short where that is enough, and `step_source` says where its numbers come from. Runs
-    with equal `game_key` play the same margins. A run of a solver that is tuned in the number `tuned` has the `role`
-    tuning where the value is tried, reported where it was chosen, both where a game is the same for every seed, and
-    asked where it is the solver as it was asked for, on the seeds of the chosen one. `storage` is that of the margins,
-    `auto` where it is the one that a user's game has.
-    """
-
-    run_id: str
-    source: Source
-    actions: int | None
-    seed: int
-    reference: Selection
-    beta: float
-    solver: Solver | Referee
-    feedback: Feedback
-    start: Selection
-    label: str
-    step_source: str
-    target: str
-    parts: Mapping[str, str] = field(hash=False)
-    """Feedback, policy and optimiser as canonical text."""
-    tuned: str | None = None
-    role: str = REPORTED
-    storage: str = AUTO
-    steps_key: str = ""
-    """The hash of all that the run has in common with those of other seeds and budgets."""
-
-    @property
-    def told(self) -> dict[str, str | None]:
-        """What an experiment says of the run, and another one may say otherwise."""
-        return {"label": str(self.label), "step_source": self.step_source, "role": self.role, "tuned": self.tuned}
-
-    @property
-    def tuning_key(self) -> TuningKey:
-        """What the run has in common with those that differ in seed and tuned number only."""
-        return (self.label, self.source, self.actions, self.reference, self.beta, tuple(self.parts.values()))
-
-    @property
-    def played(self) -> Solver:
-        """The solver of a run that is played; TypeError for an exact equilibrium."""
-        if isinstance(self.solver, Referee):
-            raise TypeError(f"run {self.run_id} is an exact equilibrium, which nobody plays")
-        return self.solver
-
-    @property
-    def selection(self) -> Selection:
-        """The canonical text that selects the solver again."""
-        return parse(self.solver.name) if isinstance(self.solver, Referee) else selection_of(self.solver)
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        """The solver's numbers by their names."""
-        return {} if isinstance(self.solver, Referee) else hyperparameters(self.solver)
-
-    @property
-    def game_key(self) -> GameKey:
-        """What the margins depend on: source, n, seed and β where they matter, else 0."""
-        seed = self.seed if self.source.takes_seed else 0
-        return (self.source, self.actions, seed, self.beta if self.source.takes_beta else 0.0)
-
-    def make_game(self, dtype: str) -> Game:
-        """The game that the run plays, with the game's own reference; one for all runs of its `game_key`."""
-        source, actions, seed, _ = self.game_key
-        return source.make(actions, seed, self.beta or DEFAULT_BETA, dtype, self.storage)
-
-    @property
-    def program_key(self) -> tuple[Any, ...]:
-        """What the compiled program of the run depends on beside the shape of its game."""
-        kinds = (jax.tree.structure(self.played), type(self.played), jax.tree.structure(self.feedback))
-        return (*kinds, self.target, self.beta == 0)
-
-    @property
-    def reference_key(self) -> ReferenceKey:
-        """What the reference depends on beside the game."""
-        return reference_key(self.reference, self.seed)
-
-    @property
-    def features(self) -> tuple[str, int | None] | None:
-        """What the run's policy has to see of the actions: kind and dimension, None for a table."""
-        return features_of(self.played)
-
-    def comparisons_per_step(self, contexts: int) -> int:
-        """Duels that one step makes over all contexts; 0 where feedback is exact."""
-        return self.solver.queries_per_step * self.feedback.comparisons * contexts
 
 
 def settings_of(experiment: Experiment) -> Settings:
@@ -390,7 +263,7 @@ class _Planner:
             parts=player.parts,
             tuned=None if tuned is None else tuned.parameter,
         )
-        content = _content(run, reference_file) | _of_playing(run, self._settings, player.code)
+        content = content_of(run, reference_file) | playing_of(run, self._settings, player.code)
         steps = {key: value for key, value in content.items() if key not in ("seed", "queries", "comparisons")}
         return replace(run, steps_key=content_hash(steps)), content
 
@@ -429,7 +302,7 @@ def plan_equilibria(experiment: Experiment, betas: Sequence[float]) -> list[Run]
         for beta in betas
     )
     # An exact equilibrium depends on nothing of how runs are played and recorded.
-    return [replace(run, run_id=content_hash(_content(run, reference_file))) for run in runs]
+    return [replace(run, run_id=content_hash(content_of(run, reference_file))) for run in runs]
 
 
 def _check_sizes(experiment: Experiment, sources: Mapping[str, Source]) -> None:
@@ -449,22 +322,6 @@ def _check_reference(game: str, source: Source, asked: str, reference: Selection
         raise NashGamesError(f"reference is '{asked}', but {game} brings its own; leave reference out, or use own")
 
 
-def find_start(text: str) -> Selection:
-    """The canonical text of where runs start: `reference`, or `equilibrium[distance=0.001]`.
-
-    Raises NashGamesError for another name, or a distance that is no finite number above 0.
-    """
-    entry, values = _STARTS.choose(text)
-    defaults = {key: parameter.default for key, parameter in parameters_of(entry).items()}
-    return render(parse(text).name, defaults | values)
-
-
-def distance_of(start: Selection) -> float | None:
-    """How far from the equilibrium, in logits, a run starts; None where it starts at the reference."""
-    text = start.parameters.get("distance")
-    return None if text is None else float(text)
-
-
 def _actions(source: Source, asked: int | None) -> int | None:
     """n of a run: as asked, else the usual; None where the game decides."""
     return None if source.default_actions is None else source.actions(asked)
@@ -474,40 +331,6 @@ def _settled(source: Source, reference: Selection) -> Selection:
     """The reference of a run: `own` is uniform for a game that brings none."""
     brings = source.brings_reference or source.given is not None
     return render("uniform", {}) if reference == "own" and not brings else reference
-
-
-def _content(run: Run, reference_file: str | None) -> dict[str, Any]:
-    """What the identity of every run is made from."""
-    return {
-        "format": SCHEMA,
-        "game": run.source.text,
-        "fingerprint": run.source.fingerprint,
-        "actions": run.actions,
-        "seed": run.seed,
-        "reference": run.reference,
-        "reference_file": reference_file,
-        "beta": run.beta,
-        "solver": run.selection,
-        # Runs of before had no choice.
-        **({} if run.storage in (AUTO, "dense") else {"storage": run.storage}),
-    }
-
-
-def _of_playing(run: Run, settings: Settings, code: str | None) -> dict[str, Any]:
-    """What the identity of a run has of how it is played and recorded; `code` is the hash of a solver's file."""
-    chosen = {**run.parts, "start": run.start, "target": run.target}
-    recorded = ("precision", "comparisons", "target", "also")
-    return {
-        **{key: value for key, value in vars(settings).items() if key not in recorded},
-        "queries": settings.budget(run.beta),
-        **vars(settings.precision),
-        # What runs of before did not have stands only where it is not what they did.
-        **{key: text for key, text in chosen.items() if text != RUN[key]},
-        **({"comparisons": settings.comparisons} if settings.comparisons and run.feedback.comparisons else {}),
-        **({"code": code} if code else {}),
-        # Before, such a schedule fell over a thousand steps, whatever the budget.
-        **({"horizon": "run"} if has_open_horizon(run.played) else {}),
-    }
 
 
 def _labels(solvers: Mapping[str, Solver]) -> dict[str, str]:

@@ -25,9 +25,9 @@ from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.batches import MOST_BATCHES, batches_at_once, batches_of, game_chunks, shared_features
 from nashgames.experiments.events import Advanced, BatchFinished, Event, GameReady, Noted, PlayedElsewhere, Waiting
 from nashgames.experiments.experiment import content_hash
-from nashgames.experiments.plan import GameKey, Run, distance_of
 from nashgames.experiments.preparing import Prepared, game_ready, prepare, start_of
 from nashgames.experiments.rows import Frames, frames_of
+from nashgames.experiments.run import GameKey, Run, distance_of
 from nashgames.experiments.sources import Source
 from nashgames.learning.features import resolve_features
 

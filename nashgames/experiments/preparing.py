@@ -12,7 +12,7 @@ from nashgames.core.metrics import OF_EQUILIBRIUM
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import Equilibrium, equilibrium_path, nearest
 from nashgames.experiments.events import Event, GameReady, Noted, Refereed
-from nashgames.experiments.plan import GameKey, Run, distance_of
+from nashgames.experiments.run import GameKey, Run, distance_of
 from nashgames.experiments.sources import ReferenceKey
 from nashgames.games.properties import facts
 from nashgames.games.references import resolve_reference

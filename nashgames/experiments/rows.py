@@ -13,7 +13,7 @@ from nashgames.engine.batch import Batch, Curves, Lane
 from nashgames.engine.settings import Settings
 from nashgames.environment import now
 from nashgames.exact.referee import Equilibrium
-from nashgames.experiments.plan import Run
+from nashgames.experiments.run import Run
 from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, RUN_KEYS
 
 OPTIONAL_INTEGERS = {"queries_to_tolerance": "Int64", "diverged_step": "Int64"}

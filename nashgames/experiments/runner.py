@@ -8,10 +8,11 @@ from nashgames.environment import environment, now
 from nashgames.experiments.batches import check_memory
 from nashgames.experiments.events import Event, Finished, Noted, Planned
 from nashgames.experiments.experiment import Experiment, content_hash
-from nashgames.experiments.plan import Run, plan, plan_trials, settings_of
+from nashgames.experiments.plan import plan, plan_trials, settings_of
 from nashgames.experiments.playing import USUAL, Conditions, Failed, count_batches, play
 from nashgames.experiments.preparing import count_equilibria
 from nashgames.experiments.rows import Frames
+from nashgames.experiments.run import Run
 from nashgames.experiments.shared import SharedDirectory, write_failures
 from nashgames.experiments.tuning import as_both, choose
 from nashgames.experiments.workers import REPORTED, TRIALS, Crew, Task

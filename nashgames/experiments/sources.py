@@ -26,8 +26,8 @@ class Source:
 
     `default_actions` is n unless given, None where the game has its own size; `fingerprint` is a hash of a file's
     bytes, of the code in a file, or of a game object that is `given`. `file` is where the data of a table is read.
-    `generated` is one of a family of ours; `size` is its n where its parameters determine it, and `form` the formula of
-    its margins where they have one.
+    `generated` is one of a family of ours, `coded` one that code of the user's makes; `size` is its n where its
+    parameters determine it, and `form` the formula of its margins where they have one.
     """
 
     text: Selection
@@ -40,6 +40,7 @@ class Source:
     given: Game | None = field(default=None, compare=False)
     file: Path | None = field(default=None, compare=False)
     generated: bool = field(default=False, compare=False)
+    coded: bool = field(default=False, compare=False)
     size: int | None = field(default=None, compare=False)
     form: families.Form | None = field(default=None, compare=False)
 
@@ -49,7 +50,7 @@ class Source:
         """
         if self.generated:
             return families.storage_of(asked, self.form, actions or self.size or 0, str(self.text))
-        if self.given is not None or users.knows(self.text.name):
+        if self.given is not None or self.coded:
             return asked
         # A table is as large as its file: dense.
         return families.storage_of(asked, None, 0, str(self.text))
@@ -78,7 +79,7 @@ class Source:
             return families.generate(self.text, actions=actions, seed=seed, beta=beta, dtype=dtype, storage=storage)
         if self.given is not None:
             made = self.given
-        elif users.knows(self.text.name):
+        elif self.coded:
             made = users.make(self.text, actions=actions, seed=seed, beta=beta)
         else:
             made = tables.load(self.text, dtype=dtype, file=self.file)
@@ -120,7 +121,7 @@ def find_source(text: str, *, code: bool = True) -> Source:
                 f"the game '{name}' is made by a Python file, which runs only where its user names it: "
                 f"nashgames verify takes it with --code {name.rpartition(':')[0]}"
             )
-        return Source(**vars(users.find(parse(text))))
+        return Source(**vars(users.find(parse(text))), coded=True)
     if tables.is_path(text):
         file = locate(tables.path_selection(text).name)
         return _table(text, file, fingerprint(file))

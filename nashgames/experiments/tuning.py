@@ -9,7 +9,8 @@ from nashgames.defaults import BOTH
 from nashgames.engine.settings import Settings
 from nashgames.experiments.choice import CHOICE, choices, edges
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import Chosen, Run, TuningKey, plan, plan_trials
+from nashgames.experiments.plan import Chosen, plan, plan_trials
+from nashgames.experiments.run import Run, TuningKey
 from nashgames.experiments.sources import Source
 from nashgames.store import Results
 

@@ -28,9 +28,10 @@ from nashgames.errors import NashGamesError
 from nashgames.experiments.batches import batches_of, game_chunks
 from nashgames.experiments.events import Advanced, BatchFinished, Event, Noted, PlayedElsewhere
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import Run, plan_trials, settings_of
+from nashgames.experiments.plan import plan_trials, settings_of
 from nashgames.experiments.playing import Chunk, Conditions, Failed, Lanes, Session, batch_key
 from nashgames.experiments.rows import Frames
+from nashgames.experiments.run import Run
 from nashgames.experiments.shared import SharedDirectory, write_failures
 from nashgames.experiments.tuning import stages
 from nashgames.store import Results

@@ -173,7 +173,7 @@ def _sampled_energies(margins: Margins, rng: np.random.Generator) -> tuple[np.nd
 
 
 def _condorcet_winner(margins: Margins) -> int | None:
-    """The action that beats every other one, by rounds of pairs: it loses none, and a tie puts both out."""
+    """The action that beats every other one, found by a knockout: it wins every round, and a tie eliminates both."""
     left = np.arange(margins.shape[-1])
     while len(left) > 1:
         half = len(left) // 2

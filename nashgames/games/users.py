@@ -1,7 +1,7 @@
 """Games that users bring: `mine.py:MyGame[strength=2]`, or an entry point of a package in the group `nashgames.games`.
 
-Such a game is a function that returns a `Game`, or a class whose objects have `make(…)` that does. What it is asked
-with are its own parameters, and of `actions`, `seed` and `beta` those that it takes.
+Such a game is a function that returns a `Game`, or a class whose objects have `make(…)` that does. It is called with
+its own parameters, and with those of `actions`, `seed` and `beta` that it accepts.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from nashgames.errors import NashGamesError
 from nashgames.registry import Registry, Selection, render
 
 GAMES = Registry("game", {}, group="nashgames.games")
-"""No game of ours: families and tables are their own lists."""
+"""Empty: it is for games that users bring; families and tables have lists of their own."""
 
 OF_THE_RUN = ("actions", "seed", "beta")
 
@@ -57,7 +57,7 @@ def find(selection: Selection) -> UserGame:
         default,
         takes_seed="seed" in taken,
         takes_beta="beta" in taken,
-        # What is made for a β may be made around its equilibrium.
+        # A game that takes β may be built around its equilibrium π*_β, and then brings the reference.
         brings_reference="beta" in taken,
         fingerprint=plugins.fingerprint(name) if plugins.is_file_name(name) else None,
     )
@@ -95,7 +95,7 @@ def _check_no_solver(name: str, brought: Any) -> None:
 
 
 def _taken(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """What of `OF_THE_RUN` the factory takes, or where it is a class its `make`."""
+    """The parameters among `OF_THE_RUN` that the factory takes, or its method `make` where it is a class."""
     sources = [factory, *([factory.make] if hasattr(factory, "make") else [])]
     found: dict[str, inspect.Parameter] = {}
     for source in sources:

@@ -36,7 +36,7 @@ _INFORMS = 0.1
 _APART = 0.2
 # Bands of more methods than this cover each other: they are light enough that two of them can be seen.
 _MANY_BANDS = 3
-# A run among several, below their median.
+# The style of single runs, which are drawn under their median: thin and pale enough not to hide it.
 _SINGLE: Mapping[str, Any] = {"linewidth": 0.5, "alpha": 0.45}
 # The column of prepared runs that says which are drawn beside their tuned ones, and their lines.
 _UNTUNED = "untuned"
@@ -284,7 +284,7 @@ def _costs(drawn: Sequence[_Curves]) -> tuple[list[Trace], list[Trace]]:
 
 
 def _limits(drawn: Sequence[_Curves]) -> tuple[float, float]:
-    """Limits of the distance over the runs of all panels; room above for what grows, but not without end."""
+    """Limits of the distance over the runs of all panels; above there is bounded room for diverging runs."""
     traces = [trace.values[np.isfinite(trace.values)] for curves in drawn for trace in curves.all]
     values = np.concatenate([np.empty(0), *traces])
     positive = values[values > 0]

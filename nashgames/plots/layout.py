@@ -140,7 +140,7 @@ def plain_ticks(ax: Axes) -> None:
 
 
 def tell(figure: Figure, text: str) -> None:
-    """Let the caption of a figure of ours go on with this text."""
+    """Append this text to the caption of a figure that this package made."""
     if isinstance(figure, PaperFigure):
         figure.caption = ". ".join(filter(None, [figure.caption, text]))
 

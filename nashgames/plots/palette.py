@@ -34,7 +34,7 @@ CATEGORIES = (
 )  # fmt: skip
 """Colours for what has no colour of its own, such as actions, by rank."""
 
-# Five decimals and more, as shortest text of a float that was computed.
+# Numbers of five decimals and more: the shortest text of a float that was computed.
 _LONG_NUMBER = re.compile(r"\d+\.\d{5,}(?:e[+-]?\d+)?")
 
 # CIE L* from which half of white is too pale for a thin line.

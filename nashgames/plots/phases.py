@@ -156,6 +156,6 @@ def _never_stable(cells: Any, shown: list[pd.DataFrame], look: dict[str, Look]) 
         for place, (name, own) in enumerate(look.items()):
             growing = mine[(mine["name"] == name) & (mine["rate"] <= 0)]
             style = _mark(own, place) | {"marker": "x", "markersize": 4, "clip_on": False}
-            # What is not clipped counts for the layout, also where it is nothing.
+            # The layout reserves room for artists that are not clipped, even empty ones.
             if len(growing):
                 right.plot(growing["beta"], np.full(len(growing), low), **style)

@@ -93,7 +93,7 @@ class Rows:
 def rows_of(chosen: "Gathered", game_of: "Callable[[pd.Series[Any]], Game]", **told: Any) -> Rows:
     """What figures of these runs are drawn from: those that are reported, beside them tuned solvers as they were asked
     for; `told` are further fields of `Rows`."""
-    # Computes with JAX, which the names of figures do not need.
+    # Imported here: it needs JAX, which listing the figures does not.
     from nashgames.analysis.derived_limits import limits_of
 
     return Rows(

@@ -113,6 +113,8 @@ def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | p
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray | None:
     """The same values in another type of their kind; None for another kind, ArrowException where one would change."""
+    if column.type == wanted:
+        return column
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     found = column.type

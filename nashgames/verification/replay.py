@@ -18,9 +18,10 @@ from nashgames.environment import environment
 from nashgames.errors import NashGamesError
 from nashgames.experiments.batches import check_memory
 from nashgames.experiments.experiment import Experiment
-from nashgames.experiments.plan import Run, settings_of
+from nashgames.experiments.plan import settings_of
 from nashgames.experiments.playing import Failed, play
 from nashgames.experiments.rows import Frames
+from nashgames.experiments.run import Run
 from nashgames.experiments.tuning import stages
 from nashgames.store import Results
 from nashgames.verification.code import sources_of

@@ -56,8 +56,8 @@ def same_steps(
 ) -> Iterator[pd.DataFrame]:
     """Every form of Nash-MP against the first form that played the same: |√D − √D'| at whole steps.
 
-    Each √D carries its own rounding (`Law.rounding`, here `roots`). Before the runs are near π* an error may grow from
-    step to step, without a bound: √ε of √D, half of the digits, are left to that.
+    Each √D carries its own rounding (`Law.rounding`, here `roots`). Far from π* an error may grow from step to step,
+    and no bound is known: √ε of √D, half of the digits, are allowed for that.
     """
     forms = runs[runs["solver"].isin(_FORMS)]
     eta = [f"{laws[run].eta:.12g}" for run in forms["run_id"]]

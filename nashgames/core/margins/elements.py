@@ -29,8 +29,8 @@ Tiles = Iterator[np.ndarray]
 def scale_of(tiles: Callable[[], Tiles]) -> float | None:
     """The largest number s of which every entry of float64 `tiles` is a whole multiple s·k with |k| ≤ 127, or None.
 
-    s·k in float64 has to be the entry to a few units of rounding. The tiles are gone through once, and left at the
-    first that has no such number.
+    s·k in float64 has to be the entry to a few units of rounding. The tiles are read once, up to the first that has no
+    such number.
     """
     sizes, scale = np.zeros(0), 1.0
     for values in tiles():
@@ -59,7 +59,8 @@ def _measure(sizes: np.ndarray) -> float | None:
     if not len(sizes):
         return 1.0
     largest = float(sizes.max())
-    # Each multiple may come in a handful of roundings; more sizes are none of ours, and not worth 127 looks.
+    # Rounding may split each of the 127 multiples into a few values (8 are allowed); with more distinct sizes no scale
+    # fits, and trying 127 scales would be wasted.
     if len(sizes) > 8 * MOST:
         return None
     return next((s for s in (largest / k for k in range(1, MOST + 1)) if _fits(sizes, s)), None)

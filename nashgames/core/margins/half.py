@@ -21,7 +21,7 @@ from nashgames.core.margins.tiles import (
 )
 
 _HEIGHT, _WIDTH = 128, 8192
-"""Rows and columns of A, at most, that are made numbers at once: 4 MB in float32, in the cache."""
+"""Rows and columns of A, at most, that are converted to floats at once: 4 MB in float32, which stay in the cache."""
 
 
 @jax.tree_util.register_dataclass
@@ -129,7 +129,7 @@ class _Entries:
 
 
 def scales_of(n: int, blocks: Sequence[Callable[[slice, slice], np.ndarray]]) -> list[float | None]:
-    """The scale of every context, None where entries are no whole multiples; the others are not gone through then."""
+    """The scale of every context, or None as soon as the entries of one are not whole multiples."""
     found: list[float | None] = []
     for block in blocks:
         found.append(None if None in found else elements.scale_of(partial(_upper, n, block)))

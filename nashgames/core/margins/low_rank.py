@@ -26,7 +26,7 @@ _ROWS = 256
 """Rows of a block whose entries are looked at: 16 MB at 8,192 actions."""
 
 _LENGTHS = 2**16
-"""Actions whose lengths are found at once: 8 MB a factor of 16 numbers."""
+"""Actions whose |x_i| are computed at once: 8 MB for factors of 16 columns."""
 
 
 @jax.tree_util.register_dataclass
@@ -139,7 +139,7 @@ class LowRankMargins:
 
 
 def _lengths(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """|x_i| `[n]` for x = [tL, R/t], which has the same products, with a t for each column that makes both as long."""
+    """|x_i| `[n]` for x = [tL, R/t], which has the same products; t scales each column of L and R to equal norms."""
     squares = [np.einsum("nr,nr->r", side, side, dtype=np.float64) for side in (left, right)]
     tiny = np.finfo(np.float64).tiny
     ratio = np.sqrt(np.maximum(squares[1], tiny) / np.maximum(squares[0], tiny))

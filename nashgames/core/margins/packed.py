@@ -169,7 +169,8 @@ class PackedHalfMargins(PackedMargins):
 
 
 def grid(n: int) -> tuple[int, int]:
-    """Tiles a side of A `[n, n]`, and rows of a tile: as even as can be, so that little is kept beyond n."""
+    """The number of tiles along a side of A `[n, n]`, and the rows of a tile: as even as possible, so that there is
+    little padding beyond n."""
     count, side = sweep.cut(n, _SIDE)
     return count, side if count == 1 else -(-side // _EVEN) * _EVEN
 
@@ -181,7 +182,7 @@ def _tiles_of(n: int) -> int:
 
 
 def _number(i: Any, j: Any, count: int) -> Any:
-    """Where the tile (i, j), i ≤ j, is among all."""
+    """The index of the tile (i, j), i ≤ j, in the order in which tiles are stored."""
     return i * count - i * (i - 1) // 2 + j - i
 
 
@@ -202,13 +203,13 @@ def _fill(out: np.ndarray, n: int, block: Block, kept: Callable[[np.ndarray], np
 
 
 def _common(block: slice, start: int, size: int) -> tuple[slice, slice]:
-    """What a block and the tile from `start` on share, as seen from either."""
+    """The overlap of a block and the tile that begins at `start`, as slices of each."""
     first, last = max(block.start, start), min(block.stop, start + size)
     return slice(first - block.start, last - block.start), slice(first - start, last - start)
 
 
 def _place(rows: Any, columns: Any, count: int, size: int, xp: Any) -> tuple[tuple[Any, Any, Any], Any]:
-    """The index among the tiles of the entries above the diagonal that A[rows, columns] are, and their signs."""
+    """Where A[rows, columns] are stored, as indices (tile, row, column) on or above the diagonal, and their signs."""
     low, high = xp.minimum(rows, columns), xp.maximum(rows, columns)
     number = _number(low // size, high // size, count)
     return (number, low % size, high % size), xp.sign(columns - rows)

@@ -40,10 +40,10 @@ class Multiplies(Protocol):
 
 
 def product(margins: Margins, vectors: np.ndarray) -> np.ndarray:
-    """A·vectors, `[n]` or `[n, k]`, in the floats of `vectors`, float64 or wider.
+    """A·vectors, `[n]` or `[n, k]`, in the floating-point type of `vectors`, float64 or wider.
 
-    By the storage's own product on the host; else of tiles, small entries and formulas in float64 by that of compiled
-    programs, which has two cores and makes no second matrix; of the others and in wider floats by blocks of rows.
+    A storage that has a product of its own on the host uses it. Tiles, small entries and formulas in float64 use the
+    compiled product, which has two cores and makes no second matrix; all others, and wider types, go by blocks of rows.
     """
     if isinstance(margins, Multiplies):
         return margins.product(vectors)
@@ -52,7 +52,7 @@ def product(margins: Margins, vectors: np.ndarray) -> np.ndarray:
     precision = Precision("float64")
     with precision.scope():
         placed = margins.place(precision.jax_device(), precision.numpy)
-        # A copy, which may be written to, as that of the others.
+        # A copy that may be written to, like the results of the other branches.
         return np.array(_multiplied(placed, jax.numpy.asarray(vectors)))
 
 

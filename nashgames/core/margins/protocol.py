@@ -41,8 +41,8 @@ class Margins(Protocol):
 
     @classmethod
     def bytes_of(cls, n: int, contexts: int, dtype_bytes: int, numbers: int = 0) -> int:
-        """What `nbytes` would be at most, before anything is allocated: of numbers of `dtype_bytes`, and where features
-        are kept, of `numbers` of them an action."""
+        """An upper bound on `nbytes`, before anything is allocated, for entries of `dtype_bytes`; a storage that keeps
+        features counts `numbers` of them per action."""
 
     def matvec(self, policy: jax.Array) -> jax.Array:
         """Aπ for `policy` `[n]` (`[m, n]` over contexts); a batch of policies is `jax.vmap` of it."""
@@ -70,7 +70,8 @@ class Margins(Protocol):
 
     @classmethod
     def stack(cls, margins: Sequence[Self]) -> Self:
-        """The margins of several games of one shape with an axis over the games in front; of one game: it itself.
+        """The margins of several games of one shape with a leading axis over the games; those of a single game
+        unchanged.
 
         Made once and given to every batch that plays these games: see `place`.
         """

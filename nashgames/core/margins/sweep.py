@@ -27,13 +27,14 @@ def against_rows(policy: jax.Array, values: jax.Array) -> jax.Array:
 
 
 def cut(n: int, most: int) -> tuple[int, int]:
-    """How many parts of one size, at most `most`, cover n, and the size: as even as can be, so that little overlaps."""
+    """The number of equal parts, of size at most `most`, that cover n, and their size: as even as possible, so that
+    little overlaps."""
     count = -(-n // most)
     return count, -(-n // count)
 
 
 def by_rows(rows: Rows, policy: jax.Array, height: int, width: int) -> jax.Array:
-    """Aπ `[n]` from blocks `[height, width]` of A, each asked for once; both come from `cut`.
+    """Aπ `[n]` from blocks `[height, width]` of A, each made once by `cut`.
 
     The last blocks of either direction reach back over ones before them: rows are found twice, and columns that have
     been added already meet a 0.

@@ -15,17 +15,17 @@ Families draw independent entries tile by tile, each from a stream of its own: a
 """
 
 MOST_DENSE = 2**31
-"""Bytes of A that `to_dense` gives away, over all contexts together: 16,384 actions in float64, 23,170 in float32.
+"""Bytes of A that `to_dense` returns at most, over all contexts together: 16,384 actions in float64, 23,170 in float32.
 
-The largest games that `benchmarks/memory.py` plays in full, exact equilibrium included, have this size. Who asks for
-all of A beyond it would factorise it or make more arrays like it, for hours and in memory that few machines have.
+The largest games that `benchmarks/memory.py` plays in full, exact equilibrium included, have this size. Code that needs
+all of a larger A would factorise it or make more arrays of its size: hours, and memory that few machines have.
 """
 
 LISTED = 8192
-"""Actions up to which all pairs are looked at where entries have to be computed for it: half a second of them."""
+"""Actions up to which a check of computed entries covers all pairs: half a second of work."""
 
 _DRAWN = 64
-"""Blocks of a quarter of a tile that are looked at beyond: as long."""
+"""Quarter-tile blocks that the check samples in larger games, which takes as long."""
 
 _ALIGNMENT = 64
 """Bytes; XLA takes NumPy memory for a CPU array without a copy when its address is a multiple of this."""
@@ -73,8 +73,8 @@ def fill_skew(
     """Fill `out` `[n, n]` with a skew-symmetric matrix from its blocks on and above the diagonal.
 
     `block(rows, columns)` is called once for every pair of TILE-aligned slices with rows ≤ columns and returns
-    float64 margins; of a diagonal block only the part above the diagonal is used. `kept` gives entries the form in
-    which `out` has them, in which `negative` is their negative. No second matrix is made.
+    float64 margins; of a diagonal block only the part above the diagonal is used. `kept` converts entries to the form
+    in which `out` stores them, and `negative` negates entries in that form. No second matrix is made.
     """
     for rows, columns in tiles_above(out.shape[0]):
         values = block(rows, columns)
@@ -87,7 +87,7 @@ def fill_skew(
 
 
 class Readable(Protocol):
-    """An array `[n, n]`, or what gives blocks as one does."""
+    """An array `[n, n]`, or an object that is sliced like one."""
 
     def __len__(self) -> int: ...
 
@@ -131,7 +131,7 @@ def sampled(n: int) -> Iterator[tuple[Any, Any]]:
 
 
 def written_out(margins: Any) -> np.ndarray:
-    """All of A from the blocks of each context: what `to_dense` gives of margins that are kept in another form.
+    """All of A from the blocks of each context: `to_dense` of margins that are stored in another form.
 
     Raises NashGamesError above MOST_DENSE bytes.
     """

@@ -52,7 +52,7 @@ Example:
     >>> game.margins.shape[-2:] == (game.actions, game.actions)
     True
 """
-"""What the docstrings of all families say: the arguments that they share, and an example."""
+"""The part that the docstrings of all families share: common arguments, and an example."""
 
 _RUNS_OWN: Any = None
 """The seed of a game that is not pinned to one."""

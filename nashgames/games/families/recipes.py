@@ -38,7 +38,7 @@ class Recipe:
     game; `features` `[n, d]` are the numbers of each action that the margins are a formula of, where there are such.
     `formula` is that formula for storages that never form A, and `factors` L and R `[n, r]` with A = LRᵀ − RLᵀ.
     `sequences` are what the actions are, where they are sequences of tokens, and `prompt` the tokens of the context.
-    The same `block` may be called twice for a tile and answers alike.
+    `block` may be called more than once for a tile and then returns the same numbers.
     """
 
     block: Block
@@ -196,7 +196,7 @@ def accept(
 
 
 def check_finite(name: str, values: Mapping[str, Any]) -> None:
-    """Raise NashGamesError when one of the parameters of `name` is an infinite number or none."""
+    """Raise NashGamesError when one of the parameters of `name` is infinite or NaN."""
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise NashGamesError(f"{name}[{key}] is {value}; accepted: a finite number")

@@ -15,7 +15,7 @@ from nashgames.games.families.recipes import Recipe, accept
 from nashgames.memory import room, size_text
 
 LARGEST_DENSE = 16_384
-"""Actions up to which `auto` is dense: 2.1 GB in float64, as much as `to_dense` gives away. What it chooses depends on
+"""Actions up to which `auto` is dense: 2.1 GB in float64, as much as `to_dense` returns. What it chooses depends on
 n alone and not on the machine, so that the same command gives the same bits."""
 
 FORMULAS = {
@@ -25,7 +25,7 @@ FORMULAS = {
 """The storages that keep no entry, and what they need."""
 
 _ALWAYS_FITS = 1_000_000
-"""Bytes of entries that are not worth asking how much memory is free, which takes longer than making them."""
+"""Bytes of entries up to which free memory is not looked up: that takes longer than making them."""
 
 RUN_MEMORY = 700_000_000
 """What a run needs beside its margins, at most (bytes): measured by `benchmarks/memory.py`."""

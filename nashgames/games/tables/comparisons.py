@@ -109,7 +109,7 @@ def counts(name: str, path: Path, given: Mapping[str, Any]) -> np.ndarray | None
 
 
 def _kind(reading: Reading, layout: Layout) -> str:
-    """What the numbers of a file are, where they are to speak for themselves."""
+    """What the numbers of a file are: as given, or with `auto` by the layout and the parameters."""
     if reading.values != "auto":
         return reading.values
     return "wins" if layout.duels else "scores" if reading.scale else "probabilities"

@@ -87,7 +87,7 @@ def open_array(name: str, path: Path) -> np.ndarray:
 
 @contextmanager
 def refusing(name: str) -> Iterator[None]:
-    """Say what the operating system, or the reader of a CSV line, has against the file."""
+    """Turn an error of the operating system or of the CSV reader into a NashGamesError that names the file."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -102,7 +102,7 @@ def _nearest_file(path: Path, suffixes: Sequence[str]) -> str:
     """The middle of the sentence about a file that is not there, up to what "are read from" files of these endings."""
     if not path.parent.is_dir():
         return f", nor a folder '{path.parent}'; tables"
-    # By what stands before the ending, which all of them may share.
+    # Names are compared without the ending, which all of them may share.
     found = {near.stem: near.name for near in path.parent.iterdir() if near.suffix.lower() in suffixes}
     near = difflib.get_close_matches(path.stem, found, n=1)
     return f"; did you mean '{found[near[0]]}'? Tables" if near else f" in the folder '{path.parent}'; tables"
