@@ -3,8 +3,8 @@
 Triton's blocks have powers of two for sides. Sums are in the type of the policies and in one order, without atomic
 additions, so that a product has the same bits every time. Policies are `[l, n]`: one of them is multiplied and summed,
 several meet the entries in matrix products at full precision. Sizes of blocks and numbers of warps are those with which
-compilers for an H100 (sm_90a) keep everything in registers, but for at most 250 bytes a thread in one kernel; no time
-has been measured on a GPU yet: `benchmarks/gpu.py` does that.
+compilers for an H100 (sm_90a) keep everything in registers, but for some hundred bytes a thread of batches in float64;
+no time has been measured on a GPU yet: `benchmarks/gpu.py` does that.
 """
 
 import math
