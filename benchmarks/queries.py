@@ -1,7 +1,8 @@
 """Time of a query against the number of actions, every storage, with the limits of the machine drawn in.
 
-A limit is the time to read what a storage holds at the speed of a reduction over a quarter of a gigabyte, and for a formula the time
-of its operations in a matrix product. Writes a table as JSON and draws it: lines are measured, broken ones limits.
+A limit is the time to read what a storage holds at the speed of a reduction over a quarter of a gigabyte, and for a
+formula the time of its operations in a matrix product. Writes a table as JSON and draws it: lines are measured, broken
+ones limits.
 """
 
 import argparse
@@ -118,7 +119,7 @@ def draw(rows: list[Row], speeds: dict[str, float], path: Path) -> None:
     figure, panels = plt.subplots(1, 2, figsize=(8.4, 3.6), sharey=True, layout="constrained")
     for number, storage in enumerate(SIZES):
         mine = [row for row in rows if row["storage"] == storage]
-        panel = panels[number >= 4]
+        panel = panels[int(number >= 4)]
         n = [row["n"] for row in mine]
         (line,) = panel.plot(n, [row["seconds"] for row in mine], marker="o", markersize=3, label=storage)
         panel.plot(n, [row["limit"] for row in mine], linestyle="--", linewidth=1, color=line.get_color())
@@ -127,6 +128,8 @@ def draw(rows: list[Row], speeds: dict[str, float], path: Path) -> None:
         panel.legend(frameon=False, fontsize=8)
         panel.grid(alpha=0.2)
     panels[0].set_ylabel("seconds a query")
+    panels[0].set_xticks(ENTRIES, [f"{n:,}" for n in ENTRIES])
+    panels[0].set_xticks([], minor=True)
     figure.suptitle(
         f"one query in float32; broken: reading at {speeds['bytes'] / 1e9:.0f} GB/s, "
         f"for the formula {speeds['operations'] / 1e9:.0f} GFLOP/s",
