@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from functools import partial
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,15 @@ def main() -> None:
         taken = {row["method"]: row["seconds"] for row in found}
         verdict(f"nash-mp over the plain loop, n = {n}", taken["nash-mp"] / taken["plain JAX loop"], 1)
     if arguments.json:
-        told = {"machine": environment(), "device": arguments.device, "tolerance": TOLERANCE, "rows": rows}
+        told = {"machine": environment(), "external": versions(), "device": arguments.device, "tolerance": TOLERANCE}
+        told["rows"] = rows
         arguments.json.write_text(json.dumps(told, indent=1) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Of the other programs: HiGHS comes with SciPy."""
+    here = {found.name: found.version for found in distributions()}
+    return {name: here[name] for name in ("mpax", "scipy") if name in here}
 
 
 def regularised(game: Game, precision: Precision, repeats: int) -> Iterator[Row]:

@@ -2,10 +2,12 @@
 
 Queries are timed inside one compiled loop, all sides in turn. Limits are the time of a reduction over as many bytes as
 the storage holds, on a GPU of a copy, and for streamed margins the time of their operations in a matrix product.
-`--device gpu` gives the same table on a GPU; `--json FILE` keeps every number with the machine and the versions.
+`--device gpu` gives the same table on a GPU, where products that have a kernel stand beside XLA's own (`by XLA`), and
+a line says which is faster; `--json FILE` keeps every number with the machine and the versions.
 """
 
 import argparse
+import itertools
 import json
 import resource
 import subprocess
@@ -32,6 +34,9 @@ from nashgames.core.margins import (
     PackedMargins,
     StreamedMargins,
     empty,
+    half,
+    packed,
+    streamed,
 )
 from nashgames.core.precision import Precision
 from nashgames.environment import environment
@@ -43,7 +48,8 @@ FEATURES = 16
 """Numbers d of an action where margins have a formula; factors have as many on either side."""
 
 FORMULAS = {"cpu": {"lowrank": 10_000_000, "streamed": 100_000, "blotto": 1_000_000}}
-FORMULAS["gpu"] = FORMULAS["cpu"] | {"streamed": 1_000_000}
+BY_XLA = " by XLA"
+FORMULAS["gpu"] = FORMULAS["cpu"] | {"streamed": 1_000_000, "streamed" + BY_XLA: 1_000_000}
 """Actions of the games that have one, each measured in a process of its own."""
 
 TARGETS = {
@@ -103,9 +109,12 @@ def entries(n: int, precision: Precision, arguments: argparse.Namespace) -> list
             made: Any = kind
             margins = made.filled(n, [partial(_cut, tile)], precision.numpy)
             margins = margins.place(precision.jax_device(), precision.numpy)
-            for lanes in (1, arguments.lanes):
-                key = f"{name}/{lanes}"
-                sides[key], calls[key] = query(margins, lanes, precision)
+            asked = {name: ask} | (
+                {name + BY_XLA: ask_xla} if arguments.device == "gpu" and kind != DenseMargins else {}
+            )
+            for (label, way), lanes in itertools.product(asked.items(), (1, arguments.lanes)):
+                key = f"{label}/{lanes}"
+                sides[key], calls[key] = query(margins, lanes, precision, way)
                 sizes[key] = margins.nbytes
             if name == "dense":
                 array = margins.values
@@ -130,17 +139,31 @@ def entries(n: int, precision: Precision, arguments: argparse.Namespace) -> list
     return rows
 
 
-def query(margins: Any, lanes: int, precision: Precision) -> tuple[Callable[[], None], int]:
+def ask(margins: Any, policy: jax.Array) -> jax.Array:
+    found: jax.Array = margins.matvec(policy)
+    return found
+
+
+def ask_xla(margins: Any, policy: jax.Array) -> jax.Array:
+    """A query by XLA's own product, also where programs for a GPU have a kernel."""
+    if margins.storage == "streamed":
+        return streamed.xla_product(margins.formula, policy)
+    module, stored = (half, margins.values) if margins.storage == "half" else (packed, margins.tiles)
+    found: jax.Array = margins.scale * module.xla_product(stored, policy)
+    return found
+
+
+def query(margins: Any, lanes: int, precision: Precision, way: Any = ask) -> tuple[Callable[[], None], int]:
     """A call that makes queries one after the other, each of the policies of `lanes` runs, and how many."""
     n = margins.shape[-1]
     policies = np.random.default_rng(1).dirichlet(np.ones(8), size=(lanes, -(-n // 8))).reshape(lanes, -1)[:, :n]
     given = jax.device_put((policies / (n / 8)).astype(precision.dtype), precision.jax_device())
-    ask = jax.vmap(lambda kept, policy: kept.matvec(policy), in_axes=(None, 0))
+    of_all = jax.vmap(way, in_axes=(None, 0))
     single = lanes == 1
 
     def many(kept: Any, policies: jax.Array, times: jax.Array) -> jax.Array:
         def again(_: jax.Array, policies: jax.Array) -> jax.Array:
-            found = kept.matvec(policies[0])[None] if single else ask(kept, policies)
+            found = way(kept, policies[0])[None] if single else of_all(kept, policies)
             # The next query cannot begin before this one ends.
             return policies + found * 1e-30
 
@@ -203,7 +226,7 @@ def formula_query(name: str, n: int, arguments: argparse.Namespace) -> dict[str,
 
     if name == "lowrank":
         margins: Any = LowRankMargins(factor(FEATURES), factor(FEATURES))
-    elif name == "streamed":
+    elif name.startswith("streamed"):
         margins = StreamedMargins(Logistic(factor(FEATURES // 2), factor(FEATURES // 2)))
     else:
         # 30 soldiers on 6 fields, drawn: their number is another one than that of all deployments.
@@ -211,10 +234,10 @@ def formula_query(name: str, n: int, arguments: argparse.Namespace) -> dict[str,
     margins = margins.place(precision.jax_device(), precision.numpy)
     with precision.scope():
         policy = jnp.full(n, 1 / n, precision.numpy)
-        ask = jax.jit(lambda kept, policy: kept.matvec(policy))
+        asked = jax.jit(ask_xla if name.endswith(BY_XLA) else ask)
 
         def side() -> None:
-            ask(margins, policy).block_until_ready()
+            asked(margins, policy).block_until_ready()
 
         seconds = least({"query": side}, arguments.repeats)
     # Kilobytes on Linux, bytes on a Mac.
@@ -228,6 +251,15 @@ def judge(rows: list[dict[str, Any]], device: str, lanes: int) -> None:
     target = TARGETS[device]
     found = {(row["storage"], row["dtype"], row["actions"], row["runs"]): row for row in rows}
     for (name, dtype, n, runs), row in found.items():
+        if name.endswith(BY_XLA):
+            kernel = found[name.removesuffix(BY_XLA), dtype, n, runs]
+            verdict(
+                f"XLA over the kernel, {name}, {dtype}, n = {n:,}, {runs} runs",
+                row["ms"] / kernel["ms"],
+                1,
+                at_least=True,
+            )
+            continue
         if name in GIGABYTES[device]:
             verdict(f"seconds of a query, {name}, n = {n:,}", row["ms"] / 1e3, target[name])
             verdict(f"peak GB of its process, {name}", row["peak GB"], GIGABYTES[device][name])

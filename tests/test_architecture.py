@@ -155,8 +155,8 @@ def test_a_loop_is_compiled_in_one_file():
         )
     }
     # A storage of margins names its two accesses to A under `jit`, so that programs can be asked for them, and one file
-    # goes over the pieces of A.
-    assert found.pop("nashgames.core.margins.sweep") == {"fori_loop"}
+    # goes over the pieces of A, on GPUs another one.
+    assert found.pop("nashgames.core.margins.sweep") == found.pop("nashgames.core.margins.kernels") == {"fori_loop"}
     # Networks go over the tokens of a sequence, one after the other.
     writers = [f"nashgames.learning.policies.{name}" for name in ("networks", "sequential")]
     assert all(found.pop(name) == {"scan"} for name in writers)

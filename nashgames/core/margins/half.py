@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 import jax
 import numpy as np
 
-from nashgames.core.margins import elements, sweep
+from nashgames.core.margins import elements, kernels, sweep
+from nashgames.core.margins.platforms import by_platform
 from nashgames.core.margins.tiles import (
     block_height,
     check_margins,
@@ -146,6 +147,11 @@ def _upper(n: int, block: Callable[[slice, slice], np.ndarray]) -> elements.Tile
 def margins_product(values: jax.Array, scale: jax.Array, policy: jax.Array) -> jax.Array:
     if policy.ndim > 1:
         return jax.vmap(margins_product)(values, scale, policy)
+    return scale * by_platform(kernels.half, xla_product, values, policy)
+
+
+def xla_product(values: jax.Array, policy: jax.Array) -> jax.Array:
+    """Kπ `[n]` from blocks of rows that are made numbers one after the other."""
     n = policy.shape[-1]
     (_, height), (_, width) = sweep.cut(n, _HEIGHT), sweep.cut(n, _WIDTH)
 
@@ -153,7 +159,7 @@ def margins_product(values: jax.Array, scale: jax.Array, policy: jax.Array) -> j
         piece = jax.lax.dynamic_slice(values, (first_row, first_column), (height, width))
         return elements.wide(piece, policy.dtype)
 
-    return scale * sweep.by_rows(rows, policy, height, width)
+    return sweep.by_rows(rows, policy, height, width)
 
 
 @partial(jax.jit, inline=False)

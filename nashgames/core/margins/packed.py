@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashgames.core.margins import elements, sweep
+from nashgames.core.margins import elements, kernels, sweep
 from nashgames.core.margins.half import scales_of
+from nashgames.core.margins.platforms import by_platform
 from nashgames.core.margins.tiles import (
     block_height,
     check_one_context,
@@ -219,12 +220,17 @@ def _place(rows: Any, columns: Any, count: int, size: int, xp: Any) -> tuple[tup
 def margins_product(tiles: jax.Array, scale: jax.Array, policy: jax.Array) -> jax.Array:
     if policy.ndim > 1:
         return jax.vmap(margins_product)(tiles, scale, policy)
+    return scale * by_platform(kernels.packed, xla_product, tiles, policy)
+
+
+def xla_product(tiles: jax.Array, policy: jax.Array) -> jax.Array:
+    """Kπ `[n]` from tiles that are made numbers one after the other."""
     count, size = grid(policy.shape[-1])
 
     def tile(t: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
         return elements.wide(jax.lax.dynamic_index_in_dim(tiles, t, keepdims=False), policy.dtype)
 
-    return scale * sweep.by_tiles(tile, policy, count, size)
+    return sweep.by_tiles(tile, policy, count, size)
 
 
 @partial(jax.jit, inline=False, static_argnames="n")

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashgames.core.margins import sweep
-from nashgames.core.margins.formulas import Formula
+from nashgames.core.margins import kernels, sweep
+from nashgames.core.margins.formulas import Formula, Logistic
+from nashgames.core.margins.platforms import by_platform
 from nashgames.core.margins.tiles import (
     block_height,
     check_one_context,
@@ -152,6 +153,18 @@ def margins_product(formula: Any, unit: jax.Array, policy: jax.Array) -> jax.Arr
     faster: jax.Array | None = formula.product(policy)
     if faster is not None:
         return faster
+    if isinstance(formula, Logistic) and kernels.can_stream(formula.left):
+        return by_platform(
+            kernels.logistic,
+            lambda factors, policy: xla_product(Logistic(*factors), policy),
+            (formula.left, formula.right),
+            policy,
+        )
+    return xla_product(formula, policy)
+
+
+def xla_product(formula: Any, policy: jax.Array) -> jax.Array:
+    """Aπ `[n]` from tiles that are made one after the other."""
     count, size = sweep.cut(policy.shape[-1], _SIDE)
 
     def parted(values: jax.Array) -> jax.Array:
