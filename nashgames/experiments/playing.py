@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
@@ -26,7 +27,7 @@ from nashgames.experiments.batches import MOST_BATCHES, batches_at_once, batches
 from nashgames.experiments.events import Advanced, BatchFinished, Event, GameReady, Noted, PlayedElsewhere, Waiting
 from nashgames.experiments.experiment import content_hash
 from nashgames.experiments.plan import GameKey, Run, distance_of
-from nashgames.experiments.preparing import Prepared, game_ready, prepare, start_of
+from nashgames.experiments.preparing import NO_PATHS, Prepared, game_ready, paths_together, prepare, start_of
 from nashgames.experiments.rows import Frames, frames_of
 from nashgames.experiments.sources import Source
 from nashgames.learning.features import resolve_features
@@ -39,6 +40,8 @@ _CHECKPOINT_SECONDS = 20.0
 _LARGEST_END = 64_000_000
 # What is kept in its place where the steps themselves depend on the budget.
 _FOLLOWS_BUDGET = b"the steps follow the budget"
+# Numbers of the margins of games whose equilibria are found together, 64 games of 128 actions, and their number.
+_TOGETHER, _MOST_TOGETHER = 2**20, 1000
 # How often a batch that another process plays is asked for.
 _POLL_SECONDS = 1.0
 
@@ -274,10 +277,12 @@ class Chunk:
             session.shared.release(key, finished=True)
             yield PlayedElsewhere(next(session.numbers), session.batches, sum(map(len, lanes)))
             return None
-        for runs in lanes:
-            game_key = runs[0].game_key
-            if game_key not in self._games and game_key not in self._lost:
-                yield from self._prepare(of_game[game_key], show_facts=show_facts)
+        wanted = [runs[0].game_key for runs in lanes]
+        missing = [game for game in wanted if game not in self._games and game not in self._lost]
+        at_once = _games_at_once(lanes)
+        for start in range(0, len(missing), at_once):
+            some = [of_game[game] for game in missing[start : start + at_once]]
+            yield from self._prepare(some, show_facts=show_facts)
         rest = [runs for runs in lanes if runs[0].game_key in self._games] if self._lost else lanes
         if len(rest) == len(lanes):
             return lanes
@@ -293,22 +298,36 @@ class Chunk:
         _, self._claimed[batch_key(rest)] = claimed
         return rest
 
-    def _prepare(self, runs: list[Run], *, show_facts: bool) -> Iterator[Event | Failed]:
-        """Make a game and find its equilibria; where that is not possible, its runs have failed."""
-        first, session = runs[0], self.session
-        try:
-            game = first.make_game(session.settings.precision.dtype)
-            ready = self._titles.get(first.source)
-            if ready is None:
-                ready = self._titles[first.source] = game_ready(first, game, show_facts=show_facts)
-                yield ready
-            yield from prepare(game, runs, ready.title, self._prepared, session.done)
-        except Exception as error:
-            self._lost.add(first.game_key)
-            failed = _failed(f"{first.source.text} failed", [runs], session.done, error)
-            yield replace(failed, of_input=isinstance(error, NashGamesError))
-        else:
-            self._games[first.game_key] = game
+    def _prepare(self, games: Sequence[list[Run]], *, show_facts: bool) -> Iterator[Event | Failed]:
+        """Make games and find their equilibria; where that is not possible, the runs of a game have failed."""
+        session, made = self.session, list[tuple[Game, list[Run]]]()
+        for runs in games:
+            first = runs[0]
+            try:
+                game = first.make_game(session.settings.precision.dtype)
+                if first.source not in self._titles:
+                    ready = self._titles[first.source] = game_ready(first, game, show_facts=show_facts)
+                    yield ready
+                made.append((game, runs))
+            except Exception as error:
+                yield self._without(runs, error)
+        paths = NO_PATHS
+        if len(made) > 1:
+            # What goes wrong with one of them is found out game by game.
+            with suppress(Exception):
+                paths = paths_together(made, session.done)
+        for game, runs in made:
+            try:
+                yield from prepare(game, runs, self._titles[runs[0].source].title, self._prepared, session.done, paths)
+                self._games[runs[0].game_key] = game
+            except Exception as error:
+                yield self._without(runs, error)
+
+    def _without(self, runs: list[Run], error: Exception) -> Failed:
+        """The runs of a game that cannot be played."""
+        self._lost.add(runs[0].game_key)
+        failed = _failed(f"{runs[0].source.text} failed", [runs], self.session.done, error)
+        return replace(failed, of_input=isinstance(error, NashGamesError))
 
     def _compiled(self, runs: Lanes) -> Batch:
         """The batch of these runs, compiled, and as far as it was kept."""
@@ -433,6 +452,13 @@ class Chunk:
         if not (unfinished or batch.is_short):
             yield from self._keep_end(batch, runs)
         return not unfinished
+
+
+def _games_at_once(lanes: Lanes) -> int:
+    """How many games of a batch are prepared together: small ones, for a tenth of a second."""
+    first = lanes[0][0]
+    numbers = (first.source.actions(first.actions) or _TOGETHER) ** 2 * first.source.contexts
+    return max(1, min(_TOGETHER // numbers, _MOST_TOGETHER))
 
 
 def _those(lanes: Lanes, chosen: Sequence[Sequence[bool]] | None = None) -> list[Run]:
