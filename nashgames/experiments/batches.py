@@ -10,8 +10,12 @@ from nashgames.experiments.plan import Run
 
 # Games of one shape are stacked up to this size: beyond it sharing a program saves nothing.
 _STACK_BYTES = 128_000_000
-_MOST_LANES = 4096
-"""Runs of a batch, at most: their points wait in memory until it is done."""
+_MOST_GAMES = 4096
+"""Games of a batch, at most: the points of their runs wait in memory until it is done."""
+_MOST_LANES = 2048
+"""Runs of a batch, at most, of more than one a game: those of one β end early, and the others do not wait for them."""
+_PARTS = 4
+"""Times as many batches as these need, up to which they are of one width: another one takes another program."""
 MOST_BATCHES = 3
 """Batches of a chunk that are alive at once, where memory allows it: one runs while two compile."""
 _POLICIES_OF_A_LANE = 12
@@ -130,18 +134,31 @@ def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
     by_game: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         by_game.setdefault(run.game_key, []).append(run)
-    chunks: dict[tuple[Any, ...], list[list[Run]]] = {}
-    counts: dict[tuple[Any, ...], int] = {}
+    alike: dict[tuple[Any, ...], list[list[Run]]] = {}
+    most: dict[tuple[Any, ...], int] = {}
     for (source, actions, _, beta), of_game in by_game.items():
         storage = of_game[0].storage
-        alike = source.generated and actions is not None and storage == "dense"
-        shape = (actions, source.contexts) if alike else (source, actions, beta)
+        of_one_kind = source.generated and actions is not None and storage == "dense"
+        shape = (actions, source.contexts) if of_one_kind else (source, actions, beta)
         # That of entries: what keeps fewer numbers is as well played game by game.
         size = max((actions or _STACK_BYTES) ** 2 * source.contexts * dtype_bytes, 1)
-        counts[shape] = counts.get(shape, -1) + 1
-        number = counts[shape] // min(max(_STACK_BYTES // size, 1), _MOST_LANES)
-        chunks.setdefault((*shape, number), []).append(of_game)
-    return list(chunks.values())
+        most[shape] = min(max(_STACK_BYTES // size, 1), _MOST_GAMES)
+        alike.setdefault(shape, []).append(of_game)
+    return [chunk for shape, games in alike.items() for chunk in _shared_out(games, most[shape])]
+
+
+def _width(games: int, runs: int) -> int:
+    """The runs of each game in a batch: all, or an equal part where that is not much less than `_MOST_LANES`."""
+    least = min(-(-games * runs // _MOST_LANES), runs)
+    parts = next((parts for parts in range(least, _PARTS * least) if runs % parts == 0), least)
+    return -(-runs // parts)
+
+
+def _shared_out(games: list[list[Run]], most: int) -> Iterator[list[list[Run]]]:
+    """The games in as few chunks of at most so many as there can be: of one size, and so of one program."""
+    size = -(-len(games) // -(-len(games) // most))
+    for start in range(0, len(games), size):
+        yield games[start : start + size]
 
 
 def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[list[Run]]]:
@@ -152,12 +169,17 @@ def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[l
     order of its sums, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
     """
     batches: dict[tuple[Any, ...], list[list[Run]]] = {}
+    # Runs that differ by seed alone share a solver.
+    programs: dict[tuple[Any, ...], Any] = {}
     for of_game in games:
         by_program: dict[Any, list[Run]] = {}
         for run in of_game:
-            by_program.setdefault((run.program_key, run.features and run.source), []).append(run)
-        width = max(_MOST_LANES // len(games), 1)
+            kind = (id(run.solver), id(run.feedback), id(run.source), run.target, run.beta)
+            if kind not in programs:
+                programs[kind] = (run.program_key, run.features and run.source)
+            by_program.setdefault(programs[kind], []).append(run)
         for program, runs in by_program.items():
+            width = _width(len(games), len(runs))
             for start in range(0, len(runs), width):
                 lanes = runs[start : start + width]
                 batches.setdefault((program, start, len(lanes)), []).append(lanes)
