@@ -388,7 +388,7 @@ def test_more_lanes_than_a_batch_has_are_split_without_a_game_twice():
     runs, _ = planned(game=["uniform", "disc"], actions=3, solver=[f"nash-mp[eta={eta}]" for eta in range(1, 5)])
     (chunk,) = game_chunks(runs, 8)
     batches = batches_of([[*of_game] * 1024 for of_game in chunk])
-    assert [[len(lanes) for lanes in batch] for batch in batches] == [[2048, 2048], [2048, 2048]]
+    assert [[len(lanes) for lanes in batch] for batch in batches] == [[1024, 1024]] * 4
 
 
 GRID, _ = planned(
