@@ -33,7 +33,7 @@ _SHORT = 5_000_000
 _PROGRAMS = 200
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lane:
     """The numbers of one run of a batch; `solver` has all its own; arrays are `[n]`, or `[m, n]` over contexts.
 

@@ -28,7 +28,7 @@ from nashgames.experiments.events import Advanced, BatchFinished, Event, GameRea
 from nashgames.experiments.experiment import content_hash
 from nashgames.experiments.plan import GameKey, Run, distance_of
 from nashgames.experiments.preparing import NO_PATHS, Prepared, game_ready, paths_together, prepare, start_of
-from nashgames.experiments.rows import Frames, frames_of
+from nashgames.experiments.rows import Frames, Told, frames_of
 from nashgames.experiments.sources import Source
 from nashgames.learning.features import resolve_features
 
@@ -232,6 +232,7 @@ class Chunk:
         self._prepared: dict[str, Prepared] = {}
         self._titles: dict[Source, GameReady] = {}
         self._placed = _Placed(self._games, session.settings)
+        self._told = Told()
         # What was kept of the batches that are ours.
         self._claimed: dict[str, bytes | None] = {}
         # What is said of those that go on from the end of a smaller budget, or cannot.
@@ -438,7 +439,9 @@ class Chunk:
         wanted = {run.run_id for run in _those(runs)} - {run.run_id for run in unfinished} if unfinished else None
         unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
         equilibria = [[self._prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
-        frames = frames_of(batch, [self._placed.of(of_game[0]) for of_game in runs], runs, equilibria, wanted)
+        frames = frames_of(
+            batch, [self._placed.of(of_game[0]) for of_game in runs], runs, equilibria, wanted, self._told
+        )
         if len(frames.runs):
             yield frames
         if unfinished:

@@ -19,7 +19,7 @@ from nashgames.games.references import resolve_reference
 from nashgames.games.streams import stream
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """What a run is played on: its game, and the equilibrium of it with the run's reference and β, None where it is
     not looked for; where there are several, `nearest` gives that which is nearest to a policy."""
