@@ -217,8 +217,9 @@ class Batch:
         self._log_policies: Any = None
         self._elapsed = 0.0
         self._step_seconds = 0.0
-        numbers = self.max_steps * self.size * games[0].contexts * games[0].actions
-        self.is_short = numbers <= _SHORT
+        self.numbers = self.max_steps * self.size * games[0].contexts * games[0].actions
+        """Numbers that the iterates of the batch hold in all its steps, at most."""
+        self.is_short = self.numbers <= _SHORT
         """Whether the batch takes a few seconds at most."""
         self._quick = settings.precision.jax_device().platform == "cpu" and self.is_short
         loop.clear_compiled_if_over(_PROGRAMS)

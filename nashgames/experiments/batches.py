@@ -144,21 +144,12 @@ def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
         size = max((actions or _STACK_BYTES) ** 2 * source.contexts * dtype_bytes, 1)
         most[shape] = min(max(_STACK_BYTES // size, 1), _MOST_GAMES)
         alike.setdefault(shape, []).append(of_game)
-    return [chunk for shape, games in alike.items() for chunk in _shared_out(games, most[shape])]
-
-
-def _width(games: int, runs: int) -> int:
-    """The runs of each game in a batch: all, or an equal part where that is not much less than `_MOST_LANES`."""
-    least = min(-(-games * runs // _MOST_LANES), runs)
-    parts = next((parts for parts in range(least, _PARTS * least) if runs % parts == 0), least)
-    return -(-runs // parts)
-
-
-def _shared_out(games: list[list[Run]], most: int) -> Iterator[list[list[Run]]]:
-    """The games in as few chunks of at most so many as there can be: of one size, and so of one program."""
-    size = -(-len(games) // -(-len(games) // most))
-    for start in range(0, len(games), size):
-        yield games[start : start + size]
+    chunks = []
+    for shape, games in alike.items():
+        # As few chunks as there can be, of one size, and so of one program.
+        size = -(-len(games) // -(-len(games) // most[shape]))
+        chunks += [games[start : start + size] for start in range(0, len(games), size)]
+    return chunks
 
 
 def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[list[Run]]]:
@@ -179,7 +170,10 @@ def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[l
                 programs[kind] = (run.program_key, run.features and run.source)
             by_program.setdefault(programs[kind], []).append(run)
         for program, runs in by_program.items():
-            width = _width(len(games), len(runs))
+            # All, or an equal part where that is not much less than `_MOST_LANES`.
+            least = min(-(-len(games) * len(runs) // _MOST_LANES), len(runs))
+            parts = next((parts for parts in range(least, _PARTS * least) if len(runs) % parts == 0), least)
+            width = -(-len(runs) // parts)
             for start in range(0, len(runs), width):
                 lanes = runs[start : start + width]
                 batches.setdefault((program, start, len(lanes)), []).append(lanes)

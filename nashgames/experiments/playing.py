@@ -34,13 +34,18 @@ from nashgames.learning.features import resolve_features
 
 # While one batch runs, those that are alive beside it compile.
 _COMPILERS = MOST_BATCHES - 1
+# Numbers that the iterates of a batch hold in all its steps, up to which it is solved beside the one that is played: a
+# few seconds' work, of which a core takes one product after the other.
+_SMALL = 50_000_000
+# And for how long, so that what is kept is never older than it may be.
+_AHEAD_SECONDS = 5.0
 # Whoever is killed loses half a minute at most: this, and the chunk or the file that was not finished.
 _CHECKPOINT_SECONDS = 20.0
 # Bytes of a batch at its end that are kept for a larger budget, at most; 2,500 runs on ten actions take 5 million.
 _LARGEST_END = 64_000_000
 # What is kept in its place where the steps themselves depend on the budget.
 _FOLLOWS_BUDGET = b"the steps follow the budget"
-# Numbers of the margins of games whose equilibria are found together, 64 games of 128 actions, and their number.
+# Numbers of the margins of games whose equilibria are found together, and such games, at most: a tenth of a second.
 _TOGETHER, _MOST_TOGETHER = 2**20, 1000
 # How often a batch that another process plays is asked for.
 _POLL_SECONDS = 1.0
@@ -233,6 +238,7 @@ class Chunk:
         self._titles: dict[Source, GameReady] = {}
         self._placed = _Placed(self._games, session.settings)
         self._told = Told()
+        self._stopped = False
         # What was kept of the batches that are ours.
         self._claimed: dict[str, bytes | None] = {}
         # What is said of those that go on from the end of a smaller budget, or cannot.
@@ -251,12 +257,13 @@ class Chunk:
                     while waiting and (not alive or len(alive) < batches_at_once(batches, self.session.settings)):
                         lanes = yield from self._begin(waiting.popleft(), of_game, show_facts=show_facts)
                         if lanes is not None:
-                            alive.append((lanes, pool.submit(self._compiled, lanes)))
+                            alive.append((lanes, pool.submit(self._compiled, lanes, ahead=True)))
                     if alive:
                         # The batch that is played is kept here alone, and goes when the next one is due.
                         yield from self._play_batch(*alive.popleft())
             finally:
                 # Whoever stops here does not wait for programs that nobody will run.
+                self._stopped = True
                 for _, batch in alive:
                     batch.cancel()
                 for key in self._claimed:
@@ -280,7 +287,9 @@ class Chunk:
             return None
         wanted = [runs[0].game_key for runs in lanes]
         missing = [game for game in wanted if game not in self._games and game not in self._lost]
-        at_once = _games_at_once(lanes)
+        first = lanes[0][0]
+        numbers = (first.actions or _TOGETHER) ** 2 * first.source.contexts
+        at_once = max(1, min(_TOGETHER // numbers, _MOST_TOGETHER))
         for start in range(0, len(missing), at_once):
             some = [of_game[game] for game in missing[start : start + at_once]]
             yield from self._prepare(some, show_facts=show_facts)
@@ -330,8 +339,11 @@ class Chunk:
         failed = _failed(f"{runs[0].source.text} failed", [runs], self.session.done, error)
         return replace(failed, of_input=isinstance(error, NashGamesError))
 
-    def _compiled(self, runs: Lanes) -> Batch:
-        """The batch of these runs, compiled, and as far as it was kept."""
+    def _compiled(self, runs: Lanes, *, ahead: bool = False) -> Batch:
+        """The batch of these runs, compiled, and as far as it was kept.
+
+        A small one is solved `ahead` of its turn: its steps leave most of a machine idle.
+        """
 
         def lane(run: Run) -> Lane:
             ready = self._prepared[run.run_id]
@@ -361,14 +373,19 @@ class Chunk:
         kept = self._claimed[batch_key(runs)]
         # It is needed no more, unless the batch is tried again.
         self._claimed[batch_key(runs)] = kept if self.session.conditions.retries else None
-        if kept is not None and batch.restore(kept):
-            return batch
-        # A short batch is compiled in another way, of other bits.
-        ended = None if batch.is_short else self.session.shared.ended(steps_key(runs))
-        if ended == _FOLLOWS_BUDGET:
-            self._begins[batch_key(runs)] = f"{batch.solver.name} starts again: its step falls over the whole budget"
-        elif ended is not None and batch.go_on(ended):
-            self._begins[batch_key(runs)] = f"{batch.solver.name} goes on from step {batch.step:,}, the end of a budget"
+        if kept is None or not batch.restore(kept):
+            # A short batch is compiled in another way, of other bits.
+            ended = None if batch.is_short else self.session.shared.ended(steps_key(runs))
+            if ended == _FOLLOWS_BUDGET:
+                self._begins[batch_key(runs)] = (
+                    f"{batch.solver.name} starts again: its step falls over the whole budget"
+                )
+            elif ended is not None and batch.go_on(ended):
+                goes_on = f"{batch.solver.name} goes on from step {batch.step:,}, the end of a budget"
+                self._begins[batch_key(runs)] = goes_on
+        most = min(self.session.conditions.timeout or _AHEAD_SECONDS, _AHEAD_SECONDS) if ahead else 0.0
+        while batch.numbers <= _SMALL and not (batch.finished or self._stopped) and batch.solve_seconds < most:
+            batch.advance()
         return batch
 
     def _keep_end(self, batch: Batch, runs: Lanes) -> Iterator[Noted]:
@@ -417,8 +434,11 @@ class Chunk:
             session.told.add(begins)
             yield Noted(begins)
         kept, timeout = time.monotonic(), session.conditions.timeout
-        while not batch.finished and (timeout is None or batch.solve_seconds <= timeout):
-            batch.advance()
+        ahead = batch.solve_seconds > 0 and batch.numbers <= _SMALL
+        while ahead or (not batch.finished and (timeout is None or batch.solve_seconds <= timeout)):
+            if not ahead:
+                batch.advance()
+            ahead = False
             yield Advanced(
                 batch=number,
                 batches=session.batches,
@@ -455,13 +475,6 @@ class Chunk:
         if not (unfinished or batch.is_short):
             yield from self._keep_end(batch, runs)
         return not unfinished
-
-
-def _games_at_once(lanes: Lanes) -> int:
-    """How many games of a batch are prepared together: small ones, for a tenth of a second."""
-    first = lanes[0][0]
-    numbers = (first.source.actions(first.actions) or _TOGETHER) ** 2 * first.source.contexts
-    return max(1, min(_TOGETHER // numbers, _MOST_TOGETHER))
 
 
 def _those(lanes: Lanes, chosen: Sequence[Sequence[bool]] | None = None) -> list[Run]:

@@ -57,25 +57,19 @@ def game_ready(run: Run, game: Game, *, show_facts: bool) -> GameReady:
 
 def paths_together(games: Sequence[tuple[Game, Sequence[Run]]], done: Collection[str]) -> Paths:
     """The equilibria that `prepare` looks for, of games of one size, found together."""
-    alike: dict[tuple[float, ...], list[tuple[GameKey, ReferenceKey]]] = {}
-    played: dict[tuple[GameKey, ReferenceKey], Game] = {}
+    wanted: dict[tuple[GameKey, ReferenceKey], tuple[Game, list[Run]]] = {}
     for game, runs in games:
-        for key, of_reference in _by_reference(runs).items():
-            first = of_reference[0]
-            alike.setdefault(tuple(_path_of(of_reference, done)), []).append((first.game_key, key))
-            log_reference = resolve_reference(first.reference, game, first.seed)
-            played[first.game_key, key] = game.replace(log_reference=log_reference)
+        for run in runs:
+            wanted.setdefault((run.game_key, run.reference_key), (game, []))[1].append(run)
+    alike: dict[tuple[float, ...], dict[tuple[GameKey, ReferenceKey], Game]] = {}
+    for key, (game, of_reference) in wanted.items():
+        log_reference = resolve_reference(of_reference[0].reference, game, of_reference[0].seed)
+        betas = tuple(_path_of(of_reference, done))
+        alike.setdefault(betas, {})[key] = game.replace(log_reference=log_reference)
     found: dict[tuple[GameKey, ReferenceKey], Sequence[Equilibrium]] = {}
-    for betas, keys in alike.items():
-        found |= zip(keys, equilibrium_paths([played[key] for key in keys], betas), strict=True)
+    for betas, played in alike.items():
+        found |= zip(played, equilibrium_paths([*played.values()], betas), strict=True)
     return found
-
-
-def _by_reference(runs: Sequence[Run]) -> dict[ReferenceKey, list[Run]]:
-    by_reference: dict[ReferenceKey, list[Run]] = {}
-    for run in runs:
-        by_reference.setdefault(run.reference_key, []).append(run)
-    return by_reference
 
 
 def prepare(
@@ -93,7 +87,10 @@ def prepare(
     another β would give other last digits, and what is left of a sweep those of an undisturbed one. Those of `paths`
     are known already.
     """
-    for key, of_reference in _by_reference(runs).items():
+    by_reference: dict[ReferenceKey, list[Run]] = {}
+    for run in runs:
+        by_reference.setdefault(run.reference_key, []).append(run)
+    for key, of_reference in by_reference.items():
         first = of_reference[0]
         path: Iterable[Equilibrium] | None = paths.get((first.game_key, key))
         log_reference = resolve_reference(first.reference, game, first.seed)

@@ -211,64 +211,55 @@ def _error(game: Game, log_policy: np.ndarray, solutions: Sequence[Equilibrium])
 
 
 def _together(games: Sequence[Game], betas: Iterable[float]) -> Iterator[list[Equilibrium]]:
-    """The equilibria of the games, at one β after the other."""
+    """The equilibria of the games, at one β after the other; of small games those of all contexts at once, as far as
+    Newton's method gets."""
     matrices = [[Matrix(game.margins.of_context(x)) for x in range(game.contexts)] for game in games]
     every = list(chain(*matrices))
     references = [np.asarray(game.log_reference, np.float64).reshape(game.contexts, -1) for game in games]
     log_references = list(chain(*references))
-    small = stacked(every, log_references)
+    small: Together | None = None
     before: list[np.ndarray | None] = [None] * len(every)
-    for beta in betas:
+    for number, beta in enumerate(betas):
         for matrix in every:
             matrix.iterates, matrix.paid = True, matrix.products
+        # Without an equilibrium before, and where β is small, it would not be tried.
+        if small is None and number <= 1 and any(beta > matrix.largest or number for matrix in every):
+            small = stacked(every, log_references)
         with one_thread():
-            if beta:
-                solutions = _regularised(every, log_references, beta, before, small)
-            else:
+            if not beta:
                 solutions = [_limit(*of) for of in zip(every, log_references, before, strict=True)]
-        before = [solution.log_policy for solution in solutions]
-        left = iter(solutions)
-        yield [
-            _of_game(game, list(islice(left, len(contexts)))) for game, contexts in zip(games, matrices, strict=True)
-        ]
-
-
-def _regularised(
-    matrices: Sequence[Matrix],
-    log_references: Sequence[np.ndarray],
-    beta: float,
-    before: Sequence[np.ndarray | None],
-    small: Together | None,
-) -> list[Equilibrium]:
-    """The equilibria of all contexts at one β > 0: those of small ones together, as far as Newton's method gets."""
-    if small is None:
-        contexts = zip(matrices, log_references, before, strict=True)
-        found = [regularised(matrix, log_reference, beta, known) for matrix, log_reference, known in contexts]
-    else:
-        found = regularised_together(small, matrices, beta, before)
-    return [
-        Equilibrium(beta, log_policy, residual, matrix.solves, products=matrix.products)
-        for (log_policy, residual), matrix in zip(found, matrices, strict=True)
-    ]
+            else:
+                if small is not None:
+                    found = regularised_together(small, every, beta, before)
+                else:
+                    found = [
+                        regularised(*of[:2], beta, of[2]) for of in zip(every, log_references, before, strict=True)
+                    ]
+                solutions = [
+                    Equilibrium(beta, log_policy, residual, matrix.solves, products=matrix.products)
+                    for (log_policy, residual), matrix in zip(found, every, strict=True)
+                ]
+        before, left, answer = [solution.log_policy for solution in solutions], iter(solutions), []
+        for game, own in zip(games, matrices, strict=True):
+            parts = [*islice(left, len(own))]
+            log_policy = np.stack([part.log_policy for part in parts]).reshape(np.shape(game.log_reference))
+            answer.append(
+                Equilibrium(
+                    beta=beta,
+                    log_policy=log_policy,
+                    residual=max(part.residual for part in parts),
+                    solves=sum(part.solves for part in parts),
+                    products=sum(part.products for part in parts),
+                    regret=max(part.regret for part in parts),
+                    error=_error(game, log_policy, parts),
+                    inside=_inside(parts),
+                    game=game,
+                )
+            )
+        yield answer
 
 
 def _limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) -> Equilibrium:
     """One context's equilibrium at β = 0."""
     log_policy, residual, regret, error, inside = limit(matrix, log_reference, before)
     return Equilibrium(0.0, log_policy, residual, matrix.solves, regret, error, inside, products=matrix.products)
-
-
-def _of_game(game: Game, solutions: Sequence[Equilibrium]) -> Equilibrium:
-    """The equilibrium of a game from those of its contexts."""
-    log_policy = np.stack([s.log_policy for s in solutions]).reshape(np.shape(game.log_reference))
-    return Equilibrium(
-        beta=solutions[0].beta,
-        log_policy=log_policy,
-        residual=max(s.residual for s in solutions),
-        solves=sum(s.solves for s in solutions),
-        products=sum(s.products for s in solutions),
-        regret=max(s.regret for s in solutions),
-        error=_error(game, log_policy, solutions),
-        inside=_inside(solutions),
-        game=game,
-    )
