@@ -259,7 +259,7 @@ def _close(
             f" {words.count(finished.reused)} of {among} {verb} finished before and reused; --force plays them again",
             style="dim",
         )
-    points = f"{words.plural(len(finished.runs), 'run')}, {words.plural(len(finished.curves), 'point')}"
+    points = f"{words.plural(len(finished.runs), 'run')}, {words.plural(finished.points, 'point')}"
     curves = finished.directory / "curves.parquet"
     others = ", ".join(path.name for path in finished.files if path != curves)
     pictures = [path for path in figures if path.suffix == ".png"]

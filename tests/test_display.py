@@ -684,7 +684,7 @@ def events():
     yield Noted("the equilibrium is not exact")
     yield BatchFinished(1, 2, runs)
     yield Advanced(2, 2, "nash-prox · random-logits · 100 actions", 1, 1, 10, 5000, 0.1, 2.0)
-    yield Finished(Path("somewhere"), runs, runs, runs, runs, 1, 0, ())
+    yield Finished(Path("somewhere"), runs, len(runs), lambda name: runs, 1, 0, ())
 
 
 def play(**settings):

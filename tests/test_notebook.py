@@ -225,7 +225,7 @@ def test_a_run_that_fails_is_said_after_the_others_are_kept(tmp_path, monkeypatc
 
     def failed(*_, **__):
         yield Noted("it broke")
-        yield Finished(tmp_path, runs, runs, runs, runs, reused=0, failed=1, files=())
+        yield Finished(tmp_path, runs, len(runs), lambda name: runs, reused=0, failed=1, files=())
 
     monkeypatch.setattr(sweeping, "execute", failed)
     with pytest.raises(ng.NashGamesError, match=r"1 run failed \(it broke\); all others are kept, and ng.read"):

@@ -6,9 +6,11 @@ from scipy.optimize import fsolve
 
 from nashgames.core.game import make_game
 from nashgames.errors import NashGamesError
-from nashgames.exact.referee import active, equilibrium, equilibrium_path
+from nashgames.exact.referee import active, equilibrium, equilibrium_path, equilibrium_paths
 from nashgames.exact.referee.interior import interior_point
+from nashgames.exact.referee.newton import newton, tolerance
 from nashgames.exact.referee.system import Matrix
+from nashgames.exact.referee.together import newton_together, stacked
 from nashgames.games import families, tables
 from tests.games import (
     ROCK_PAPER_SCISSORS,
@@ -252,3 +254,42 @@ def test_the_interior_point_is_feasible_and_nearly_complementary(beta, rng):
 def test_a_beta_below_0_or_not_finite_is_refused(beta, rng):
     with pytest.raises(NashGamesError, match=r"accepted: 0, or a finite number of at least 1e-12"):
         equilibrium(random_game(rng, 4, 1.0), beta)
+
+
+@pytest.mark.parametrize("betas", [[2.0, 0.3, 0.01, 1e-9, 0.0], [0.04]])
+def test_small_games_together_have_the_bits_and_the_systems_that_they_have_alone(betas, rng):
+    games = [random_game(rng, 7, 1.0) for _ in range(5)]
+    # One whose Newton steps have to be shortened, and one that has no margins.
+    games.append(make_game(np.sign(np.asarray(games[0].margins.values)) / 2))
+    games.append(make_game(np.zeros((7, 7))))
+    for game, path in zip(games, equilibrium_paths(games, betas), strict=True):
+        for together, alone in zip(path, equilibrium_path(game, betas), strict=True):
+            assert together.converged and together.game is game
+            assert np.array_equal(together.log_policy, alone.log_policy)
+            assert together[2:6] == alone[2:6] and together.products == alone.products
+
+
+def test_newton_together_takes_the_steps_that_it_takes_alone(rng):
+    """By the system of `newton`, which is made and solved in another library: equal to rounding."""
+    games, beta = [random_game(rng, 9, 0.02) for _ in range(20)], 0.02
+    every = [Matrix(game.margins) for game in games]
+    log_references = [np.asarray(game.log_reference, np.float64) for game in games]
+    small = stacked(every, log_references)
+    found, residuals = newton_together(small, every, beta, np.stack(log_references), 12)
+    shortened = 0
+    for game, mu, of_game, residual in zip(games, log_references, found, residuals, strict=True):
+        matrix = Matrix(game.margins)
+        log_policy, alone = newton(matrix, mu, beta, mu, 12)
+        if alone <= tolerance(beta, 9):
+            np.testing.assert_allclose(of_game, log_policy, rtol=0, atol=tolerance(beta, 9))
+        else:
+            assert residual > tolerance(beta, 9)
+        shortened += matrix.products > 2 * matrix.solves + 1
+    assert shortened
+
+
+def test_games_that_are_large_or_of_several_sizes_are_not_stacked(rng):
+    small, other = (Matrix(random_game(rng, n, 1.0).margins) for n in (4, 5))
+    mu = np.full(4, -np.log(4.0))
+    assert stacked([small, small], [mu, mu]) is not None
+    assert stacked([small, other], [mu, np.full(5, -np.log(5.0))]) is None

@@ -226,7 +226,7 @@ def test_a_system_of_more_actions_than_are_factorised_is_solved_by_products(scal
 @pytest.mark.parametrize("beta", [0.05, 0.0])
 def test_what_costs_too_many_products_is_not_said_to_be_exact(beta, monkeypatch, rng):
     monkeypatch.setattr(system, "_MOST_ENTRIES", 20 * 200**2)
-    monkeypatch.setattr(system, "_DIRECT", 20)
+    monkeypatch.setattr(system, "DIRECT", 20)
     stored = Counted(random_margins(rng, 200))
     found = equilibrium(on(stored, make_game(random_margins(rng, 200))), beta)
     assert not found.converged

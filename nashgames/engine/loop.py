@@ -175,8 +175,8 @@ def advance(
     # What is measured does not depend on who is measured: all solvers share this program.
     game = problem.game.replace(feedback=EXACT)
     with _ONE_AT_A_TIME:
-        points = _MEASURE[form](game, problem.log_equilibrium, seen, stacked=stacked, recording=recording)
-    return runs, points, seen.log_policy[-1]
+        points, last = _MEASURE[form](game, problem.log_equilibrium, seen, stacked=stacked, recording=recording)
+    return runs, points, last
 
 
 def _classes(structure: Any) -> Any:
@@ -235,11 +235,13 @@ def _advance(
     return pending.runs, reported
 
 
-def _measure(game: Game, log_equilibrium: jax.Array, seen: Reported, *, stacked: bool, recording: Recording) -> Point:
-    """The points of a chunk, all targets at once: A is read once for them."""
+def _measure(
+    game: Game, log_equilibrium: jax.Array, seen: Reported, *, stacked: bool, recording: Recording
+) -> tuple[Point, jax.Array]:
+    """The points of a chunk, all targets at once, as A is read once for them, and the last iterates."""
     one_game = jax.vmap(partial(_measured, recording), in_axes=(PER_RUN.game, 0, 0))
     all_games = jax.vmap(one_game) if stacked else one_game
-    return jax.vmap(partial(all_games, game, log_equilibrium))(seen)
+    return jax.vmap(partial(all_games, game, log_equilibrium))(seen), seen.log_policy[-1]
 
 
 # JAX takes two dataclasses with fields of the same kind for one structure, and finds the program of the other solver

@@ -11,8 +11,12 @@ from nashgames.learning.prefixes import TOKENS
 
 # Games of one shape are stacked up to this size: beyond it sharing a program saves nothing.
 _STACK_BYTES = 128_000_000
-_MOST_LANES = 4096
-"""Runs of a batch, at most: their points wait in memory until it is done."""
+_MOST_GAMES = 4096
+"""Games of a batch, at most: the points of their runs wait in memory until it is done."""
+_MOST_LANES = 2048
+"""Runs of a batch, at most, of more than one a game: those of one β end early, and the others do not wait for them."""
+_PARTS = 4
+"""Times as many batches as these need, up to which they are of one width: another one takes another program."""
 MOST_BATCHES = 3
 """Batches of a chunk that are alive at once, where memory allows it: one runs while two compile."""
 _POLICIES_OF_A_LANE = 12
@@ -131,18 +135,22 @@ def game_chunks(runs: Iterable[Run], dtype_bytes: int) -> list[list[list[Run]]]:
     by_game: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         by_game.setdefault(run.game_key, []).append(run)
-    chunks: dict[tuple[Any, ...], list[list[Run]]] = {}
-    counts: dict[tuple[Any, ...], int] = {}
+    alike: dict[tuple[Any, ...], list[list[Run]]] = {}
+    most: dict[tuple[Any, ...], int] = {}
     for (source, actions, _, beta), of_game in by_game.items():
         storage = of_game[0].storage
-        alike = source.generated and actions is not None and storage == "dense"
-        shape = (actions, source.contexts) if alike else (source, actions, beta)
+        of_one_kind = source.generated and actions is not None and storage == "dense"
+        shape = (actions, source.contexts) if of_one_kind else (source, actions, beta)
         # That of entries: what keeps fewer numbers is as well played game by game.
         size = max((actions or _STACK_BYTES) ** 2 * source.contexts * dtype_bytes, 1)
-        counts[shape] = counts.get(shape, -1) + 1
-        number = counts[shape] // min(max(_STACK_BYTES // size, 1), _MOST_LANES)
-        chunks.setdefault((*shape, number), []).append(of_game)
-    return list(chunks.values())
+        most[shape] = min(max(_STACK_BYTES // size, 1), _MOST_GAMES)
+        alike.setdefault(shape, []).append(of_game)
+    chunks = []
+    for shape, games in alike.items():
+        # As few chunks as there can be, of one size, and so of one program.
+        size = -(-len(games) // -(-len(games) // most[shape]))
+        chunks += [games[start : start + size] for start in range(0, len(games), size)]
+    return chunks
 
 
 def shared_features(run: Run) -> Any:
@@ -159,12 +167,23 @@ def batches_of(games: list[list[Run]], done: Container[str] = ()) -> list[list[l
     order of its sums, so that what is left of an interrupted sweep gives the bits of an undisturbed one.
     """
     batches: dict[tuple[Any, ...], list[list[Run]]] = {}
+    # Runs that differ by seed alone share a solver.
+    programs: dict[tuple[Any, ...], Any] = {}
     for of_game in games:
         by_program: dict[Any, list[Run]] = {}
         for run in of_game:
-            by_program.setdefault((run.program_key, run.features and shared_features(run)), []).append(run)
-        width = max(_MOST_LANES // len(games), 1)
+            kind = (id(run.solver), id(run.feedback), id(run.source), run.target, run.beta)
+            if kind not in programs:
+                features = run.features
+                programs[kind] = (run.program_key, features and run.source, features and features[0] == TOKENS)
+            program = programs[kind]
+            # Lanes of a game share its features, and tokens are seen with the reference.
+            by_program.setdefault((*program, run.reference_key) if program[-1] else program, []).append(run)
         for program, runs in by_program.items():
+            # All, or an equal part where that is not much less than `_MOST_LANES`.
+            least = min(-(-len(games) * len(runs) // _MOST_LANES), len(runs))
+            parts = next((parts for parts in range(least, _PARTS * least) if len(runs) % parts == 0), least)
+            width = -(-len(runs) // parts)
             for start in range(0, len(runs), width):
                 lanes = runs[start : start + width]
                 batches.setdefault((program, start, len(lanes)), []).append(lanes)

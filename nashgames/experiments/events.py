@@ -1,6 +1,8 @@
 """What happens while an experiment is played: the runner yields it, the terminal shows it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -110,16 +112,30 @@ class Noted:
 
 @dataclass(frozen=True)
 class Finished:
-    """Everything is on disk: the rows of this experiment's runs, new and reused; `failed` runs have none."""
+    """Everything is on disk: the rows of this experiment's runs, new and reused; `failed` runs have none.
+
+    `points` is how many rows they have in curves. The large tables are made when they are asked for, by `rows`.
+    """
 
     directory: Path
     runs: pd.DataFrame
-    curves: pd.DataFrame
-    policies: pd.DataFrame
-    paths: pd.DataFrame
+    points: int
+    rows: Callable[[str], pd.DataFrame]
     reused: int
     failed: int
     files: tuple[Path, ...]
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        return self.rows("curves")
+
+    @cached_property
+    def policies(self) -> pd.DataFrame:
+        return self.rows("policies")
+
+    @cached_property
+    def paths(self) -> pd.DataFrame:
+        return self.rows("paths")
 
 
 Event = Planned | GameReady | Refereed | Advanced | BatchFinished | PlayedElsewhere | Waiting | Noted | Finished

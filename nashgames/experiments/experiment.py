@@ -39,7 +39,7 @@ DEFAULT_ORIGINAL = ("omwu", "comal", "extragradient-regret-matching-plus", "aver
 converges, an iterated reference, regret matching, and an average, which alone needs no optimism."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One run: a game (with n = `actions`, or its own size where None), its seed and reference, β, and a solver with
     its feedback, policy and optimiser.

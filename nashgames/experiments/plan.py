@@ -232,7 +232,7 @@ class _Planner:
         self, cell: Cell, tuned: Tuned | None = None, value: float | None = None, step_source: str | None = None
     ) -> Run:
         """The run of the cell: with this value of what is tuned, or as it was asked for."""
-        like = (replace(cell, seed=self._experiment.seed), tuned is None, value, step_source)
+        like = (key_of(cell), cell.game, cell.actions, cell.reference, cell.beta, tuned is None, value, step_source)
         if like not in self._patterns:
             self._patterns[like] = self._pattern(cell, tuned, value, step_source)
         run, content = self._patterns[like]

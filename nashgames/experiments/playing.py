@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
@@ -25,20 +26,27 @@ from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.batches import MOST_BATCHES, batches_at_once, batches_of, game_chunks, shared_features
 from nashgames.experiments.events import Advanced, BatchFinished, Event, GameReady, Noted, PlayedElsewhere, Waiting
 from nashgames.experiments.experiment import content_hash
-from nashgames.experiments.preparing import Prepared, game_ready, prepare, start_of
-from nashgames.experiments.rows import Frames, frames_of
+from nashgames.experiments.preparing import NO_PATHS, Prepared, game_ready, paths_together, prepare, start_of
+from nashgames.experiments.rows import Frames, Told, frames_of
 from nashgames.experiments.run import GameKey, Run, distance_of
 from nashgames.experiments.sources import Source
 from nashgames.learning.features import resolve_features
 
 # While one batch runs, those that are alive beside it compile.
 _COMPILERS = MOST_BATCHES - 1
+# Numbers that the iterates of a batch hold in all its steps, up to which it is solved beside the one that is played: a
+# few seconds' work, of which a core takes one product after the other.
+_SMALL = 50_000_000
+# And for how long, so that what is kept is never older than it may be.
+_AHEAD_SECONDS = 5.0
 # Whoever is killed loses half a minute at most: this, and the chunk or the file that was not finished.
 _CHECKPOINT_SECONDS = 20.0
 # Bytes of a batch at its end that are kept for a larger budget, at most; 2,500 runs on ten actions take 5 million.
 _LARGEST_END = 64_000_000
 # What is kept in its place where the steps themselves depend on the budget.
 _FOLLOWS_BUDGET = b"the steps follow the budget"
+# Numbers of the margins of games whose equilibria are found together, and such games, at most: a tenth of a second.
+_TOGETHER, _MOST_TOGETHER = 2**20, 1000
 # How often a batch that another process plays is asked for.
 _POLL_SECONDS = 1.0
 
@@ -230,6 +238,8 @@ class Chunk:
         self._prepared: dict[str, Prepared] = {}
         self._titles: dict[Source, GameReady] = {}
         self._placed = _Placed(self._games, session.settings)
+        self._told = Told()
+        self._stopped = False
         # What was kept of the batches that are ours.
         self._claimed: dict[str, bytes | None] = {}
         # What is said of those that go on from the end of a smaller budget, or cannot.
@@ -248,12 +258,13 @@ class Chunk:
                     while waiting and (not alive or len(alive) < batches_at_once(batches, self.session.settings)):
                         lanes = yield from self._begin(waiting.popleft(), of_game, show_facts=show_facts)
                         if lanes is not None:
-                            alive.append((lanes, pool.submit(self._compiled, lanes)))
+                            alive.append((lanes, pool.submit(self._compiled, lanes, ahead=True)))
                     if alive:
                         # The batch that is played is kept here alone, and goes when the next one is due.
                         yield from self._play_batch(*alive.popleft())
             finally:
                 # Whoever stops here does not wait for programs that nobody will run.
+                self._stopped = True
                 for _, batch in alive:
                     batch.cancel()
                 for key in self._claimed:
@@ -275,10 +286,14 @@ class Chunk:
             session.shared.release(key, finished=True)
             yield PlayedElsewhere(next(session.numbers), session.batches, sum(map(len, lanes)))
             return None
-        for runs in lanes:
-            game_key = runs[0].game_key
-            if game_key not in self._games and game_key not in self._lost:
-                yield from self._prepare(of_game[game_key], show_facts=show_facts)
+        wanted = [runs[0].game_key for runs in lanes]
+        missing = [game for game in wanted if game not in self._games and game not in self._lost]
+        first = lanes[0][0]
+        numbers = (first.actions or _TOGETHER) ** 2 * first.source.contexts
+        at_once = max(1, min(_TOGETHER // numbers, _MOST_TOGETHER))
+        for start in range(0, len(missing), at_once):
+            some = [of_game[game] for game in missing[start : start + at_once]]
+            yield from self._prepare(some, show_facts=show_facts)
         rest = [runs for runs in lanes if runs[0].game_key in self._games] if self._lost else lanes
         if len(rest) == len(lanes):
             return lanes
@@ -294,25 +309,42 @@ class Chunk:
         _, self._claimed[batch_key(rest)] = claimed
         return rest
 
-    def _prepare(self, runs: list[Run], *, show_facts: bool) -> Iterator[Event | Failed]:
-        """Make a game and find its equilibria; where that is not possible, its runs have failed."""
-        first, session = runs[0], self.session
-        try:
-            game = first.make_game(session.settings.precision.dtype)
-            ready = self._titles.get(first.source)
-            if ready is None:
-                ready = self._titles[first.source] = game_ready(first, game, show_facts=show_facts)
-                yield ready
-            yield from prepare(game, runs, ready.title, self._prepared, session.done)
-        except Exception as error:
-            self._lost.add(first.game_key)
-            failed = _failed(f"{first.source.text} failed", [runs], session.done, error)
-            yield replace(failed, of_input=isinstance(error, NashGamesError))
-        else:
-            self._games[first.game_key] = game
+    def _prepare(self, games: Sequence[list[Run]], *, show_facts: bool) -> Iterator[Event | Failed]:
+        """Make games and find their equilibria; where that is not possible, the runs of a game have failed."""
+        session, made = self.session, list[tuple[Game, list[Run]]]()
+        for runs in games:
+            first = runs[0]
+            try:
+                game = first.make_game(session.settings.precision.dtype)
+                if first.source not in self._titles:
+                    ready = self._titles[first.source] = game_ready(first, game, show_facts=show_facts)
+                    yield ready
+                made.append((game, runs))
+            except Exception as error:
+                yield self._without(runs, error)
+        paths = NO_PATHS
+        if len(made) > 1:
+            # What goes wrong with one of them is found out game by game.
+            with suppress(Exception):
+                paths = paths_together(made, session.done)
+        for game, runs in made:
+            try:
+                yield from prepare(game, runs, self._titles[runs[0].source].title, self._prepared, session.done, paths)
+                self._games[runs[0].game_key] = game
+            except Exception as error:
+                yield self._without(runs, error)
 
-    def _compiled(self, runs: Lanes) -> Batch:
-        """The batch of these runs, compiled, and as far as it was kept."""
+    def _without(self, runs: list[Run], error: Exception) -> Failed:
+        """The runs of a game that cannot be played."""
+        self._lost.add(runs[0].game_key)
+        failed = _failed(f"{runs[0].source.text} failed", [runs], self.session.done, error)
+        return replace(failed, of_input=isinstance(error, NashGamesError))
+
+    def _compiled(self, runs: Lanes, *, ahead: bool = False) -> Batch:
+        """The batch of these runs, compiled, and as far as it was kept.
+
+        A small one is solved `ahead` of its turn: its steps leave most of a machine idle.
+        """
 
         def lane(run: Run) -> Lane:
             ready = self._prepared[run.run_id]
@@ -343,14 +375,19 @@ class Chunk:
         kept = self._claimed[batch_key(runs)]
         # It is needed no more, unless the batch is tried again.
         self._claimed[batch_key(runs)] = kept if self.session.conditions.retries else None
-        if kept is not None and batch.restore(kept):
-            return batch
-        # A short batch is compiled in another way, of other bits.
-        ended = None if batch.is_short else self.session.shared.ended(steps_key(runs))
-        if ended == _FOLLOWS_BUDGET:
-            self._begins[batch_key(runs)] = f"{batch.solver.name} starts again: its step falls over the whole budget"
-        elif ended is not None and batch.go_on(ended):
-            self._begins[batch_key(runs)] = f"{batch.solver.name} goes on from step {batch.step:,}, the end of a budget"
+        if kept is None or not batch.restore(kept):
+            # A short batch is compiled in another way, of other bits.
+            ended = None if batch.is_short else self.session.shared.ended(steps_key(runs))
+            if ended == _FOLLOWS_BUDGET:
+                self._begins[batch_key(runs)] = (
+                    f"{batch.solver.name} starts again: its step falls over the whole budget"
+                )
+            elif ended is not None and batch.go_on(ended):
+                goes_on = f"{batch.solver.name} goes on from step {batch.step:,}, the end of a budget"
+                self._begins[batch_key(runs)] = goes_on
+        most = min(self.session.conditions.timeout or _AHEAD_SECONDS, _AHEAD_SECONDS) if ahead else 0.0
+        while batch.numbers <= _SMALL and not (batch.finished or self._stopped) and batch.solve_seconds < most:
+            batch.advance()
         return batch
 
     def _keep_end(self, batch: Batch, runs: Lanes) -> Iterator[Noted]:
@@ -399,8 +436,11 @@ class Chunk:
             session.told.add(begins)
             yield Noted(begins)
         kept, timeout = time.monotonic(), session.conditions.timeout
-        while not batch.finished and (timeout is None or batch.solve_seconds <= timeout):
-            batch.advance()
+        ahead = batch.solve_seconds > 0 and batch.numbers <= _SMALL
+        while ahead or (not batch.finished and (timeout is None or batch.solve_seconds <= timeout)):
+            if not ahead:
+                batch.advance()
+            ahead = False
             yield Advanced(
                 batch=number,
                 batches=session.batches,
@@ -421,7 +461,8 @@ class Chunk:
         wanted = {run.run_id for run in _those(runs)} - {run.run_id for run in unfinished} if unfinished else None
         unknown = Equilibrium(0.0, np.empty(0), np.nan, 0)
         equilibria = [[self._prepared[run.run_id].equilibrium or unknown for run in of_game] for of_game in runs]
-        frames = frames_of(batch, [self._games[of_game[0].game_key] for of_game in runs], runs, equilibria, wanted)
+        games = [self._games[of_game[0].game_key] for of_game in runs]
+        frames = frames_of(batch, games, runs, equilibria, wanted, self._told)
         if len(frames.runs):
             yield frames
         if unfinished:

@@ -1,7 +1,7 @@
 """What runs are played on: their games, references and exact equilibria."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import scipy
 from nashgames.core.game import Game
 from nashgames.core.metrics import OF_EQUILIBRIUM
 from nashgames.errors import NashGamesError
-from nashgames.exact.referee import Equilibrium, equilibrium_path, nearest
+from nashgames.exact.referee import Equilibrium, equilibrium_path, equilibrium_paths, nearest
 from nashgames.experiments.events import Event, GameReady, Noted, Refereed
 from nashgames.experiments.run import GameKey, Run, distance_of
 from nashgames.experiments.sources import ReferenceKey
@@ -19,7 +19,7 @@ from nashgames.games.references import resolve_reference
 from nashgames.games.streams import stream
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """What a run is played on: its game, and the equilibrium of it with the run's reference and β, None where it is
     not looked for; where there are several, `nearest` gives that which is nearest to a policy."""
@@ -28,6 +28,11 @@ class Prepared:
     log_reference: np.ndarray
     equilibrium: Equilibrium | None
     nearest: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+Paths = Mapping[tuple[GameKey, ReferenceKey], Sequence[Equilibrium]]
+"""Equilibria from the largest β to the smallest, by game and reference."""
+NO_PATHS: Paths = {}
 
 
 def count_equilibria(runs: Sequence[Run], done: Collection[str] = ()) -> int:
@@ -50,23 +55,49 @@ def game_ready(run: Run, game: Game, *, show_facts: bool) -> GameReady:
     return GameReady(title, game, facts(game) if show_facts else None, game.description.notes)
 
 
+def paths_together(games: Sequence[tuple[Game, Sequence[Run]]], done: Collection[str]) -> Paths:
+    """The equilibria that `prepare` looks for, of games of one size, found together."""
+    wanted: dict[tuple[GameKey, ReferenceKey], tuple[Game, list[Run]]] = {}
+    for game, runs in games:
+        for run in runs:
+            wanted.setdefault((run.game_key, run.reference_key), (game, []))[1].append(run)
+    alike: dict[tuple[float, ...], dict[tuple[GameKey, ReferenceKey], Game]] = {}
+    for key, (game, of_reference) in wanted.items():
+        log_reference = resolve_reference(of_reference[0].reference, game, of_reference[0].seed)
+        betas = tuple(_path_of(of_reference, done))
+        alike.setdefault(betas, {})[key] = game.replace(log_reference=log_reference)
+    found: dict[tuple[GameKey, ReferenceKey], Sequence[Equilibrium]] = {}
+    for betas, played in alike.items():
+        found |= zip(played, equilibrium_paths([*played.values()], betas), strict=True)
+    return found
+
+
 def prepare(
-    game: Game, runs: Sequence[Run], title: str, prepared: dict[str, Prepared], done: Collection[str] = ()
+    game: Game,
+    runs: Sequence[Run],
+    title: str,
+    prepared: dict[str, Prepared],
+    done: Collection[str] = (),
+    paths: Paths = NO_PATHS,
 ) -> Iterator[Event]:
     """Add what every run of a game is played on, by run id, before it is told; one warm-started path a reference serves
     every β, from the largest to the smallest.
 
     The path has every β of the reference down to the smallest that a run outside `done` needs: a warm start from
-    another β would give other last digits, and what is left of a sweep those of an undisturbed one.
+    another β would give other last digits, and what is left of a sweep those of an undisturbed one. Those of `paths`
+    are known already.
     """
     by_reference: dict[ReferenceKey, list[Run]] = {}
     for run in runs:
         by_reference.setdefault(run.reference_key, []).append(run)
-    for of_reference in by_reference.values():
-        log_reference = resolve_reference(of_reference[0].reference, game, of_reference[0].seed)
-        betas = _path_of(of_reference, done)
+    for key, of_reference in by_reference.items():
+        first = of_reference[0]
+        path: Iterable[Equilibrium] | None = paths.get((first.game_key, key))
+        log_reference = resolve_reference(first.reference, game, first.seed)
         prepared |= {run.run_id: Prepared(game, log_reference, None) for run in of_reference}
-        for found in equilibrium_path(game.replace(log_reference=log_reference), betas):
+        if path is None:
+            path = equilibrium_path(game.replace(log_reference=log_reference), _path_of(of_reference, done))
+        for found in path:
             at_beta = [run for run in of_reference if run.beta == found.beta]
             several = found.converged and found.inside is not None
             of_policy = nearest(game, found) if several and at_beta else None

@@ -42,8 +42,11 @@ def frames_of(
     runs: Sequence[Sequence[Run]],
     equilibria: Sequence[Sequence[Equilibrium]],
     wanted: Container[str] | None = None,
+    told: "Told | None" = None,
 ) -> Frames:
     """The tables of the runs of a batch, of those in `wanted` alone where it is given.
+
+    `told` is what was said of other batches, so that texts of games that these share are made once.
 
     `runs` and `equilibria` are `[G][B]` like its lanes.
     """
@@ -59,7 +62,7 @@ def frames_of(
     if not played:
         every = (RUN_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, PATH_COLUMNS)
         return Frames(*(pd.DataFrame(columns=list(names)) for names in every))
-    told = _Told()
+    told = told or Told()
     rows = [told.keys(run, game, batch.settings) for game, run, _, _ in played]
     keys = {name: [row[name] for row in rows] for name in RUN_KEYS}
     counts = curves.counts.tolist()
@@ -106,12 +109,12 @@ def failure_of(run: Run, settings: Settings, status: str, reason: str, attempts:
 
 def keys_of(run: Run, game: Game | None, settings: Settings) -> dict[str, Any]:
     """The columns `store.RUN_KEYS`, by which every row describes its run; without a game what was asked of it."""
-    return _Told().keys(run, game, settings)
+    return Told().keys(run, game, settings)
 
 
-def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves, told: "_Told") -> Block:
+def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves, told: "Told") -> Block:
     """The columns of runs alone, beside the last point."""
-    settings, count = batch.settings, len(played)
+    settings, count, contexts = batch.settings, len(played), played[0][0].contexts
     costs = [run.solver.queries_per_step for _, run, _, _ in played]
     stopped = [
         int(step) * cost if status == "converged" and not run.feedback.comparisons else None
@@ -127,7 +130,7 @@ def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves, told: "_To
         **{name: [label[name] for label in labels] for name in labels[0]},
         "game_fingerprint": [run.source.fingerprint for _, run, _, _ in played],
         "tolerance": [settings.tolerance] * count,
-        "budget": [_budget(run, game, settings) for game, run, _, _ in played],
+        "budget": [_budget(run, contexts, settings) for _, run, _, _ in played],
         "queries_to_tolerance": stopped,
         "diverged_step": curves.diverged_steps,
         "compile_seconds": [batch.compile_seconds] * count,
@@ -138,9 +141,9 @@ def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves, told: "_To
     }
 
 
-def _budget(run: Run, game: Game, settings: Settings) -> int:
+def _budget(run: Run, contexts: int, settings: Settings) -> int:
     """The queries that a run may use."""
-    duels = run.comparisons_per_step(game.contexts)
+    duels = run.comparisons_per_step(contexts)
     if duels and settings.comparisons is not None:
         return settings.max_steps(run.played, run.beta, duels) * run.solver.queries_per_step
     return settings.budget(run.beta)
@@ -150,7 +153,8 @@ def _points(curves: Curves, played: Sequence[_Played]) -> Block:
     """The numbers of all points."""
     steps = curves.steps.astype(np.int64)
     queries = np.array([run.solver.queries_per_step for _, run, _, _ in played])
-    comparisons = np.array([run.comparisons_per_step(game.contexts) for game, run, _, _ in played])
+    contexts = played[0][0].contexts
+    comparisons = np.array([run.comparisons_per_step(contexts) for _, run, _, _ in played])
     return {
         "step": steps,
         "queries": steps * np.repeat(queries, curves.counts),
@@ -239,8 +243,8 @@ def _labels(actions: int, labels: Sequence[str] | None) -> np.ndarray:
 
 
 @dataclass
-class _Told:
-    """What rows say of runs, each text made once for all runs that share a game or a solver."""
+class Told:
+    """What rows say of runs, each text made once for all runs that share a game, a solver or the like."""
 
     # By identity, and kept with the value, so that no other object takes its place meanwhile.
     _texts: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)

@@ -52,7 +52,7 @@ TuningKey = tuple[str, Source, int | None, Selection, float, tuple[str, ...]]
 """What runs that differ in seed and in a tuned number only have in common."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run: what it plays, with what numbers, and its id; the only description of a run that there is.
 

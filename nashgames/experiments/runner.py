@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from nashgames.environment import environment, now
 from nashgames.experiments.batches import check_memory
 from nashgames.experiments.events import Event, Finished, Noted, Planned
@@ -157,19 +159,20 @@ def _finished(results: Results, ids: Sequence[str], reused: int, failed: int) ->
     Progress(results.directory).sweep()
     results.compact()
     results.look_again()
-    frames = {name: getattr(results, name) for name in ("runs", "curves", "policies", "paths")}
     order = {run_id: position for position, run_id in enumerate(ids)}
-    # Every table has rows of the runs alone.
-    if order.keys() >= set(frames["runs"]["run_id"]):
-        mine = frames
-    else:
-        mine = {name: frame[frame["run_id"].isin(order)].reset_index(drop=True) for name, frame in frames.items()}
-    mine["runs"] = mine["runs"].sort_values("run_id", key=lambda column: column.map(order), ignore_index=True)
-    results.manifest["counts"] = {"runs": len(mine["runs"]), "reused": reused, "points": len(mine["curves"])}
+    beside = not results.finished <= order.keys()
+
+    def rows(name: str) -> pd.DataFrame:
+        """The rows that a table has of the runs alone."""
+        frame: pd.DataFrame = getattr(results, name)
+        return frame[frame["run_id"].isin(order)].reset_index(drop=True) if beside else frame
+
+    runs = rows("runs").sort_values("run_id", key=lambda column: column.map(order), ignore_index=True)
+    points = results.points_of(order)
+    results.manifest["counts"] = {"runs": len(runs), "reused": reused, "points": points}
     results.manifest["finished"] = now()
     results.flush()
     directory = results.directory
-    files = tuple(path for name in (*frames, "failures") if (path := directory / f"{name}.parquet").exists())
-    return Finished(
-        directory=directory, **mine, reused=reused, failed=failed, files=(*files, directory / "manifest.json")
-    )
+    tables = ("runs", "curves", "policies", "paths", "failures")
+    files = tuple(path for name in tables if (path := directory / f"{name}.parquet").exists())
+    return Finished(directory, runs, points, rows, reused, failed, (*files, directory / "manifest.json"))

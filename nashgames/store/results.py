@@ -1,7 +1,7 @@
 """One results directory: rows in, frames out, and who may write when."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +16,7 @@ from nashgames.store import hashes, kept, manifest, parts
 from nashgames.store.files import MANIFEST, cannot_write, check_ours, has_results, nearest
 from nashgames.store.schema import FAILURES, LABEL_COLUMNS, LABELS, SOMETIMES, TABLES
 from nashgames.store.snapshot import asked_in_table, finished_in_table, read_tables, table_path
-from nashgames.store.tables import Layer, frame_of, ids_in, run_ids, table_of, to_parquet
+from nashgames.store.tables import Layer, frame_of, ids_in, run_ids, select, table_of, to_parquet
 
 LOCK = ".lock"
 LOG = "failures.log"
@@ -108,6 +108,11 @@ class Results:
     def curves(self) -> pd.DataFrame:
         """A row a measured point, `CURVE_COLUMNS`."""
         return frame_of("curves", self._tables["curves"])
+
+    def points_of(self, run_ids: Collection[str]) -> int:
+        """How many rows of curves these runs have."""
+        points = self._tables["curves"].select(["run_id"])
+        return int((points if self._finished <= set(run_ids) else select(points, set(run_ids))).num_rows)
 
     @property
     def policies(self) -> pd.DataFrame:

@@ -19,6 +19,9 @@ Layer = Mapping[str, pa.Table]
 ASKED = "nashgames"
 """Where a Parquet file keeps what was asked: the key of its metadata."""
 
+_GROUP = 2**17
+"""Rows of a group in a Parquet file: 50 MB of curves, and few enough groups that a million rows are read as fast."""
+
 _PANDAS_INDEX = "__index_level_"
 """How pandas names an index that it saves as a column."""
 
@@ -62,7 +65,11 @@ def to_parquet(table: pa.Table, asked: str | None = None) -> bytes:
     sink = pa.BufferOutputStream()
     if asked is not None:
         table = table.replace_schema_metadata({ASKED: asked})
-    pq.write_table(table.combine_chunks(), sink, compression="zstd", write_page_checksum=True)
+    with pq.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as writer:
+        # One group for no rows as well.
+        for start in range(0, max(table.num_rows, 1), _GROUP):
+            # Pieces of an overlay would make other pages; all of a large table at once would be in memory twice.
+            writer.write_table(table.slice(start, _GROUP).combine_chunks(), row_group_size=_GROUP)
     return sink.getvalue().to_pybytes()
 
 

@@ -4,12 +4,12 @@ It shares no code with the solvers that it judges.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
 
 from nashgames.core.game import Game
-from nashgames.core.margins import Margins
 from nashgames.defaults import SMALLEST_BETA
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
@@ -18,8 +18,9 @@ from nashgames.exact.referee.faces import nearest_of
 from nashgames.exact.referee.libraries import one_thread
 from nashgames.exact.referee.limit import limit
 from nashgames.exact.referee.newton import tolerance
-from nashgames.exact.referee.regularised import regularised
+from nashgames.exact.referee.regularised import regularised, regularised_together
 from nashgames.exact.referee.system import Matrix
+from nashgames.exact.referee.together import Together, stacked
 from nashgames.reprs import MOST_ROWS, Panel
 
 # At β = 0: regret relative to the margins among those who play, where a sum over n actions rounds at n·1e-16.
@@ -163,23 +164,13 @@ def equilibrium_path(game: Game, betas: Iterable[float]) -> Iterator[Equilibrium
         >>> [found.beta for found in ng.equilibrium_path(game, [0.1, 1.0])]
         [1.0, 0.1]
     """
-    targets = falling(betas)
-    contexts = [game.margins.of_context(x) for x in range(game.contexts)]
-    log_references = np.asarray(game.log_reference, np.float64).reshape(len(contexts), -1)
-    paths = [_path(a, mu, targets) for a, mu in zip(contexts, log_references, strict=True)]
-    for solutions in zip(*paths, strict=True):
-        log_policy = np.stack([s.log_policy for s in solutions]).reshape(np.shape(game.log_reference))
-        yield Equilibrium(
-            beta=solutions[0].beta,
-            log_policy=log_policy,
-            residual=max(s.residual for s in solutions),
-            solves=sum(s.solves for s in solutions),
-            products=sum(s.products for s in solutions),
-            regret=max(s.regret for s in solutions),
-            error=_error(game, log_policy, solutions),
-            inside=_inside(solutions),
-            game=game,
-        )
+    for (found,) in _together([game], falling(betas)):
+        yield found
+
+
+def equilibrium_paths(games: Sequence[Game], betas: Iterable[float]) -> list[tuple[Equilibrium, ...]]:
+    """`equilibrium_path` of several games, each with the bits that it has alone: small games cost little together."""
+    return list(zip(*_together(games, falling(betas)), strict=True))
 
 
 def falling(betas: Iterable[float]) -> list[float]:
@@ -219,16 +210,56 @@ def _error(game: Game, log_policy: np.ndarray, solutions: Sequence[Equilibrium])
         return max(nats_from_closest(game, log_policy), error)
 
 
-def _path(margins: Margins, log_reference: np.ndarray, betas: Iterable[float]) -> Iterator[Equilibrium]:
-    """One context's equilibria."""
-    matrix, log_policy = Matrix(margins), None
-    for beta in betas:
-        matrix.iterates, matrix.paid = True, matrix.products
+def _together(games: Sequence[Game], betas: Iterable[float]) -> Iterator[list[Equilibrium]]:
+    """The equilibria of the games, at one β after the other; of small games those of all contexts at once, as far as
+    Newton's method gets."""
+    matrices = [[Matrix(game.margins.of_context(x)) for x in range(game.contexts)] for game in games]
+    every = list(chain(*matrices))
+    references = [np.asarray(game.log_reference, np.float64).reshape(game.contexts, -1) for game in games]
+    log_references = list(chain(*references))
+    small: Together | None = None
+    before: list[np.ndarray | None] = [None] * len(every)
+    for number, beta in enumerate(betas):
+        for matrix in every:
+            matrix.iterates, matrix.paid = True, matrix.products
+        # Without an equilibrium before, and where β is small, it would not be tried.
+        if small is None and number <= 1 and any(beta > matrix.largest or number for matrix in every):
+            small = stacked(every, log_references)
         with one_thread():
-            if beta:
-                log_policy, residual = regularised(matrix, log_reference, beta, log_policy)
-                found = Equilibrium(beta, log_policy, residual, matrix.solves)
+            if not beta:
+                solutions = [_limit(*of) for of in zip(every, log_references, before, strict=True)]
             else:
-                log_policy, residual, regret, error, inside = limit(matrix, log_reference, log_policy)
-                found = Equilibrium(beta, log_policy, residual, matrix.solves, regret, error, inside)
-        yield found._replace(products=matrix.products)
+                if small is not None:
+                    found = regularised_together(small, every, beta, before)
+                else:
+                    found = [
+                        regularised(*of[:2], beta, of[2]) for of in zip(every, log_references, before, strict=True)
+                    ]
+                solutions = [
+                    Equilibrium(beta, log_policy, residual, matrix.solves, products=matrix.products)
+                    for (log_policy, residual), matrix in zip(found, every, strict=True)
+                ]
+        before, left, answer = [solution.log_policy for solution in solutions], iter(solutions), []
+        for game, own in zip(games, matrices, strict=True):
+            parts = [*islice(left, len(own))]
+            log_policy = np.stack([part.log_policy for part in parts]).reshape(np.shape(game.log_reference))
+            answer.append(
+                Equilibrium(
+                    beta=beta,
+                    log_policy=log_policy,
+                    residual=max(part.residual for part in parts),
+                    solves=sum(part.solves for part in parts),
+                    products=sum(part.products for part in parts),
+                    regret=max(part.regret for part in parts),
+                    error=_error(game, log_policy, parts),
+                    inside=_inside(parts),
+                    game=game,
+                )
+            )
+        yield answer
+
+
+def _limit(matrix: Matrix, log_reference: np.ndarray, before: np.ndarray | None) -> Equilibrium:
+    """One context's equilibrium at β = 0."""
+    log_policy, residual, regret, error, inside = limit(matrix, log_reference, before)
+    return Equilibrium(0.0, log_policy, residual, matrix.solves, regret, error, inside, products=matrix.products)

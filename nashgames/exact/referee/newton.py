@@ -5,7 +5,7 @@ import numpy as np
 from nashgames.exact.referee.system import Matrix
 
 # Length of a step below which Newton's method is too far away and it pays to start anew: 1e-4 took 2 % more systems.
-_CRAWL = 1e-2
+CRAWL = 1e-2
 # Nats: a log-probability of fewer digits is not called exact, however small β is (n = 100: below 2e-8).
 _LARGEST_TOLERANCE = 1e-6
 
@@ -38,7 +38,7 @@ def newton(
             if reached <= (1 - 0.1 * length) * divergence or reached < rounding**2:
                 break
             length /= 2
-            if length < _CRAWL:
+            if length < CRAWL:
                 return best, residual
         log_policy, divergence = trial, reached
         found = float(np.max(np.abs(log_policy - log_response)))
@@ -66,9 +66,9 @@ def best_response(
 
 
 def normalise(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities of the softmax."""
-    shifted = logits - logits.max()
-    return shifted - np.log(np.sum(np.exp(shifted)))
+    """Log-probabilities of the softmax, of one policy `[n]` or of several `[G, n]`."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True)))
 
 
 def tolerance(beta: float, n: int) -> float:

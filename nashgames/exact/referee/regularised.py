@@ -1,10 +1,13 @@
 """The regularised equilibrium at one β > 0."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nashgames.exact.referee.active import Actions
 from nashgames.exact.referee.newton import best_response, newton, normalise, tolerance
 from nashgames.exact.referee.system import Matrix
+from nashgames.exact.referee.together import Together, newton_together
 
 # Systems from the equilibrium before: over five β none took 19 % more in all, 4 took 5 % more, 120 3 % fewer.
 _NEARBY_SOLVES = 12
@@ -26,20 +29,20 @@ _EXACT = 1e-17
 
 
 def regularised(
-    matrix: Matrix, log_reference: np.ndarray, beta: float, before: np.ndarray | None
+    matrix: Matrix, log_reference: np.ndarray, beta: float, before: np.ndarray | None, *, tried: bool = False
 ) -> tuple[np.ndarray, float]:
     """log π*_β `[n]` and its residual.
 
     From `before`, the equilibrium at a larger β, or where β is large from the answer to μ, Newton's method may get
-    there. Else the interior-point method solves the game among those actions that matter, the best answers to its
-    equilibrium join them, and Newton's method finishes once the others hardly play.
+    there, unless it was `tried`. Else the interior-point method solves the game among those actions that matter, the
+    best answers to its equilibrium join them, and Newton's method finishes once the others hardly play.
     """
     rounding = tolerance(beta, len(matrix))
     if before is None and len(matrix) > _LARGE and matrix.largest / _SHARPEST <= beta <= matrix.largest:
         before = _from_above(matrix, log_reference, beta)
     # The answer to the equilibrium at a larger β₀ is ∝ μ (π/μ)^(β₀/β): what it plays, sharpened.
     answer, _ = best_response(matrix, log_reference, beta, normalise(log_reference) if before is None else before)
-    if before is not None or beta > matrix.largest:
+    if not tried and (before is not None or beta > matrix.largest):
         log_policy, residual = newton(matrix, log_reference, beta, answer if before is None else before, _NEARBY_SOLVES)
         if residual <= rounding:
             return log_policy, residual
@@ -66,6 +69,29 @@ def regularised(
         if matrix.computes and matrix.exhausted:
             return newton(matrix, log_reference, beta, log_response, 0)
         actions.add(np.argsort(-missing)[: actions.outside.sum()])
+
+
+def regularised_together(
+    games: Together, matrices: Sequence[Matrix], beta: float, before: Sequence[np.ndarray | None]
+) -> list[tuple[np.ndarray, float]]:
+    """log π*_β `[n]` and its residual of many small games, as `regularised` finds them."""
+    known = np.array([one is not None for one in before])
+    start = np.stack([mu if one is None else one for mu, one in zip(games.log_reference, before, strict=True)])
+    start[~known] = normalise(start[~known])
+    answers, _ = games.best_response(beta, start)
+    start[~known] = answers[~known]
+    near = np.flatnonzero(known | [beta > matrix.largest for matrix in matrices])
+    found, residuals = answers.copy(), np.full(len(answers), np.inf)
+    if len(near):
+        mine = [matrices[int(i)] for i in near]
+        found[near], residuals[near] = newton_together(games.of(near), mine, beta, start[near], _NEARBY_SOLVES)
+    enough = residuals <= tolerance(beta, answers.shape[-1])
+    return [
+        (found[i], float(residuals[i]))
+        if enough[i]
+        else regularised(matrix, games.log_reference[i], beta, before[i], tried=True)
+        for i, matrix in enumerate(matrices)
+    ]
 
 
 def _from_above(matrix: Matrix, log_reference: np.ndarray, beta: float) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from nashgames.exact.referee.doors import largest_of, rectangle, written
 from nashgames.exact.referee.thin import Thin, thin
 
 # Actions whose factorisation, 0.2 ms, takes no longer than GMRES does to 1e-4 on an easy system; of 256, four times.
-_DIRECT = 128
+DIRECT = 128
 # Largest |K| of what is not factorised: GMRES gains a digit a product. 0.01 to 0.5 took the same time at n = 201.
 _WEAK = 0.1
 # Operations of a factorisation in the time of a number from memory: with 2, n = 201 took five times as long, with 200
@@ -163,7 +163,7 @@ class System:
             self._span = _Span(matrix.thin, self._root)
             return
         self._coupled = np.arange(n)
-        if n > _DIRECT:
+        if n > DIRECT:
             order = np.argsort(weight)
             # |K|² between the weakest actions and all is at most max A² · Σ_weak w · Σ w.
             coupling = matrix.largest**2 * np.cumsum(weight[order]) * weight.sum()
@@ -173,7 +173,7 @@ class System:
         if len(self._coupled) > _LARGEST:
             self._block = np.sort(np.argsort(-weight)[:_LARGEST])
         # n/8 coupled actions are factorised in n³/770 operations, in less time than a few products take.
-        self._tries = matrix.iterates and len(self._coupled) > max(_DIRECT, n // 8)
+        self._tries = matrix.iterates and len(self._coupled) > max(DIRECT, n // 8)
         self._factorise(self._coupled[:0] if self._tries else self._block)
 
     def solve(self, right: np.ndarray, total: float, accuracy: float) -> tuple[np.ndarray, float]:
