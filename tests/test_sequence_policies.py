@@ -238,6 +238,8 @@ def test_a_mistake_is_a_sentence():
         ng.solve("disc", "online-ipo", actions=5, policy="transformer")
     with pytest.raises(NashGamesError, match="accepted: at least 2"):
         ng.solve(SMALL, "online-ipo", policy="gru", feedback="duels")
+    with pytest.raises(NashGamesError, match="averages the probabilities"):
+        ng.solve(SMALL, "average[online-ipo]", policy="gru", feedback="duels[batch=4]", optimiser="adam")
     with pytest.raises(NashGamesError, match="natural"):
         ng.solve(SMALL, "online-ipo", policy="gru", feedback="duels[batch=4]", optimiser="natural")
     with pytest.raises(NashGamesError, match="divide the width"):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from nashgames.core import simplex
 from nashgames.core.game import Game
+from nashgames.errors import NashGamesError
 from nashgames.solvers.protocol import Solver
 
 
@@ -57,6 +58,11 @@ class Average:
     def init(self, game: Game, key: jax.Array) -> AverageState:
         inner = self.solver.init(game, key)
         log_policy, advantage = self.solver.log_policy(inner), self.solver.advantage(inner)
+        if not isinstance(log_policy, jax.Array):
+            raise NashGamesError(
+                f"{self.name} averages the probabilities of all actions, and its policy is only sampled; use "
+                f"{self.solver.name} with the optimiser adam[average=0.95], which averages parameters"
+            )
         return AverageState(inner, log_policy, advantage, jnp.zeros((), log_policy.dtype))
 
     def update(self, game: Game, state: AverageState, key: jax.Array) -> AverageState:
