@@ -113,7 +113,6 @@ def test_what_is_no_checkpoint_of_the_batch_is_not_taken_for_one():
 
 def test_a_long_batch_keeps_checkpoints_and_a_kill_costs_no_more_than_is_between_them(tmp_path, whole, monkeypatch):
     monkeypatch.setattr(playing, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(playing, "_SMALL", 0)
     events = runner.execute(experiment(), tmp_path / "out")
     first = until(events, Advanced)
     second = until(events, Advanced)
@@ -137,7 +136,6 @@ def test_a_long_batch_keeps_checkpoints_and_a_kill_costs_no_more_than_is_between
 def test_a_checkpoint_is_let_go_once_its_batch_is_there(tmp_path, monkeypatch):
     """It is as large as the batch, and a chunk has many of them."""
     monkeypatch.setattr(playing, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(playing, "_SMALL", 0)
     first = runner.execute(experiment(), tmp_path / "out")
     for _ in range(2):
         until(first, Advanced)

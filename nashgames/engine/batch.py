@@ -218,11 +218,10 @@ class Batch:
         self._log_policies: Any = None
         self._elapsed = 0.0
         self._step_seconds = 0.0
-        self.numbers = self.max_steps * self.size * games[0].contexts * games[0].actions
-        """Numbers that the iterates of the batch hold in all its steps, at most."""
+        numbers = self.max_steps * self.size * games[0].contexts * games[0].actions
         # A network over tokens computes far more than these.
         writes = features_of(self.solver) == (TOKENS, None)
-        self.is_short = self.numbers <= _SHORT and not writes
+        self.is_short = numbers <= _SHORT and not writes
         """Whether the batch takes a few seconds at most."""
         on_cpu = settings.precision.jax_device().platform == "cpu"
         self._form = "optimised" if not on_cpu else "network" if writes else "quick" if self.is_short else "optimised"

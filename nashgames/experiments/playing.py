@@ -34,11 +34,6 @@ from nashgames.learning.features import resolve_features
 
 # While one batch runs, those that are alive beside it compile.
 _COMPILERS = MOST_BATCHES - 1
-# Numbers that the iterates of a batch hold in all its steps, up to which it is solved beside the one that is played: a
-# few seconds' work, of which a core takes one product after the other.
-_SMALL = 50_000_000
-# And for how long, so that what is kept is never older than it may be.
-_AHEAD_SECONDS = 5.0
 # Whoever is killed loses half a minute at most: this, and the chunk or the file that was not finished.
 _CHECKPOINT_SECONDS = 20.0
 # Bytes of a batch at its end that are kept for a larger budget, at most; 2,500 runs on ten actions take 5 million.
@@ -239,7 +234,6 @@ class Chunk:
         self._titles: dict[Source, GameReady] = {}
         self._placed = _Placed(self._games, session.settings)
         self._told = Told()
-        self._stopped = False
         # What was kept of the batches that are ours.
         self._claimed: dict[str, bytes | None] = {}
         # What is said of those that go on from the end of a smaller budget, or cannot.
@@ -258,13 +252,12 @@ class Chunk:
                     while waiting and (not alive or len(alive) < batches_at_once(batches, self.session.settings)):
                         lanes = yield from self._begin(waiting.popleft(), of_game, show_facts=show_facts)
                         if lanes is not None:
-                            alive.append((lanes, pool.submit(self._compiled, lanes, ahead=True)))
+                            alive.append((lanes, pool.submit(self._compiled, lanes)))
                     if alive:
                         # The batch that is played is kept here alone, and goes when the next one is due.
                         yield from self._play_batch(*alive.popleft())
             finally:
                 # Whoever stops here does not wait for programs that nobody will run.
-                self._stopped = True
                 for _, batch in alive:
                     batch.cancel()
                 for key in self._claimed:
@@ -340,11 +333,8 @@ class Chunk:
         failed = _failed(f"{runs[0].source.text} failed", [runs], self.session.done, error)
         return replace(failed, of_input=isinstance(error, NashGamesError))
 
-    def _compiled(self, runs: Lanes, *, ahead: bool = False) -> Batch:
-        """The batch of these runs, compiled, and as far as it was kept.
-
-        A small one is solved `ahead` of its turn: its steps leave most of a machine idle.
-        """
+    def _compiled(self, runs: Lanes) -> Batch:
+        """The batch of these runs, compiled, and as far as it was kept."""
 
         def lane(run: Run) -> Lane:
             ready = self._prepared[run.run_id]
@@ -385,9 +375,6 @@ class Chunk:
             elif ended is not None and batch.go_on(ended):
                 goes_on = f"{batch.solver.name} goes on from step {batch.step:,}, the end of a budget"
                 self._begins[batch_key(runs)] = goes_on
-        most = min(self.session.conditions.timeout or _AHEAD_SECONDS, _AHEAD_SECONDS) if ahead else 0.0
-        while batch.numbers <= _SMALL and not (batch.finished or self._stopped) and batch.solve_seconds < most:
-            batch.advance()
         return batch
 
     def _keep_end(self, batch: Batch, runs: Lanes) -> Iterator[Noted]:
@@ -436,11 +423,8 @@ class Chunk:
             session.told.add(begins)
             yield Noted(begins)
         kept, timeout = time.monotonic(), session.conditions.timeout
-        ahead = batch.solve_seconds > 0 and batch.numbers <= _SMALL
-        while ahead or (not batch.finished and (timeout is None or batch.solve_seconds <= timeout)):
-            if not ahead:
-                batch.advance()
-            ahead = False
+        while not batch.finished and (timeout is None or batch.solve_seconds <= timeout):
+            batch.advance()
             yield Advanced(
                 batch=number,
                 batches=session.batches,
