@@ -336,8 +336,8 @@ MUTATIONS = (
     ),
     referee(
         "__init__",
-        "residual=max(s.residual for s in solutions)",
-        "residual=min(s.residual for s in solutions)",
+        "residual=max(part.residual for part in parts)",
+        "residual=min(part.residual for part in parts)",
         "test_referee.py::test_contexts_are_solved_apart_and_reported_together",
     ),
     referee("__init__", "and self.error <= _NATS", "", "test_closest.py::test_converged_asks_for_regret_and_error"),

@@ -36,6 +36,7 @@ PRESETS = [
     "function-approximation",
     "high-probability",
     "instability",
+    "language",
     "mmd",
     "omwu",
     "phases",

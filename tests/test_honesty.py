@@ -1,5 +1,6 @@
 """Nobody is judged by his own word: what a solver reports wrongly ends in one sentence, never in a curve."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -140,7 +141,7 @@ def test_what_is_asked_wrongly_is_told_before_a_step(members, said):
 
 def test_on_duels_the_exact_advantage_is_knowledge_that_nobody_paid_for():
     on_duels = lane(GAME, liar(update=knows_for_nothing))
-    on_duels = type(on_duels)(**vars(on_duels) | {"feedback": FEEDBACKS.make("duels[batch=4]")})
+    on_duels = dataclasses.replace(on_duels, feedback=FEEDBACKS.make("duels[batch=4]"))
     with pytest.raises(NashGamesError, match="'liar' reads the exact advantage once although it learns from duels"):
         Batch([GAME], [[on_duels]], Settings(queries=12))
 
@@ -148,7 +149,7 @@ def test_on_duels_the_exact_advantage_is_knowledge_that_nobody_paid_for():
 def test_a_solver_that_begins_elsewhere_than_the_run_says_so():
     start = log_softmax(np.array([0.0, 0.5, 0.2]))
     stubborn, willing = (
-        type(one)(**vars(one) | {"log_start": start})
+        dataclasses.replace(one, log_start=start)
         for one in (lane(GAME, Speaker(begins_at_reference=1.0)), lane(GAME, Speaker()))
     )
     played([GAME], [[willing]], Settings(queries=12))
@@ -159,7 +160,7 @@ def test_a_solver_that_begins_elsewhere_than_the_run_says_so():
 def test_exact_zeros_are_where_a_run_may_begin_and_not_where_it_may_begin_instead():
     corner, inside = np.array([-np.inf, 0.0, -np.inf]), log_softmax(np.array([0.0, 0.5, 0.2]))
     solver = make_solver("extragradient-regret-matching-plus[step=0.1]")
-    asked = type(lane(GAME, solver))(**vars(lane(GAME, solver)) | {"log_start": corner})
+    asked = dataclasses.replace(lane(GAME, solver), log_start=corner)
     curve = played([GAME], [[asked]], Settings(queries=4, tolerance=0)).curves()[0][0]
     assert np.isfinite(curve.metrics["suboptimality"]).all()
     assert curve.metrics["entropy"][0] == 0
@@ -168,7 +169,7 @@ def test_exact_zeros_are_where_a_run_may_begin_and_not_where_it_may_begin_instea
         return PolicyState(jnp.asarray(corner), game.query(jnp.asarray(corner), key))
 
     elsewhere = liar(init=begins_at_the_corner)
-    moved = type(asked)(**vars(lane(GAME, elsewhere)) | {"log_start": inside})
+    moved = dataclasses.replace(lane(GAME, elsewhere), log_start=inside)
     with pytest.raises(NashGamesError, match="does not begin at the start"):
         played([GAME], [[moved]], Settings(queries=12))
 
@@ -178,7 +179,7 @@ def test_on_duels_the_start_tells_nothing_that_nobody_paid_for():
         return PolicyState(game.start, game.advantage(game.start))
 
     on_duels = lane(GAME, liar(init=begins_knowing))
-    on_duels = type(on_duels)(**vars(on_duels) | {"feedback": FEEDBACKS.make("duels[batch=4]")})
+    on_duels = dataclasses.replace(on_duels, feedback=FEEDBACKS.make("duels[batch=4]"))
     with pytest.raises(NashGamesError, match="init of the solver 'liar' reads the exact advantage once although"):
         Batch([GAME], [[on_duels]], Settings(queries=12))
 

@@ -31,6 +31,7 @@ from nashgames.experiments.rows import Frames, Told, frames_of
 from nashgames.experiments.run import GameKey, Run, distance_of
 from nashgames.experiments.sources import Source
 from nashgames.learning.features import resolve_features
+from nashgames.learning.prefixes import TOKENS, check_sequences
 
 # While one batch runs, those that are alive beside it compile.
 _COMPILERS = MOST_BATCHES - 1
@@ -283,7 +284,7 @@ class Chunk:
         missing = [game for game in wanted if game not in self._games and game not in self._lost]
         first = lanes[0][0]
         numbers = (first.actions or _TOGETHER) ** 2 * first.source.contexts
-        at_once = max(1, min(_TOGETHER // numbers, _MOST_TOGETHER))
+        at_once = max(1, min(_TOGETHER // max(numbers, 1), _MOST_TOGETHER))
         for start in range(0, len(missing), at_once):
             some = [of_game[game] for game in missing[start : start + at_once]]
             yield from self._prepare(some, show_facts=show_facts)
@@ -309,6 +310,9 @@ class Chunk:
             first = runs[0]
             try:
                 game = first.make_game(session.settings.precision.dtype)
+                for run in {id(run.solver): run for run in runs}.values():
+                    if run.features == (TOKENS, None):
+                        check_sequences(game)
                 if first.source not in self._titles:
                     ready = self._titles[first.source] = game_ready(first, game, show_facts=show_facts)
                     yield ready

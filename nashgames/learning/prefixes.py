@@ -28,13 +28,19 @@ class Prefixes:
     @classmethod
     def of(cls, game: Game) -> Self:
         """The prefixes of a game and its reference, in float64; NashGamesError for a game of other actions."""
-        sequences = game.description.sequences
-        if sequences is None:
-            raise NashGamesError(
-                f"the actions of {game.description.name} are no sequences of tokens, which transformer and gru write; "
-                "use the policy tabular, log-linear or mlp, or a game of sequences"
-            )
+        sequences = check_sequences(game)
         return cls(next_of(sequences, np.asarray(game.log_reference, np.float64)), sequences)
+
+
+def check_sequences(game: Game) -> Sequences:
+    """The sequences that the actions of a game are; NashGamesError for a game of other actions."""
+    if game.description.sequences is None:
+        raise NashGamesError(
+            f"the actions of {game.description.name} are no sequences of tokens, which transformer and gru write; use "
+            "the policy tabular, log-linear or mlp, or a game of sequences: sequence-voters, sequence-styles, "
+            "sequence-embedding"
+        )
+    return game.description.sequences
 
 
 def next_of(sequences: Sequences, log_policy: np.ndarray) -> np.ndarray:
