@@ -150,11 +150,15 @@ def _points(curves: Curves, played: Sequence[_Played]) -> Block:
     """The numbers of all points."""
     steps = curves.steps.astype(np.int64)
     queries = np.array([run.solver.queries_per_step for _, run, _, _ in played])
-    comparisons = np.array([run.comparisons_per_step(game.contexts) for game, run, _, _ in played])
+    ends = np.cumsum(curves.counts)[:-1]
+    comparisons = [
+        run.comparisons(mine, game.contexts) if run.feedback.comparisons else 0 * mine
+        for mine, (game, run, _, _) in zip(np.split(steps, ends), played, strict=True)
+    ]
     return {
         "step": steps,
         "queries": steps * np.repeat(queries, curves.counts),
-        "comparisons": steps * np.repeat(comparisons, curves.counts),
+        "comparisons": np.concatenate(comparisons),
         "seconds": curves.seconds,
         **curves.metrics,
     }
