@@ -58,11 +58,6 @@ def fit(
 
     A `step` of None is 1/(slope τ ‖F(ν)‖), one over the largest curvature of the loss, which is convex in the logits.
     """
-    if learner.is_natural:
-        raise NashGamesError(
-            "the optimiser is natural, which weighs actions as the policy plays them, and pairs of a data set are not "
-            "its own; use sgd or adam"
-        )
     if game.feedback.comparisons:
         key = _key_of_batch(state, key, batches, steps_of_round)
     if step is None:
@@ -82,7 +77,13 @@ def paid(steps: np.ndarray, batches: int | None, steps_of_round: int | None = No
 
 
 def checked_batches(name: str, batches: int | None, learner: PolicyGradient) -> int:
-    """The batches of a data set, ENDLESS for None; NashGamesError for a data set on exact feedback."""
+    """The batches of a data set, ENDLESS for None; NashGamesError for a data set on exact feedback, and for an optimiser
+    that cannot learn from the pairs of another policy."""
+    if learner.is_natural:
+        raise NashGamesError(
+            f"the optimiser is natural, which weighs actions as the policy plays them, and {name} learns from pairs of "
+            "another one; use sgd or adam"
+        )
     if batches not in (None, ENDLESS) and not learner.sampled:
         raise NashGamesError(
             f"{name}[batches] is {batches}, but exact feedback compares all pairs at every step; leave it out, or use "

@@ -103,14 +103,19 @@ def _new_steps(told: pd.DataFrame, steps: np.ndarray) -> np.ndarray:
 
     Of a data set of K batches, written anew every T steps, the first K of every T are (theory §4.8).
     """
-    sizes = {
-        text: [number or MOST_STEPS for number in (json.loads(text).get(name) for name in ("batches", "round"))]
-        for text in told["hyperparameters"].unique()
-    }
-    batches, of_round = np.array([sizes[text] for text in told["hyperparameters"]], np.int64).reshape(-1, 2).T
-    rounds, left = np.divmod(steps, of_round)
-    new = rounds * np.minimum(batches, of_round) + np.minimum(left, batches)
-    return np.where(told["solver"].str.contains(_ON_PAIRS).to_numpy(bool), new, steps)
+    new, texts = np.array(steps), told["hyperparameters"].to_numpy(object)
+    on_pairs = told["solver"].str.contains(_ON_PAIRS, na=False).to_numpy(bool)
+    for text in set(texts[on_pairs]):
+        try:
+            numbers = dict(json.loads(text))
+        except (TypeError, ValueError):
+            # Then the row does not say what the run is, which is told where columns are compared.
+            continue
+        batches, of_round = (numbers.get(name) or MOST_STEPS for name in ("batches", "round"))
+        mine = on_pairs & (texts == text)
+        rounds, left = np.divmod(new[mine], of_round)
+        new[mine] = rounds * min(batches, of_round) + np.minimum(left, batches)
+    return new
 
 
 def check_recorded(results: Results, rows: list[dict[str, Any]], report: Report) -> None:
