@@ -213,6 +213,12 @@ def test_a_mistake_is_a_sentence():
     assert {"offline-ipo", "dpo", "inpo-pg"} == {name for name, kind in SOLVERS.items() if hasattr(kind, "paid")}
 
 
+def test_the_step_is_tuned_on_a_data_set():
+    asked = {"actions": 3, "feedback": "duels[batch=2]", "queries": 20, "tune": "trials=3", "tolerance": 0.1}
+    runs = ng.solve("disc", "offline-ipo[batches=4]", **asked).runs
+    assert runs["hyperparameters"].nunique() == 4 and set(runs["comparisons"]) == {8}
+
+
 def test_numbers_that_stand_for_never_are_not_shown():
     for text, wanted in (
         ("dpo[step=1]", "step 1, given"),

@@ -77,8 +77,10 @@ def paid(steps: np.ndarray, batches: int | None, steps_of_round: int | None = No
 
 
 def checked_batches(name: str, batches: int | None, learner: PolicyGradient) -> int:
-    """The batches of a data set, ENDLESS for None; NashGamesError for a data set on exact feedback, and for an optimiser
-    that cannot learn from the pairs of another policy."""
+    """The batches of a data set, ENDLESS for None.
+
+    Raises NashGamesError for a data set on exact feedback, and for an optimiser that has no use for others' pairs.
+    """
     if learner.is_natural:
         raise NashGamesError(
             f"the optimiser is natural, which weighs actions as the policy plays them, and {name} learns from pairs of "
