@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from nashgames.defaults import PARTS, RUN
+from nashgames.defaults import ENDLESS, PARTS, RUN
 from nashgames.errors import printable
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def step(row: Mapping[str, Any]) -> str:
     numbers = json.loads(row["hyperparameters"])
     parts = []
     for name, value in numbers.items():
-        if value is None or (name == "kappa" and value == 1):
+        if value in (None, ENDLESS) or (name == "kappa" and value == 1):
             continue
         if name == "inner":
             parts.append(f"{value} inner")

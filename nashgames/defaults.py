@@ -34,3 +34,6 @@ REFEREE = "referee"
 REPLAY = "5%"
 """The runs that `verify` plays again, one of twenty: whoever changed 1 % of 1,000 runs is found with a probability of
 40 %, 10 % of them with 99 %."""
+
+ENDLESS = 2**31 - 1
+"""Steps that no run has more of, as they are counted in 32 bits: what stands for "never" in a number of them."""

@@ -635,6 +635,52 @@ def regularised_optimistic_gradient(game, weight=0.25, step=None):
         yield pi
 
 
+def fitted(game, pi, writer, anchor, temperature, step, link):
+    """θ ← θ + a Σ_{y,y'} ν(y) ν(y') ½ [A(y, y') − link(τ(h(y) − h(y')))] (e_y − e_{y'}), pair by pair (theory §4.8)."""
+    ratio = np.log(pi / anchor)
+    apart = ratio[:, :, None] - ratio[:, None, :]
+    told = 0.5 * writer[:, :, None] * writer[:, None, :] * (game.margins - link(temperature * apart))
+    return normalised(pi * np.exp(step * (told.sum(axis=2) - told.sum(axis=1))))
+
+
+def curvature(writer):
+    """max_i min(ν_i, 2ν_i(1 − ν_i)) ≥ ‖F(ν)‖ (theory §6.1)."""
+    return np.minimum(writer, 2 * writer * (1 - writer)).max(axis=-1, keepdims=True)
+
+
+def offline_ipo(game, step=None):
+    """Theory §4.8."""
+    pi = game.start
+    while True:
+        a = 1 / (game.beta * curvature(game.start)) if step is None else step
+        pi = fitted(game, pi, game.start, game.mu, game.beta, a, lambda told: told)
+        yield pi
+
+
+def dpo(game, step=None, round=None):
+    """Theory §4.8."""
+    pi = writer = game.start
+    for steps in itertools.count(1):
+        a = 4 / (game.beta * curvature(writer)) if step is None else step
+        pi = fitted(game, pi, writer, game.mu, game.beta, a, lambda odds: 1 / (1 + np.exp(-odds)) - 0.5)
+        if round is not None and steps % round == 0:
+            writer = pi
+        yield pi
+
+
+def inpo_pg(game, eta=None, round=10, step=None):
+    """Theory §4.8."""
+    eta = game.beta + 1 / (4 * game.beta) if eta is None else eta
+    pi = writer = game.start
+    for steps in itertools.count(1):
+        a = 1 / (eta * curvature(writer)) if step is None else step
+        anchor = power_mean(writer, game.mu, game.beta / eta)
+        pi = fitted(game, pi, writer, anchor, eta, a, lambda told: told)
+        if steps % round == 0:
+            writer = pi
+        yield pi
+
+
 FORMS = {
     "nash-mp": nash_mp,
     "adaptive-nash-mp": adaptive_nash_mp,
@@ -648,6 +694,9 @@ FORMS = {
     "egpo": egpo,
     "nash-md-pg": nash_md_pg,
     "nash-ema-pg": nash_ema_pg,
+    "offline-ipo": offline_ipo,
+    "dpo": dpo,
+    "inpo-pg": inpo_pg,
     "mirror-descent": mirror_descent,
     "nash-md": nash_md,
     "omwu": omwu,
@@ -711,6 +760,12 @@ CASES = [
     ("nash-md-pg", {"mixture": 0.3, "step": 0.4}, 12),
     ("nash-ema-pg", {}, 12),
     ("nash-ema-pg", {"kappa": 0.3, "step": 0.4}, 12),
+    ("offline-ipo", {}, 12),
+    ("offline-ipo", {"step": 0.4}, 12),
+    ("dpo", {}, 12),
+    ("dpo", {"step": 0.4, "round": 3}, 12),
+    ("inpo-pg", {}, 22),
+    ("inpo-pg", {"eta": 4.0, "round": 3, "step": 0.4}, 12),
     ("mirror-descent", {}, 12),
     ("mirror-descent", {"step": 0.2}, 12),
     ("nash-md", {}, 12),
@@ -824,7 +879,8 @@ GAMES = {
 def test_no_solver_and_no_number_of_one_is_without_a_closed_form():
     assert set(FORMS) == set(SOLVERS)
     for name, form in FORMS.items():
-        numbers = {field.name for field in dataclasses.fields(SOLVERS[name])} - {"learner"}
+        # Data sets are of duels (tests/test_pairs.py).
+        numbers = {field.name for field in dataclasses.fields(SOLVERS[name])} - {"learner", "batches"}
         assert set(inspect.signature(form).parameters) - {"game"} == numbers, name
         given = [set(values) for solver, values, _ in CASES if solver == name]
         assert set().union(*given) == numbers, f"{name}: no case gives {numbers - set().union(*given)}"
@@ -976,7 +1032,8 @@ def test_the_advantage_of_a_policy_that_the_next_step_plays_is_not_computed_twic
         update = _compiled if "secant" in name else updated
         state = update(solver, game, solver.init(game, jax.random.key(0)))
         known = solver.advantage(state)
-        if name in ("practical-nash-mp", "nash-md", "nash-md-pg", "nash-ema", "nash-ema-pg"):
+        others = ("practical-nash-mp", "nash-md", "nash-md-pg", "nash-ema", "nash-ema-pg")
+        if name in (*others, "offline-ipo", "dpo", "inpo-pg"):
             assert known is None
         else:
             np.testing.assert_allclose(known, game.advantage(solver.log_policy(state)), atol=1e-15)

@@ -129,7 +129,8 @@ def test_a_solver_without_its_step(label, expected):
 STEPS = {
     "nash-mp": "eta", "nash-prox": "step", "proximal-point": "eta", "approximate-nash-mp": "step",
     "practical-nash-mp": "step", "online-ipo": "step", "uniform-ipo": "step", "egpo": "step", "nash-md-pg": "step",
-    "nash-ema-pg": "step", "mirror-descent": "step", "nash-md": "step", "omwu": "step",
+    "nash-ema-pg": "step", "offline-ipo": "step", "dpo": "step", "mirror-descent": "step",
+    "nash-md": "step", "omwu": "step",
     "smooth-predictive-regret-matching-plus": "step", "extragradient-regret-matching-plus": "step",
     "magnetic-mirror-descent": "step", "optimistic-mirror-descent": "eta", "nash-ema": "step", "inpo": "eta",
     "sppo": "step", "onpo": "step", "mpo": "step", "comal": "tau", "garip": "step", "apmd": "step",
@@ -143,7 +144,7 @@ def test_every_solver_declares_its_step_and_nothing_else_as_what_a_search_varies
     own |= dict.fromkeys(("regret-matching-plus", "predictive-regret-matching-plus"), ())
     own |= dict.fromkeys(("fictitious-play", "smooth-fictitious-play"), ())
     # Their inner step may follow the curvature, and then η is what there is to tune.
-    proximal = dict.fromkeys(("nash-prox", "approximate-nash-mp", "practical-nash-mp"), ("eta", "step"))
+    proximal = dict.fromkeys(("nash-prox", "approximate-nash-mp", "practical-nash-mp", "inpo-pg"), ("eta", "step"))
     assert {name: outcomes.tuned_parameters(name) for name in SOLVERS} == {
         k: (v,) for k, v in STEPS.items()
     } | own | proximal

@@ -517,4 +517,5 @@ def test_the_preset_races_every_method_tuned_alike_on_every_family_and_shipped_g
     assert {text.partition("[")[0] for text in experiment.every("game")} == {*FAMILIES, *TABLES} - left_out
     # One algorithm of several names races once.
     twins = {"inpo", "magnetic-mirror-descent", "uniform-ipo", "egpo", "apmd", "onpo"}
-    assert set(experiment.every("solver")) == {*SOLVERS} - twins
+    # Methods of data sets have no data in a race of exact queries.
+    assert set(experiment.every("solver")) == {*SOLVERS} - twins - {"offline-ipo", "dpo", "inpo-pg"}

@@ -157,7 +157,7 @@ def forecast(experiment: Experiment, directory: Path | None = None, *, force: bo
         programs=programs,
         queries=sum(_steps(run, settings, timer) * run.solver.queries_per_step for run in left),
         comparisons=sum(
-            _steps(run, settings, timer) * run.comparisons_per_step(timer.size(run)[1])
+            int(run.comparisons(np.int64(_steps(run, settings, timer)), timer.size(run)[1]))
             for run in left
             if run.feedback.comparisons
         ),

@@ -154,11 +154,15 @@ def _points(curves: Curves, played: Sequence[_Played]) -> Block:
     steps = curves.steps.astype(np.int64)
     queries = np.array([run.solver.queries_per_step for _, run, _, _ in played])
     contexts = played[0][0].contexts
-    comparisons = np.array([run.comparisons_per_step(contexts) for _, run, _, _ in played])
+    ends = np.cumsum(curves.counts)[:-1]
+    comparisons = [
+        run.comparisons(mine, contexts) if run.feedback.comparisons else 0 * mine
+        for mine, (_, run, _, _) in zip(np.split(steps, ends), played, strict=True)
+    ]
     return {
         "step": steps,
         "queries": steps * np.repeat(queries, curves.counts),
-        "comparisons": steps * np.repeat(comparisons, curves.counts),
+        "comparisons": np.concatenate(comparisons),
         "seconds": curves.seconds,
         **curves.metrics,
     }

@@ -16,6 +16,7 @@ from nashgames.solvers import (
     features_of,
     has_open_horizon,
     hyperparameters,
+    paid_steps,
     selection_of,
 )
 from nashgames.solvers.protocol import Solver
@@ -141,6 +142,10 @@ class Run:
     def comparisons_per_step(self, contexts: int) -> int:
         """Duels that one step makes over all contexts; 0 where feedback is exact."""
         return self.solver.queries_per_step * self.feedback.comparisons * contexts
+
+    def comparisons(self, steps: Any, contexts: int) -> Any:
+        """Comparisons that so many first steps cost over all contexts: those that are read again were paid for."""
+        return paid_steps(self.solver, steps) * self.comparisons_per_step(contexts)
 
 
 def find_start(text: str) -> Selection:

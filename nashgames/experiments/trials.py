@@ -42,16 +42,16 @@ class Tuned:
             _around(own, beta, self.count) if self.range_ is None else map(float, values_of(self.range_, ""))
         )
         rounded = (kind(round(value)) if kind is int else float(f"{value:.6g}") for value in wanted)
-        found = dict.fromkeys(value for value in rounded if value != own and self._accepts(value, beta))
+        found = dict.fromkeys(value for value in rounded if value != own and self._accepts(value, beta, sampled))
         return sorted(itertools.islice(found, self.count))
 
     def trial(self, value: float | None) -> Solver:
         """The solver with this value; as it was given where the value is None."""
         return self.solver if value is None else with_number(self.solver, self.parameter, value)
 
-    def _accepts(self, value: float, beta: float) -> bool:
+    def _accepts(self, value: float, beta: float, sampled: bool) -> bool:
         try:
-            with_theory_defaults(with_number(self.solver, self.parameter, value), beta)
+            with_theory_defaults(with_number(self.solver, self.parameter, value), beta, sampled=sampled)
         except NashGamesError:
             return False
         return True

@@ -1,7 +1,8 @@
 """The policy gradient: from weights on the actions to the gradient of a parametrised policy to a step of an optimiser.
 
 Every method of this kind climbs, in θ, P(π_θ ≻ π') − τ KL(π_θ‖π̄) for an opponent π', a temperature τ and an anchor π̄
-that it chooses anew at every step: what tells two of them apart is an `Objective`.
+that it chooses anew at every step: what tells two of them apart is an `Objective`. Methods that learn from pairs of
+others' actions descend a loss of `Pairs`.
 """
 
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from nashgames.defaults import PARTS
 from nashgames.errors import NashGamesError
 from nashgames.learning.generated import At, Distribution, draw, log_prob, mixture, uniform_like
 from nashgames.learning.optimisers import OPTIMISERS, Natural, Optimiser, moves_plainly
+from nashgames.learning.pairs import Pairs, pairs_gradient
 from nashgames.learning.policies import POLICIES, Policy, Sequential, Tabular, direction, natural_direction
 from nashgames.learning.steps import (
     LONGEST,
@@ -131,7 +133,7 @@ class PolicyGradient:
         self,
         game: Game,
         iterate: Iterate,
-        objective: Objective,
+        objective: Objective | Pairs,
         step: Scalar | None,
         key: jax.Array,
         *,
@@ -171,12 +173,14 @@ class PolicyGradient:
         step = jnp.minimum(SHARE * limit, LONGEST / jnp.maximum(length, float(np.finfo(length.dtype).tiny)))
         return jnp.clip(step, proved, 1 / temperature) if self.is_natural else step
 
-    def gradient(self, game: Game, iterate: Iterate, objective: Objective, key: jax.Array) -> Any:
+    def gradient(self, game: Game, iterate: Iterate, objective: Objective | Pairs, key: jax.Array) -> Any:
         """Σ_y w(y) ∇ log π_θ(y) times the importance weight, like the parameters, from one query.
 
         w = margins − τ visits ∘ log(π_θ/π̄), of which ν Σ_y w(y) is taken off: with ν = π_θ that changes nothing, as
         E_π ∇ log π_θ = 0, and with another ν it is the contrast between pairs of actions that the IPO loss has.
         """
+        if isinstance(objective, Pairs):
+            return pairs_gradient(self.policy, game, iterate, objective, key)
         if isinstance(iterate.log_policy, At):
             return self._from_samples(game, iterate.log_policy, objective, key)
         if self.is_natural:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from jax.tree_util import all_leaves
 
 from nashgames import plugins
@@ -19,12 +20,14 @@ from nashgames.solvers.apmd import APMD
 from nashgames.solvers.approximate_nash_mp import ApproximateNashMP
 from nashgames.solvers.average import Average
 from nashgames.solvers.comal import COMAL
+from nashgames.solvers.dpo import DPO
 from nashgames.solvers.egpo import EGPO
 from nashgames.solvers.extragradient_regret_matching_plus import ExtragradientRegretMatchingPlus
 from nashgames.solvers.fictitious_play import FictitiousPlay
 from nashgames.solvers.garip import GARIP
 from nashgames.solvers.halves import Halves
 from nashgames.solvers.inpo import INPO
+from nashgames.solvers.inpo_pg import INPOPG
 from nashgames.solvers.magnetic_mirror_descent import MagneticMirrorDescent
 from nashgames.solvers.mirror_descent import MirrorDescent
 from nashgames.solvers.mpo import MPO
@@ -34,6 +37,7 @@ from nashgames.solvers.nash_md import NashMD
 from nashgames.solvers.nash_md_pg import NashMDPG
 from nashgames.solvers.nash_mp import NashMP
 from nashgames.solvers.nash_prox import NashProx
+from nashgames.solvers.offline_ipo import OfflineIPO
 from nashgames.solvers.omwu import OMWU
 from nashgames.solvers.online_ipo import OnlineIPO
 from nashgames.solvers.onpo import ONPO
@@ -69,6 +73,9 @@ SOLVERS = Registry(
         "egpo": EGPO,
         "nash-md-pg": NashMDPG,
         "nash-ema-pg": NashEMAPG,
+        "offline-ipo": OfflineIPO,
+        "dpo": DPO,
+        "inpo-pg": INPOPG,
         "mirror-descent": MirrorDescent,
         "nash-md": NashMD,
         "omwu": OMWU,
@@ -290,6 +297,13 @@ def selection_of(solver: Solver) -> Selection:
         wrapping: Any = solver
         return wrapped(wrapping.word, selection_of(wrapping.solver))
     return render(SOLVERS.name_of(solver), {k: v for k, v in hyperparameters(solver).items() if v is not None})
+
+
+def paid_steps(solver: Any, steps: np.ndarray) -> np.ndarray:
+    """Of so many first steps those whose comparisons were new: all, unless the solver reads pairs again."""
+    inner = _unwrapped(solver)
+    paid: np.ndarray = inner.paid(steps) if hasattr(inner, "paid") else steps
+    return paid
 
 
 def check(solver: Solver) -> None:

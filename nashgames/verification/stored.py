@@ -1,6 +1,7 @@
 """What a results directory holds of its runs, row by row, and whether its tables agree with each other."""
 
 import itertools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ EARLIER_POINTS = "earlier points of the curve"
 _EPSILON = float(np.finfo(np.float64).eps)
 # A tenth of what the certificate takes off by itself: a sum that is further off has its logarithm taken off here.
 _ROUNDING = 1e-6
+# Solvers that read the pairs of a data set, also inside a wrapper.
+_ON_PAIRS = r"(?:^|\[)(?:offline-ipo|dpo|inpo-pg)(?:\]|$)"
 _ENDED = ("status", "queries_to_tolerance")
 
 
@@ -64,17 +67,19 @@ def check_curves(results: Results, rows: list[dict[str, Any]], report: Report) -
 def check_points(results: Results, rows: list[dict[str, Any]], report: Report) -> None:
     """Earlier points have no policy to be computed from: they have to agree with each other and with the last one.
 
-    Steps rise, every step costs the same, the gap is twice the suboptimality, and no distance is negative.
+    Steps rise, every step costs the same but for pairs that are read again, the gap is twice the suboptimality, and no
+    distance is negative.
     """
     of_run = {row["run_id"]: row for row in rows}
     curves = results.curves.sort_values(["run_id", "step"], kind="stable", ignore_index=True)
     last = results.runs.drop_duplicates("run_id").set_index("run_id").loc[curves["run_id"]]
     step, last_step = curves["step"].to_numpy(), last["step"].to_numpy()
     first = ~curves["run_id"].duplicated().to_numpy()
+    new, last_new = _new_steps(last, step), _new_steps(last, last_step)
     # A row says what it holds and what it should: of several of a run the first is told.
     wrong = [("step", ~first & (np.diff(step, prepend=-1) <= 0), "a larger step")]
-    for name in ("queries", "comparisons"):
-        off = curves[name].to_numpy() * last_step != step * last[name].to_numpy()
+    for name, steps, last_steps in (("queries", step, last_step), ("comparisons", new, last_new)):
+        off = curves[name].to_numpy() * last_steps != steps * last[name].to_numpy()
         wrong.append((name, off, "as many a step as at the last point"))
     unit = np.array([np.finfo(dtype).eps for dtype in curves["dtype"]])
     for name in (name for name, metric in METRICS.items() if metric.distance):
@@ -91,6 +96,26 @@ def check_points(results: Results, rows: list[dict[str, Any]], report: Report) -
             if row["run_id"] in of_run:
                 told = f"curves.{name} at step {row['step']}"
                 report.differs(of_run.pop(row["run_id"]), told, row[name], expected)
+
+
+def _new_steps(told: pd.DataFrame, steps: np.ndarray) -> np.ndarray:
+    """Of so many first steps those that read pairs that were new, from the columns `solver` and `hyperparameters`.
+
+    Of a data set of K batches, written anew every T steps, the first K of every T are (theory §4.8).
+    """
+    new, texts = np.array(steps), told["hyperparameters"].to_numpy(object)
+    on_pairs = told["solver"].str.contains(_ON_PAIRS, na=False).to_numpy(bool)
+    for text in set(texts[on_pairs]):
+        try:
+            numbers = dict(json.loads(text))
+        except (TypeError, ValueError):
+            # Then the row does not say what the run is, which is told where columns are compared.
+            continue
+        batches, of_round = (numbers.get(name) or MOST_STEPS for name in ("batches", "round"))
+        mine = on_pairs & (texts == text)
+        rounds, left = np.divmod(new[mine], of_round)
+        new[mine] = rounds * min(batches, of_round) + np.minimum(left, batches)
+    return new
 
 
 def check_recorded(results: Results, rows: list[dict[str, Any]], report: Report) -> None:
@@ -194,7 +219,8 @@ class _Planned:
         found = set[int]()
         for settings in self._budgets.get(self._recordings[row["run_id"]], ()):
             if row["comparisons"] and settings.comparisons is not None:
-                found.add(settings.comparisons * row["step"] // row["comparisons"])
+                new = int(_new_steps(pd.DataFrame([row]), np.array([row["step"]]))[0])
+                found.add(settings.comparisons * new // row["comparisons"])
             else:
                 found.add(settings.budget(row["beta"]) * row["step"] // row["queries"])
         return sorted(end for end in found if 0 < end < _limit(row))
