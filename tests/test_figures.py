@@ -12,8 +12,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 from typer.testing import CliRunner
 
+import nashgames as ng
 from nashgames import plots
 from nashgames.analysis.derived_limits import limits_of
 from nashgames.cli import plot
@@ -23,7 +25,7 @@ from nashgames.core.margins import DenseMargins
 from nashgames.core.metrics import STOPPING_COLUMN
 from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
-from nashgames.plots import FIGURES, Rows, applicable, figures
+from nashgames.plots import FIGURES, Rows, applicable, figures, writing
 from nashgames.store import Results
 from tests import sweeps
 from tests.games import random_game
@@ -85,6 +87,30 @@ def made_again():
     return Rows(runs, curves, game_of=lambda run: random_game(np.random.default_rng(0), int(run["n"]), run["beta"]))
 
 
+@cache
+def sequences():
+    """Two methods at the end of runs on a game of sequences, the second with its whole mass on the last one."""
+    made = ng.games.sequence_voters(vocabulary=2, length=2, contexts=2)
+    runs, curves = join(
+        *[rows(decay(), n=made.actions, solver=solver, beta=0.1) for solver in ("nash-prox", "online-ipo")]
+    )
+    shape = (2, made.actions)
+    last = np.where(np.arange(made.actions) == made.actions - 1, 0.0, -np.inf)
+    policies = [
+        pd.DataFrame(
+            {
+                "run_id": run,
+                "context": np.indices(shape)[0].ravel(),
+                "action": np.indices(shape)[1].ravel(),
+                "log_probability": np.broadcast_to(log_policy, shape).ravel(),
+            }
+        )
+        for run, log_policy in zip(runs["run_id"], (np.full(made.actions, -np.log(made.actions)), last), strict=True)
+    ]
+    runs = runs.assign(game="sequence-voters", reference="uniform", tolerance=1e-10)
+    return Rows(runs, curves, policies=pd.concat(policies), game_of=lambda run: made)
+
+
 # What can be drawn of each kind of results, beside where `figures` draws more or less of it unasked.
 KINDS = {
     three_actions: {"convergence", "improvement", "profiles", "simplex", "theorems"},
@@ -94,6 +120,7 @@ KINDS = {
     exact_path: {"equilibria"},
     grid: {"convergence", "queries", "rates", "theorems"},
     made_again: {"convergence", "preferences"},
+    sequences: {"convergence", "improvement", "preferences", "profiles", "writing"},
 }
 EXAMPLES = {name: next(kind for kind, there in KINDS.items() if name in there) for name in FIGURES}
 
@@ -209,6 +236,26 @@ def test_every_file_that_draws_a_figure_is_listed():
     assert drawing == {name.replace("-", "_") for name in FIGURES}
     for entry in FIGURES.values():
         assert "\n" not in entry.help and len(entry.help) <= 100 and not entry.help.endswith(".")
+
+
+def test_what_is_written_is_that_of_the_last_policies_the_equilibrium_and_the_reference():
+    found = writing.written(sequences(), sequences().runs.assign(label=sequences().runs["solver"]))
+    game = sequences().game_of(None)
+    np.testing.assert_allclose(found.equilibrium, ng.equilibrium(game, 0.1).log_policy)
+    np.testing.assert_allclose(scipy.special.logsumexp(found.reference, axis=-1), 0, atol=1e-12)
+    assert found.texts[-1] == "bb" and len(found.texts) == game.actions and len(set(found.prompts)) == 2
+    # Of 7 sequences · a b aa ab ba bb: ten tokens, and of four pairs two are repeats; the other method says bb alone.
+    assert found.lengths["nash-prox"].tolist() == pytest.approx([10 / 7] * 2)
+    assert found.repetitions["nash-prox"].tolist() == pytest.approx([0.5] * 2)
+    assert found.lengths["online-ipo"].tolist() == [2.0] * 2 and found.repetitions["online-ipo"].tolist() == [1.0] * 2
+    (figure,) = figures(sequences(), ["writing"]).values()
+    chosen = writing.named(found, 0)
+    assert game.actions - 1 in chosen
+    assert np.all(np.diff(found.equilibrium[0][chosen]) <= 0)
+    left = figure.axes[0]
+    assert [text.get_text() for text in left.get_yticklabels()] == [found.texts[i] for i in chosen]
+    bars = [bar.get_width() for bar in left.patches]
+    assert bars == pytest.approx(np.exp(found.equilibrium[0][chosen]).tolist())
 
 
 def test_distances_are_asked_for_by_name():

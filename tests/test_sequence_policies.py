@@ -11,6 +11,7 @@ import scipy
 import nashgames as ng
 from nashgames.core.game import Description
 from nashgames.core.sequences import END, Sequences
+from nashgames.engine import loop
 from nashgames.errors import NashGamesError
 from nashgames.learning.feedback import Duels
 from nashgames.learning.generated import At, Mixture, Uniform, draw, log_prob
@@ -18,6 +19,7 @@ from nashgames.learning.optimisers import OPTIMISERS
 from nashgames.learning.policies import POLICIES
 from nashgames.learning.policy_gradient import Objective, PolicyGradient, uniform_like
 from nashgames.learning.prefixes import Prefixes, next_of, policy_of
+from nashgames.solvers import compose, make_solver
 
 WRITERS = ["transformer[width=8,heads=2,layers=2]", "gru[width=8,layers=2]"]
 THREE = Sequences(vocabulary=3, length=3)
@@ -231,6 +233,20 @@ def test_runs_of_networks_come_near_the_equilibrium(feedback):
     curve = result.curves
     first, last = curve["suboptimality"].iloc[0], curve["suboptimality"].iloc[-1]
     assert last < first / (1000 if feedback == "exact" else 4)
+
+
+def test_a_step_of_what_is_only_sampled_lists_no_sequences_and_tells_weights_that_are_not_finite(monkeypatch):
+    game = game_of(TWO, feedback=Duels(batch=4))
+    solver = compose(make_solver("online-ipo[step=0.1]"), policy="gru[width=4]", optimiser="adam")
+    step, limit = jnp.asarray(3, jnp.int32), jnp.asarray(9, jnp.int32)
+    problem = loop.Problem(game, solver, game.log_reference, jnp.asarray(0.0), limit, jnp.asarray(0, jnp.uint32))
+    state = solver.init(game, jax.random.key(0))
+    monkeypatch.setattr(At, "table", lambda *_: pytest.fail("all sequences are listed"))
+    stepped = jax.eval_shape(lambda state: loop._step(problem, loop.LoopState(state, step, step)), state)
+    assert jax.tree.structure(stepped.run.state) == jax.tree.structure(state)
+    lost = state._replace(log_policy=At(state.log_policy.policy, state.parameters.at[-1].set(jnp.nan)))
+    assert int(loop._ongoing(problem, state, step)) == loop.RUNNING
+    assert int(loop._ongoing(problem, lost, step)) == loop.DIVERGED
 
 
 def test_a_mistake_is_a_sentence():

@@ -331,7 +331,10 @@ def _ongoing(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
     status = jnp.where(step >= problem.max_steps, BUDGET, RUNNING).astype(jnp.int32)
     if not _on_samples(problem):
         return status
-    return jnp.where(simplex.is_policy(_policy(problem, state)), status, DIVERGED)
+    reported = problem.solver.log_policy(state)
+    # To list all sequences at every step would cost more than the step.
+    sound = simplex.is_policy(reported) if isinstance(reported, jax.Array) else reported.finite()
+    return jnp.where(sound, status, DIVERGED)
 
 
 def _policy(problem: Problem, state: Any) -> jax.Array:

@@ -29,6 +29,10 @@ class At:
         """log π_θ of all sequences, `[n]`, `[m, n]` over prompts: what is measured, and never learned from."""
         return self.policy.log_policy(game, self.parameters)
 
+    def finite(self) -> jax.Array:
+        """Whether θ is finite; scalar. What overflows on the way to log π_θ makes the next gradient, and θ, NaN."""
+        return jnp.all(jnp.isfinite(self.parameters))
+
 
 class Mixture(NamedTuple):
     """∝ first^{1−share} second^{share}."""

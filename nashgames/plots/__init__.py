@@ -22,6 +22,7 @@ from nashgames.plots import (
     share,
     simplex,
     theorems,
+    writing,
 )
 from nashgames.plots.distances import DISTANCES
 from nashgames.plots.layout import tell
@@ -147,6 +148,14 @@ FIGURES: Mapping[str, Entry] = {
         simplex.applies,
         simplex.draw,
         simplex.unasked,
+    ),
+    "writing": Entry(
+        "what the last policies write, prompt by prompt, beside the equilibrium and the reference",
+        "runs of a sequence game whose last policies are kept",
+        writing.applies,
+        writing.draw,
+        writing.unasked,
+        split=writing.split,
     ),
     "theorems": Entry(
         "KL(π*‖π) of every run that a theorem covers, with its bound",

@@ -150,9 +150,11 @@ class CausalTransformer(eqx.Module):
     def memory(self, count: int) -> Any:
         """What has been read of `count` sequences before their first token."""
         places = self.embedding.places
-        heads = self.blocks[0].heads
-        shape = (len(self.blocks), 2, count, len(places), heads, places.shape[1] // heads)
-        return jnp.zeros(shape, places.dtype)
+        # An array a block, which is written in place: in one array of all of them each step would copy it.
+        return tuple(
+            jnp.zeros((2, count, len(places), block.heads, places.shape[1] // block.heads), places.dtype)
+            for block in self.blocks
+        )
 
     def read(self, memory: Any, prompts: jax.Array, before: jax.Array, place: jax.Array) -> tuple[Any, jax.Array]:
         """The memory and the logits `[N, V+1]` after the tokens `before` `[N]` a place."""
@@ -160,7 +162,7 @@ class CausalTransformer(eqx.Module):
         for block, own in zip(self.blocks, memory, strict=True):
             own, seen = block.read(own, seen, place)
             kept.append(own)
-        return jnp.stack(kept), self.head(self.last(seen))
+        return tuple(kept), self.head(self.last(seen))
 
 
 class Cell(eqx.Module):
