@@ -207,7 +207,6 @@ def memory(vocabularies: list[int], batch: int) -> None:
     header = ("sequences", "step", "state", "game", "a record", "process before the step", "its peak after 20")
     table(header, rows)
     verdict("memory of a step, most over least sequences", rows[-1][1] / rows[0][1], 1.1)
-    verdict("MB that twenty steps add to their process, the most", max(row[6] - row[5] for row in rows), 100)
 
 
 def weigh(vocabulary: int, batch: int, steps: int = 20) -> None:

@@ -46,6 +46,7 @@ def sheets(game: "Game", found: list[dict[str, Any]]) -> list[Sheet]:
 
 def cycles(game: "Game") -> list[dict[str, Any]]:
     """For every prompt its weight, what its corpus is most likely to say, and a cycle among that with its P."""
+    from nashgames.analysis.sequence_statistics import prompt_of
     from nashgames.games import corpus
     from nashgames.games.properties import strongest_cycle
 
@@ -69,19 +70,9 @@ def cycles(game: "Game") -> list[dict[str, Any]]:
     return found
 
 
-def prompt_of(game: "Game", context: int) -> str:
-    """The text of a prompt, its number where it has none."""
-    from nashgames.games.families.scores import written
-
-    told = game.description
-    if told.prompts is None or told.sequences is None:
-        return str(context)
-    return written(told.sequences, told.prompts[context])
-
-
 def mixtures(found: "Certified") -> Sheet:
     """What an equilibrium writes at every prompt: its likeliest sequences, their length and repetition."""
-    from nashgames.analysis.sequence_statistics import writing
+    from nashgames.analysis.sequence_statistics import prompt_of, writing
 
     game, sequences = found.game, found.game.description.sequences
     assert sequences is not None  # asked of games over sequences alone

@@ -1,11 +1,14 @@
 """What a policy over sequences writes like: how long, and how repetitive."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nashgames.core.sequences import Sequences
-from nashgames.games.families.scores import Scores, lengths_and_repeats
+from nashgames.games.families.scores import Scores, lengths_and_repeats, written
+
+if TYPE_CHECKING:
+    from nashgames.core.game import Game
 
 
 class Writing(NamedTuple):
@@ -37,3 +40,11 @@ def writing(log_policy: np.ndarray, sequences: Sequences) -> Writing:
     with np.errstate(invalid="ignore"):
         repetition = np.where(pairs > 0, policy @ repeats / pairs, 0.0)
     return Writing(policy @ lengths, repetition)
+
+
+def prompt_of(game: "Game", context: int) -> str:
+    """The text of a prompt, its number where it has none."""
+    told = game.description
+    if told.prompts is None or told.sequences is None:
+        return str(context)
+    return written(told.sequences, told.prompts[context])

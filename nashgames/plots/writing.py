@@ -83,7 +83,7 @@ def draw(rows: Rows) -> Figure:
 
 def written(rows: Rows, runs: pd.DataFrame) -> Written:
     """What the runs write at the end, the game made again for its equilibrium and its reference."""
-    from nashgames.analysis.sequence_statistics import writing
+    from nashgames.analysis.sequence_statistics import prompt_of, writing
     from nashgames.exact.referee import equilibrium
     from nashgames.games.references import resolve_reference
 
@@ -112,16 +112,6 @@ def written(rows: Rows, runs: pd.DataFrame) -> Written:
         {name: said.length for name, said in told.items()},
         {name: said.repetition for name, said in told.items()},
     )
-
-
-def prompt_of(game: "Game", context: int) -> str:
-    """The text of a prompt, its number where it has none."""
-    from nashgames.games.families.scores import written as text_of
-
-    told = game.description
-    if told.prompts is None or told.sequences is None:
-        return str(context)
-    return text_of(told.sequences, told.prompts[context])
 
 
 def named(found: Written, context: int) -> np.ndarray:
