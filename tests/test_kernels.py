@@ -79,7 +79,7 @@ def policies(rng, count, n):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize(("count", "n"), [(1, 3), (1, 150), (64, 150), (3, 64), (70, 65)])
+@pytest.mark.parametrize(("count", "n"), [(1, 150), (3, 64), (70, 65)])
 def test_a_product_is_that_of_the_entries(name, dtype, count, n, rng):
     margins, entries = made(name, rng, n)
     given = policies(rng, count, n).astype(dtype)

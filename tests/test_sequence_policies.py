@@ -55,7 +55,7 @@ def float64():
         yield
 
 
-@pytest.mark.parametrize("sequences", [THREE, TWO, Sequences(5, 1), Sequences(2, 6)], ids=str)
+@pytest.mark.parametrize("sequences", [THREE, Sequences(5, 1)], ids=str)
 def test_numbers_are_those_of_all_words_by_length_and_letter(sequences):
     words = [
         word
@@ -88,13 +88,14 @@ def test_next_tokens_have_the_probabilities_of_all_that_begins_so():
     np.testing.assert_allclose(policy_of(THREE, jnp.asarray(found)), log_policy, atol=1e-13)
 
 
-@pytest.mark.parametrize(("text", "contexts"), [(WRITERS[0], 2), (WRITERS[1], 2), (WRITERS[1], 1)])
+@pytest.mark.parametrize(("text", "contexts"), [(WRITERS[0], 2), (WRITERS[1], 1)])
 def test_a_policy_starts_at_the_reference_and_says_one_thing_in_every_way(text, contexts):
     game, policy = game_of(THREE, contexts=contexts), POLICIES.make(text)
     start = policy.init(game, jax.random.key(0))
-    np.testing.assert_allclose(policy.log_policy(game, start), game.log_reference, atol=1e-13)
+    logits = jax.jit(policy.logits)
+    np.testing.assert_allclose(logits(game, start), game.log_reference, atol=1e-13)
     parameters = moved(policy, game)
-    table = policy.logits(game, parameters)
+    table = logits(game, parameters)
     assert float(jnp.max(jnp.abs(table - game.log_reference))) > 0.1
     np.testing.assert_allclose(jnp.sum(jnp.exp(table), axis=-1), 1, atol=1e-13)
     everyone = jnp.broadcast_to(jnp.arange(THREE.count), table.shape)
@@ -156,7 +157,6 @@ def test_a_network_computes_in_the_type_that_is_asked_for():
     ("kind", "label"),
     [
         ("self-play", "binary"),
-        ("self-play", "probability"),
         ("target", "binary"),
         ("uniform", "binary"),
         ("mixture", "binary"),
