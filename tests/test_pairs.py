@@ -13,8 +13,8 @@ from nashgames.engine import batch as engine
 from nashgames.errors import NashGamesError
 from nashgames.learning import data_sets
 from nashgames.learning.feedback import Duels
-from nashgames.learning.generated import At
-from nashgames.learning.pairs import Pairs, _drawn, logistic, pairs_gradient
+from nashgames.learning.generated import At, draw
+from nashgames.learning.pairs import Pairs, logistic, pairs_gradient
 from nashgames.learning.policies import POLICIES
 from nashgames.learning.policy_gradient import PLAIN
 from nashgames.solvers import SOLVERS, make_solver
@@ -57,7 +57,7 @@ def test_a_step_is_the_gradient_of_the_published_loss_on_the_pairs_that_were_dra
     writer = At(policy, drawn_from) if kind.startswith("gru") else policy.log_policy(game, drawn_from)
     key = jax.random.key(9)
     of_pairs, of_judge = jax.random.split(key)
-    pairs = _drawn(game, writer, of_pairs)
+    pairs = draw(game, writer, of_pairs, 2 * game.feedback.comparisons)
     ours, theirs = jnp.split(pairs, 2, axis=-1)
     prefers = game.duel(ours, theirs, of_judge) > 0
     assert prefers.any() and not prefers.all()

@@ -207,7 +207,7 @@ def test_samples_and_probabilities_of_every_kind_of_policy_agree():
     game = game_of(TWO)
     policy = POLICIES.make("gru[width=4]")
     at = At(policy, moved(policy, game))
-    everyone = TWO.tokens(jnp.broadcast_to(jnp.arange(TWO.count), game.log_reference.shape))
+    everyone = jnp.broadcast_to(jnp.arange(TWO.count), game.log_reference.shape)
     for distribution, log_policy in (
         (at, at.table(game)),
         (game.log_reference, game.log_reference),
@@ -215,7 +215,7 @@ def test_samples_and_probabilities_of_every_kind_of_policy_agree():
     ):
         told = log_prob(game, distribution, everyone)
         np.testing.assert_allclose(jax.nn.log_softmax(told), log_policy, atol=1e-12)
-        numbers = np.asarray(TWO.numbers(draw(game, distribution, jax.random.key(2), 2**14)))
+        numbers = np.asarray(draw(game, distribution, jax.random.key(2), 2**14))
         for seen, expected in zip(numbers, np.exp(np.asarray(log_policy)), strict=True):
             shares = np.bincount(seen, minlength=TWO.count) / 2**14
             assert np.all(np.abs(shares - expected) <= 5 * np.sqrt(expected * (1 - expected) / 2**14))

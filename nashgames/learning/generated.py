@@ -65,33 +65,32 @@ def uniform_like(distribution: Distribution) -> Distribution:
 
 
 def draw(game: Game, distribution: Distribution, key: jax.Array, batch: int) -> jax.Array:
-    """The tokens of `batch` sequences a prompt, `[batch, L]`, `[m, batch, L]` over prompts.
+    """`batch` actions a context, `[batch]`, `[m, batch]` over contexts.
 
     From a mixture every token is drawn from the mixture of what its parts say of the next token, as Nash-MD is run on
     language models: a sequence then has another probability than under the mixture of the sequences' own.
     """
-    sequences = game.features.sequences
     if isinstance(distribution, At):
-        return distribution.policy.written(game, distribution.parameters, key, batch)
+        return distribution.policy.sample(game, distribution.parameters, key, batch)
     if isinstance(distribution, Mixture):
         first, second, share = distribution
         if not (isinstance(first, At) and isinstance(second, jax.Array)):
             raise TypeError("a mixture that is sampled is one of π_θ with the reference")
-        return first.policy.written(game, first.parameters, key, batch, share)
+        return first.policy.sample(game, first.parameters, key, batch, share)
     bits = random.words(key, (*game.log_reference.shape[:-1], batch))
     if isinstance(distribution, Uniform):
         # The first of n sequences are likelier by a share n/2³² of a probability, at most.
-        return sequences.tokens((bits % jnp.uint32(sequences.count)).astype(jnp.int32))
-    return sequences.tokens(random.draw(distribution, bits))
+        return (bits % jnp.uint32(game.actions)).astype(jnp.int32)
+    return random.draw(distribution, bits)
 
 
-def log_prob(game: Game, distribution: Distribution, tokens: jax.Array) -> jax.Array:
-    """log π of sequences `[…, L]`, up to a number that is the same for all sequences of a prompt."""
+def log_prob(game: Game, distribution: Distribution, actions: jax.Array) -> jax.Array:
+    """log π of actions `[…]`, up to a number that is the same for all actions of a context."""
     if isinstance(distribution, At):
-        return distribution.policy.log_prob_of(game, distribution.parameters, tokens)
+        return distribution.policy.log_prob(game, distribution.parameters, actions)
     if isinstance(distribution, Mixture):
         first, second, share = distribution
-        return (1 - share) * log_prob(game, first, tokens) + share * log_prob(game, second, tokens)
+        return (1 - share) * log_prob(game, first, actions) + share * log_prob(game, second, actions)
     if isinstance(distribution, Uniform):
-        return jnp.zeros(tokens.shape[:-1], game.log_reference.dtype)
-    return jnp.take_along_axis(distribution, game.features.sequences.numbers(tokens), axis=-1)
+        return jnp.zeros(actions.shape, game.log_reference.dtype)
+    return jnp.take_along_axis(distribution, actions, axis=-1)

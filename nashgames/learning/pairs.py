@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nashgames.core import random
 from nashgames.core.game import Game
 from nashgames.core.simplex import Scalar
 from nashgames.learning.generated import Distribution, draw, log_prob
@@ -45,10 +44,10 @@ def pairs_gradient(policy: Policy, game: Game, iterate: Any, loss: Pairs, key: j
         expected = _expected(loss, likelihood, iterate.log_policy - loss.anchor)
         return direction(policy, game, iterate.parameters, iterate.log_policy, margins - likelihood * expected)
     of_pairs, of_judge = jax.random.split(key)
-    drawn = _drawn(game, loss.behaviour, of_pairs)
+    drawn = draw(game, loss.behaviour, of_pairs, 2 * game.feedback.comparisons)
     ours, theirs = jnp.split(drawn, 2, axis=-1)
     log_ours, pull_back = jax.vjp(lambda theta: policy.log_prob(game, theta, drawn), iterate.parameters)
-    first, second = jnp.split(log_ours - _at(game, loss.anchor, drawn), 2, axis=-1)
+    first, second = jnp.split(log_ours - log_prob(game, loss.anchor, drawn), 2, axis=-1)
     told = loss.temperature * (first - second)
     answers = game.duel(ours, theirs, of_judge)
     weights = (answers - (told if loss.link is None else loss.link(told))) / (2 * answers.shape[-1])
@@ -64,19 +63,3 @@ def _expected(loss: Pairs, likelihood: jax.Array, ratios: jax.Array) -> jax.Arra
         return loss.temperature * (ratios - jnp.sum(likelihood * ratios, axis=-1, keepdims=True))
     apart = ratios[..., :, None] - ratios[..., None, :]
     return jnp.sum(likelihood[..., None, :] * loss.link(loss.temperature * apart), axis=-1)
-
-
-def _drawn(game: Game, behaviour: Distribution, key: jax.Array) -> jax.Array:
-    """The actions of B pairs, all y before all y', `[2B]`, `[m, 2B]` over contexts."""
-    count = 2 * game.feedback.comparisons
-    if isinstance(behaviour, jax.Array):
-        return random.draw(behaviour, random.words(key, (*behaviour.shape[:-1], count)))
-    numbers: jax.Array = game.features.sequences.numbers(draw(game, behaviour, key, count))
-    return numbers
-
-
-def _at(game: Game, distribution: Distribution, actions: jax.Array) -> jax.Array:
-    """log π of actions, up to a number that is the same for all actions of a context."""
-    if isinstance(distribution, jax.Array):
-        return jnp.take_along_axis(distribution, actions, axis=-1)
-    return log_prob(game, distribution, game.features.sequences.tokens(actions))

@@ -216,12 +216,11 @@ class PolicyGradient:
             )
         of_ours, of_theirs, of_judge = jax.random.split(key, 3)
         if opponent is behaviour:
-            drawn, against = jnp.split(draw(game, behaviour, of_ours, 2 * batch), 2, axis=-2)
+            drawn, against = jnp.split(draw(game, behaviour, of_ours, 2 * batch), 2, axis=-1)
         else:
             drawn, against = draw(game, behaviour, of_ours, batch), draw(game, opponent, of_theirs, batch)
-        numbers = game.features.sequences.numbers
-        answers = game.duel(numbers(drawn), numbers(against), of_judge)
-        log_ours, pull_back = jax.vjp(lambda theta: ours.policy.log_prob_of(game, theta, drawn), ours.parameters)
+        answers = game.duel(drawn, against, of_judge)
+        log_ours, pull_back = jax.vjp(lambda theta: ours.policy.log_prob(game, theta, drawn), ours.parameters)
         weights = importance * (answers - temperature * (log_ours - log_prob(game, anchor, drawn)))
         contrast = (batch * weights - jnp.sum(weights, axis=-1, keepdims=True)) / (batch - 1)
         of_contexts = game.weights[:, None] if contrast.ndim == 2 else 1

@@ -72,8 +72,8 @@ class Sequential(Listed):
         log_next = jax.nn.log_softmax(known.log_next + self._listed(game, parameters), axis=-1)
         return policy_of(known.sequences, log_next)
 
-    def sample(self, game: Game, parameters: Any, key: jax.Array, batch: int) -> jax.Array:
-        return game.features.sequences.numbers(self.written(game, parameters, key, batch))
+    def sample(self, game: Game, parameters: Any, key: jax.Array, batch: int, share: Any = 0) -> jax.Array:
+        return game.features.sequences.numbers(self.written(game, parameters, key, batch, share))
 
     def log_prob(self, game: Game, parameters: Any, actions: jax.Array) -> jax.Array:
         return self.log_prob_of(game, parameters, game.features.sequences.tokens(actions))
