@@ -19,8 +19,8 @@ from nashgames.learning.policies import POLICIES
 from nashgames.learning.policy_gradient import PLAIN
 from nashgames.solvers import SOLVERS, make_solver
 from nashgames.verification import verify
-from tests.games import arrays, log_softmax, random_game, random_margins
-from tests.test_sequence_policies import TWO, game_of, moved
+from tests.games import arrays, compiled, log_softmax, random_game, random_margins
+from tests.test_sequence_policies import TWO, game_of, moved, table_of
 
 BETA = 0.3
 
@@ -44,17 +44,28 @@ def published(loss, beta, ratios, prefers):
 LOSSES = {"ipo": (Pairs, -BETA / 4), "dpo": (lambda *parts: Pairs(*parts, logistic, 0.25), -1 / (2 * BETA))}
 
 
+@compiled
+def _two(policy, game):
+    """θ_0, and parameters elsewhere."""
+    start = policy.init(game, jax.random.key(0))
+    return start, jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(4), leaf.shape), start)
+
+
+@compiled
+def _found(policy, game, iterate, writer, key, *, loss):
+    return pairs_gradient(policy, game, iterate, LOSSES[loss][0](writer, BETA, game.log_reference), key)
+
+
 @pytest.mark.parametrize("kind", ["tabular", "mlp[width=4,depth=2]", "gru[width=3]"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_step_is_the_gradient_of_the_published_loss_on_the_pairs_that_were_drawn(loss, kind):
-    make, factor = LOSSES[loss]
+    factor = LOSSES[loss][1]
     game, policy = game_of(TWO, feedback=Duels(batch=8)), POLICIES.make(kind)
     if kind.startswith("mlp"):
         features = np.random.default_rng(1).normal(size=(*game.log_reference.shape, 3))
         game = game.replace(features=jnp.asarray(features))
-    drawn_from = policy.init(game, jax.random.key(0))
-    theta = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(4), leaf.shape), drawn_from)
-    writer = At(policy, drawn_from) if kind.startswith("gru") else policy.log_policy(game, drawn_from)
+    drawn_from, theta = _two(policy, game)
+    writer = At(policy, drawn_from) if kind.startswith("gru") else table_of(policy, game, drawn_from)
     key = jax.random.key(9)
     of_pairs, of_judge = jax.random.split(key)
     pairs = draw(game, writer, of_pairs, 2 * game.feedback.comparisons)
@@ -62,14 +73,16 @@ def test_a_step_is_the_gradient_of_the_published_loss_on_the_pairs_that_were_dra
     prefers = game.duel(ours, theirs, of_judge) > 0
     assert prefers.any() and not prefers.all()
 
-    def total(theta):
+    @jax.jit
+    @jax.grad
+    def slope(theta):
         ratios = policy.log_prob(game, theta, pairs) - jnp.take_along_axis(game.log_reference, pairs, axis=-1)
         losses = published(loss, BETA, jnp.split(ratios, 2, axis=-1), prefers)
         return jnp.sum(game.weights * losses) if policy.shares_parameters else jnp.sum(losses)
 
     iterate = PLAIN.start(game, key, 0.0)._replace(parameters=theta)
-    found = pairs_gradient(policy, game, iterate, make(writer, BETA, game.log_reference), key)
-    wanted = jax.tree.map(lambda leaf: factor * leaf, jax.grad(total)(theta))
+    found = _found(policy, game, iterate, writer, key, loss=loss)
+    wanted = jax.tree.map(lambda leaf: factor * leaf, slope(theta))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-13), found, wanted)
     assert max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(found)) > 1e-3
 
@@ -79,10 +92,10 @@ def test_the_step_of_drawn_pairs_is_that_of_all_pairs_in_the_mean(loss):
     policy, make = POLICIES.make("gru[width=3]"), LOSSES[loss][0]
     duels, exact = game_of(TWO, feedback=Duels(batch=64)), game_of(TWO)
     theta, written = moved(policy, exact), moved(policy, exact, seed=5)
-    table = policy.log_policy(exact, written)
+    table = table_of(policy, exact, written)
     iterate = PLAIN.start(exact, jax.random.key(0), 0.0)
-    iterate = iterate._replace(parameters=theta, log_policy=policy.log_policy(exact, theta))
-    wanted = np.asarray(pairs_gradient(policy, exact, iterate, make(table, BETA, exact.log_reference), None))
+    iterate = iterate._replace(parameters=theta, log_policy=table_of(policy, exact, theta))
+    wanted = np.asarray(_found(policy, exact, iterate, table, None, loss=loss))
 
     @jax.jit
     def steps(keys):

@@ -20,6 +20,7 @@ from nashgames.learning.policies import POLICIES
 from nashgames.learning.policy_gradient import Objective, PolicyGradient, uniform_like
 from nashgames.learning.prefixes import Prefixes, next_of, policy_of
 from nashgames.solvers import compose, make_solver
+from tests.games import compiled
 
 WRITERS = ["transformer[width=8,heads=2,layers=2]", "gru[width=8,layers=2]"]
 THREE = Sequences(vocabulary=3, length=3)
@@ -45,8 +46,40 @@ def game_of(sequences, *, contexts=2, seed=0, feedback=None):
 
 def moved(policy, game, size=0.5, seed=1):
     """Parameters away from where they start, so that no symmetry hides a mistake."""
+    return _moved(policy, game, size, seed)
+
+
+@compiled
+def _moved(policy, game, size, seed):
     start = policy.init(game, jax.random.key(seed))
     return start + size * jax.random.normal(jax.random.key(seed + 1), start.shape, start.dtype)
+
+
+@compiled
+def table_of(policy, game, parameters):
+    return policy.log_policy(game, parameters)
+
+
+@compiled
+def sampled(policy, game, parameters, key):
+    """2¹⁴ samples."""
+    return policy.sample(game, parameters, key, 2**14)
+
+
+@compiled
+def _told(distribution, game, actions):
+    return log_prob(game, distribution, actions)
+
+
+@compiled
+def _drawn(distribution, game, key):
+    """2¹⁴ draws."""
+    return draw(game, distribution, key, 2**14)
+
+
+@compiled
+def _gradient(learner, game, iterate, objective, key):
+    return learner.gradient(game, iterate, objective, key)
 
 
 @pytest.fixture(autouse=True)
@@ -91,17 +124,15 @@ def test_next_tokens_have_the_probabilities_of_all_that_begins_so():
 @pytest.mark.parametrize(("text", "contexts"), [(WRITERS[0], 2), (WRITERS[1], 1)])
 def test_a_policy_starts_at_the_reference_and_says_one_thing_in_every_way(text, contexts):
     game, policy = game_of(THREE, contexts=contexts), POLICIES.make(text)
-    start = policy.init(game, jax.random.key(0))
-    logits = jax.jit(policy.logits)
-    np.testing.assert_allclose(logits(game, start), game.log_reference, atol=1e-13)
-    parameters = moved(policy, game)
-    table = logits(game, parameters)
+    start, parameters = (moved(policy, game, size=size) for size in (0.0, 0.5))
+    np.testing.assert_allclose(table_of(policy, game, start), game.log_reference, atol=1e-13)
+    table = table_of(policy, game, parameters)
     assert float(jnp.max(jnp.abs(table - game.log_reference))) > 0.1
     np.testing.assert_allclose(jnp.sum(jnp.exp(table), axis=-1), 1, atol=1e-13)
     everyone = jnp.broadcast_to(jnp.arange(THREE.count), table.shape)
-    np.testing.assert_allclose(policy.log_prob(game, parameters, everyone), table, atol=1e-12)
+    np.testing.assert_allclose(_told(At(policy, parameters), game, everyone), table, atol=1e-12)
     # 2¹⁴ samples: Pearson's statistic has mean n − 1 and variance 2(n − 1); five deviations.
-    drawn = policy.sample(game, parameters, jax.random.key(7), 2**14).reshape(contexts, -1)
+    drawn = sampled(policy, game, parameters, jax.random.key(7)).reshape(contexts, -1)
     for numbers, log_policy in zip(drawn, table.reshape(contexts, -1), strict=True):
         expected = 2**14 * np.exp(np.asarray(log_policy))
         often = expected > 5
@@ -115,28 +146,29 @@ def test_prompts_are_told_apart_and_prefixes_read_causally(text):
     game, policy = game_of(THREE), POLICIES.make(text)
     network = policy._at(game, moved(policy, game))
     before = jnp.array([[0, 1, 2], [0, 1, 3], [0, 2, 2]])
-    said = network.logits(jnp.zeros(3, int), before)
+    logits, read = (jax.jit(lambda *given, ask=ask: ask(*given)) for ask in (network.logits, network.read))
+    said = logits(jnp.zeros(3, int), before)
     np.testing.assert_allclose(said[0, :2], said[1, :2], atol=1e-14)
     assert float(jnp.max(jnp.abs(said[0, 2] - said[1, 2]))) > 1e-3
     assert float(jnp.max(jnp.abs(said[0, 1] - said[2, 1]))) > 1e-3
-    assert float(jnp.max(jnp.abs(said - network.logits(jnp.ones(3, int), before)))) > 1e-3
+    assert float(jnp.max(jnp.abs(said - logits(jnp.ones(3, int), before)))) > 1e-3
     memory = network.memory(3)
     for place in range(3):
-        memory, logits = network.read(memory, jnp.zeros(3, int), before[:, place], jnp.asarray(place))
-        np.testing.assert_allclose(logits, said[:, place], atol=1e-13)
+        memory, next_logits = read(memory, jnp.zeros(3, int), before[:, place], jnp.asarray(place))
+        np.testing.assert_allclose(next_logits, said[:, place], atol=1e-13)
 
 
 def test_temperature_and_top_change_the_samples_and_not_the_policy():
     plain, game = POLICIES.make("gru[width=8]"), game_of(TWO, contexts=1)
     parameters = moved(plain, game)
-    log_next = next_of(TWO, np.asarray(plain.log_policy(game, parameters)))
+    log_next = next_of(TWO, np.asarray(table_of(plain, game, parameters)))
     sharp = POLICIES.make("gru[width=8,temperature=0.5]")
-    np.testing.assert_array_equal(sharp.logits(game, parameters), plain.logits(game, parameters))
+    np.testing.assert_array_equal(table_of(sharp, game, parameters), table_of(plain, game, parameters))
     sharper = scipy.special.log_softmax(log_next / 0.5, axis=-1)
     cut = np.where(log_next >= np.sort(log_next, axis=-1)[..., -2:-1], log_next, -np.inf)
     for text, expected in (("temperature=0.5", sharper), ("top=2", scipy.special.log_softmax(cut, axis=-1))):
         policy = POLICIES.make(f"gru[width=8,{text}]")
-        seen = np.bincount(policy.sample(game, parameters, jax.random.key(3), 2**14), minlength=TWO.count) / 2**14
+        seen = np.bincount(sampled(policy, game, parameters, jax.random.key(3)), minlength=TWO.count) / 2**14
         likely = np.exp(np.asarray(policy_of(TWO, jnp.asarray(expected))))
         # Five deviations of a frequency, and nothing where nothing is possible.
         assert np.all(np.abs(seen - likely) <= 5 * np.sqrt(likely * (1 - likely) / 2**14) + 1e-12)
@@ -146,7 +178,7 @@ def test_a_network_computes_in_the_type_that_is_asked_for():
     game = game_of(THREE)
     run, half = (POLICIES.make(f"transformer[width=8,heads=2,compute={name}]") for name in ("run", "bfloat16"))
     parameters = moved(run, game, size=0.2)
-    exact, rounded = run.logits(game, parameters), half.logits(game, parameters)
+    exact, rounded = table_of(run, game, parameters), table_of(half, game, parameters)
     assert rounded.dtype == exact.dtype
     # bfloat16 has eight bits: its rounding shows, and stays below a tenth.
     assert 1e-5 < float(jnp.max(jnp.abs(exact - rounded))) < 0.1
@@ -169,8 +201,8 @@ def test_the_gradient_from_samples_is_unbiased(kind, label):
     exact = game_of(TWO)
     learner = PolicyGradient(policy, OPTIMISERS.make("sgd"), sampled=True)
     ours, theirs = moved(policy, exact), moved(policy, exact, seed=5)
-    table, at = policy.log_policy(exact, ours), At(policy, ours)
-    target, at_target = policy.log_policy(exact, theirs), At(policy, theirs)
+    table, at = table_of(policy, exact, ours), At(policy, ours)
+    target, at_target = table_of(policy, exact, theirs), At(policy, theirs)
     anchor, at_anchor = exact.log_reference, duels.log_reference
     weight = 1
     behaviour = table, at
@@ -187,8 +219,8 @@ def test_the_gradient_from_samples_is_unbiased(kind, label):
     # The judge flips a tenth of the labels: its margins are 1 − 2·0.1 of the game's.
     judged = 0.8 * exact.advantage(opponent[0])
     iterate = learner.start(exact, jax.random.key(0), 0.1)._replace(parameters=ours, log_policy=table)
-    wanted = learner.gradient(
-        exact, iterate, Objective(behaviour[0], opponent[0], 0.3, anchor, judged, weight), jax.random.key(0)
+    wanted = _gradient(
+        learner, exact, iterate, Objective(behaviour[0], opponent[0], 0.3, anchor, judged, weight), jax.random.key(0)
     )
     of_samples = Objective(behaviour[1], opponent[1], 0.3, at_anchor, None, weight)
 
@@ -213,9 +245,9 @@ def test_samples_and_probabilities_of_every_kind_of_policy_agree():
         (game.log_reference, game.log_reference),
         (Uniform(), uniform_like(game.log_reference)),
     ):
-        told = log_prob(game, distribution, everyone)
+        told = _told(distribution, game, everyone)
         np.testing.assert_allclose(jax.nn.log_softmax(told), log_policy, atol=1e-12)
-        numbers = np.asarray(draw(game, distribution, jax.random.key(2), 2**14))
+        numbers = np.asarray(_drawn(distribution, game, jax.random.key(2)))
         for seen, expected in zip(numbers, np.exp(np.asarray(log_policy)), strict=True):
             shares = np.bincount(seen, minlength=TWO.count) / 2**14
             assert np.all(np.abs(shares - expected) <= 5 * np.sqrt(expected * (1 - expected) / 2**14))
