@@ -3,6 +3,7 @@
 They are run by Pallas's interpreter: what a GPU makes of them is tried by `benchmarks/gpu.py`.
 """
 
+import itertools
 from functools import partial
 
 import jax
@@ -29,6 +30,8 @@ CPU = jax.local_devices(backend="cpu")[0]
 KERNELS = {"half": kernels.half, "packed": kernels.packed, "packed-half": kernels.packed, "streamed": kernels.logistic}
 KINDS = ("int8", "bfloat16", "packed", "packed-int8", "packed-bfloat16", "logistic")
 DTYPES = ("float32", "float64")
+ONE_EACH = list(zip(KINDS, itertools.cycle(DTYPES)))
+"""Every kind, in one of the types: for what the type has no part in."""
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +93,7 @@ def test_a_product_is_that_of_the_entries(name, dtype, count, n, rng):
     assert np.all(error <= units * np.finfo(dtype).eps * (given @ np.abs(entries.T) + 1e-30))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(("name", "dtype"), ONE_EACH)
 def test_a_product_is_skew_symmetric_to_the_bit(name, dtype, rng):
     margins, _ = made(name, rng, 90)
     columns = by_kernel(margins, np.eye(90), dtype)
@@ -146,8 +148,7 @@ def program(margins, dtype, lanes, platform, place=CPU):
         return jax.jit(ask).trace(kept, given).lower(lowering_platforms=(platform,)).as_text()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(("name", "dtype"), ONE_EACH)
 def test_programs_for_gpus_have_the_kernel_and_others_do_not(name, dtype, rng):
     margins, _ = made(name, rng, 90)
     for lanes in (1, 64):
