@@ -2,11 +2,13 @@
 
 Queries are timed inside one compiled loop, all sides in turn. Limits are the time of a reduction over as many bytes as
 the storage holds, on a GPU of a copy, and for streamed margins the time of their operations in a matrix product.
-`--device gpu` gives the same table on a GPU, where products that have a kernel stand beside XLA's own (`by XLA`), and
-a line says which is faster; `--json FILE` keeps every number with the machine and the versions.
+`--device gpu` gives the same table on a GPU. Products that have a kernel there, or on a CPU with Numba a function of
+their own, stand beside XLA's (`by XLA`), and a line says which is faster; `--json FILE` keeps every number with the
+machine and the versions.
 """
 
 import argparse
+import importlib.util
 import itertools
 import json
 import resource
@@ -109,10 +111,10 @@ def entries(n: int, precision: Precision, arguments: argparse.Namespace) -> list
             made: Any = kind
             margins = made.filled(n, [partial(_cut, tile)], precision.numpy)
             margins = margins.place(precision.jax_device(), precision.numpy)
-            asked = {name: ask} | (
-                {name + BY_XLA: ask_xla} if arguments.device == "gpu" and kind != DenseMargins else {}
-            )
+            asked = {name: ask} | ({name + BY_XLA: ask_xla} if kind != DenseMargins else {})
             for (label, way), lanes in itertools.product(asked.items(), (1, arguments.lanes)):
+                if label.endswith(BY_XLA) and not has_kernel(arguments.device, lanes):
+                    continue
                 key = f"{label}/{lanes}"
                 sides[key], calls[key] = query(margins, lanes, precision, way)
                 sizes[key] = margins.nbytes
@@ -139,13 +141,18 @@ def entries(n: int, precision: Precision, arguments: argparse.Namespace) -> list
     return rows
 
 
+def has_kernel(device: str, lanes: int) -> bool:
+    """Whether products of entries are not XLA's own for this many runs: on a CPU by Numba, for few."""
+    return device == "gpu" or (lanes == 1 and importlib.util.find_spec("numba") is not None)
+
+
 def ask(margins: Any, policy: jax.Array) -> jax.Array:
     found: jax.Array = margins.matvec(policy)
     return found
 
 
 def ask_xla(margins: Any, policy: jax.Array) -> jax.Array:
-    """A query by XLA's own product, also where programs for a GPU have a kernel."""
+    """A query by XLA's own product, also where programs have another one."""
     if margins.storage == "streamed":
         return streamed.xla_product(margins.formula, policy)
     module, stored = (half, margins.values) if margins.storage == "half" else (packed, margins.tiles)

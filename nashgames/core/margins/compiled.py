@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 
 from nashgames.errors import NashGamesError
 
-MOST = 8
+_MOST = 8
 """Policies that are multiplied here together, at most: XLA's matrix products are as fast from there on."""
 
 _STRIP = 32
@@ -69,6 +69,11 @@ def product(entries: jax.Array, policies: jax.Array) -> jax.Array:
     call = jax.ffi.ffi_call(_registered(entries.dtype, policies.dtype), shape, vmap_method="expand_dims")
     shares = [call(entries, policies, share=np.array([part, parts])) for part in range(parts)]
     return functools.reduce(jnp.add, shares)
+
+
+def fits(entries: jax.Array, policies: jax.Array) -> bool:
+    """Whether the policies `[l, …]` are so few that `product` is faster than XLA's."""
+    return len(policies) <= _MOST
 
 
 def _registered(entry: np.dtype, number: np.dtype) -> str:

@@ -29,8 +29,7 @@ def by_platform(kernel: Product, xla: Product, stored: Any, policy: jax.Array, *
     shared = jax.vmap(xla, (None, 0))
     ways = {"cuda": partial(_of_one, sharing(kernel, shared, _can_address))}
     if entries and policy.shape[-1] >= _FEWEST and (compiled := _compiled()) is not None:
-        few: Fits = lambda _, policies: len(policies) <= compiled.MOST  # noqa: E731
-        ways["cpu"] = partial(_of_one, sharing(compiled.product, shared, few))
+        ways["cpu"] = partial(_of_one, sharing(compiled.product, shared, compiled.fits))
     return jax.lax.platform_dependent(stored, policy, **ways, default=xla)
 
 

@@ -96,12 +96,13 @@ def balance(columns: np.ndarray, log_weight: np.ndarray) -> Balance:
     the equations' curvature that it carries.
     """
     k, r = columns.shape
-    left, lower = columns.copy(), np.zeros((k, r))
+    # One array for what every step computes of all entries: to allocate it anew takes longer than to fill it.
+    left, lower, made = columns.copy(), np.zeros((k, r)), np.empty((k, r))
     scale = np.linalg.norm(columns, axis=1)
     free = np.ones(k, bool)
     pivots = np.empty(r, int)
     for step in range(r):
-        size = np.linalg.norm(left, axis=1)
+        size = np.sqrt(np.sum(np.multiply(left, left, out=made), axis=1))
         # An action that heavier ones determine has no part in the equations that are left.
         gone = size <= _ZERO * np.maximum(scale, _ZERO)
         left[gone] = 0
@@ -114,7 +115,7 @@ def balance(columns: np.ndarray, log_weight: np.ndarray) -> Balance:
         pivots[step], free[pivot] = pivot, False
         direction = left[pivot] / size[pivot]
         lower[:, step] = left @ direction
-        left -= np.outer(lower[:, step], direction)
+        left -= np.multiply.outer(lower[:, step], direction, out=made)
         left[pivot] = 0
     pivots, others = pivots[:r], np.flatnonzero(free)
     block = lower[pivots, :r]
@@ -245,7 +246,7 @@ class _Path:
         """log π, not normalised, with columnsᵀπ = 0 from a nearby π and a small move of the reference."""
         if columns.shape[1] == 0:
             return logs if moved is None else logs + moved
-        if moved is not None:
+        if moved is not None and moved.any():
             logs = logs + balance(columns, logs).newton(logs, moved)
         last = np.inf
         for _ in range(_NEWTON_STEPS):
