@@ -93,8 +93,8 @@ def original(game: Game, repeats: int) -> Iterator[Row]:
     for name, side in sides.items():
         times = []
         try:
-            # What is compiled is compiled once.
-            for _ in range(2 if name == "mpax" else 1):
+            # What is compiled is compiled once; HiGHS takes minutes.
+            for _ in range({"referee": repeats, "mpax": 2}.get(name, 1)):
                 began = time.perf_counter()
                 log_policy = side()
                 times.append(time.perf_counter() - began)

@@ -2,11 +2,13 @@
 
 Queries are timed inside one compiled loop, all sides in turn. Limits are the time of a reduction over as many bytes as
 the storage holds, on a GPU of a copy, and for streamed margins the time of their operations in a matrix product.
-`--device gpu` gives the same table on a GPU, where products that have a kernel stand beside XLA's own (`by XLA`), and
-a line says which is faster; `--json FILE` keeps every number with the machine and the versions.
+`--device gpu` gives the same table on a GPU. Products that have a kernel there, or on a CPU with Numba a function of
+their own, stand beside XLA's (`by XLA`), and a line says which is faster; `--json FILE` keeps every number with the
+machine and the versions.
 """
 
 import argparse
+import importlib.util
 import itertools
 import json
 import resource
@@ -21,7 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from timing import least, machine, options, table, verdict
+from timing import Side, least, machine, options, table, verdict
 
 from nashgames.core.margins import (
     TILE,
@@ -52,6 +54,8 @@ BY_XLA = " by XLA"
 FORMULAS["gpu"] = FORMULAS["cpu"] | {"streamed": 1_000_000, "streamed" + BY_XLA: 1_000_000}
 """Actions of the games that have one, each measured in a process of its own."""
 
+Clock = Callable[[], float]
+
 TARGETS = {
     "cpu": {"dense": 0.85, "packed": 1.4, "int8": 2, "runs": 10, "lowrank": 1.5, "streamed": 6},
     "gpu": {"dense": 0.85, "packed": 1.7, "int8": 3, "runs": 20, "lowrank": 0.01, "streamed": 1},
@@ -69,6 +73,9 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=64, help="runs that share a game")
     parser.add_argument("--dtype", nargs="+", default=["float32", "float64"])
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers")
+    parser.add_argument(
+        "--processor", action="store_true", help="processor seconds of products, where other work has the cores too"
+    )
     parser.add_argument("--formula", nargs=2, help="(used by the script itself) a formula and its number of actions")
     arguments = parser.parse_args()
     if arguments.formula:
@@ -85,7 +92,8 @@ def main() -> None:
     table(shown, [[row[key] for key in shown] for row in rows])
     judge(rows, arguments.device, arguments.lanes)
     if arguments.json:
-        kept = {"environment": environment(), "device": arguments.device, "queries": rows}
+        clock = "the processor" if arguments.processor else "the clock"
+        kept = {"environment": environment(), "device": arguments.device, "seconds of": clock, "queries": rows}
         arguments.json.write_text(json.dumps(kept, indent=1, default=str), encoding="utf-8")
 
 
@@ -93,7 +101,7 @@ def entries(n: int, precision: Precision, arguments: argparse.Namespace) -> list
     """Rows of the storages that keep entries, by one run and by `lanes`, and of the machine."""
     rng = np.random.default_rng(0)
     noise, votes = rng.uniform(-0.5, 0.5, (TILE, TILE)), rng.integers(-100, 101, (TILE, TILE)) / 200
-    sides: dict[str, Callable[[], None]] = {}
+    sides: dict[str, Side] = {}
     sizes: dict[str, int] = {}
     calls: dict[str, int] = {}
     kinds = {
@@ -104,25 +112,26 @@ def entries(n: int, precision: Precision, arguments: argparse.Namespace) -> list
         "packed int8": (PackedHalfMargins, votes),
         "packed bfloat16": (PackedHalfMargins, noise),
     }
+    clock = time.process_time if arguments.processor else time.perf_counter
     with precision.scope():
         for name, (kind, tile) in kinds.items():
             made: Any = kind
             margins = made.filled(n, [partial(_cut, tile)], precision.numpy)
             margins = margins.place(precision.jax_device(), precision.numpy)
-            asked = {name: ask} | (
-                {name + BY_XLA: ask_xla} if arguments.device == "gpu" and kind != DenseMargins else {}
-            )
+            asked = {name: ask} | ({name + BY_XLA: ask_xla} if kind != DenseMargins else {})
             for (label, way), lanes in itertools.product(asked.items(), (1, arguments.lanes)):
+                if label.endswith(BY_XLA) and not has_kernel(arguments.device, lanes):
+                    continue
                 key = f"{label}/{lanes}"
-                sides[key], calls[key] = query(margins, lanes, precision, way)
+                sides[key], calls[key] = query(margins, lanes, precision, way, clock)
                 sizes[key] = margins.nbytes
             if name == "dense":
                 array = margins.values
         for name, function in (("sum", jnp.sum), ("copy", jnp.copy)):
-            sides[name], calls[name] = repeated(jax.jit(function), array, precision)
+            sides[name], calls[name] = repeated(jax.jit(function), array, precision, clock)
         square = jax.device_put(noise.astype(precision.dtype), precision.jax_device())
         product = jax.jit(partial(jnp.matmul, precision="highest"))
-        sides["matrix"], calls["matrix"] = repeated(lambda a: product(a, a), square, precision)
+        sides["matrix"], calls["matrix"] = repeated(lambda a: product(a, a), square, precision, clock)
     seconds = {name: taken / calls[name] for name, taken in least(sides, arguments.repeats).items()}
     speed = array.nbytes / seconds["sum"], 2 * array.nbytes / seconds["copy"], 2 * TILE**3 / seconds["matrix"]
     print(
@@ -139,13 +148,18 @@ def entries(n: int, precision: Precision, arguments: argparse.Namespace) -> list
     return rows
 
 
+def has_kernel(device: str, lanes: int) -> bool:
+    """Whether products of entries are not XLA's own for this many runs: on a CPU by Numba, for few."""
+    return device == "gpu" or (lanes == 1 and importlib.util.find_spec("numba") is not None)
+
+
 def ask(margins: Any, policy: jax.Array) -> jax.Array:
     found: jax.Array = margins.matvec(policy)
     return found
 
 
 def ask_xla(margins: Any, policy: jax.Array) -> jax.Array:
-    """A query by XLA's own product, also where programs for a GPU have a kernel."""
+    """A query by XLA's own product, also where programs have another one."""
     if margins.storage == "streamed":
         return streamed.xla_product(margins.formula, policy)
     module, stored = (half, margins.values) if margins.storage == "half" else (packed, margins.tiles)
@@ -153,7 +167,9 @@ def ask_xla(margins: Any, policy: jax.Array) -> jax.Array:
     return found
 
 
-def query(margins: Any, lanes: int, precision: Precision, way: Any = ask) -> tuple[Callable[[], None], int]:
+def query(
+    margins: Any, lanes: int, precision: Precision, way: Any = ask, clock: Clock = time.perf_counter
+) -> tuple[Side, int]:
     """A call that makes queries one after the other, each of the policies of `lanes` runs, and how many."""
     n = margins.shape[-1]
     policies = np.random.default_rng(1).dirichlet(np.ones(8), size=(lanes, -(-n // 8))).reshape(lanes, -1)[:, :n]
@@ -170,10 +186,12 @@ def query(margins: Any, lanes: int, precision: Precision, way: Any = ask) -> tup
         return jax.lax.fori_loop(0, times, again, policies)
 
     program = jax.jit(many)
-    return _long_enough(lambda times: program(margins, given, times), precision)
+    return _long_enough(lambda times: program(margins, given, times), precision, clock)
 
 
-def repeated(function: Any, array: jax.Array, precision: Precision) -> tuple[Callable[[], None], int]:
+def repeated(
+    function: Any, array: jax.Array, precision: Precision, clock: Clock = time.perf_counter
+) -> tuple[Side, int]:
     """A call that applies a function again and again, and how often."""
 
     def many(times: int) -> Any:
@@ -181,23 +199,20 @@ def repeated(function: Any, array: jax.Array, precision: Precision) -> tuple[Cal
             found = function(array)
         return found
 
-    return _long_enough(many, precision)
+    return _long_enough(many, precision, clock)
 
 
-def _long_enough(many: Callable[[int], Any], precision: Precision) -> tuple[Callable[[], None], int]:
+def _long_enough(many: Callable[[int], Any], precision: Precision, clock: Clock) -> tuple[Side, int]:
     def call(times: int) -> float:
-        began = time.perf_counter()
+        began = clock()
         with precision.scope():
             jax.block_until_ready(many(times))
-        return time.perf_counter() - began
+        return clock() - began
 
     call(1)
     times = max(1, round(_CALL / call(1)))
 
-    def side() -> None:
-        call(times)
-
-    return side, times
+    return lambda: call(times), times
 
 
 def _cut(tile: np.ndarray, rows: slice, columns: slice) -> np.ndarray:

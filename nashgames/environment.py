@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("nashgames", "jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "matplotlib")
+PACKAGES = ("nashgames", "jax", "jaxlib", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "numba")
 
 VARIABLES = (
     "XLA_FLAGS",

@@ -52,6 +52,8 @@ KEPT_TO = {
     "equinox": "learning.policies",
     "optax": "learning.optimisers",
     "psutil": "memory",
+    "numba": "core.margins.compiled",
+    "llvmlite": "core.margins.compiled",
     "bokeh": "reporting",
     "jinja2": "reporting",
     "distributed": "experiments.workers",

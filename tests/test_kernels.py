@@ -114,7 +114,7 @@ def test_runs_contexts_and_games_share_what_is_stored(name, rng):
     kernel = partial(KERNELS[games.storage], interpret=True)
 
     def of_one(kept, policy):
-        return sharing(kernel, kernel)(stored(kept), policy[None])[0] * getattr(kept, "scale", 1)
+        return sharing(kernel, kernel, lambda *_: True)(stored(kept), policy[None])[0] * getattr(kept, "scale", 1)
 
     with Precision().scope():
         placed = games.place(CPU, np.float64)

@@ -147,7 +147,7 @@ def _upper(n: int, block: Callable[[slice, slice], np.ndarray]) -> elements.Tile
 def margins_product(values: jax.Array, scale: jax.Array, policy: jax.Array) -> jax.Array:
     if policy.ndim > 1:
         return jax.vmap(margins_product)(values, scale, policy)
-    return scale * by_platform(kernels.half, xla_product, values, policy)
+    return scale * by_platform(kernels.half, xla_product, values, policy, entries=True)
 
 
 def xla_product(values: jax.Array, policy: jax.Array) -> jax.Array:

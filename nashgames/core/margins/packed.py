@@ -220,7 +220,7 @@ def _place(rows: Any, columns: Any, count: int, size: int, xp: Any) -> tuple[tup
 def margins_product(tiles: jax.Array, scale: jax.Array, policy: jax.Array) -> jax.Array:
     if policy.ndim > 1:
         return jax.vmap(margins_product)(tiles, scale, policy)
-    return scale * by_platform(kernels.packed, xla_product, tiles, policy)
+    return scale * by_platform(kernels.packed, xla_product, tiles, policy, entries=True)
 
 
 def xla_product(tiles: jax.Array, policy: jax.Array) -> jax.Array:

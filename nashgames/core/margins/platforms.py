@@ -1,5 +1,7 @@
-"""Which program multiplies: XLA's own, or on a GPU a kernel, which batches of policies share."""
+"""Which program multiplies: XLA's own, or a kernel for GPUs or a function for CPUs, which batches of policies share."""
 
+import functools
+import importlib.util
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -8,25 +10,57 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
+from nashgames.errors import NashGamesError
+
 Product = Callable[..., jax.Array]
+Fits = Callable[[Any, jax.Array], bool]
+
+_FEWEST = 2048
+"""Actions from which on a CPU has a function of its own: XLA's product of fewer takes less than a millisecond, and the
+function a second to load and several to be compiled for the first time."""
 
 
-def by_platform(kernel: Product, xla: Product, stored: Any, policy: jax.Array) -> jax.Array:
-    """xla(stored, policy `[n]`); in programs for GPUs of NVIDIA's kernel(stored, policies `[l, n]`) in its place."""
-    of_one = partial(_of_one, sharing(kernel, jax.vmap(xla, (None, 0))))
-    return jax.lax.platform_dependent(stored, policy, cuda=of_one, default=xla)
+def by_platform(kernel: Product, xla: Product, stored: Any, policy: jax.Array, *, entries: bool = False) -> jax.Array:
+    """xla(stored, policy `[n]`); in programs for GPUs of NVIDIA's kernel(stored, policies `[l, n]`) in its place.
+
+    Where `entries` of A are stored, `[n, n]` or tiles, and Numba is installed, large games have `compiled.product` in
+    programs for CPUs.
+    """
+    shared = jax.vmap(xla, (None, 0))
+    ways = {"cuda": partial(_of_one, sharing(kernel, shared, _can_address))}
+    if entries and policy.shape[-1] >= _FEWEST and (compiled := _compiled()) is not None:
+        ways["cpu"] = partial(_of_one, sharing(compiled.product, shared, compiled.fits))
+    return jax.lax.platform_dependent(stored, policy, **ways, default=xla)
 
 
-def sharing(kernel: Product, xla: Product) -> Product:
+@functools.cache
+def _compiled() -> Any:
+    """The module with functions for CPUs; None without Numba.
+
+    Raises NashGamesError where Numba cannot be imported, as beside a NumPy that is newer than it takes.
+    """
+    if importlib.util.find_spec("numba") is None:
+        return None
+    try:
+        from nashgames.core.margins import compiled
+    except ImportError as error:
+        raise NashGamesError(
+            f"numba is installed and cannot be imported ({error}); install one that works here, or uninstall it: "
+            f"without it products of large games are XLA's own"
+        ) from error
+    return compiled
+
+
+def sharing(kernel: Product, xla: Product, fits: Fits) -> Product:
     """kernel(stored, policies `[l, …]`), of which `jax.vmap` reads what is stored once for the policies of all batches.
 
     Games have a part of the grid each, and share it with the policies of all of them. `xla` does the same where the
-    kernel cannot.
+    kernel does not fit.
     """
 
     @custom_vmap
     def product(stored: Any, policies: jax.Array) -> jax.Array:
-        return (kernel if _can_address(stored) else xla)(stored, policies)
+        return (kernel if fits(stored, policies) else xla)(stored, policies)
 
     @product.def_vmap
     def _(size: int, batched: Any, stored: Any, policies: jax.Array) -> tuple[jax.Array, bool]:
@@ -36,8 +70,9 @@ def sharing(kernel: Product, xla: Product) -> Product:
         if not any(jax.tree.leaves(of_games)):
             return product(stored, policies.reshape(-1, *policies.shape[2:])).reshape(policies.shape), True
         axes = jax.tree.map(lambda each: 0 if each else None, of_games), 1
-        games = sharing(*[jax.vmap(each, axes, out_axes=1) for each in (kernel, xla)])
-        return games(stored, policies.swapaxes(0, 1)).swapaxes(0, 1), True
+        games = partial(jax.vmap, in_axes=axes, out_axes=1)
+        of_all = sharing(games(kernel), games(xla), fits)
+        return of_all(stored, policies.swapaxes(0, 1)).swapaxes(0, 1), True
 
     made: Product = product
     return made
@@ -47,6 +82,6 @@ def _of_one(product: Product, stored: Any, policy: jax.Array) -> jax.Array:
     return product(stored, policy[None])[0]
 
 
-def _can_address(stored: Any) -> bool:
+def _can_address(stored: Any, policies: jax.Array) -> bool:
     """Whether offsets into arrays are right: Pallas counts up to 4 GiB in 32 bits, of which one is a sign."""
     return all(each.dtype.itemsize > 1 or not 2**31 < each.size <= 2**32 for each in jax.tree.leaves(stored))

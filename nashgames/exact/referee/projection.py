@@ -96,12 +96,12 @@ def balance(columns: np.ndarray, log_weight: np.ndarray) -> Balance:
     the equations' curvature that it carries.
     """
     k, r = columns.shape
-    left, lower = columns.copy(), np.zeros((k, r))
+    left, lower = np.array(columns, np.float64, order="C"), np.zeros((k, r))
     scale = np.linalg.norm(columns, axis=1)
     free = np.ones(k, bool)
     pivots = np.empty(r, int)
     for step in range(r):
-        size = np.linalg.norm(left, axis=1)
+        size = np.sqrt(np.einsum("ij,ij->i", left, left))
         # An action that heavier ones determine has no part in the equations that are left.
         gone = size <= _ZERO * np.maximum(scale, _ZERO)
         left[gone] = 0
@@ -114,7 +114,8 @@ def balance(columns: np.ndarray, log_weight: np.ndarray) -> Balance:
         pivots[step], free[pivot] = pivot, False
         direction = left[pivot] / size[pivot]
         lower[:, step] = left @ direction
-        left -= np.outer(lower[:, step], direction)
+        # In place: an array of products, made anew at every step, would take most of the time.
+        scipy.linalg.blas.dger(-1.0, direction, lower[:, step], a=left.T, overwrite_a=True)
         left[pivot] = 0
     pivots, others = pivots[:r], np.flatnonzero(free)
     block = lower[pivots, :r]
@@ -159,9 +160,12 @@ class Face:
         follows; a fence that is run into is held at margin 0 while that pulls π towards μ.
         """
         log_start = self._log_inside
-        # The only one is the closest whatever the reference is.
-        tilt = np.zeros_like(log_start) if self.single else normalise(log_reference) - log_start
-        found = _Path(self._range, self._fences, log_start, tilt).follow()
+        if self.single:
+            # The only one is the closest whatever the reference is, and beats the others as it beat them inside.
+            path = _Path(self._range, self._fences[:0], log_start, np.zeros_like(log_start))
+        else:
+            path = _Path(self._range, self._fences, log_start, normalise(log_reference) - log_start)
+        found = path.follow()
         return found._replace(error=found.error + self._rounding)
 
 
@@ -225,7 +229,8 @@ class _Path:
                 place = int(np.argmin(factors))
                 logs = logs + factors[place] * self._fences[held.pop(place)]
                 continue
-            broken = self._broken(balance(columns, logs), logs, held)
+            free = len(held) < len(self._fences)
+            broken = self._broken(balance(columns, logs), logs, held) if free else None
             if broken is None:
                 return logs, held
             held.append(broken)
@@ -245,7 +250,7 @@ class _Path:
         """log π, not normalised, with columnsᵀπ = 0 from a nearby π and a small move of the reference."""
         if columns.shape[1] == 0:
             return logs if moved is None else logs + moved
-        if moved is not None:
+        if moved is not None and moved.any():
             logs = logs + balance(columns, logs).newton(logs, moved)
         last = np.inf
         for _ in range(_NEWTON_STEPS):
