@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from nashgames.disk import replace
 
@@ -77,10 +78,9 @@ class Exported(NamedTuple):
         program: Callable[..., Any] = flat
         data = _read(_path(self.name))
         if data is None:
-            kinds = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
             # Not every operation that JAX can compile can be exported.
             with contextlib.suppress(NotImplementedError, ValueError):
-                data = bytes(export.export(jax.jit(flat), platforms=["cpu"])(*kinds).serialize())
+                data = bytes(export.export(jax.jit(flat), platforms=["cpu"])(*leaves).serialize())
                 _write(_path(self.name), data)
         if data is not None:
             program = export.deserialize(bytearray(data)).call
@@ -117,7 +117,7 @@ def _classes(structure: Any) -> Iterator[type]:
 
 
 def _is_on_one_cpu(leaf: Any) -> bool:
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return False
     return not isinstance(leaf, jax.Array) or [device.platform for device in leaf.devices()] == ["cpu"]
 
@@ -126,7 +126,8 @@ def _settings() -> list[tuple[str, str]]:
     """What JAX is told, but for the places where it keeps things."""
     said = {name: str(value) for name, value in jax.config.values.items() if "cache" not in name}
     # The one that `Precision.scope` sets, for its thread alone.
-    return sorted((said | {"jax_enable_x64": str(jax.config.jax_enable_x64)}).items())
+    in_scope = jax.config.jax_enable_x64  # type: ignore[attr-defined]
+    return sorted((said | {"jax_enable_x64": str(in_scope)}).items())
 
 
 @cache

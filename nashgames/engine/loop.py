@@ -177,8 +177,8 @@ def advance(
     # What is measured does not depend on who is measured: all solvers share this program.
     game = problem.game.replace(feedback=EXACT)
     if programs is not None:
-        runs, seen = programs.advance(problem, runs, targets, like=(runs, Reported(*range(4))))
-        like: Any = Point(*range(3), dict.fromkeys(recording.metrics, 0), 0), 0
+        runs, seen = programs.advance(problem, runs, targets, like=(runs, Reported._make(range(4))))
+        like = Point._make([0, 0, 0, dict.fromkeys(recording.metrics, 0), 0]), 0
         points, last = programs.measure(game, problem.log_equilibrium, seen, like=like)
         return runs, points, last
     structure, form = jax.tree.structure(problem), form if _is_known(form) else "optimised"
