@@ -16,7 +16,7 @@ from nashgames.store.tables import Laid, from_parquet, groups_of, is_other, peek
 class Folded(NamedTuple):
     """What a directory says: its tables as Parquet files, how many rows they have, and the runs that count."""
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, memoryview]
     rows: Mapping[str, int]
     runs: set[str]
 

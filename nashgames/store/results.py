@@ -300,7 +300,9 @@ class Results:
             self._parts, self._finished = set(), folded.runs
             self._snapshot = Unread(self.directory, folded.rows, folded.runs)
 
-    def _hashes_around(self, files: Mapping[str, Path], written: Mapping[str, bytes]) -> tuple[hashes.Accepted, ...]:
+    def _hashes_around(
+        self, files: Mapping[str, Path], written: Mapping[str, memoryview]
+    ) -> tuple[hashes.Accepted, ...]:
         """What the manifest says of the tables while these are written, and what afterwards; called under the lock."""
         on_disk = manifest.parse(self.directory, manifest.text_in(self.directory) or manifest.text_of(self.manifest))
         return hashes.around(hashes.known(on_disk).get(hashes.KEY), files, written)

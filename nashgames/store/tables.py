@@ -65,10 +65,10 @@ def frame_of(name: str, table: pa.Table) -> pd.DataFrame:
 
 def to_parquet(table: pa.Table, asked: str | None = None) -> bytes:
     """A table as the bytes of a Parquet file, and beside it what was `asked`: the same rows, the same bytes."""
-    return pieces_to_parquet([table], table.schema, asked)
+    return pieces_to_parquet([table], table.schema, asked).tobytes()
 
 
-def pieces_to_parquet(pieces: Iterable[pa.Table], schema: pa.Schema, asked: str | None = None) -> bytes:
+def pieces_to_parquet(pieces: Iterable[pa.Table], schema: pa.Schema, asked: str | None = None) -> memoryview:
     """Tables one below the other as the file that `to_parquet` makes of all of them, one in memory at a time.
 
     All have the columns of the first; where there is none, those of the `schema`.
@@ -90,7 +90,7 @@ def pieces_to_parquet(pieces: Iterable[pa.Table], schema: pa.Schema, asked: str 
                 waiting = waiting.slice(_GROUP)
         # One group for no rows as well.
         write(waiting)
-    return sink.getvalue().to_pybytes()
+    return memoryview(sink.getvalue())
 
 
 def from_parquet(name: str, path: Path, data: bytes) -> pa.Table:
