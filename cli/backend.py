@@ -22,7 +22,10 @@ def start(device: str, *, keep: bool = True) -> None:
     if device == "cpu" and not os.environ.get("JAX_PLATFORMS"):
         _set("jax_platforms", "cpu")
     if keep:
-        enable_cache()
+        from nashgames.engine.exported import keep_in
+
+        folder = enable_cache()
+        keep_in(None if folder is None else folder / "exported")
     else:
         _set("jax_enable_compilation_cache", False)
 

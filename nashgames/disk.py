@@ -17,7 +17,7 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes | memoryview) -> None:
     """Put `data` at `path` in one step: whoever looks, or loses power, has the old file or the new one."""
     aside = temporary(path)
     try:

@@ -20,6 +20,7 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from nashgames.cli.backend import enable_cache
+from nashgames.engine import exported
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -44,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if hasattr(config, "cache"):
         folder = config.cache.mkdir("compiled")
-        if sum(path.stat().st_size for path in folder.iterdir()) > _MOST_DISK:
+        if sum(path.stat().st_size for path in folder.rglob("*")) > _MOST_DISK:
             shutil.rmtree(folder)
     else:  # pytest -p no:cacheprovider
         folder = tempfile.mkdtemp(prefix="nashgames-tests-")
@@ -104,8 +105,12 @@ _memory = _Memory()
 
 @pytest.fixture(autouse=True)
 def _programs():
-    """Compiled programs come from the folder, whatever the test before has set, and do not fill the memory."""
+    """Compiled programs come from the folder, whatever the test before has set, and do not fill the memory.
+
+    Those that are traced are traced anew, as tests change the code of solvers in this process.
+    """
     jax.config.update("jax_enable_compilation_cache", enable_cache() is not None)
+    exported.keep_in(None)
     yield
     _memory.check()
 

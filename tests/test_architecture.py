@@ -164,6 +164,8 @@ def test_a_loop_is_compiled_in_one_file():
     assert all(found.pop(name) == {"scan"} for name in writers)
     accesses = {name for name in found if name.startswith("nashgames.core.margins.")}
     assert all(found.pop(name) == {"jit"} for name in accesses)
+    # The loop's program is kept between processes.
+    assert found.pop("nashgames.engine.exported") == {"jit"}
     assert set(found) == {"nashgames.engine.loop"}
     assert {"jit", "scan", "while_loop"} <= found["nashgames.engine.loop"]
 

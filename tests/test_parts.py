@@ -15,10 +15,10 @@ import pytest
 from filelock import FileLock
 
 from nashgames.errors import NashGamesError
-from nashgames.store import SCHEMAS, Results, parts, results, snapshot
+from nashgames.store import SCHEMAS, Results, folding, parts, results, snapshot, tables
 from nashgames.verification.files import check_files
 from nashgames.verification.ledger import Report
-from tests.stored import Died, Disk, contents, fill, look, rows
+from tests.stored import POINTS, Died, Disk, contents, fill, look, rows
 
 FULL = OSError(28, "No space left on device")
 
@@ -289,6 +289,38 @@ def test_what_ended_a_command_is_what_is_told(directory, monkeypatch):
         Disk(monkeypatch, 1, FULL)
         raise KeyboardInterrupt
     assert look(directory) == dict.fromkeys(("aaa", "bbb", "ccc"), 0.25)
+
+
+def test_folding_piece_by_piece_writes_what_is_written_of_all_at_once(directory, monkeypatch):
+    # Groups end within a part, and parts within a group.
+    monkeypatch.setattr(tables, "_GROUP", 3)
+    fill(directory, "aaa", "bbb", "ccc")
+    fill(directory, "bbb", "ddd", value=0.5, folded=False)
+    Results.open(directory).relabel({"ccc": {"label": "another"}, "bbb": {"label": "third"}})
+    fill(directory, "eee", "aaa", value=0.75, folded=False)
+    together = snapshot.read_tables(directory)
+    found = folding.fold(directory, "asked")
+    assert {name: bytes(data) for name, data in found.files.items()} == {
+        name: tables.to_parquet(table, "asked") for name, table in together.items()
+    }
+    assert found.rows == {name: table.num_rows for name, table in together.items()}
+    assert found.rows["curves"] == 5 * POINTS
+    assert found.runs == {"aaa", "bbb", "ccc", "ddd", "eee"}
+    assert together["runs"]["label"].to_pylist() == ["another", "third", "nash-mp", "nash-mp", "nash-mp"]
+
+
+def test_what_was_folded_is_read_as_it_was_also_when_others_have_folded_more(directory):
+    mine = Results.open(directory)
+    mine.add(**rows("aaa"))
+    mine.compact()
+    assert mine.points_of(["aaa"]) == POINTS and contents(mine) == {"aaa": 0.25}
+    fill(directory, "bbb")
+    later = Results.open(directory)
+    later.add(**rows("ccc"))
+    later.compact()
+    fill(directory, "ddd")
+    assert contents(later) == {"aaa": 0.25, "bbb": 0.25, "ccc": 0.25}
+    assert look(directory).keys() == {"aaa", "bbb", "ccc", "ddd"}
 
 
 def test_folding_nothing_does_nothing(directory):

@@ -15,7 +15,7 @@ from nashgames.core.game import Game
 from nashgames.core.margins import beside, stack
 from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, target_at
 from nashgames.core.precision import Precision
-from nashgames.engine import audit, loop, saving
+from nashgames.engine import audit, exported, loop, saving
 from nashgames.engine.loop import Recording
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
@@ -224,19 +224,28 @@ class Batch:
         self.is_short = numbers <= _SHORT and not writes
         """Whether the batch takes a few seconds at most."""
         on_cpu = settings.precision.jax_device().platform == "cpu"
-        self._form = "optimised" if not on_cpu else "network" if writes else "quick" if self.is_short else "optimised"
+        form = "optimised" if not on_cpu else "network" if writes else "quick" if self.is_short else "optimised"
+        self._static: Any = {
+            "stacked": self._stacked, "target": self.settings.target, "recording": self._recording, "form": form,
+        }  # fmt: skip
+        self._programs: loop.Programs | None = None
         loop.clear_compiled_if_over(_PROGRAMS)
         began = time.perf_counter()
         hint = f"the solver '{self.solver.name}' (nashgames check says more)"
         with settings.precision.scope(), plugins.explaining(hint, self.solver):
             self._problem = self._assemble(games, flat, margins)
-            one = loop.shapes_of_one_run(self._problem, stacked=self._stacked)
-            audit.check_queries(one.solver, one.game)
+            nowhere = np.zeros(_TARGETS, np.int32)
+            if exported.folder:
+                self._programs = loop.kept_programs(self._problem, nowhere, **self._static)
+            # Whoever made a program that is kept has counted its queries.
+            if self._programs is None or not self._programs.advance.is_there:
+                one = loop.shapes_of_one_run(self._problem, stacked=self._stacked)
+                audit.check_queries(one.solver, one.game)
             unstarted = loop.initial_state(self._problem, stacked=self._stacked)
             # On the device like every later state: an argument that lies elsewhere would be compiled for once more.
             self._runs = jax.device_put(unstarted, self._where)
             # A chunk of no steps compiles the program, so that its seconds are not counted as solving.
-            self._advance(np.zeros(_TARGETS, np.int32))
+            self._advance(nowhere)
         self.compile_seconds = time.perf_counter() - began
 
     def _assemble(self, games: Sequence[Game], lanes: Sequence[Lane], margins: Any) -> loop.Problem:
@@ -438,13 +447,7 @@ class Batch:
     def _advance(self, targets: np.ndarray) -> None:
         began, first = time.perf_counter(), self.step if self._recorded.points else 0
         self._runs, point, self._log_policies = loop.advance(
-            self._problem,
-            self._runs,
-            targets,
-            stacked=self._stacked,
-            target=self.settings.target,
-            recording=self._recording,
-            form=self._form,
+            self._problem, self._runs, targets, **self._static, programs=self._programs
         )
         point = self._with_nearest(jax.tree.map(np.asarray, point))
         self._check_soundness(point)

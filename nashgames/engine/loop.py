@@ -23,6 +23,8 @@ from nashgames.core import metrics, simplex
 from nashgames.core.feedback import EXACT
 from nashgames.core.game import Game
 from nashgames.core.metrics import METRICS, STOPPING, Seen
+from nashgames.engine import exported
+from nashgames.engine.exported import Exported, name_of
 from nashgames.solvers.protocol import Solver
 
 RUNNING, CONVERGED, BUDGET, DIVERGED, UNTRUE = range(5)
@@ -162,21 +164,60 @@ def advance(
     target: str = "regularised",
     recording: Recording = Recording(),
     form: str = "optimised",
+    programs: "Programs | None" = None,
 ) -> tuple[LoopState, Point, jax.Array]:
     """Bring all runs to each step of `targets` `[K]` in turn and measure them there.
 
     The steps are data: any targets, in any chunks, run the same compiled body, so that chunks equal the whole bit for
     bit. The loop ends early when no run is running. Points have a leading axis K; with them come the last iterates,
     log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked). A run stops by the metric of its `target`, a key
-    of `metrics.STOPPING`. `runs` is used up. Programs are compiled in a `form` of FORMS.
+    of `metrics.STOPPING`. `runs` is used up. Programs are compiled in a `form` of FORMS; `programs` are those that
+    `kept_programs` has for all this.
     """
-    structure, form = jax.tree.structure(problem), form if _is_known(form) else "optimised"
-    runs, seen = _ADVANCE[form](problem, runs, targets, stacked=stacked, target=target, classes=_classes(structure))
     # What is measured does not depend on who is measured: all solvers share this program.
     game = problem.game.replace(feedback=EXACT)
+    if programs is not None:
+        runs, seen = programs.advance(problem, runs, targets, like=(runs, Reported._make(range(4))))
+        like = Point._make([0, 0, 0, dict.fromkeys(recording.metrics, 0), 0]), 0
+        points, last = programs.measure(game, problem.log_equilibrium, seen, like=like)
+        return runs, points, last
+    structure, form = jax.tree.structure(problem), form if _is_known(form) else "optimised"
+    runs, seen = _ADVANCE[form](problem, runs, targets, stacked=stacked, target=target, classes=_classes(structure))
     with _ONE_AT_A_TIME:
         points, last = _MEASURE[form](game, problem.log_equilibrium, seen, stacked=stacked, recording=recording)
     return runs, points, last
+
+
+class Programs(NamedTuple):
+    """The two programs of `advance` as they are kept between processes."""
+
+    advance: Exported
+    measure: Exported
+
+
+def kept_programs(
+    problem: Problem,
+    targets: Any,
+    *,
+    stacked: bool,
+    target: str = "regularised",
+    recording: Recording = Recording(),
+    form: str = "optimised",
+) -> Programs | None:
+    """The programs of `advance` with these arguments; None where they are not kept."""
+    options, game = FORMS[form], problem.game.replace(feedback=EXACT)
+    # States and reports are as large as the problem says.
+    name = name_of(("advance", stacked, target), options, (problem, targets))
+    measured = name_of(("measure", stacked, recording), options, (game, problem.log_equilibrium, targets))
+    if name is None or measured is None:
+        return None
+    step = partial(_advance, stacked=stacked, target=target, classes=None)
+    measure = partial(_measure, stacked=stacked, recording=recording)
+    kept = Programs(Exported(step, options, (1,), name), Exported(measure, options, (), measured))
+    # Whoever made it before has tried.
+    if kept.advance.is_there or _is_known(form):
+        return kept
+    return kept_programs(problem, targets, stacked=stacked, target=target, recording=recording)
 
 
 def _classes(structure: Any) -> Any:
@@ -259,7 +300,8 @@ def distances(weights: Any, log_policy: jax.Array, log_equilibrium: jax.Array, *
 
 def compiled_count() -> int:
     """How many compiled programs are kept."""
-    return sum(int(program._cache_size()) for program in (*_ADVANCE.values(), *_MEASURE.values()))
+    traced = sum(int(program._cache_size()) for program in (*_ADVANCE.values(), *_MEASURE.values()))
+    return traced + len(exported.loaded)
 
 
 def clear_compiled_if_over(limit: int = 0) -> None:
@@ -267,6 +309,7 @@ def clear_compiled_if_over(limit: int = 0) -> None:
     if compiled_count() >= limit:
         for program in (*_ADVANCE.values(), *_MEASURE.values()):
             program.clear_cache()
+        exported.loaded.clear()
 
 
 def _over_runs(function: Any, stacked: bool) -> Any:

@@ -72,9 +72,7 @@ def frames_of(
     status = np.full(len(curves.steps), "running", object)
     status[curves.last] = curves.statuses
     return Frames(
-        runs=pd.DataFrame(keys | last | _of_runs(batch, played, curves, told), columns=list(RUN_COLUMNS)).astype(
-            OPTIONAL_INTEGERS
-        ),
+        runs=pd.DataFrame(keys | last | _of_runs(batch, played, curves, told), columns=list(RUN_COLUMNS)),
         curves=pd.DataFrame(repeated | points | {"status": status}, columns=list(CURVE_COLUMNS)),
         policies=_policies(played, curves.log_policies),
         paths=pd.DataFrame(columns=list(PATH_COLUMNS)) if curves.path is None else _paths(played, curves),
@@ -131,8 +129,8 @@ def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves, told: "Tol
         "game_fingerprint": [run.source.fingerprint for _, run, _, _ in played],
         "tolerance": [settings.tolerance] * count,
         "budget": [_budget(run, contexts, settings) for _, run, _, _ in played],
-        "queries_to_tolerance": stopped,
-        "diverged_step": curves.diverged_steps,
+        "queries_to_tolerance": pd.array(stopped, "Int64"),
+        "diverged_step": pd.array(curves.diverged_steps, "Int64"),
         "compile_seconds": [batch.compile_seconds] * count,
         "solve_seconds": [batch.solve_seconds] * count,
         "batch_size": [batch.size] * count,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ def _placed(
     """The cheapest free spot of every name, taken in this order; None where one of them has none."""
     found: dict[int, _Spot] = {}
     for i in order:
-        width, height = _extent(curves[i].text)
+        width, height = _width(curves[i].text, page().font), _LINE * page().font
         others = np.concatenate([np.empty((0, 2)), *hidden, *(way for k, way in enumerate(ways) if k != i)])
         free = (
             spot
@@ -142,10 +143,11 @@ def _spots(way: Floats, width: float, height: float) -> Iterator[_Spot]:
             yield _Spot((left, low, left + width, low + height), None, cost)
 
 
-def _extent(text: str) -> tuple[float, float]:
-    """The width and the height of a line of text in points."""
-    drawn = TextPath((0, 0), text, prop=FontProperties(family="DejaVu Sans"), size=page().font)
-    return float(drawn.get_extents().width) + 1, _LINE * page().font
+@lru_cache
+def _width(text: str, size: float) -> float:
+    """How wide a line of text of this size is, in points; it is asked for again in every order of the names."""
+    drawn = TextPath((0, 0), text, prop=FontProperties(family="DejaVu Sans"), size=size)
+    return float(drawn.get_extents().width) + 1
 
 
 def _inside(box: tuple[float, float, float, float], size: tuple[float, float]) -> bool:

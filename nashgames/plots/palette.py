@@ -192,13 +192,14 @@ def svg(figure: Figure) -> bytes:
 @styled
 def _render(figure: Figure, name: str) -> bytes:
     # A second pass of the layout moves things by a hair, and so does another resolution, at which text has another
-    # width: one pass at the resolution of the file, then frozen, makes all files alike.
+    # width: one pass at the resolution of the file, then frozen, makes all files alike. A placeholder ("none") in its
+    # place would have everything drawn twice for each of them.
     engine = figure.get_layout_engine()
     if engine is not None:
         figure.dpi, dpi = DPI, figure.dpi
         engine.execute(figure)
         figure.dpi = dpi
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=name, metadata=dict(_METADATA[name]))
     return buffer.getvalue()

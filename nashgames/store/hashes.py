@@ -23,12 +23,14 @@ def known(manifest: Mapping[str, object]) -> dict[str, Accepted]:
     return {KEY: found} if isinstance(found, dict) else {}
 
 
-def digest_of(data: bytes) -> str:
+def digest_of(data: bytes | memoryview) -> str:
     """The SHA-256 of the bytes of a table, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
-def around(before: Accepted | None, files: Mapping[str, Path], written: Mapping[str, bytes]) -> tuple[Accepted, ...]:
+def around(
+    before: Accepted | None, files: Mapping[str, Path], written: Mapping[str, memoryview]
+) -> tuple[Accepted, ...]:
     """What the manifest has to say while the tables `written` replace these `files`, and what afterwards.
 
     `before` is what it says so far, None where it says nothing.

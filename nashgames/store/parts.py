@@ -86,11 +86,17 @@ def read(directory: Path, name: str) -> Layer:
 
     Raises NashGamesError for bytes that are not those it was named after.
     """
+    path, files = unpacked(directory, name)
+    return {table: from_parquet(table, path, data) for table, data in files.items()}
+
+
+def unpacked(directory: Path, name: str) -> tuple[Path, dict[str, bytes]]:
+    """Where a part is, and its tables as Parquet files: see `read`."""
     path = directory / FOLDER / name
     data = read_bytes(path)
     if name != _name(_number(name), data):
         raise NashGamesError(f"'{path}' is damaged; delete it and start its command again, its runs are played again")
-    return {table: from_parquet(table, path, inside) for table, inside in _unpack(path, data).items()}
+    return path, _unpack(path, data)
 
 
 def _unpack(path: Path, data: bytes) -> dict[str, bytes]:

@@ -14,9 +14,10 @@ from nashgames.disk import append_text, replace, temporary
 from nashgames.errors import NashGamesError
 from nashgames.store import hashes, kept, manifest, parts
 from nashgames.store.files import MANIFEST, cannot_write, check_ours, has_results, nearest
+from nashgames.store.folding import fold
 from nashgames.store.schema import FAILURES, LABEL_COLUMNS, LABELS, SOMETIMES, TABLES
-from nashgames.store.snapshot import asked_in_table, finished_in_table, read_tables, table_path
-from nashgames.store.tables import Layer, frame_of, ids_in, run_ids, select, table_of, to_parquet
+from nashgames.store.snapshot import Unread, asked_in_table, finished_in_table, read_tables, table_path
+from nashgames.store.tables import Layer, frame_of, ids_in, run_ids, select, table_of
 
 LOCK = ".lock"
 LOG = "failures.log"
@@ -46,7 +47,7 @@ class Results:
         self._made: list[Path] = []
         self._parts: set[str] = set()
         self._others: set[str] = set()
-        self._snapshot: dict[str, pa.Table] | None = None
+        self._snapshot: Mapping[str, pa.Table] | None = None
 
     @classmethod
     def open(cls, directory: str | Path) -> Self:
@@ -111,8 +112,11 @@ class Results:
 
     def points_of(self, run_ids: Collection[str]) -> int:
         """How many rows of curves these runs have."""
-        points = self._tables["curves"].select(["run_id"])
-        return int((points if self._finished <= set(run_ids) else select(points, set(run_ids))).num_rows)
+        tables, every = self._tables, self._finished <= set(run_ids)
+        if every and isinstance(tables, Unread):
+            return tables.rows["curves"]
+        points = tables["curves"].select(["run_id"])
+        return int((points if every else select(points, set(run_ids))).num_rows)
 
     @property
     def policies(self) -> pd.DataFrame:
@@ -276,14 +280,15 @@ class Results:
             return
         with self._writing():
             # Looked at after the lock was taken: another may have added, or folded, until then.
-            tables = self._look()
             if not parts.names(self.directory):
+                self._look()
                 return
-            files = {name: table_path(self.directory, name) for name in tables}
+            folded = fold(self.directory, manifest.asked(self.manifest))
+            files = {name: table_path(self.directory, name) for name in folded.files}
             written = {
-                name: to_parquet(table, manifest.asked(self.manifest))
-                for name, table in tables.items()
-                if name not in SOMETIMES or table.num_rows or files[name].exists()
+                name: data
+                for name, data in folded.files.items()
+                if name not in SOMETIMES or folded.rows[name] or files[name].exists()
             }
             during, after = self._hashes_around(files, written)
             self._write_manifest(during)
@@ -291,10 +296,13 @@ class Results:
                 replace(files[name], data)
             parts.drop(self.directory)
             self._write_manifest(after)
-            # What was just written need not be read again.
-            self._parts = set()
+            # What was just written need not be read again, but for what is asked for.
+            self._parts, self._finished = set(), folded.runs
+            self._snapshot = Unread(self.directory, folded.rows, folded.runs)
 
-    def _hashes_around(self, files: Mapping[str, Path], written: Mapping[str, bytes]) -> tuple[hashes.Accepted, ...]:
+    def _hashes_around(
+        self, files: Mapping[str, Path], written: Mapping[str, memoryview]
+    ) -> tuple[hashes.Accepted, ...]:
         """What the manifest says of the tables while these are written, and what afterwards; called under the lock."""
         on_disk = manifest.parse(self.directory, manifest.text_in(self.directory) or manifest.text_of(self.manifest))
         return hashes.around(hashes.known(on_disk).get(hashes.KEY), files, written)
@@ -371,11 +379,11 @@ class Results:
             self.rebuilt = True
 
     @property
-    def _tables(self) -> dict[str, pa.Table]:
+    def _tables(self) -> Mapping[str, pa.Table]:
         """The tables as they were when they were first looked at after the last change made here."""
         return self._look() if self._snapshot is None else self._snapshot
 
-    def _look(self) -> dict[str, pa.Table]:
+    def _look(self) -> Mapping[str, pa.Table]:
         """The tables as they are now, and with them the runs that count."""
         names = set(parts.names(self.directory))
         self._snapshot = read_tables(self.directory)

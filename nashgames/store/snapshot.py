@@ -1,6 +1,7 @@
 """What a directory says at one moment: its tables with its parts laid over them, read while others may write."""
 
 import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from nashgames.errors import NashGamesError
 from nashgames.store import parts
 from nashgames.store.files import read_bytes
 from nashgames.store.schema import TABLES
-from nashgames.store.tables import ASKED, Layer, from_parquet, ids_in, overlay
+from nashgames.store.tables import ASKED, Layer, from_parquet, ids_in, overlay, select
 
 _TRIES = 20
 """Readings to begin again because the tables were folded meanwhile, which a command does once, at its end."""
@@ -36,6 +37,31 @@ def read_tables(directory: Path) -> dict[str, pa.Table]:
         if _stamps(directory) == before:
             return overlay(layers)
     raise NashGamesError(f"'{directory}' is written all the time; wait for the commands that write it")
+
+
+class Unread(Mapping[str, pa.Table]):
+    """The tables of a directory whose parts have just been folded, each read when it is asked for: `rows` many of each,
+    of these `runs`. Where another process has replaced them meanwhile, what is read is of these runs all the same."""
+
+    def __init__(self, directory: Path, rows: Mapping[str, int], runs: set[str]) -> None:
+        self.rows = rows
+        self._directory, self._runs, self._stamps = directory, runs, _stamps(directory)
+        self._read: dict[str, pa.Table] = {}
+
+    def __getitem__(self, name: str) -> pa.Table:
+        if name not in self._read:
+            path = table_path(self._directory, name)
+            table = from_parquet(name, path, read_bytes(path)) if path.exists() else TABLES[name].empty_table()
+            if _stamps(self._directory) != self._stamps:
+                table = select(read_tables(self._directory)[name], self._runs)
+            self._read[name] = table
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TABLES)
+
+    def __len__(self) -> int:
+        return len(TABLES)
 
 
 def finished_in_table(directory: Path) -> set[str]:

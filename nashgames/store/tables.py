@@ -1,8 +1,12 @@
 """Frames ⇄ Arrow ⇄ Parquet: columns of the right type or a sentence, and many layers of rows as one table."""
 
 import collections
-from collections.abc import Iterable, Mapping, Sequence
+import io
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -19,8 +23,9 @@ Layer = Mapping[str, pa.Table]
 ASKED = "nashgames"
 """Where a Parquet file keeps what was asked: the key of its metadata."""
 
-_GROUP = 2**17
-"""Rows of a group in a Parquet file: 50 MB of curves, and few enough groups that a million rows are read as fast."""
+_GROUP = 2**16
+"""Rows of a group in a Parquet file: 25 MB of curves, three times that while they are folded, and few enough groups that
+a million rows are read as fast."""
 
 _PANDAS_INDEX = "__index_level_"
 """How pandas names an index that it saves as a column."""
@@ -62,15 +67,33 @@ def frame_of(name: str, table: pa.Table) -> pd.DataFrame:
 
 def to_parquet(table: pa.Table, asked: str | None = None) -> bytes:
     """A table as the bytes of a Parquet file, and beside it what was `asked`: the same rows, the same bytes."""
-    sink = pa.BufferOutputStream()
-    if asked is not None:
-        table = table.replace_schema_metadata({ASKED: asked})
-    with pq.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as writer:
-        # One group for no rows as well.
-        for start in range(0, max(table.num_rows, 1), _GROUP):
+    return pieces_to_parquet([table], table.schema, asked).tobytes()
+
+
+def pieces_to_parquet(pieces: Iterable[pa.Table], schema: pa.Schema, asked: str | None = None) -> memoryview:
+    """Tables one below the other as the file that `to_parquet` makes of all of them, one in memory at a time.
+
+    All have the columns of the first; where there is none, those of the `schema`.
+    """
+    # It grows without a second copy, which a buffer of Arrow's does not.
+    sink, pieces = io.BytesIO(), iter(pieces)
+    first = next(pieces, schema.empty_table())
+    schema = first.schema if asked is None else first.schema.with_metadata({ASKED: asked})
+    waiting = schema.empty_table()
+    with pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer:
+
+        def write(group: pa.Table) -> None:
             # Pieces of an overlay would make other pages; all of a large table at once would be in memory twice.
-            writer.write_table(table.slice(start, _GROUP).combine_chunks(), row_group_size=_GROUP)
-    return sink.getvalue().to_pybytes()
+            writer.write_table(group.combine_chunks(), row_group_size=_GROUP)
+
+        for piece in itertools.chain([first], pieces):
+            waiting = pa.concat_tables([waiting, piece.replace_schema_metadata(schema.metadata)])
+            while waiting.num_rows > _GROUP:
+                write(waiting.slice(0, _GROUP))
+                waiting = waiting.slice(_GROUP)
+        # One group for no rows as well.
+        write(waiting)
+    return sink.getbuffer()
 
 
 def from_parquet(name: str, path: Path, data: bytes) -> pa.Table:
@@ -78,24 +101,52 @@ def from_parquet(name: str, path: Path, data: bytes) -> pa.Table:
 
     Raises NashGamesError for bytes that are no sound Parquet file, and for a column that holds something else.
     """
+    return _ours(name, path, _read(path, data, lambda file: file.read(use_threads=False)))
+
+
+def groups_of(name: str, path: Path, data: bytes) -> Iterator[pa.Table]:
+    """The rows of the table that `from_parquet` gives, group by group."""
+
+    def read(group: int, file: pq.ParquetFile) -> pa.Table:
+        return file.read_row_group(group, use_threads=False)
+
+    for group in range(_read(path, data, lambda file: file.num_row_groups)):
+        yield _ours(name, path, _read(path, data, partial(read, group)))
+
+
+def peeked(path: Path, data: bytes) -> tuple[set[str], list[str]]:
+    """The runs that a Parquet file has rows of, none where it does not say, and the names of its columns."""
+    names = _read(path, data, lambda file: file.schema_arrow.names)
+    told = _read(path, data, lambda file: file.read(["run_id"], use_threads=False))
+    return ids_in(told) if told.num_columns == 1 else set(), names
+
+
+def _read(path: Path, data: bytes, look: Callable[[pq.ParquetFile], Any]) -> Any:
+    """What is read of a Parquet file, which has to be sound."""
     try:
         # On this thread alone: one of Arrow's own may still hold these bytes, which are Python's, when the interpreter
         # ends, and letting them go then aborts the process.
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        table = file.read(use_threads=False)
-        table.validate(full=True)
+        found = look(pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True))
+        if isinstance(found, pa.Table):
+            found.validate(full=True)
     except (pa.ArrowException, OSError):
         raise damaged(path, "Parquet") from None
+    return found
+
+
+def _ours(name: str, path: Path, table: pa.Table) -> pa.Table:
+    """A table that was read, in our types and our order."""
     schema = PART_SCHEMAS[name]
     counts = collections.Counter(table.column_names)
-    others = [column for column, count in counts.items() if _is_other(column, schema) and count == 1]
+    others = [column for column, count in counts.items() if is_other(column, schema) and count == 1]
     ours = pa.Table.from_arrays([_column(path, table, field) for field in schema], schema=schema)
     for column in others:
         ours = ours.append_column(column, table[column])
     return ours
 
 
-def _is_other(column: str, schema: pa.Schema) -> bool:
+def is_other(column: str, schema: pa.Schema) -> bool:
+    """Whether a column is one that somebody else has put beside ours."""
     return column not in schema.names and not column.startswith(_PANDAS_INDEX)
 
 
@@ -163,28 +214,53 @@ def overlay(layers: Sequence[Layer]) -> dict[str, pa.Table]:
 
     It is idempotent: laying layers once more over what was made of them changes nothing.
     """
-    kept: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
-    newer: set[str] = set()
-    failed: set[str] = set()
-    labels: dict[str, dict[str, str]] = {}
-    for layer in reversed(layers):
-        ids = run_ids(layer)
-        for name in SCHEMAS.keys() & layer.keys():
-            table = layer[name] if newer.isdisjoint(ids) else select(layer[name], newer, keep=False)
-            kept[name].append(_labelled(table, labels) if name == "runs" else table)
-        newer |= ids
-        if FAILURES in layer:
-            kept[FAILURES].append(select(layer[FAILURES], failed, keep=False))
-            failed |= ids_in(layer[FAILURES])
-        if LABELS in layer:
-            for row in layer[LABELS].to_pylist():
-                labels.setdefault(row["run_id"], row)
-    tables = {name: _joined(TABLES[name], found[::-1]) for name, found in kept.items()}
-    complete = set.intersection(*(ids_in(tables[name]) for name in ("runs", "curves", "policies")))
-    whole = {
-        name: tables[name] if ids_in(tables[name]) <= complete else select(tables[name], complete) for name in SCHEMAS
+    laid = Laid(layers, [{name: ids_in(layer[name]) for name in SCHEMAS.keys() & layer.keys()} for layer in layers])
+    tables = {
+        name: _joined(
+            schema, [laid.kept(place, name, layer[name]) for place, layer in enumerate(layers) if name in layer]
+        )
+        for name, schema in SCHEMAS.items()
     }
-    return whole | {FAILURES: select(tables[FAILURES], complete, keep=False)}
+    return tables | {FAILURES: laid.failures}
+
+
+class Laid:
+    """What layers say together, the oldest first, of which `ids` has the runs by table."""
+
+    def __init__(self, layers: Sequence[Layer], ids: Sequence[Mapping[str, set[str]]]) -> None:
+        self._ids = ids
+        self._older: list[set[str]] = []
+        """The runs of a layer that a newer one has too."""
+        self._labels: list[Mapping[str, Mapping[str, str]]] = []
+        """What newer layers call their runs."""
+        newer, failed, labels, failures = set[str](), set[str](), dict[str, dict[str, str]](), list[pa.Table]()
+        for layer, of_layer in zip(reversed(layers), reversed(ids), strict=True):
+            every = set().union(*of_layer.values())
+            self._older.insert(0, every & newer)
+            self._labels.insert(0, labels)
+            newer |= every
+            if FAILURES in layer:
+                failures.insert(0, select(layer[FAILURES], failed, keep=False))
+                failed |= ids_in(failures[0])
+            if LABELS in layer:
+                labels = {row["run_id"]: row for row in layer[LABELS].to_pylist()} | labels
+        self.complete = set.intersection(
+            *(
+                set().union(*(mine.get(name, set()) - old for mine, old in zip(ids, self._older, strict=True)))
+                for name in ("runs", "curves", "policies")
+            )
+        )
+        """The runs that count."""
+        self.failures = select(_joined(TABLES[FAILURES], failures), self.complete, keep=False)
+
+    def kept(self, place: int, name: str, rows: pa.Table) -> pa.Table:
+        """Those of the rows of a table of a layer that count, under their labels."""
+        older = self._older[place]
+        if older:
+            rows = select(rows, older, keep=False)
+        if not self._ids[place][name] - older <= self.complete:
+            rows = select(rows, self.complete)
+        return _labelled(rows, self._labels[place]) if name == "runs" else rows
 
 
 def select(table: pa.Table, ids: set[str], *, keep: bool = True) -> pa.Table:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import jax
 import numpy as np
 
-from nashgames.core.margins import elements, kernels, sweep
+from nashgames.core.margins import elements, sweep
 from nashgames.core.margins.platforms import by_platform
 from nashgames.core.margins.tiles import (
     block_height,
@@ -145,6 +145,9 @@ def _upper(n: int, block: Callable[[slice, slice], np.ndarray]) -> elements.Tile
 
 @partial(jax.jit, inline=False)
 def margins_product(values: jax.Array, scale: jax.Array, policy: jax.Array) -> jax.Array:
+    # Dense margins, the usual ones, are there before Pallas is imported.
+    from nashgames.core.margins import kernels
+
     if policy.ndim > 1:
         return jax.vmap(margins_product)(values, scale, policy)
     return scale * by_platform(kernels.half, xla_product, values, policy, entries=True)

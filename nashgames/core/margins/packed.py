@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashgames.core.margins import elements, kernels, sweep
+from nashgames.core.margins import elements, sweep
 from nashgames.core.margins.half import scales_of
 from nashgames.core.margins.platforms import by_platform
 from nashgames.core.margins.tiles import (
@@ -218,6 +218,9 @@ def _place(rows: Any, columns: Any, count: int, size: int, xp: Any) -> tuple[tup
 
 @partial(jax.jit, inline=False)
 def margins_product(tiles: jax.Array, scale: jax.Array, policy: jax.Array) -> jax.Array:
+    # Dense margins, the usual ones, are there before Pallas is imported.
+    from nashgames.core.margins import kernels
+
     if policy.ndim > 1:
         return jax.vmap(margins_product)(tiles, scale, policy)
     return scale * by_platform(kernels.packed, xla_product, tiles, policy, entries=True)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nashgames.core.margins import kernels, sweep
+from nashgames.core.margins import sweep
 from nashgames.core.margins.formulas import Formula, Logistic
 from nashgames.core.margins.platforms import by_platform
 from nashgames.core.margins.tiles import (
@@ -148,6 +148,9 @@ def _taken(formula: Formula, actions: Any) -> Formula:
 
 @partial(jax.jit, inline=False)
 def margins_product(formula: Any, unit: jax.Array, policy: jax.Array) -> jax.Array:
+    # Dense margins, the usual ones, are there before Pallas is imported.
+    from nashgames.core.margins import kernels
+
     if policy.ndim > 1:
         return jax.vmap(margins_product)(formula, unit, policy)
     faster: jax.Array | None = formula.product(policy)
