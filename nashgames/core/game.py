@@ -13,6 +13,7 @@ import numpy as np
 
 from nashgames.core.feedback import EXACT, Feedback, Tally
 from nashgames.core.margins import DenseMargins, Margins
+from nashgames.core.next_tokens import Chains
 from nashgames.core.sequences import Sequences
 from nashgames.defaults import LARGEST_BETA
 from nashgames.errors import NashGamesError
@@ -85,7 +86,7 @@ class Game:
 
     Attributes:
         margins: A = P − ½, `[n, n]`, over m contexts `[m, n, n]`
-        log_reference: log μ in nats, `[n]`, `[m, n]`
+        log_reference: log μ in nats, `[n]`, `[m, n]`; of sequences that are not listed their `Chains`
         beta: β, scalar
         weights: weights ρ of the contexts, scalar 1, or `[m]` with sum 1
         features: what parametrised policies see of the actions, `[n, d]` or `[m, n, d]`, or None
@@ -227,7 +228,7 @@ def make_game(
         margins: A, skew-symmetric with entries in [−½, ½], `[n, n]`, or `[m, n, n]` over m contexts; an array, or an
             object with the `Margins` protocol
         beta: β, the weight of KL(π‖μ), above 0
-        log_reference: log μ in nats, `[n]` or `[m, n]`; uniform unless given
+        log_reference: log μ in nats, `[n]` or `[m, n]`; uniform unless given; `Chains` of sequences that are not listed
         weights: weights ρ of the contexts, `[m]` with sum 1; equal unless given
         description: name, labels and notes
 
@@ -248,15 +249,8 @@ def make_game(
         raise NashGamesError(f"margins have shape {shape}; a game needs [n, n] or [contexts, n, n] with n ≥ 2")
     margins.check()
     check_beta(beta)
-    if log_reference is None:
-        log_reference = np.full(shape[:-1], -np.log(shape[-1]))
-    log_reference = _numbers("the reference", log_reference)
-    if log_reference.shape != shape[:-1]:
-        raise NashGamesError(f"the reference has shape {log_reference.shape}; this game needs {shape[:-1]}")
-    if not np.isfinite(log_reference).all():
-        raise NashGamesError("log_reference is not finite everywhere; every action needs a probability above 0")
-    with np.errstate(over="ignore"):
-        _check_sum("exp(log_reference)", np.exp(log_reference))
+    if not isinstance(log_reference, Chains):
+        log_reference = _log_reference(log_reference, shape[:-1])
     if weights is None:
         weights = 1.0 if len(shape) == 2 else np.full(shape[0], 1 / shape[0])
     else:
@@ -265,6 +259,20 @@ def make_game(
             raise NashGamesError(f"weights are {weights}; accepted: one number of at least 0 for each context")
         _check_sum("the weights", weights)
     return Game(margins, log_reference, beta, weights, description=description)
+
+
+def _log_reference(given: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """log μ of listed actions, uniform unless given."""
+    if given is None:
+        return np.full(shape, -np.log(shape[-1]))
+    found = _numbers("the reference", given)
+    if found.shape != shape:
+        raise NashGamesError(f"the reference has shape {found.shape}; this game needs {shape}")
+    if not np.isfinite(found).all():
+        raise NashGamesError("log_reference is not finite everywhere; every action needs a probability above 0")
+    with np.errstate(over="ignore"):
+        _check_sum("exp(log_reference)", np.exp(found))
+    return found
 
 
 def check_beta(beta: float) -> None:

@@ -4,6 +4,7 @@ Axes: N sequences, each at one of the `prompts` `[N]`, T places, V+1 tokens of w
 are the tokens before the places, END before the first.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -108,9 +109,58 @@ class Chains:
         return self.log_steps.dtype
 
     @property
+    def prompts(self) -> int:
+        """m, 1 without prompts."""
+        return math.prod(self.log_steps.shape[:-3])
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """That of log π over all sequences, which nobody lists: `(n,)`, `(m, n)` over prompts."""
         return (*self.log_steps.shape[:-3], self.sequences.count)
+
+    def uniform_like(self) -> Self:
+        """Every sequence alike at these prompts, in this type."""
+        made = type(self).uniform(self.sequences, self.prompts).log_steps
+        shape = (*self.log_steps.shape[:-3], *made.shape[-3:])
+        return type(self)(jnp.asarray(made, self.dtype).reshape(shape), self.sequences)
+
+    def written(self, key: jax.Array, batch: int) -> jax.Array:
+        """`batch` sequences a prompt, `[batch, L]`, `[m, batch, L]` over prompts."""
+        prompts = jnp.repeat(jnp.arange(self.prompts), batch)
+        bits = random.words(key, (self.sequences.length, len(prompts)))
+        tokens = write(self.sequences, prompts, bits, self.memory(len(prompts)), self.read)
+        return tokens.reshape(*self.shape[:-1], batch, self.sequences.length)
+
+    def log_prob(self, tokens: jax.Array) -> jax.Array:
+        """log π `[…]` of sequences given by their tokens `[…, L]`, over prompts `[m, …, L]`."""
+        return log_prob(self.log_next_of(tokens), tokens)
+
+    def log_next_of(self, tokens: jax.Array) -> jax.Array:
+        """log π(· | prefix) `[…, L, V+1]` at the places of sequences `[…, L]`, over prompts `[m, …, L]`."""
+        flat = tokens.reshape(-1, self.sequences.length)
+        prompts = jnp.repeat(jnp.arange(self.prompts), len(flat) // self.prompts)
+        return self.log_next(prompts, before_of(flat)).reshape(*tokens.shape, -1)
+
+    def tilted(self, table: Any) -> tuple[Any, Self]:
+        """log Σ_y π(y) e^{s(y)} `[…]` of scores s(y) = Σ_t `table`[t, y_{t−1}, y_t] `[…, L, V+1, V]`, and the chains
+        ∝ π e^s, whose steps depend on the place. Backwards from the last token, with NumPy or in a compiled program."""
+        xp, base = table.__array_namespace__(), self.sequences.vocabulary + 1
+        log_steps = self.log_steps
+        if log_steps.shape[-2] == 1:
+            # The scores know the last token whether or not the steps do.
+            log_steps = xp.broadcast_to(log_steps, (*log_steps.shape[:-2], base, base))
+        rows = np.arange(log_steps.shape[-2])
+        longer = (rows[:, None] * base + np.arange(1, base)) % len(rows)
+        after, steps = xp.zeros(len(rows), dtype=table.dtype), []
+        for place in reversed(range(self.sequences.length)):
+            now = log_steps[..., place % log_steps.shape[-3], :, :]
+            going = now[..., 1:] + table[..., place, rows % base, :] + after[..., longer]
+            both = xp.concatenate([xp.broadcast_to(now[..., :1], (*going.shape[:-1], 1)), going], axis=-1)
+            most = xp.max(both, axis=-1, keepdims=True)
+            total = most + xp.log(xp.sum(xp.exp(both - most), axis=-1, keepdims=True))
+            steps.append(both - total)
+            after = total[..., 0]
+        return after[..., 0], type(self)(xp.stack(steps[::-1], axis=-3), self.sequences)
 
     def log_next(self, prompts: jax.Array, before: jax.Array) -> jax.Array:
         row, rows = jnp.zeros_like(before[:, 0]), []

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nashgames.core.game import Game
+from nashgames.core.next_tokens import Chains
 from nashgames.engine.batch import Batch, Lane, placed_margins
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
@@ -343,7 +344,7 @@ class Chunk:
         def lane(run: Run) -> Lane:
             ready = self._prepared[run.run_id]
             found = ready.equilibrium
-            known = np.full_like(ready.log_reference, np.nan)
+            known = None if isinstance(ready.log_reference, Chains) else np.full_like(ready.log_reference, np.nan)
             if found is not None and found.converged and found.inside is None:
                 known = found.log_policy
             start = None

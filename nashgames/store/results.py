@@ -16,7 +16,7 @@ from nashgames.store import hashes, kept, manifest, parts
 from nashgames.store.files import MANIFEST, cannot_write, check_ours, has_results, nearest
 from nashgames.store.schema import FAILURES, LABEL_COLUMNS, LABELS, SOMETIMES, TABLES
 from nashgames.store.snapshot import asked_in_table, finished_in_table, read_tables, table_path
-from nashgames.store.tables import Layer, frame_of, ids_in, run_ids, select, table_of, to_parquet
+from nashgames.store.tables import Layer, frame_of, ids_in, run_ids, select, table_of, to_parquet, unlisted
 
 LOCK = ".lock"
 LOG = "failures.log"
@@ -159,8 +159,9 @@ class Results:
         """Write finished runs with all their rows as one part; they replace rows of the same `run_id`.
 
         They are on disk when this returns. Raises NashGamesError, changing nothing, for missing or unknown columns, a
-        value of another type, a run without curve or policy rows, rows of a run that is not in `runs`, a run given
-        twice, or a directory that cannot be written: adding the same rows again doubles nothing.
+        value of another type, a run without curve rows, or where its sequences are listed policy rows, rows of a run
+        that is not in `runs`, a run given twice, or a directory that cannot be written: adding the same rows again
+        doubles nothing.
         """
         self._check_writable()
         given = {"runs": runs, "curves": curves, "policies": policies, "paths": paths, "certificates": certificates}
@@ -169,7 +170,7 @@ class Results:
         if new["runs"].num_rows != len(ids["runs"]):
             raise NashGamesError("a run is added twice at once; give each run_id one row in runs")
         beyond = set().union(*(ids.get(name, set()) for name in SOMETIMES))
-        if not ids["runs"] == ids["curves"] == ids["policies"] >= beyond:
+        if not ids["runs"] == ids["curves"] == ids["policies"] | unlisted(new) >= beyond:
             raise NashGamesError("runs, curves and policies are of different runs; give every run all its rows")
         if ids["runs"]:
             self._append(new)

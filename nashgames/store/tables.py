@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nashgames.defaults import UNLISTED
 from nashgames.errors import NashGamesError
 from nashgames.store.files import damaged
 from nashgames.store.schema import ADDED, FAILURES, LABEL_COLUMNS, LABELS, PART_SCHEMAS, SCHEMAS, TABLES
@@ -158,8 +159,8 @@ def ids_in(table: pa.Table) -> set[str]:
 
 def overlay(layers: Sequence[Layer]) -> dict[str, pa.Table]:
     """One table of each kind from layers, the oldest first: of a run the rows of the newest layer that has it, under
-    the label it was given last; then only the runs that runs, curves and policies all have. A failure is that which
-    was told last of a run without results.
+    the label it was given last; then only the runs that runs, curves and, where they are listed, policies all have. A
+    failure is that which was told last of a run without results.
 
     It is idempotent: laying layers once more over what was made of them changes nothing.
     """
@@ -180,11 +181,17 @@ def overlay(layers: Sequence[Layer]) -> dict[str, pa.Table]:
             for row in layer[LABELS].to_pylist():
                 labels.setdefault(row["run_id"], row)
     tables = {name: _joined(TABLES[name], found[::-1]) for name, found in kept.items()}
-    complete = set.intersection(*(ids_in(tables[name]) for name in ("runs", "curves", "policies")))
+    complete = ids_in(tables["runs"]) & ids_in(tables["curves"]) & (ids_in(tables["policies"]) | unlisted(tables))
     whole = {
         name: tables[name] if ids_in(tables[name]) <= complete else select(tables[name], complete) for name in SCHEMAS
     }
     return whole | {FAILURES: select(tables[FAILURES], complete, keep=False)}
+
+
+def unlisted(tables: Layer) -> set[str]:
+    """The runs whose policies have no rows, as their sequences are too many to list."""
+    runs = tables["runs"]
+    return ids_in(runs.filter(pc.equal(runs["storage"], UNLISTED)))
 
 
 def select(table: pa.Table, ids: set[str], *, keep: bool = True) -> pa.Table:

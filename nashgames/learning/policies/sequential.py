@@ -1,5 +1,6 @@
 """Policies that write sequences token by token: what a transformer and a recurrent network share."""
 
+import dataclasses
 import itertools
 import math
 from typing import Annotated, Any, ClassVar
@@ -55,6 +56,11 @@ class Sequential(Listed):
     top: int | None
     compute: str
 
+    def unchanged(self) -> "Sequential":
+        """The policy that is sampled as it is, at temperature 1 and from all tokens."""
+        made: Sequential = dataclasses.replace(self, temperature=1.0, top=None)  # type: ignore[type-var]
+        return made
+
     def _network(self, prompts: int, sequences: Sequences) -> Any:
         """A network of these sizes."""
         raise NotImplementedError
@@ -74,10 +80,10 @@ class Sequential(Listed):
         return policy_of(known.sequences, log_next)
 
     def sample(self, game: Game, parameters: Any, key: jax.Array, batch: int, share: Any = 0) -> jax.Array:
-        return game.features.sequences.numbers(self.written(game, parameters, key, batch, share))
+        return game.features.sequences.actions(self.written(game, parameters, key, batch, share))
 
     def log_prob(self, game: Game, parameters: Any, actions: jax.Array) -> jax.Array:
-        return self.log_prob_of(game, parameters, game.features.sequences.tokens(actions))
+        return self.log_prob_of(game, parameters, game.features.sequences.tokens_of(actions))
 
     def written(self, game: Game, parameters: Any, key: jax.Array, batch: int, share: Any = 0) -> jax.Array:
         """`batch` sequences a prompt, `[batch, L]`, `[m, batch, L]` over prompts, each token drawn from
