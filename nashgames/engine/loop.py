@@ -58,7 +58,8 @@ FORMS: dict[str, dict[str, Any]] = {
 class Problem(NamedTuple):
     """What a batch of runs solves; every leaf but the game's margins and weights is per run.
 
-    `log_equilibrium` `[n]` is NaN where it is not known, of unlisted sequences `Chains` or None; `tolerance` is on the metric of the target.
+    `log_equilibrium` `[n]` is NaN where it is not known, of unlisted sequences `Chains` or None; `tolerance` is on the
+    metric of the target.
     """
 
     game: Game

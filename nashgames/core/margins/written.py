@@ -15,7 +15,7 @@ from nashgames.core.sequences import END, Sequences
 from nashgames.errors import NashGamesError
 
 JUDGES = ("linear", "logistic", "voters")
-"""How an entry comes from the numbers x of its sequences: x = (l, r) and A_ij = l_i r_jᵀ − r_i l_jᵀ, the same as a logit,
+"""How an entry comes from the numbers x of its sequences: x = (l, r) and A_ij = l_i r_jᵀ − r_i l_jᵀ, that as a logit,
 or x the utilities of voters, of whom a share likes one better."""
 
 

@@ -18,7 +18,7 @@ from nashgames.errors import NashGamesError, unknown
 from nashgames.games.families.logit_families import LINKS, Link, Strength, linked
 from nashgames.games.families.margin_families import of_orders
 from nashgames.games.families.recipes import LARGEST_COUNT, LARGEST_LOGIT, Recipe, accept
-from nashgames.games.families.scores import Scores, lengths_and_repeats, texts_of
+from nashgames.games.families.scores import Scores, largest_of_places, largest_rotation, lengths_and_repeats, texts_of
 
 PROMPTS = 4
 """Prompts unless given: as many as a terminal shows one below the other, each with a table of its own."""
@@ -167,7 +167,7 @@ def sequence_styles(
     for t, weight in enumerate(weights):
         table[t, :, :, t] = (weight * strengths)[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=-1)
     planes = Scores(sequences, table.reshape(*table.shape[:3], -1))
-    return _planar(name, prompt, planes, strength, (length_bias, repetition_bias), link)
+    return _planar(name, prompt, planes, strength, (length_bias, repetition_bias), link, by_place=True)
 
 
 LARGEST_SPREAD = 10.0
@@ -228,9 +228,17 @@ def _seen(
 
 
 def _planar(
-    family: str, prompt: np.ndarray, planes: Scores, strength: float, biases: tuple[float, float], link: str
+    family: str,
+    prompt: np.ndarray,
+    planes: Scores,
+    strength: float,
+    biases: tuple[float, float],
+    link: str,
+    *,
+    by_place: bool = False,
 ) -> Recipe:
-    """Margins of logits c Σ_k (a_i b_j − b_i a_j) + biases, with a in the even and b in the odd columns of `planes`."""
+    """Margins of logits c Σ_k (a_i b_j − b_i a_j) + biases, with a in the even and b in the odd columns of `planes`;
+    `by_place` says that every plane is of the tokens at one place."""
     sequences = planes.sequences
     _, square = planes.moments(Chains.uniform(sequences, 1).log_steps)
     inner = square[::2, 1::2]
@@ -243,8 +251,11 @@ def _planar(
     if not sequences.listed:
         worth = counts.through(np.array(biases)[:, None])
         one = Scores(sequences, np.zeros_like(worth.table), np.ones(1))
-        sides = planes.columns(slice(0, None, 2)).beside(worth), planes.columns(slice(1, None, 2)).beside(one)
-        return _written(sides[0].beside(sides[1]), link, prompt)
+        left, right = planes.columns(slice(0, None, 2)).beside(worth), planes.columns(slice(1, None, 2)).beside(one)
+        if link == "linear":
+            largest = largest_of_places(planes, worth) if by_place else largest_rotation(left.beside(right))
+            left = left.times(0.5 / largest)
+        return _written(left.beside(right), link, prompt)
     seen, numbers = planes.of_all(), counts.of_all()
     both = np.column_stack([seen[:, ::2], numbers @ biases]), np.column_stack([seen[:, 1::2], np.ones(len(seen))])
     return _described(linked(link, family, *both, np.hstack([seen, numbers])), sequences, prompt)

@@ -108,6 +108,8 @@ def check_fits(
     """
     accept("actions", n, least=2)
     itemsize = np.dtype(dtype).itemsize
+    if storage == "written" and n > MOST_COUNTED:
+        raise NashGamesError(f"{what}; accepted: at most {MOST_COUNTED:.1e}, as many as the column n of a table counts")
     if n**2 * contexts * itemsize <= _ALWAYS_FITS:
         return
     needed = bytes_of(storage, form, n, contexts, itemsize)
