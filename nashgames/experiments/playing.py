@@ -16,6 +16,7 @@ from importlib.metadata import version
 from threading import Lock
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 
 from nashgames.core.game import Game
@@ -344,7 +345,9 @@ class Chunk:
         def lane(run: Run) -> Lane:
             ready = self._prepared[run.run_id]
             found = ready.equilibrium
-            known = None if isinstance(ready.log_reference, Chains) else np.full_like(ready.log_reference, np.nan)
+            unlisted = isinstance(ready.log_reference, Chains)
+            like = found and found.log_policy if unlisted else ready.log_reference
+            known = jax.tree.map(lambda values: np.full_like(values, np.nan), like)
             if found is not None and found.converged and found.inside is None:
                 known = found.log_policy
             start = None
