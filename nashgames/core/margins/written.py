@@ -52,7 +52,7 @@ class WrittenMargins:
         return self.table.nbytes + self.start.nbytes
 
     def matvec(self, policy: jax.Array) -> NoReturn:
-        raise self._unlisted()
+        raise self.unlisted()
 
     def entries(self, rows: jax.Array, columns: jax.Array) -> jax.Array:
         return margins_entries(self.table, self.start, rows, columns, judge=self.judge)
@@ -77,10 +77,10 @@ class WrittenMargins:
         return type(self)(self.table[context], self.start[context], self.sequences, self.judge)
 
     def blocks(self, height: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        raise self._unlisted()
+        raise self.unlisted()
 
     def submatrix(self, actions: np.ndarray) -> NoReturn:
-        raise self._unlisted()
+        raise self.unlisted()
 
     def lookup(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """The entries `[b]` of sequences that are given by their tokens `[L, b]`."""
@@ -88,7 +88,7 @@ class WrittenMargins:
             return np.asarray(self.entries(jnp.asarray(rows, jnp.int32), jnp.asarray(columns, jnp.int32)))
 
     def to_dense(self) -> NoReturn:
-        raise self._unlisted()
+        raise self.unlisted()
 
     def check(self) -> None:
         """Finite tables; whoever makes linear ones keeps them in [−½, ½]."""
@@ -106,7 +106,8 @@ class WrittenMargins:
         made: Self = jax.tree.map(lambda leaf: jax.device_put(of_dtype(leaf, dtype), device), self)
         return made
 
-    def _unlisted(self) -> NashGamesError:
+    def unlisted(self) -> NashGamesError:
+        """What is said of whoever needs all sequences."""
         return NashGamesError(
             f"the game has {self.sequences.count:,} sequences, which are not listed; use a policy that is sampled on "
             "duels, or fewer sequences, or a storage that lists them (lowrank, streamed)"
@@ -142,3 +143,9 @@ def _numbers(table: jax.Array, start: jax.Array, tokens: jax.Array) -> jax.Array
     places = jnp.arange(len(tokens), dtype=tokens.dtype)[:, None]
     seen = table[places, before, jnp.maximum(tokens - 1, 0)]
     return start[None] + jnp.sum(jnp.where((tokens > END)[..., None], seen, 0), axis=0)
+
+
+def check_listed(margins: Any) -> None:
+    """Raise NashGamesError for margins over sequences that are not listed."""
+    if isinstance(margins, WrittenMargins):
+        raise margins.unlisted()
