@@ -151,7 +151,7 @@ class Chains:
             log_steps = xp.broadcast_to(log_steps, (*log_steps.shape[:-2], base, base))
         rows = np.arange(log_steps.shape[-2])
         longer = (rows[:, None] * base + np.arange(1, base)) % len(rows)
-        after, steps = xp.zeros(len(rows), dtype=table.dtype), []
+        after, steps = xp.zeros((*table.shape[:-3], len(rows)), dtype=table.dtype), []
         for place in reversed(range(self.sequences.length)):
             now = log_steps[..., place % log_steps.shape[-3], :, :]
             going = now[..., 1:] + table[..., place, rows % base, :] + after[..., longer]

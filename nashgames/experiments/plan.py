@@ -17,7 +17,7 @@ from nashgames.exact.referee import falling
 from nashgames.experiments.experiment import Cell, Experiment, content_hash
 from nashgames.experiments.original import check_brings_none, left_out
 from nashgames.experiments.players import key_of, players
-from nashgames.experiments.run import Referee, Run, TuningKey, content_of, distance_of, find_start, playing_of
+from nashgames.experiments.run import Referee, Run, TuningKey, content_of, find_start, playing_of
 from nashgames.experiments.sources import Source, find_reference, find_source, reference_key
 from nashgames.experiments.trials import Tuned, tuned_of
 from nashgames.learning.prefixes import TOKENS
@@ -342,10 +342,10 @@ def _check_unlisted(run: Run) -> None:
             f"the sequences of {game} are not listed, and steps are tuned by exact suboptimality; give the step of "
             f"{run.solver.name}, or {listed}"
         )
-    if run.beta == 0 or run.target != TARGET or distance_of(run.start) is not None:
-        what = "beta 0" if run.beta == 0 else f"target {run.target}" if run.target != TARGET else f"start {run.start}"
+    if run.target != TARGET:
         raise NashGamesError(
-            f"the sequences of {game} are not listed, and {what} needs all of them; leave it out, or {listed}"
+            f"the sequences of {game} are not listed, and target {run.target} needs all of them; leave it out, or "
+            f"{listed}"
         )
 
 
