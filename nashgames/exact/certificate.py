@@ -88,8 +88,8 @@ def certify(game: Game, log_policy: Any, beta: float | None = None) -> Certifica
     """
     beta = _checked_beta(game.beta if beta is None else beta)
     shape = game.margins.shape[:-1]
-    log_policies = normalised("log_policy", log_policy, shape)
     check_listed(game.margins)
+    log_policies = normalised("log_policy", log_policy, shape)
     log_references = normalised("log_reference", game.log_reference, shape)
     contexts = [game.margins.of_context(x) for x in range(game.contexts)]
     parts = [_of_context(*context, beta) for context in zip(contexts, log_policies, log_references, strict=True)]
