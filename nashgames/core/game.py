@@ -123,9 +123,10 @@ class Game:
         name = f"{told.name}[{parameters}]" if parameters else told.name
         kind = type(self.log_reference)
         uniform = kind is np.ndarray and bool(np.ptp(self.log_reference) == 0)
+        other = "a chain of tokens" if kind is Chains else "not uniform"
         facts = [
             ("β", f"{self.beta:g}" if isinstance(self.beta, Real) else "one for each run"),
-            ("reference", "uniform" if uniform else "not uniform" if kind is np.ndarray else "in a compiled program"),
+            ("reference", "uniform" if uniform else other if kind in (np.ndarray, Chains) else "in a compiled program"),
             ("margins", f"{type(self.margins).__name__} {list(self.margins.shape)} of {self.margins.dtype}"),
         ]
         facts += [("contexts", f"{self.contexts:,}")] if self.contexts > 1 else []
