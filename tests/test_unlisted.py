@@ -261,16 +261,21 @@ def measured(problem, run):
 
 
 def test_a_run_of_a_trillion_sequences_is_measured_by_samples_kept_and_verified(tmp_path):
-    game = f"sequence-embedding[{HUGE},link=linear,contexts=2]"
-    result = ng.solve(
-        game, "online-ipo[step=0.01]", beta=0.05, reference="corpus", policy="gru[width=4]", optimiser="adam",
-        feedback="duels[batch=8]", queries=4, records=2, dtype="float32",
+    parameters = {"vocabulary": 10, "length": 12, "link": "linear", "contexts": 2}
+    selection = f"sequence-embedding[{','.join(f'{name}={value}' for name, value in parameters.items())}]"
+    result, of_object = (
+        ng.solve(
+            game, "online-ipo[step=0.01]", beta=0.05, reference="corpus", policy="gru[width=4]", optimiser="adam",
+            feedback="duels[batch=8]", queries=4, records=2, dtype="float32",
+        )
+        for game in (selection, ng.games.sequence_embedding(**parameters))
     )  # fmt: skip
     curves = result.curves
     assert set(result.runs["storage"]) == {"written"} and set(curves["n"]) == {(10**13 - 1) // 9}
     assert curves[[*metrics.ESTIMATES, *metrics.ERRORS.values()]].notna().all(axis=None)
     assert curves[[*metrics.METRICS]].isna().all(axis=None)
     assert set(result.runs["status"]) == {"budget"} and not len(result.policies)
+    np.testing.assert_allclose(of_object.curves[[*metrics.ESTIMATES]], curves[[*metrics.ESTIMATES]], rtol=1e-4)
     # At first the policy is the reference.
     first = curves.iloc[0]
     assert abs(first["estimated_kl_to_reference"]) < 1e-5
