@@ -1,6 +1,8 @@
 """Small games and plain NumPy second ways of computing, written apart from the library."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,29 @@ def value_of_deviation(game: Game, other: np.ndarray, policy: np.ndarray) -> flo
 
 def soccer_reference() -> list[dict]:
     return json.loads((REFERENCE / "soccer10_logit_qre.json").read_text())["values"]
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit` of a function of solvers, policies and games; arguments given by name are static.
+
+    JAX may take two objects of one structure for each other (jaxlib 0.10): their classes tell them apart.
+    """
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def program(classes: Any, static: Any, arguments: Any) -> Any:
+        return function(*arguments, **dict(static))
+
+    @functools.wraps(function)
+    def with_classes(*arguments: Any, **static: Any) -> Any:
+        return program(_classes(jax.tree.structure(arguments)), tuple(static.items()), arguments)
+
+    with_classes._cache_size = program._cache_size  # type: ignore[attr-defined]
+    return with_classes
+
+
+def _classes(structure: Any) -> Any:
+    node = structure.node_data()
+    return node and node[0], *map(_classes, structure.children())
 
 
 def rps_reference() -> dict:

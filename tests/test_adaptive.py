@@ -29,6 +29,7 @@ from nashgames.solvers import (
 )
 from tests.games import (
     arrays,
+    compiled,
     kl,
     log_softmax,
     played,
@@ -43,11 +44,10 @@ N = 11
 """Actions of most games here, so that they share one program a solver; the ten queries remembered tell all of A."""
 
 CHUNK = 20
-# JAX may take two solvers of one structure for each other (jaxlib 0.10): their class tells them apart.
-_init = jax.jit(lambda solver, game, kind: solver.init(game, jax.random.key(0)), static_argnames="kind")
+_init = compiled(lambda solver, game: solver.init(game, jax.random.key(0)))
 
 
-def _onwards(solver, game, state, kind):
+def _onwards(solver, game, state):
     def step(state, _):
         state = solver.update(game, state, jax.random.key(0))
         return state, state
@@ -55,18 +55,18 @@ def _onwards(solver, game, state, kind):
     return jax.lax.scan(step, state, length=CHUNK)
 
 
-_chunk = jax.jit(_onwards, static_argnames="kind")
+_chunk = compiled(_onwards)
 
 
 def stream(solver, game, dtype="float64", chunk=None):
     """The states after 0, 1, … updates, without an end, as NumPy arrays."""
     with Precision(dtype).scope():
         solver, game = arrays((solver.with_theory_defaults(float(game.beta)), game), dtype)
-        state = _init(solver, game, kind=type(solver))
+        state = _init(solver, game)
     yield jax.tree.map(np.asarray, state)
     while True:
         with Precision(dtype).scope():
-            state, passed = (chunk or _chunk)(solver, game, state, kind=type(solver))
+            state, passed = (chunk or _chunk)(solver, game, state)
         passed = jax.tree.map(np.asarray, passed)
         yield from (jax.tree.map(lambda rows, at=at: rows[at], passed) for at in range(CHUNK))
 
@@ -344,7 +344,7 @@ def test_where_every_trial_fails_it_is_nash_mp_at_five_quarters_of_its_queries(
     )
     game = random_game(rng, N, 0.1)
     # A function of its own: what was compiled before has the other test inside.
-    found = states(solver, game, 400, chunk=jax.jit(partial(_onwards), static_argnames="kind"))
+    found = states(solver, game, 400, chunk=compiled(partial(_onwards)))
     taken = steps_of(solver, game, found)
     assert all(step.queries <= 2.5 * number + 8 for number, step in enumerate(taken, start=1))
     assert len(taken) == pytest.approx(400 / 2.5, abs=5)

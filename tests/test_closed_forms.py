@@ -24,7 +24,7 @@ from nashgames.core.precision import Precision
 from nashgames.games.tables import load
 from nashgames.learning.feedback import Duels
 from nashgames.solvers import SOLVERS, adaptive_step, make_solver
-from tests.games import arrays, log_softmax, random_margins, soccer_reference
+from tests.games import arrays, compiled, log_softmax, random_margins, soccer_reference
 
 
 @dataclass(frozen=True)
@@ -831,7 +831,7 @@ def updated(solver, game, state):
     return solver.update(game, state, jax.random.key(0))
 
 
-_compiled = jax.jit(updated)
+_compiled = compiled(updated)
 
 
 def policies(text, game, updates, update=None):
@@ -920,7 +920,7 @@ def test_with_most_trials_refused_the_credit_is_spent_as_in_the_closed_form(monk
     monkeypatch.setitem(globals(), "excess", lambda *arguments: float(refusing(*arguments)))
     wanted = np.array(list(itertools.islice(FORMS[name](in_numpy, **numbers), 40)))
     # A function of its own: what was compiled before has the other test inside.
-    found = policies(selected(name, numbers), game, 40, jax.jit(lambda *arguments: updated(*arguments)))
+    found = policies(selected(name, numbers), game, 40, compiled(lambda *arguments: updated(*arguments)))
     np.testing.assert_allclose(found[1:], wanted[:, 0], rtol=1e-12)
 
 

@@ -8,10 +8,10 @@ import pytest
 import nashgames as ng
 from nashgames.core.precision import Precision
 from nashgames.solvers import Halves, NashMP, ProximalPoint, hyperparameters, make_solver, selection_of
-from tests.games import arrays, log_softmax, random_game
+from tests.games import arrays, compiled, log_softmax, random_game
 
 
-@jax.jit
+@compiled
 def _iterates(solver, game):
     """log π after each of 300 updates, with the advantage that the solver keeps, and those at the start before them."""
 

@@ -23,13 +23,13 @@ from nashgames.solvers import (
     make_solver,
     with_theory_defaults,
 )
-from tests.games import arrays, log_softmax, random_game, random_margins
+from tests.games import arrays, compiled, log_softmax, random_game, random_margins
 
 LINEAR, NETWORK = "log-linear[features=random,dimension=3]", "mlp[features=random,dimension=3,depth=3,width=4]"
 POLICIES = ["tabular", LINEAR, NETWORK]
 
 
-@jax.jit
+@compiled
 def _gradients(solver, game, state, objective, keys):
     """The gradient for each key, and from exact feedback."""
     found = jax.vmap(lambda key: solver.learner.gradient(game, state, objective, key))(keys)
@@ -81,7 +81,7 @@ DRAWS = 4_000
 DUELS = FEEDBACKS.make("duels[batch=200]")
 
 
-@jax.jit
+@compiled
 def _displacements(solver, game, state, keys):
     """How far one step moves θ, for each key."""
 
@@ -168,7 +168,7 @@ def test_the_exact_ipo_gradient_is_four_over_beta_times_that_of_self_play_in_flo
             np.testing.assert_allclose(-0.5 / 4 * np.asarray(descent), ascent, atol=1e-6)
 
 
-@jax.jit
+@compiled
 def _loss_and_play(solver, game, state):
     """∇ of the IPO loss by jax.grad, and the ascent direction of self-play."""
     drawn = jnp.exp(state.log_policy)

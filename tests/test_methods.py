@@ -5,7 +5,6 @@ import functools
 import itertools
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import jax
@@ -23,7 +22,7 @@ from nashgames.exact.referee import equilibrium
 from nashgames.games.families import generate
 from nashgames.learning.feedback import Duels
 from nashgames.solvers import make_solver
-from tests.games import ROCK_PAPER_SCISSORS, arrays, kl, log_softmax, random_game, random_margins, softmax
+from tests.games import ROCK_PAPER_SCISSORS, arrays, compiled, kl, log_softmax, random_game, random_margins, softmax
 
 CYCLE = np.array([[0, -0.4, 0.3], [0.4, 0, -0.4], [-0.3, 0.4, 0]])
 """The three-cycle of theory §6.3."""
@@ -31,9 +30,8 @@ OF_CYCLE = np.array([4, 3, 4]) / 11
 TILTED = log_softmax(np.array([1.0, 0.0, -1.0]))
 
 
-# JAX may take two solvers of one structure for each other (jaxlib 0.10): their class tells them apart.
-@partial(jax.jit, static_argnames=("steps", "kind"))
-def _path(solver, game, key, steps, kind):
+@compiled
+def _path(solver, game, key, steps):
     def step(state, t):
         state = solver.update(game, state, jax.random.fold_in(key, t))
         return state, solver.log_policy(state)
@@ -47,7 +45,7 @@ def path(text, game, steps):
     """log π at the start and after each update, `[steps + 1, n]`."""
     with Precision().scope():
         solver, game = arrays((make_solver(text).with_theory_defaults(float(game.beta)), game))
-        return np.asarray(_path(solver, game, jax.random.key(0), steps, type(solver)))
+        return np.asarray(_path(solver, game, jax.random.key(0), steps=steps))
 
 
 def exploitability(margins, log_policies):
@@ -368,8 +366,8 @@ def _of_a_constant_step():
     return _squared_gaps("omwu[step=0.1]", make_game(CYCLE, log_reference=TILTED).replace(feedback=Duels(1)), 20_000)
 
 
-@partial(jax.jit, static_argnames="kind")
-def _last(solver, game, keys, steps, kind):
+@compiled
+def _last(solver, game, keys, steps):
     def one(key):
         def step(t, state):
             return solver.update(game, state, jax.random.fold_in(key, t))
@@ -383,5 +381,5 @@ def _squared_gaps(text, game, steps):
     """The mean over 40 seeds of the squared exploitability after `steps`."""
     with Precision().scope():
         solver, given = arrays((make_solver(text).with_theory_defaults(0.1), dataclasses.replace(game)))
-        found = np.asarray(_last(solver, given, jax.random.split(jax.random.key(1), 40), steps, type(solver)))
+        found = np.asarray(_last(solver, given, jax.random.split(jax.random.key(1), 40), steps))
     return np.mean(exploitability(np.asarray(game.margins.to_dense()), found) ** 2)

@@ -16,7 +16,7 @@ from nashgames.errors import NashGamesError
 from nashgames.games.families import generate
 from nashgames.learning.features import resolve_features
 from nashgames.learning.policies import POLICIES, LogLinear, Mlp, Policy, Tabular, direction
-from tests.games import log_softmax, random_margins
+from tests.games import compiled, log_softmax, random_margins
 
 # Every policy by its name, and the variants that run other code.
 TEXTS = [
@@ -38,33 +38,33 @@ ACTIONS = 5
 SEQUENCES = Sequences(vocabulary=4, length=1)
 
 
-@jax.jit
+@compiled
 def _sampled(policy, game, parameters, key):
     """Actions, what is told of their probabilities, and log π."""
     actions = policy.sample(game, parameters, key, 20_000)
     return actions, policy.log_prob(game, parameters, actions), policy.log_policy(game, parameters)
 
 
-@jax.jit
+@compiled
 def _start(policy, game, key):
     """θ_0 and log π_0."""
     parameters = policy.init(game, key)
     return parameters, policy.log_policy(game, parameters)
 
 
-@jax.jit
+@compiled
 def _directed(policy, game, parameters, weights):
     """log π and the direction of the weights."""
     log_policy = policy.log_policy(game, parameters)
     return log_policy, direction(policy, game, parameters, log_policy, weights)
 
 
-@jax.jit
+@compiled
 def _slope(policy, game, parameters, cotangent):
     return jax.vjp(lambda theta: policy.log_policy(game, theta), parameters)[1](cotangent)[0]
 
 
-@jax.jit
+@compiled
 def _of_runs(policy, game, log_references, parameters, weights):
     """log π and the direction of runs side by side, each with a reference, parameters and weights of its own."""
 

@@ -463,6 +463,7 @@ def test_figures_are_those_of_plot_with_tuned_solvers_as_they_were_asked_for_bes
     assert len(untuned(Results.read(directory).last_runs)) == 1
 
 
+@needs_browser
 def test_nothing_in_a_directory_acts_in_the_page(hostile):
     with Browser(write([hostile]).path.as_uri()) as browser:
         browser.wait("document.documentElement.dataset.ready")

@@ -19,7 +19,7 @@ from nashgames.experiments.events import Finished
 from nashgames.experiments.experiment import DEFAULT_GRADIENTS, Experiment
 from nashgames.learning.feedback import FEEDBACKS, Duels
 from nashgames.solvers import GRADIENTS, Average, MirrorDescent, compose, make_solver, parts_of
-from tests.games import ROCK_PAPER_SCISSORS, arrays, log_softmax, measured, random_game, random_margins
+from tests.games import ROCK_PAPER_SCISSORS, arrays, compiled, log_softmax, measured, random_game, random_margins
 
 TILTED = log_softmax(np.array([1.0, 0.0, -1.0]))
 GAME = make_game(ROCK_PAPER_SCISSORS, beta=0.1, log_reference=TILTED)
@@ -130,10 +130,10 @@ def test_a_query_on_duels_is_unbiased(rng, contexts):
     assert np.all(np.var(found, axis=0) <= 5 / (4 * 3) * 1.05)
 
 
-_queried = jax.jit(lambda game, log_policy, keys: jax.vmap(lambda key: game.query(log_policy, key))(keys))
+_queried = compiled(lambda game, log_policy, keys: jax.vmap(lambda key: game.query(log_policy, key))(keys))
 
 
-@jax.jit
+@compiled
 def _four(game, log_policy, keys):
     """Four queries of one policy inside a scan."""
     return jax.lax.scan(lambda _, key: (None, game.query(log_policy, key)), None, keys)[1]
@@ -151,7 +151,7 @@ def test_queries_inside_a_loop_draw_by_their_keys(rng):
     assert np.abs(split - again).max() > 0
 
 
-@jax.jit
+@compiled
 def _asked(game, inner, log_policy, key):
     known = inner.advantage(log_policy)
     asked, outer = (one.query(log_policy, key) for one in (inner, game))
@@ -192,7 +192,7 @@ def test_a_product_with_the_margins_is_refused_where_duels_are_the_feedback():
             Batch([GAME], [[Lane(Peeking(0.1), 0.1, TILTED, STAR, 0, feedback=feedback)]], SHORT)
 
 
-@jax.jit
+@compiled
 def _after(solver, game, keys, steps):
     """log π after so many updates from the start, for each of the keys: `[keys, n]`."""
 

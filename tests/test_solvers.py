@@ -1,7 +1,6 @@
 """Theorems of the solvers, their limits, defaults and contract; iterates are in test_closed_forms.py."""
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +29,7 @@ from nashgames.solvers import (
     selection_of,
     with_theory_defaults,
 )
-from tests.games import ROCK_PAPER_SCISSORS, arrays, kl, log_softmax, random_game, random_margins, softmax
+from tests.games import ROCK_PAPER_SCISSORS, arrays, compiled, kl, log_softmax, random_game, random_margins, softmax
 
 TEXTS = [
     "nash-mp",
@@ -50,14 +49,9 @@ def _updated(solver, game, state):
     return solver.update(game, state, jax.random.key(0))
 
 
-# JAX may take two solvers of one structure for each other (jaxlib 0.10): their class tells them apart.
-@partial(jax.jit, static_argnames="kind")
-def _updated_often(solver, game, state, updates, kind):
+@compiled
+def _many(solver, game, state, updates):
     return jax.lax.fori_loop(0, updates, lambda _, s: _updated(solver, game, s), state)
-
-
-def _many(solver, *begun):
-    return _updated_often(solver, *begun, kind=type(solver))
 
 
 def begun(text, game, dtype="float64"):
@@ -80,7 +74,7 @@ def test_the_last_iterate_reaches_the_referees_equilibrium(rng, text, steps):
     np.testing.assert_allclose(np.exp(found), np.exp(equilibrium(game).log_policy), atol=1e-8)
 
 
-@jax.jit
+@compiled
 def _path(solver, game):
     """log π after each of 120 updates, and at the start before them."""
 
@@ -227,7 +221,7 @@ def test_the_stable_step_of_self_play_shrinks_like_beta(log_reference, beta, lim
         assert factor == pytest.approx(best_factor, abs=1e-4)
 
 
-@jax.jit
+@compiled
 def _to_a_millionth(solver, game, state):
     """Steps until SubOpt < 1e-6, at most 60,000, and the last SubOpt."""
 
