@@ -317,7 +317,12 @@ class Batch:
     def distance(self) -> float:
         """The largest current value of the metric by which runs stop, over those still going; over all when none is.
         Of sequences that are not listed the estimate of the suboptimality, NaN where there is none."""
-        values = self._last.metrics[self._stops_by if self._listed else "estimated_suboptimality"]
+        if not self._listed:
+            measured = [point.metrics["estimated_suboptimality"] for point in self._recorded.points]
+            known = np.concatenate(measured).reshape(-1, self.size)
+            known = known[np.isfinite(known).any(axis=1)]
+            return float(np.max(known[-1])) if len(known) else float("nan")
+        values = self._last.metrics[self._stops_by]
         running = self._last.status == loop.RUNNING
         return float(np.max(values[running] if running.any() else values))
 
@@ -454,6 +459,7 @@ class Batch:
             target=self.settings.target,
             recording=self._recording,
             form=self._form,
+            asked=None if self._listed else self._asked(targets),
         )
         point = self._with_nearest(jax.tree.map(np.asarray, point))
         self._check_soundness(point)
@@ -466,6 +472,12 @@ class Batch:
         self._recorded.points.append(point)
         self._recorded.seconds.append(self._elapsed + elapsed)
         self._elapsed += seconds if taken > 0 else 0.0
+
+    def _asked(self, targets: np.ndarray) -> np.ndarray:
+        """Where points are measured that cost samples: at records, once, and where a run has stopped between them."""
+        again = np.diff(targets, prepend=-1) == 0
+        recorded = np.isin(targets, self._pending)
+        return np.where(again, loop.NEVER, np.where(recorded, loop.ALWAYS, loop.IF_STOPPED)).astype(np.int32)
 
     def _check_soundness(self, point: loop.Point) -> None:
         """Raise NashGamesError, naming the solver and the step, where it reports what is not so."""

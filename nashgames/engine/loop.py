@@ -42,6 +42,10 @@ SOUND, NOT_NORMALISED, NOT_ADVANTAGE, NOT_AT_START = range(4)
 _MEASURING = 0x736565
 """Sets the draws that a run is measured with apart from those that it learns from, whose keys are folded from one."""
 
+NEVER, IF_STOPPED, ALWAYS = range(3)
+"""Where a point is measured that is not measured everywhere: nowhere, where a run has stopped by then, here."""
+
+
 # Threads that prepare batches would each compile the one program that measures them.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -170,6 +174,7 @@ def advance(
     target: str = "regularised",
     recording: Recording = Recording(),
     form: str = "optimised",
+    asked: Any = None,
 ) -> tuple[LoopState, Point, jax.Array]:
     """Bring all runs to each step of `targets` `[K]` in turn and measure them there.
 
@@ -177,13 +182,16 @@ def advance(
     bit. The loop ends early when no run is running. Points have a leading axis K; with them come the last iterates,
     log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked). A run stops by the metric of its `target`, a key
     of `metrics.STOPPING`. `runs` is used up. Programs are compiled in a `form` of FORMS.
+
+    Where measuring is by samples, which costs as much as some steps, `asked` `[K]` says where: `ALWAYS`, `IF_STOPPED`
+    or `NEVER`. Elsewhere the numbers are NaN.
     """
     structure, form = jax.tree.structure(problem), form if _is_known(form) else "optimised"
     runs, seen = _ADVANCE[form](problem, runs, targets, stacked=stacked, target=target, classes=_classes(structure))
     # What is measured does not depend on who is measured: all solvers share this program.
     game = problem.game.replace(feedback=EXACT)
     with _ONE_AT_A_TIME:
-        points, last = _MEASURE[form](game, problem.log_equilibrium, seen, stacked=stacked, recording=recording)
+        points, last = _MEASURE[form](game, problem.log_equilibrium, seen, asked, stacked=stacked, recording=recording)
     return runs, points, last
 
 
@@ -244,13 +252,27 @@ def _advance(
 
 
 def _measure(
-    game: Game, log_equilibrium: Any, seen: Reported, *, stacked: bool, recording: Recording
+    game: Game, log_equilibrium: Any, seen: Reported, asked: Any, *, stacked: bool, recording: Recording
 ) -> tuple[Point, Any]:
     """The points of a chunk, all targets at once, as A is read once for them, and the last iterates."""
     one_game = jax.vmap(partial(_measured, recording), in_axes=(PER_RUN.game, 0, 0))
     all_games = jax.vmap(one_game) if stacked else one_game
-    points = jax.vmap(partial(all_games, game, log_equilibrium))(seen)
+    measure = partial(all_games, game, log_equilibrium)
+    points = jax.vmap(measure)(seen) if asked is None else jax.lax.map(partial(_if_asked, measure), (seen, asked))
     return points, jax.tree.map(lambda every: every[-1], seen.log_policy)
+
+
+def _if_asked(measure: Callable[[Reported], Point], at: tuple[Reported, jax.Array]) -> Point:
+    """The point of all runs at a target, its numbers NaN where they are not asked for."""
+    seen, asked = at
+
+    def unmeasured() -> Point:
+        shapes: Point = jax.eval_shape(measure, seen)
+        empty: Point = jax.tree.map(lambda one: jnp.full(one.shape, jnp.nan).astype(one.dtype), shapes)
+        return empty._replace(step=seen.step, status=seen.status, fault=jnp.full_like(seen.status, SOUND))
+
+    wanted = (asked == ALWAYS) | ((asked == IF_STOPPED) & jnp.any(seen.status != RUNNING))
+    return jax.lax.cond(wanted, lambda: measure(seen), unmeasured)
 
 
 # JAX takes two dataclasses with fields of the same kind for one structure, and finds the program of the other solver
