@@ -287,7 +287,7 @@ def test_a_run_of_a_trillion_sequences_is_measured_by_samples_kept_and_verified(
 
 def test_points_that_cost_samples_are_measured_where_they_are_asked_for():
     def measure(seen):
-        return loop.Point(seen.step, seen.status, jnp.zeros_like(seen.status), {"twice": 2.0 * seen.step}, jnp.zeros(0))
+        return loop.Point(seen.step, seen.status, jnp.zeros_like(seen.status), {"twice": 2 * seen.claimed}, jnp.zeros(0))
 
     going, ended = jnp.full(2, loop.RUNNING), jnp.asarray([loop.RUNNING, loop.DIVERGED])
     for asked, status, measured in (
@@ -296,7 +296,7 @@ def test_points_that_cost_samples_are_measured_where_they_are_asked_for():
         (loop.IF_STOPPED, ended, True),
         (loop.NEVER, ended, False),
     ):
-        seen = loop.Reported(jnp.asarray([3, 4]), status, jnp.zeros(2), jnp.zeros(2))
+        seen = loop.Reported(jnp.asarray([3, 4]), status, jnp.zeros(2), jnp.asarray([3.0, 4.0]))
         point = loop._if_asked(measure, (seen, jnp.asarray(asked)))
         np.testing.assert_array_equal(point.metrics["twice"], [6, 8] if measured else [np.nan, np.nan])
         np.testing.assert_array_equal(point.step, [3, 4])
