@@ -287,7 +287,9 @@ def test_a_run_of_a_trillion_sequences_is_measured_by_samples_kept_and_verified(
 
 def test_points_that_cost_samples_are_measured_where_they_are_asked_for():
     def measure(seen):
-        return loop.Point(seen.step, seen.status, jnp.zeros_like(seen.status), {"twice": 2 * seen.claimed}, jnp.zeros(0))
+        return loop.Point(
+            seen.step, seen.status, jnp.zeros_like(seen.status), {"twice": 2 * seen.claimed}, jnp.zeros(0)
+        )
 
     going, ended = jnp.full(2, loop.RUNNING), jnp.asarray([loop.RUNNING, loop.DIVERGED])
     for asked, status, measured in (

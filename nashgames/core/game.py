@@ -250,8 +250,16 @@ def make_game(
         raise NashGamesError(f"margins have shape {shape}; a game needs [n, n] or [contexts, n, n] with n ≥ 2")
     margins.check()
     check_beta(beta)
+    if log_reference is None:
+        log_reference = np.full(shape[:-1], -np.log(shape[-1]))
     if not isinstance(log_reference, Chains):
-        log_reference = _log_reference(log_reference, shape[:-1])
+        log_reference = _numbers("the reference", log_reference)
+        if log_reference.shape != shape[:-1]:
+            raise NashGamesError(f"the reference has shape {log_reference.shape}; this game needs {shape[:-1]}")
+        if not np.isfinite(log_reference).all():
+            raise NashGamesError("log_reference is not finite everywhere; every action needs a probability above 0")
+        with np.errstate(over="ignore"):
+            _check_sum("exp(log_reference)", np.exp(log_reference))
     if weights is None:
         weights = 1.0 if len(shape) == 2 else np.full(shape[0], 1 / shape[0])
     else:
@@ -260,20 +268,6 @@ def make_game(
             raise NashGamesError(f"weights are {weights}; accepted: one number of at least 0 for each context")
         _check_sum("the weights", weights)
     return Game(margins, log_reference, beta, weights, description=description)
-
-
-def _log_reference(given: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """log μ of listed actions, uniform unless given."""
-    if given is None:
-        return np.full(shape, -np.log(shape[-1]))
-    found = _numbers("the reference", given)
-    if found.shape != shape:
-        raise NashGamesError(f"the reference has shape {found.shape}; this game needs {shape}")
-    if not np.isfinite(found).all():
-        raise NashGamesError("log_reference is not finite everywhere; every action needs a probability above 0")
-    with np.errstate(over="ignore"):
-        _check_sum("exp(log_reference)", np.exp(found))
-    return found
 
 
 def check_beta(beta: float) -> None:

@@ -191,7 +191,8 @@ def overlay(layers: Sequence[Layer]) -> dict[str, pa.Table]:
 def unlisted(tables: Layer) -> set[str]:
     """The runs whose policies have no rows, as their sequences are too many to list."""
     runs = tables["runs"]
-    return ids_in(runs.filter(pc.equal(runs["storage"], UNLISTED)))
+    # Rows of before do not say how margins were kept, and had all sequences listed.
+    return ids_in(runs.filter(pc.equal(runs["storage"], UNLISTED))) if "storage" in runs.column_names else set()
 
 
 def select(table: pa.Table, ids: set[str], *, keep: bool = True) -> pa.Table:

@@ -10,7 +10,7 @@ from nashgames.core.margins.protocol import ENTRIES, PRODUCT, Margins, stack
 from nashgames.core.margins.sharded import ShardedMargins, beside
 from nashgames.core.margins.streamed import StreamedMargins
 from nashgames.core.margins.tiles import MOST_DENSE, TILE, check_margins, empty, fill_skew, tiles_above
-from nashgames.core.margins.written import WrittenMargins, check_listed
+from nashgames.core.margins.written import WrittenMargins
 
 __all__ = [
     "ENTRIES",
@@ -33,7 +33,6 @@ __all__ = [
     "Voters",
     "WrittenMargins",
     "beside",
-    "check_listed",
     "check_margins",
     "empty",
     "fill_skew",

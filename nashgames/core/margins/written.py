@@ -143,9 +143,3 @@ def _numbers(table: jax.Array, start: jax.Array, tokens: jax.Array) -> jax.Array
     places = jnp.arange(len(tokens), dtype=tokens.dtype)[:, None]
     seen = table[places, before, jnp.maximum(tokens - 1, 0)]
     return start[None] + jnp.sum(jnp.where((tokens > END)[..., None], seen, 0), axis=0)
-
-
-def check_listed(margins: Any) -> None:
-    """Raise NashGamesError for margins over sequences that are not listed."""
-    if isinstance(margins, WrittenMargins):
-        raise margins.unlisted()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nashgames.core.game import Game
-from nashgames.core.margins import check_listed
+from nashgames.core.margins import WrittenMargins
 from nashgames.core.next_tokens import Chains
 from nashgames.defaults import SMALLEST_BETA
 from nashgames.errors import NashGamesError
@@ -218,7 +218,8 @@ def _together(games: Sequence[Game], betas: Iterable[float]) -> Iterator[list[Eq
     """The equilibria of the games, at one β after the other; of small games those of all contexts at once, as far as
     Newton's method gets."""
     for game in games:
-        check_listed(game.margins)
+        if isinstance(game.margins, WrittenMargins):
+            raise game.margins.unlisted()
     matrices = [[Matrix(game.margins.of_context(x)) for x in range(game.contexts)] for game in games]
     every = list(chain(*matrices))
     references = [np.asarray(game.log_reference, np.float64).reshape(game.contexts, -1) for game in games]
