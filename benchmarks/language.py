@@ -33,8 +33,10 @@ from nashgames.engine import loop
 from nashgames.environment import environment
 from nashgames.games import families
 from nashgames.games.references import resolve_reference
+from nashgames.learning import measuring
+from nashgames.learning.features import resolve_features
 from nashgames.learning.feedback import FEEDBACKS
-from nashgames.learning.prefixes import Prefixes
+from nashgames.learning.prefixes import TOKENS
 from nashgames.solvers import Solver, compose, make_solver
 
 try:
@@ -49,8 +51,8 @@ POLICY = f"transformer[layers={LAYERS},width={WIDTH},heads={HEADS}]"
 SOLVER, BETA, STEP = "online-ipo", 0.1, 0.003
 ROWS = 1024
 """Rows of the matrices whose product gives the machine's rate."""
-VOCABULARIES = (3, 5, 7, 10)
-"""1,093 to 1,111,111 sequences of up to six tokens."""
+VOCABULARIES = (3, 5, 7, 10, 100)
+"""1,093 to 1,111,111 sequences of up to six tokens, which are listed, and 10^12, which are not."""
 PARTS = ("rates", "torch", "memory")
 THREADS = (1, 2)
 CALLS = 5
@@ -124,7 +126,7 @@ def game_of(vocabulary: int, batch: int) -> Game:
         f"sequence-embedding[{parameters}]", seed=0, contexts=PROMPTS, dtype=PRECISION.dtype, beta=BETA
     )
     made = made.replace(log_reference=resolve_reference("corpus", made))
-    made = made.replace(features=Prefixes.of(made), feedback=FEEDBACKS.make(f"duels[batch={batch}]"))
+    made = made.replace(feedback=FEEDBACKS.make(f"duels[batch={batch}]"), features=resolve_features(TOKENS, None, made))
     with PRECISION.scope():
         placed = jax.tree.map(lambda leaf: jnp.asarray(leaf, _kind(leaf)), made)
         return placed.replace(description=made.description)
@@ -203,7 +205,8 @@ def memory(vocabularies: list[int], batch: int) -> None:
             raise SystemExit(f"the step of vocabulary {vocabulary} ended with {done.returncode}: {done.stderr[-300:]}")
         found = json.loads(done.stdout.splitlines()[-1])
         rows.append([found[name] for name in ("sequences", "step", "state", "game", "measuring", "before", "peak")])
-    print(f"\nMB at {PROMPTS} prompts, {batch} duels each: what grows with n is the game and what measures")
+    print(f"\nMB at {PROMPTS} prompts, {batch} duels each: what grows with n, as long as it is listed, is the game and")
+    print("what measures; what grows with V are the probabilities of the next token")
     header = ("sequences", "step", "state", "game", "a record", "process before the step", "its peak after 20")
     table(header, rows)
     verdict("memory of a step, most over least sequences", rows[-1][1] / rows[0][1], 1.1)
@@ -211,13 +214,14 @@ def memory(vocabularies: list[int], batch: int) -> None:
 
 def weigh(vocabulary: int, batch: int, steps: int = 20) -> None:
     """MB of one step: its temporary numbers, its state, and the game's arrays, as its compiled program says; those of
-    the table of all sequences that a record is measured on; the process before and after `steps` steps. Printed."""
+    what a record is measured on, all sequences or samples; the process before and after `steps` steps. Printed."""
     game, solver = game_of(vocabulary, batch), solver_of()
     states, keys = states_of(game), keys_of(1)
 
     weights = {}
     with PRECISION.scope():
-        for name, function in (("measuring", _listed), ("step", solver.update)):
+        listed = game.features.sequences.listed
+        for name, function in (("measuring", _listed if listed else _drawn), ("step", solver.update)):
             program = program_of(function).lower(game, states, keys).compile()
             found = program.memory_analysis()
             weights[name] = found.temp_size_in_bytes + (name == "measuring") * found.output_size_in_bytes
@@ -238,6 +242,11 @@ def _sampled(game: Game, state: Any, key: jax.Array) -> jax.Array:
 def _listed(game: Game, state: Any, key: jax.Array) -> jax.Array:
     """log π of all sequences, as a record is measured."""
     return state.log_policy.table(game)
+
+
+def _drawn(game: Game, state: Any, key: jax.Array) -> Any:
+    """What a record is estimated from where sequences are not listed."""
+    return measuring.drawn(game, state.log_policy, None, key)
 
 
 def _spent(call: Callable[[], Any], cpu: bool) -> float:

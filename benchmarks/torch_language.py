@@ -38,7 +38,7 @@ class Game:
         known, of_game = game.features, game.description
         biases = _tensor([of_game.parameters[name] for name in ("length_bias", "repetition_bias")])
         sizes = known.sequences.vocabulary, known.sequences.length
-        return cls(_tensor(of_game.features), biases, _tensor(known.log_next), float(game.beta), *sizes)
+        return cls(_tensor(of_game.features), biases, _tensor(known.table), float(game.beta), *sizes)
 
     @property
     def prompts(self) -> int:

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nashgames.cli.sheet import VARIANTS, plain, records, varies
-from nashgames.core.metrics import METRICS
+from nashgames.core.metrics import ERRORS, ESTIMATES, METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,8 @@ _MEASURED = (
     "queries_to_tolerance",
     "diverged_step",
     *METRICS,
+    *ESTIMATES,
+    *ERRORS.values(),
     "equilibrium_residual",
     "compile_seconds",
     "solve_seconds",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nashgames.cli import words
 from nashgames.cli.sheet import CELL, NAMES, VARIANTS, Sheet, cell_text, heading, joined, records, varies
+from nashgames.defaults import UNLISTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +77,8 @@ def samples_table(runs: "pd.DataFrame") -> Sheet:
 
     runs, tuned = _tuned(outcomes.complete(runs))
     learned = runs["feedback"].iloc[0] if not varies(runs["feedback"]) else ""
+    if (runs["storage"] == UNLISTED).all():
+        return _estimates_table(runs, learned)
     if not varies(runs["seed"]):
         sheet = runs_table(runs)
         return dataclasses.replace(
@@ -119,6 +122,37 @@ def samples_table(runs: "pd.DataFrame") -> Sheet:
     headings = (*map(heading, cell), "solver", "step", "comparisons", *tied, "seeds")
     caption = joined(f"suboptimality of the {over}", interval, tuned)
     return Sheet(headings, NAMES | {"seeds"}, rows, caption, spare=("90\u00a0%", "comparisons"))
+
+
+_ESTIMATES = {
+    "estimated_suboptimality": "suboptimality",
+    "estimated_kl_to_equilibrium": "KL to equilibrium",
+    "estimated_win_rate": "win rate against μ",
+    "estimated_kl_to_reference": "KL to μ",
+}
+"""The estimates that a table shows, as far as there are any."""
+
+
+def _estimates_table(runs: "pd.DataFrame", learned: str) -> Sheet:
+    """Runs over sequences that are not listed: what samples say of the last iterate, each with its standard error."""
+    from nashgames.core.metrics import ERRORS
+
+    shown = [name for name in _ESTIMATES if runs[name].notna().any()]
+    cell = [column for column in CELL if column in runs and varies(runs[column])]
+    rows = tuple(
+        (
+            *(cell_text(column, row[column]) for column in cell),
+            row["label"],
+            words.step(row),
+            words.count(row["comparisons"]),
+            *(words.estimate(row[name], row[ERRORS[name]]) for name in shown),
+            row["status"],
+        )
+        for row in records(runs.sort_values([*cell, "label"], kind="stable"))
+    )
+    headings = (*map(heading, cell), "solver", "step", "comparisons", *(_ESTIMATES[name] for name in shown), "status")
+    caption = joined(f"last iterate on {learned}" if learned else "", "estimates from samples ± standard error")
+    return Sheet(headings, NAMES, rows, caption)
 
 
 def tally(runs: "pd.DataFrame") -> str:

@@ -55,6 +55,21 @@ def quantile(value: float) -> str:
     return "diverged" if value == math.inf else small(value)
 
 
+def estimate(value: float | None, error: float | None) -> str:
+    """An estimate and its standard error, to the second digit of that.
+
+    >>> estimate(0.56201, 0.0050012), estimate(-6.5e-8, 2.8e-9), estimate(1.0, 0.0), estimate(None, None)
+    ('0.5620 ± 0.0050', '-6.5e-08 ± 2.8e-09', '1 ± 0', '–')
+    """
+    if value is None or error is None or not (math.isfinite(value) and math.isfinite(error)):
+        return DASH
+    if error == 0:
+        return f"{value:g} ± 0"
+    digits = 1 - math.floor(math.log10(error))
+    # More places than are read at a glance.
+    return f"{value:.1e} ± {error:.1e}" if digits > 6 else f"{value:.{max(digits, 0)}f} ± {error:.{max(digits, 0)}f}"
+
+
 def share(value: float) -> str:
     """A share as a percentage: `0.237` → `24 %`; what is not nothing is not shown as 0 %."""
     percent = 100 * value

@@ -14,8 +14,10 @@ TARGET = "regularised"
 AUTO = "auto"
 """The storage that is chosen by the game and its number of actions."""
 
-STORAGES = ("dense", "half", "packed", "packed-half", "lowrank", "streamed", "sharded")
+STORAGES = ("dense", "half", "packed", "packed-half", "lowrank", "streamed", "sharded", "written")
 """The names of the storages of margins (`core.margins.STORAGES`)."""
+UNLISTED = "written"
+"""The storage of games whose actions are sequences that are not listed."""
 
 # Far above ½, the largest margin, where every equilibrium is the reference to four digits; beyond, β² may overflow.
 LARGEST_BETA = 1e6

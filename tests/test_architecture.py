@@ -160,7 +160,7 @@ def test_a_loop_is_compiled_in_one_file():
     # goes over the pieces of A, on GPUs another one.
     assert found.pop("nashgames.core.margins.sweep") == found.pop("nashgames.core.margins.kernels") == {"fori_loop"}
     # Networks go over the tokens of a sequence, one after the other.
-    writers = [f"nashgames.learning.policies.{name}" for name in ("networks", "sequential")]
+    writers = ["nashgames.learning.policies.networks", "nashgames.core.next_tokens"]
     assert all(found.pop(name) == {"scan"} for name in writers)
     accesses = {name for name in found if name.startswith("nashgames.core.margins.")}
     assert all(found.pop(name) == {"jit"} for name in accesses)

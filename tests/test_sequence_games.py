@@ -228,7 +228,7 @@ def test_scores_and_texts_are_those_of_the_tokens(sequences, rng):
     table = rng.normal(size=(sequences.length, sequences.vocabulary + 1, sequences.vocabulary, 2))
     scores = Scores(sequences, table)
     np.testing.assert_allclose(scores.of(sequences.tokens(numbers)), scores.of_all(), atol=1e-14)
-    counts = Scores(sequences, lengths_and_repeats(sequences)).of_all()
+    counts = lengths_and_repeats(sequences).of_all()
     np.testing.assert_array_equal(counts, [lengths_and_repeats_of(y) for y in listed(sequences)])
     assert texts_of(sequences) == tuple(sequences.text(i) for i in numbers)
     assert written(sequences, np.array([1, 2, 2, 1])) == ("1 2 2 1" if sequences.vocabulary == 28 else "abba")

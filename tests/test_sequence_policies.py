@@ -213,7 +213,7 @@ def test_the_gradient_from_samples_is_unbiased(kind, label):
         anchor, at_anchor = 0.7 * target + 0.3 * exact.log_reference, Mixture(at_target, duels.log_reference, 0.3)
     if kind == "mixture":
         # Token by token.
-        mixed = 0.6 * next_of(TWO, np.asarray(table)) + 0.4 * np.asarray(exact.features.log_next)
+        mixed = 0.6 * next_of(TWO, np.asarray(table)) + 0.4 * np.asarray(exact.features.table)
         of_tokens = policy_of(TWO, jnp.asarray(scipy.special.log_softmax(mixed, axis=-1)))
         opponent = of_tokens, Mixture(at, duels.log_reference, 0.4)
     # The judge flips a tenth of the labels: its margins are 1 − 2·0.1 of the game's.

@@ -9,6 +9,8 @@ import jax
 import numpy as np
 
 from nashgames.core.game import DEFAULT_BETA, Game
+from nashgames.core.margins import WrittenMargins
+from nashgames.core.next_tokens import Chains
 from nashgames.defaults import AUTO, PARTS
 from nashgames.errors import NashGamesError, shown
 from nashgames.experiments.sources import Source, find_source
@@ -129,16 +131,28 @@ def draws_start(solver: Solver, policy: str) -> bool:
 def is_uniform(game: Game) -> bool:
     """Whether the game's reference is uniform, and not part of its construction."""
     known = game.description.known_equilibrium
-    return (known is None or known.beta == 0) and bool(np.ptp(game.log_reference) == 0)
+    if known is not None and known.beta > 0:
+        return False
+    reference = game.log_reference
+    if isinstance(reference, Chains):
+        steps = Chains.uniform(reference.sequences, game.contexts).log_steps
+        return np.array_equal(np.asarray(reference.log_steps), steps)
+    return bool(np.ptp(reference) == 0)
 
 
 def _source(game: Game, *, pinned: bool) -> Source:
     """Where a game that is given comes from: the text that selects it, and a hash of all that it depends on."""
-    digest = hashlib.sha256()
-    for context in range(game.contexts):
-        for _, rows in game.margins.of_context(context).blocks():
-            digest.update(np.ascontiguousarray(rows).data)
-    for part in (game.log_reference, game.weights):
+    digest, reference = hashlib.sha256(), game.log_reference
+    if isinstance(game.margins, WrittenMargins) and isinstance(reference, Chains):
+        # What makes entries and probabilities stands for them.
+        digest.update(game.margins.judge.encode())
+        parts = [game.margins.table, game.margins.start, reference.log_steps, game.weights]
+    else:
+        for context in range(game.contexts):
+            for _, rows in game.margins.of_context(context).blocks():
+                digest.update(np.ascontiguousarray(rows).data)
+        parts = [reference, game.weights]
+    for part in parts:
         digest.update(np.ascontiguousarray(part, np.float64).data)
     return Source(_named(game, pinned=pinned), fingerprint=digest.hexdigest()[:16], given=game)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from nashgames.core.feedback import EXACT, Feedback, Tally
 from nashgames.core.margins import DenseMargins, Margins
+from nashgames.core.next_tokens import Chains
 from nashgames.core.sequences import Sequences
 from nashgames.defaults import LARGEST_BETA
 from nashgames.errors import NashGamesError
@@ -85,7 +86,7 @@ class Game:
 
     Attributes:
         margins: A = P − ½, `[n, n]`, over m contexts `[m, n, n]`
-        log_reference: log μ in nats, `[n]`, `[m, n]`
+        log_reference: log μ in nats, `[n]`, `[m, n]`; of sequences that are not listed their `Chains`
         beta: β, scalar
         weights: weights ρ of the contexts, scalar 1, or `[m]` with sum 1
         features: what parametrised policies see of the actions, `[n, d]` or `[m, n, d]`, or None
@@ -122,9 +123,10 @@ class Game:
         name = f"{told.name}[{parameters}]" if parameters else told.name
         kind = type(self.log_reference)
         uniform = kind is np.ndarray and bool(np.ptp(self.log_reference) == 0)
+        other = "a chain of tokens" if kind is Chains else "not uniform"
         facts = [
             ("β", f"{self.beta:g}" if isinstance(self.beta, Real) else "one for each run"),
-            ("reference", "uniform" if uniform else "not uniform" if kind is np.ndarray else "in a compiled program"),
+            ("reference", "uniform" if uniform else other if kind in (np.ndarray, Chains) else "in a compiled program"),
             ("margins", f"{type(self.margins).__name__} {list(self.margins.shape)} of {self.margins.dtype}"),
         ]
         facts += [("contexts", f"{self.contexts:,}")] if self.contexts > 1 else []
@@ -227,7 +229,7 @@ def make_game(
         margins: A, skew-symmetric with entries in [−½, ½], `[n, n]`, or `[m, n, n]` over m contexts; an array, or an
             object with the `Margins` protocol
         beta: β, the weight of KL(π‖μ), above 0
-        log_reference: log μ in nats, `[n]` or `[m, n]`; uniform unless given
+        log_reference: log μ in nats, `[n]` or `[m, n]`; uniform unless given; `Chains` of sequences that are not listed
         weights: weights ρ of the contexts, `[m]` with sum 1; equal unless given
         description: name, labels and notes
 
@@ -250,13 +252,14 @@ def make_game(
     check_beta(beta)
     if log_reference is None:
         log_reference = np.full(shape[:-1], -np.log(shape[-1]))
-    log_reference = _numbers("the reference", log_reference)
-    if log_reference.shape != shape[:-1]:
-        raise NashGamesError(f"the reference has shape {log_reference.shape}; this game needs {shape[:-1]}")
-    if not np.isfinite(log_reference).all():
-        raise NashGamesError("log_reference is not finite everywhere; every action needs a probability above 0")
-    with np.errstate(over="ignore"):
-        _check_sum("exp(log_reference)", np.exp(log_reference))
+    if not isinstance(log_reference, Chains):
+        log_reference = _numbers("the reference", log_reference)
+        if log_reference.shape != shape[:-1]:
+            raise NashGamesError(f"the reference has shape {log_reference.shape}; this game needs {shape[:-1]}")
+        if not np.isfinite(log_reference).all():
+            raise NashGamesError("log_reference is not finite everywhere; every action needs a probability above 0")
+        with np.errstate(over="ignore"):
+            _check_sum("exp(log_reference)", np.exp(log_reference))
     if weights is None:
         weights = 1.0 if len(shape) == 2 else np.full(shape[0], 1 / shape[0])
     else:

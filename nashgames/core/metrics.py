@@ -136,6 +136,116 @@ METRICS: Mapping[str, Metric] = {
 }
 """Every reported number of a policy by its column, in the order of the columns (theory §2)."""
 
+
+class Drawn(NamedTuple):
+    """What estimates are computed from: numbers of K sequences a prompt, `[K]`, `[m, K]` over prompts with `weights` ρ.
+
+    `left` is Σ_t KL(π(·|y_<t)‖μ(·|y_<t)) along y ~ π, whose mean is KL(π‖μ) of least variance, and `apart` the same of
+    π* and π along y ~ π*, NaN where π* is not known; `margins` A(y, z) of y ~ π against z ~ μ; `tokens` how many a
+    sequence y ~ π has, `followed` how many of them follow one and `repeated` how many repeat it. `gain` `[]`, `[m]` is
+    β log E_μ e^{q/β} for the q of y ~ π, and `moved` what each y adds to it; NaN where q is not known.
+    """
+
+    weights: "jax.Array"
+    beta: "jax.Array"
+    left: "jax.Array"
+    margins: "jax.Array"
+    tokens: "jax.Array"
+    followed: "jax.Array"
+    repeated: "jax.Array"
+    gain: "jax.Array"
+    moved: "jax.Array"
+    apart: "jax.Array"
+
+
+class Estimated(NamedTuple):
+    """A number of a policy that is only sampled: as a `Metric`, but `measured` gives it with its standard error."""
+
+    label: str
+    axis: str
+    help: str
+    measured: Callable[[Drawn], tuple["jax.Array", "jax.Array"]]
+    distance: bool = False
+
+
+def _mean(drawn: Drawn, values: "jax.Array") -> tuple["jax.Array", "jax.Array"]:
+    """The mean of `values`, averaged over prompts, and its standard error; scalars."""
+    import jax.numpy as jnp
+
+    count = values.shape[-1]
+    variance = jnp.var(values, axis=-1, ddof=1) / count
+    return jnp.sum(drawn.weights * jnp.mean(values, axis=-1)), jnp.sqrt(jnp.sum(drawn.weights**2 * variance))
+
+
+def _repetition(drawn: Drawn) -> tuple["jax.Array", "jax.Array"]:
+    """A ratio of means, and the error of its linear part; NaN where no sequence has two tokens."""
+    (same, _), (pairs, _) = _mean(drawn, drawn.repeated), _mean(drawn, drawn.followed)
+    share = same / pairs
+    return share, _mean(drawn, (drawn.repeated - share * drawn.followed) / pairs)[1]
+
+
+def _estimated_suboptimality(drawn: Drawn) -> tuple["jax.Array", "jax.Array"]:
+    import jax.numpy as jnp
+
+    left, _ = _mean(drawn, drawn.left)
+    error = _mean(drawn, drawn.beta * drawn.left + drawn.moved)[1]
+    return jnp.sum(drawn.weights * drawn.gain) + drawn.beta * left, error
+
+
+ESTIMATES: Mapping[str, Estimated] = {
+    "estimated_suboptimality": Estimated(
+        "suboptimality, estimated",
+        "suboptimality (estimated)",
+        "β log E_μ e^{q/β} + β KL(π‖μ), q from samples; where margins are linear and sequences are not listed",
+        _estimated_suboptimality,
+        distance=True,
+    ),
+    "estimated_kl_to_equilibrium": Estimated(
+        "KL to equilibrium, estimated",
+        "KL to equilibrium (estimated)\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$",
+        "KL(π*‖π), where margins are linear and sequences are not listed",
+        lambda drawn: _mean(drawn, drawn.apart),
+        distance=True,
+    ),
+    "estimated_kl_to_reference": Estimated(
+        "KL to reference, estimated",
+        "KL to reference (estimated)\n" r"$\mathrm{KL}(\pi\,\Vert\,\mu)$",
+        "KL(π‖μ), where sequences are not listed",
+        lambda drawn: _mean(drawn, drawn.left),
+    ),
+    "estimated_win_rate": Estimated(
+        "win rate against the reference, estimated",
+        "win rate against the reference\n(estimated)",
+        "P(π ≻ μ), where sequences are not listed",
+        lambda drawn: _mean(drawn, drawn.margins + 0.5),
+    ),
+    "estimated_length": Estimated(
+        "length, estimated",
+        "length (estimated)",
+        "the expected number of tokens, where sequences are not listed",
+        lambda drawn: _mean(drawn, drawn.tokens),
+    ),
+    "estimated_repetition": Estimated(
+        "repetition, estimated",
+        "repetition (estimated)",
+        "the share of tokens that repeat the one before among those that follow one, where sequences are not listed",
+        _repetition,
+    ),
+}
+"""What is estimated where a policy cannot be listed, each a column, with its standard error in `ERRORS`."""
+
+ERRORS: Mapping[str, str] = {name: f"{name}_error" for name in ESTIMATES}
+"""The columns of the standard errors of `ESTIMATES`."""
+
+
+def estimate(drawn: Drawn) -> dict[str, "jax.Array"]:
+    """All estimates and their errors by column, scalars; NaN where one is not possible."""
+    found = {}
+    for name, estimated in ESTIMATES.items():
+        found[name], found[ERRORS[name]] = estimated.measured(drawn)
+    return found
+
+
 OF_EQUILIBRIUM = tuple(name for name, metric in METRICS.items() if metric.needs_equilibrium)
 """The columns that are empty where π*_β is not known."""
 

@@ -21,7 +21,8 @@ class Sequences:
     They are the nodes of a tree: 0 is the empty sequence, and appending token v ∈ 1 … V to sequence i gives V·i + v. So
     shorter sequences come first, equally long ones in the order of a dictionary, and the sequences shorter than L, the
     `prefixes`, are the first ones.
-    As an array a sequence is `[L]` whole numbers, its tokens and then END.
+    As an array a sequence is `[L]` whole numbers, its tokens and then END. Actions are the numbers of sequences that
+    are `listed`; of others, whose numbers may be too large for a computer's, they are those arrays with L in front.
 
     Example:
         >>> from nashgames.core.sequences import Sequences
@@ -32,6 +33,7 @@ class Sequences:
 
     vocabulary: int
     length: int
+    listed: bool = True
 
     @property
     def count(self) -> int:
@@ -71,6 +73,14 @@ class Sequences:
             token = tokens[..., place]
             found = xp.where(token > END, self.vocabulary * found + token, found)
         return found
+
+    def actions(self, tokens: Any) -> Any:
+        """The actions that sequences are, given by their tokens `[…, L]`: `[…]`, of unlisted ones `[L, …]`."""
+        return self.numbers(tokens) if self.listed else tokens.__array_namespace__().moveaxis(tokens, -1, 0)
+
+    def tokens_of(self, actions: Any) -> Any:
+        """The tokens `[…, L]` of the sequences that are these actions."""
+        return self.tokens(actions) if self.listed else actions.__array_namespace__().moveaxis(actions, 0, -1)
 
     def lengths(self, sequences: Any) -> Any:
         """The lengths `[…]` of sequences given by their numbers."""

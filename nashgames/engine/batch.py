@@ -14,6 +14,7 @@ from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import Game
 from nashgames.core.margins import beside, stack
 from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, target_at
+from nashgames.core.next_tokens import Chains
 from nashgames.core.precision import Precision
 from nashgames.engine import audit, exported, loop, saving
 from nashgames.engine.loop import Recording
@@ -36,7 +37,8 @@ _PROGRAMS = 200
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The numbers of one run of a batch; `solver` has all its own; arrays are `[n]`, or `[m, n]` over contexts.
+    """The numbers of one run of a batch; `solver` has all its own; arrays are `[n]`, or `[m, n]` over contexts, and of
+    sequences that are not listed `Chains`, or None where π*_β is not known.
 
     `log_equilibrium` is NaN where π*_β is not known, or at β = 0 not the only one: then `nearest` gives the one to
     measure distances to, log π → log π*. `log_start` is log π_0, log μ where None, which all lanes of a
@@ -45,8 +47,8 @@ class Lane:
 
     solver: Solver
     beta: float
-    log_reference: np.ndarray
-    log_equilibrium: np.ndarray
+    log_reference: Any
+    log_equilibrium: Any
     seed: int
     log_start: np.ndarray | None = None
     feedback: Feedback = EXACT
@@ -93,7 +95,8 @@ class Curves:
     `lanes` `[R]` are the places of the runs in the batch, counted through its games, `counts` `[R]` their points and
     `last` `[R]` the place of the last one.
     `steps`, `seconds` and every array of `metrics` have one entry a point, `path` log π at every point or None.
-    `statuses` `[R]` are by name, `diverged_steps` `[R]` None of a run that did not; `log_policies` are last iterates.
+    `statuses` `[R]` are by name, `diverged_steps` `[R]` None of a run that did not; `log_policies` are last iterates,
+    empty where sequences are not listed.
     """
 
     lanes: np.ndarray
@@ -190,9 +193,11 @@ class Batch:
         self._stops_by = STOPPING_COLUMN[self.settings.target]
         self._on_samples = flat[0].feedback.comparisons > 0
         drawn = games[0].actions == 3 and not self._on_samples
-        wanted = Recording(path=drawn) if recording is None else recording
+        self._listed = not isinstance(flat[0].log_reference, Chains)
+        usual = Recording(path=drawn) if self._listed else Recording(())
+        wanted = usual if recording is None else recording
         measured = [name for name in wanted.metrics if not (self._at_zero and name in AT_ZERO)]
-        missing = () if self._stops_by in measured else (self._stops_by,)
+        missing = () if self._stops_by in measured or not self._listed else (self._stops_by,)
         several = any(lane.nearest is not None for lane in flat)
         self._keeps_path = wanted.path
         self._recording = Recording((*measured, *missing), wanted.path or several)
@@ -235,7 +240,7 @@ class Batch:
         with settings.precision.scope(), plugins.explaining(hint, self.solver):
             self._problem = self._assemble(games, flat, margins)
             nowhere = np.zeros(_TARGETS, np.int32)
-            if exported.folder:
+            if exported.folder and self._listed:
                 self._programs = loop.kept_programs(self._problem, nowhere, **self._static)
             # Whoever made a program that is kept has counted its queries.
             if self._programs is None or not self._programs.advance.is_there:
@@ -257,6 +262,9 @@ class Batch:
             kind = {"u": np.uint32, "i": np.int32}.get(array.dtype.kind, dtype)
             return array.astype(kind).reshape(self._shape + array.shape[1:])
 
+        def of_trees(values: list[Any]) -> Any:
+            return jax.tree.map(lambda *leaves: of_runs(leaves), *values)
+
         starts = [lane.log_start for lane in lanes if lane.log_start is not None]
         if starts and len(starts) < len(lanes):
             raise NashGamesError("some lanes have a start of their own and some have none; give all of them one")
@@ -267,17 +275,17 @@ class Batch:
 
         game = Game(
             margins=placed_margins(games, self.settings.precision) if margins is None else margins,
-            log_reference=of_runs([lane.log_reference for lane in lanes]),
+            log_reference=of_trees([lane.log_reference for lane in lanes]),
             beta=of_runs([lane.beta for lane in lanes]),
             weights=of_games(*[g.weights for g in games]),
             features=jax.tree.map(of_games, *[g.features for g in games]),
             log_start=of_runs(starts) if starts else None,
-            feedback=jax.tree.map(lambda *leaves: of_runs(leaves), *[lane.feedback for lane in lanes]),
+            feedback=of_trees([lane.feedback for lane in lanes]),
         )
         problem = loop.Problem(
             game=game,
-            solver=jax.tree.map(lambda *leaves: of_runs(leaves), *[lane.solver for lane in lanes]),
-            log_equilibrium=of_runs([lane.log_equilibrium for lane in lanes]),
+            solver=of_trees([lane.solver for lane in lanes]),
+            log_equilibrium=of_trees([lane.log_equilibrium for lane in lanes]),
             tolerance=of_runs([float(self.settings.tolerance)] * len(lanes)),
             max_steps=of_runs(self._limits),
             seed=of_runs(np.array([lane.seed for lane in lanes], np.uint32)),
@@ -316,7 +324,13 @@ class Batch:
 
     @property
     def distance(self) -> float:
-        """The largest current value of the metric by which runs stop, over those still going; over all when none is."""
+        """The largest current value of the metric by which runs stop, over those still going; over all when none is.
+        Of sequences that are not listed the estimate of the suboptimality, NaN where there is none."""
+        if not self._listed:
+            measured = [point.metrics["estimated_suboptimality"] for point in self._recorded.points]
+            known = np.concatenate(measured).reshape(-1, self.size)
+            known = known[np.isfinite(known).any(axis=1)]
+            return float(np.max(known[-1])) if len(known) else float("nan")
         values = self._last.metrics[self._stops_by]
         running = self._last.status == loop.RUNNING
         return float(np.max(values[running] if running.any() else values))
@@ -447,7 +461,12 @@ class Batch:
     def _advance(self, targets: np.ndarray) -> None:
         began, first = time.perf_counter(), self.step if self._recorded.points else 0
         self._runs, point, self._log_policies = loop.advance(
-            self._problem, self._runs, targets, **self._static, programs=self._programs
+            self._problem,
+            self._runs,
+            targets,
+            **self._static,
+            programs=self._programs,
+            asked=None if self._listed else self._asked(targets),
         )
         point = self._with_nearest(jax.tree.map(np.asarray, point))
         self._check_soundness(point)
@@ -460,6 +479,12 @@ class Batch:
         self._recorded.points.append(point)
         self._recorded.seconds.append(self._elapsed + elapsed)
         self._elapsed += seconds if taken > 0 else 0.0
+
+    def _asked(self, targets: np.ndarray) -> np.ndarray:
+        """Where points are measured that cost samples: at records, once, and where a run has stopped between them."""
+        again = np.diff(targets, prepend=-1) == 0
+        recorded = np.isin(targets, self._pending)
+        return np.where(again, loop.NEVER, np.where(recorded, loop.ALWAYS, loop.IF_STOPPED)).astype(np.int32)
 
     def _check_soundness(self, point: loop.Point) -> None:
         """Raise NashGamesError, naming the solver and the step, where it reports what is not so."""
@@ -525,9 +550,9 @@ class Batch:
         metrics = {name: np.asarray(values[places, lanes], float) for name, values in points.metrics.items()}
         metrics |= {name: times * metrics[source] for name, (source, times) in self._limits_of.items()}
         statuses = [loop.STATUS_NAMES[status] for status in points.status[-1, played]]
-        reached = metrics[self._stops_by][last]
+        reached = metrics[self._stops_by if self._listed else "estimated_kl_to_reference"][last]
         # A run on samples is judged by its last iterate, which did not choose when to stop.
-        if self._on_samples and self.settings.tolerance > 0:
+        if self._on_samples and self._listed and self.settings.tolerance > 0:
             near = reached <= self.settings.tolerance
             statuses = [
                 "converged" if status == "budget" and there else status
@@ -538,7 +563,7 @@ class Batch:
             int(step) + int(finite) if status == "diverged" else None
             for status, step, finite in zip(statuses, steps[last], np.isfinite(reached), strict=True)
         ]
-        policies = np.asarray(self._log_policies)
+        policies = np.asarray(self._log_policies) if self._listed else np.zeros((*self._shape, 0))
         return Curves(
             lanes=played,
             counts=counts,

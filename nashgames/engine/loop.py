@@ -23,8 +23,11 @@ from nashgames.core import metrics, simplex
 from nashgames.core.feedback import EXACT
 from nashgames.core.game import Game
 from nashgames.core.metrics import METRICS, STOPPING, Seen
+from nashgames.core.next_tokens import Chains
 from nashgames.engine import exported
 from nashgames.engine.exported import Exported, name_of
+from nashgames.learning import measuring
+from nashgames.learning.generated import At
 from nashgames.solvers.protocol import Solver
 
 RUNNING, CONVERGED, BUDGET, DIVERGED, UNTRUE = range(5)
@@ -35,6 +38,14 @@ STATUS_NAMES = ("running", "converged", "budget", "diverged", "untrue")
 
 SOUND, NOT_NORMALISED, NOT_ADVANTAGE, NOT_AT_START = range(4)
 """What is wrong with what a solver reports: nothing, its policy, its advantage, where it begins."""
+
+
+# The letters "see".
+_MEASURING = 0x736565
+"""Sets the draws that a run is measured with apart from those that it learns from, whose keys are folded from one."""
+
+NEVER, IF_STOPPED, ALWAYS = range(3)
+"""Where a point is measured that is not measured everywhere: nowhere, where a run has stopped by then, here."""
 
 
 # Threads that prepare batches would each compile the one program that measures them.
@@ -53,12 +64,13 @@ FORMS: dict[str, dict[str, Any]] = {
 class Problem(NamedTuple):
     """What a batch of runs solves; every leaf but the game's margins and weights is per run.
 
-    `log_equilibrium` `[n]` is NaN where it is not known; `tolerance` is on the metric of the target.
+    `log_equilibrium` `[n]` is NaN where it is not known, of unlisted sequences `Chains` or None; `tolerance` is on the
+    metric of the target.
     """
 
     game: Game
     solver: Solver
-    log_equilibrium: jax.Array
+    log_equilibrium: Any
     tolerance: jax.Array
     max_steps: jax.Array
     seed: jax.Array
@@ -85,11 +97,11 @@ class LoopState(NamedTuple):
 
 class Reported(NamedTuple):
     """A run at a recorded step: what its solver reports as log π and as q(π), NaN where it reports none or an
-    estimate."""
+    estimate; of sequences that are not listed the sampled policy itself, and the seed to sample it with."""
 
     step: jax.Array
     status: jax.Array
-    log_policy: jax.Array
+    log_policy: jax.Array | At
     claimed: jax.Array
 
 
@@ -123,7 +135,7 @@ class Point(NamedTuple):
 PER_RUN = Problem(
     game=Game(margins=None, log_reference=0, beta=0, weights=None, features=None, log_start=0, feedback=0),  # type: ignore[arg-type]
     solver=0,  # type: ignore[arg-type]
-    log_equilibrium=0,  # type: ignore[arg-type]
+    log_equilibrium=0,
     tolerance=0,  # type: ignore[arg-type]
     max_steps=0,  # type: ignore[arg-type]
     seed=0,  # type: ignore[arg-type]
@@ -165,6 +177,7 @@ def advance(
     recording: Recording = Recording(),
     form: str = "optimised",
     programs: "Programs | None" = None,
+    asked: Any = None,
 ) -> tuple[LoopState, Point, jax.Array]:
     """Bring all runs to each step of `targets` `[K]` in turn and measure them there.
 
@@ -173,6 +186,9 @@ def advance(
     log π `[B, n]` (`[B, m, n]` over contexts, `[G, …]` when stacked). A run stops by the metric of its `target`, a key
     of `metrics.STOPPING`. `runs` is used up. Programs are compiled in a `form` of FORMS; `programs` are those that
     `kept_programs` has for all this.
+
+    Where measuring is by samples, which costs as much as some steps, `asked` `[K]` says where: `ALWAYS`, `IF_STOPPED`
+    or `NEVER`. Elsewhere the numbers are NaN.
     """
     # What is measured does not depend on who is measured: all solvers share this program.
     game = problem.game.replace(feedback=EXACT)
@@ -184,7 +200,7 @@ def advance(
     structure, form = jax.tree.structure(problem), form if _is_known(form) else "optimised"
     runs, seen = _ADVANCE[form](problem, runs, targets, stacked=stacked, target=target, classes=_classes(structure))
     with _ONE_AT_A_TIME:
-        points, last = _MEASURE[form](game, problem.log_equilibrium, seen, stacked=stacked, recording=recording)
+        points, last = _MEASURE[form](game, problem.log_equilibrium, seen, asked, stacked=stacked, recording=recording)
     return runs, points, last
 
 
@@ -204,7 +220,7 @@ def kept_programs(
     recording: Recording = Recording(),
     form: str = "optimised",
 ) -> Programs | None:
-    """The programs of `advance` with these arguments; None where they are not kept."""
+    """The programs of `advance` with these arguments, of listed games; None where they are not kept."""
     options, game = FORMS[form], problem.game.replace(feedback=EXACT)
     # States and reports are as large as the problem says.
     name = name_of(("advance", stacked, target), options, (problem, targets))
@@ -212,7 +228,7 @@ def kept_programs(
     if name is None or measured is None:
         return None
     step = partial(_advance, stacked=stacked, target=target, classes=None)
-    measure = partial(_measure, stacked=stacked, recording=recording)
+    measure = partial(_measure, asked=None, stacked=stacked, recording=recording)
     kept = Programs(Exported(step, options, (1,), name), Exported(measure, options, (), measured))
     # Whoever made it before has tried.
     if kept.advance.is_there or _is_known(form):
@@ -277,12 +293,27 @@ def _advance(
 
 
 def _measure(
-    game: Game, log_equilibrium: jax.Array, seen: Reported, *, stacked: bool, recording: Recording
-) -> tuple[Point, jax.Array]:
+    game: Game, log_equilibrium: Any, seen: Reported, asked: Any, *, stacked: bool, recording: Recording
+) -> tuple[Point, Any]:
     """The points of a chunk, all targets at once, as A is read once for them, and the last iterates."""
     one_game = jax.vmap(partial(_measured, recording), in_axes=(PER_RUN.game, 0, 0))
     all_games = jax.vmap(one_game) if stacked else one_game
-    return jax.vmap(partial(all_games, game, log_equilibrium))(seen), seen.log_policy[-1]
+    measure = partial(all_games, game, log_equilibrium)
+    points = jax.vmap(measure)(seen) if asked is None else jax.lax.map(partial(_if_asked, measure), (seen, asked))
+    return points, jax.tree.map(lambda every: every[-1], seen.log_policy)
+
+
+def _if_asked(measure: Callable[[Reported], Point], at: tuple[Reported, jax.Array]) -> Point:
+    """The point of all runs at a target, its numbers NaN where they are not asked for."""
+    seen, asked = at
+
+    def unmeasured() -> Point:
+        shapes: Point = jax.eval_shape(measure, seen)
+        empty: Point = jax.tree.map(lambda one: jnp.full(one.shape, jnp.nan).astype(one.dtype), shapes)
+        return empty._replace(step=seen.step, status=seen.status, fault=jnp.full_like(seen.status, SOUND))
+
+    wanted = (asked == ALWAYS) | ((asked == IF_STOPPED) & jnp.any(seen.status != RUNNING))
+    return jax.lax.cond(wanted, lambda: measure(seen), unmeasured)
 
 
 # JAX takes two dataclasses with fields of the same kind for one structure, and finds the program of the other solver
@@ -323,7 +354,7 @@ def _over_runs(function: Any, stacked: bool) -> Any:
 def _start(problem: Problem) -> LoopState:
     """A run at its first policy."""
     step = jnp.zeros((), jnp.int32)
-    state = problem.solver.init(problem.game, jax.random.fold_in(_key(problem), step))
+    state = problem.solver.init(problem.game, jax.random.fold_in(_key(problem.seed), step))
     return LoopState(state, step, _ongoing(problem, state, step))
 
 
@@ -331,11 +362,11 @@ def _step(problem: Problem, run: LoopState) -> _Seen:
     """A run one step later, as its solver reports; where that gives no advantage, by the loop's own product."""
     step = run.step + 1
     # The key depends on the global step alone, so that chunks and order change nothing.
-    state = problem.solver.update(problem.game, run.state, jax.random.fold_in(_key(problem), step))
+    state = problem.solver.update(problem.game, run.state, jax.random.fold_in(_key(problem.seed), step))
     run = LoopState(state, step, _ongoing(problem, state, step))
     if _on_samples(problem):
         # Nobody looks at it: see `_judge`.
-        return _Seen(run, jnp.zeros_like(problem.game.log_reference), jnp.full((), SOUND, jnp.int32))
+        return _Seen(run, jnp.zeros(()), jnp.full((), SOUND, jnp.int32))
     claimed = problem.solver.advantage(state)
     advantage = problem.game.advantage(_policy(problem, state)) if claimed is None else claimed
     return _Seen(run, advantage, jnp.full((), SOUND, jnp.int32))
@@ -380,30 +411,40 @@ def _ongoing(problem: Problem, state: Any, step: jax.Array) -> jax.Array:
     return jnp.where(sound, status, DIVERGED)
 
 
-def _policy(problem: Problem, state: Any) -> jax.Array:
-    """log π of all actions, where the solver reports a policy that is only sampled that of all its sequences."""
+def _policy(problem: Problem, state: Any) -> Any:
+    """log π of all actions, where the solver reports a policy that is only sampled that of all its sequences; the
+    policy itself where these are not listed."""
     reported = problem.solver.log_policy(state)
-    return reported if isinstance(reported, jax.Array) else reported.table(problem.game)
+    if isinstance(reported, jax.Array) or isinstance(problem.game.log_reference, Chains):
+        return reported
+    return reported.table(problem.game)
 
 
 def _on_samples(problem: Problem) -> bool:
     return problem.game.feedback.comparisons > 0
 
 
-def _key(problem: Problem) -> jax.Array:
+def _key(seed: jax.Array) -> jax.Array:
     # Named, so that no setting of JAX changes a run.
-    return jax.random.key(problem.seed, impl="threefry2x32")
+    return jax.random.key(seed, impl="threefry2x32")
 
 
 def _report(problem: Problem, run: LoopState) -> Reported:
     log_policy = _policy(problem, run.state)
+    if isinstance(log_policy, At):
+        return Reported(run.step, run.status, log_policy, problem.seed)
     claimed = None if _on_samples(problem) else problem.solver.advantage(run.state)
     unknown = jnp.full_like(log_policy, jnp.nan)
     return Reported(run.step, run.status, log_policy, unknown if claimed is None else claimed)
 
 
-def _measured(recording: Recording, game: Game, log_equilibrium: jax.Array, seen: Reported) -> Point:
+def _measured(recording: Recording, game: Game, log_equilibrium: Any, seen: Reported) -> Point:
     log_policy = seen.log_policy
+    if isinstance(log_policy, At):
+        key = jax.random.fold_in(jax.random.fold_in(_key(seen.claimed), _MEASURING), seen.step)
+        found = metrics.estimate(measuring.drawn(game, log_policy, log_equilibrium, key))
+        nothing = jnp.zeros(0, game.log_reference.dtype)
+        return Point(seen.step, seen.status, jnp.full((), SOUND, jnp.int32), found, nothing)
     own = game.advantage(log_policy)
     measured = metrics.measure(Seen(game, log_policy, own, log_equilibrium), recording.metrics)
     path = log_policy if recording.path else log_policy[..., :0]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nashgames.core.game import Game
-from nashgames.core.margins import Margins, Multiplies
+from nashgames.core.margins import Margins, Multiplies, WrittenMargins
 from nashgames.errors import NashGamesError
 
 _Wide = np.longdouble
@@ -88,6 +88,8 @@ def certify(game: Game, log_policy: Any, beta: float | None = None) -> Certifica
     """
     beta = _checked_beta(game.beta if beta is None else beta)
     shape = game.margins.shape[:-1]
+    if isinstance(game.margins, WrittenMargins):
+        raise game.margins.unlisted()
     log_policies = normalised("log_policy", log_policy, shape)
     log_references = normalised("log_reference", game.log_reference, shape)
     contexts = [game.margins.of_context(x) for x in range(game.contexts)]

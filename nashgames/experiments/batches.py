@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nashgames import memory
+from nashgames.defaults import UNLISTED
 from nashgames.engine.settings import Settings
 from nashgames.experiments.run import Run
 from nashgames.learning.prefixes import TOKENS
@@ -110,7 +111,8 @@ def _need(batches: Sequence[list[list[Run]]], settings: Settings, games: int) ->
         return None
     itemsize = settings.precision.numpy.itemsize
     margins = games * first.source.nbytes(actions, first.storage, itemsize)
-    policy = first.source.contexts * actions * itemsize
+    # Sequences that are not listed are held by nobody.
+    policy = 0 if first.storage == UNLISTED else first.source.contexts * actions * itemsize
     lanes = max(sum(map(len, batch)) for batch in batches)
     return Need(
         games=games,

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
+from nashgames.defaults import UNLISTED
 from nashgames.engine.batch import Batch, Lane
 from nashgames.engine.settings import Settings
 from nashgames.exact.referee import equilibrium_path
@@ -220,7 +221,8 @@ def _rows(runs: Iterable[Run], settings: Settings, timer: "_Timer") -> tuple[int
     for run in runs:
         n, contexts = timer.size(run)
         recorded = points_of(_steps(run, settings, timer))
-        count, points, actions = count + 1, points + recorded, actions + n * contexts
+        rows = 0 if run.storage == UNLISTED else n * contexts
+        count, points, actions = count + 1, points + recorded, actions + rows
         # Of games of three actions on exact feedback every point is kept, to be drawn.
         paths += recorded * n * contexts if n == 3 and not run.feedback.comparisons else 0
     return count, points, actions, paths
@@ -368,6 +370,10 @@ class _Timer:
             game = self._game(run)
             made = time.perf_counter()
             reference = resolve_reference(run.reference, game, run.seed)
+            if run.storage == UNLISTED:
+                # An equilibrium that is a chain of tokens takes about a second.
+                self._exact[game.actions] = (made - began, 0.0)
+                return
             for _ in equilibrium_path(game.replace(log_reference=reference), [run.beta]):
                 self._exact[game.actions] = (made - began, time.perf_counter() - made)
 
@@ -391,7 +397,7 @@ class _Timer:
 def _lane(run: Run, game: Game) -> Lane:
     """A run as it is played, but from its reference and without an equilibrium to measure distances to."""
     reference = resolve_reference(run.reference, game, run.seed)
-    unknown = np.full_like(reference, np.nan)
+    unknown = None if run.storage == UNLISTED else np.full_like(reference, np.nan)
     start = reference if distance_of(run.start) is not None else None
     return Lane(run.played, run.beta, reference, unknown, run.seed, start, run.feedback)
 

@@ -10,7 +10,7 @@ import numpy as np
 from nashgames.core.feedback import EXACT
 from nashgames.core.metrics import target_at
 from nashgames.core.precision import Precision
-from nashgames.defaults import ASKED, PARTS, RUN, TUNING
+from nashgames.defaults import ASKED, PARTS, RUN, TARGET, TUNING, UNLISTED
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import falling
@@ -20,6 +20,7 @@ from nashgames.experiments.players import key_of, players
 from nashgames.experiments.run import Referee, Run, TuningKey, content_of, find_start, playing_of
 from nashgames.experiments.sources import Source, find_reference, find_source, reference_key
 from nashgames.experiments.trials import Tuned, tuned_of
+from nashgames.learning.prefixes import TOKENS
 from nashgames.registry import Selection, render
 from nashgames.solvers import (
     is_defined,
@@ -263,6 +264,8 @@ class _Planner:
             parts=player.parts,
             tuned=None if tuned is None else tuned.parameter,
         )
+        if run.storage == UNLISTED:
+            _check_unlisted(run)
         content = content_of(run, reference_file) | playing_of(run, self._settings, player.code)
         steps = {key: value for key, value in content.items() if key not in ("seed", "queries", "comparisons")}
         return replace(run, steps_key=content_hash(steps)), content
@@ -282,7 +285,7 @@ def plan_equilibria(experiment: Experiment, betas: Sequence[float]) -> list[Run]
     _check_reference(text, source, asked, reference)
     check_brings_none({text: source}, betas)
     size = experiment.actions[0] if experiment.actions else None
-    runs = (
+    runs = [
         Run(
             run_id="",
             source=source,
@@ -300,7 +303,12 @@ def plan_equilibria(experiment: Experiment, betas: Sequence[float]) -> list[Run]
             parts=PARTS,
         )
         for beta in betas
-    )
+    ]
+    if runs and runs[0].storage == UNLISTED:
+        raise NashGamesError(
+            f"the sequences of {source.text} are not listed, and so is no equilibrium over them; use fewer of them or "
+            "--storage lowrank or streamed, or with link=linear run a solver, whose distance to it is measured"
+        )
     # An exact equilibrium depends on nothing of how runs are played and recorded.
     return [replace(run, run_id=content_hash(content_of(run, reference_file))) for run in runs]
 
@@ -313,6 +321,31 @@ def _check_sizes(experiment: Experiment, sources: Mapping[str, Source]) -> None:
         raise NashGamesError(
             f"actions is {sizes[0]}, but {', '.join(sources)} {own}; leave actions out, or use a "
             f"generated game such as random-logits"
+        )
+
+
+def _check_unlisted(run: Run) -> None:
+    """Raise NashGamesError for a run that would list the sequences of a game that are not listed."""
+    game, listed = run.source.text, "use fewer sequences, or list them with --storage lowrank or streamed"
+    if run.features != (TOKENS, None):
+        raise NashGamesError(
+            f"the sequences of {game} are not listed, and {run.solver.name} with the policy {run.parts['policy']} has "
+            f"a number for each; use a solver of policy gradients with --policy transformer or gru, or {listed}"
+        )
+    if not run.feedback.comparisons:
+        raise NashGamesError(
+            f"the sequences of {game} are not listed, and exact feedback is that of all; use --feedback duels, or "
+            f"{listed}"
+        )
+    if run.tuned is not None:
+        raise NashGamesError(
+            f"the sequences of {game} are not listed, and steps are tuned by exact suboptimality; give the step of "
+            f"{run.solver.name}, or {listed}"
+        )
+    if run.target != TARGET:
+        raise NashGamesError(
+            f"the sequences of {game} are not listed, and target {run.target} needs all of them; leave it out, or "
+            f"{listed}"
         )
 
 

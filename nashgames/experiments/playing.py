@@ -16,9 +16,11 @@ from importlib.metadata import version
 from threading import Lock
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 
 from nashgames.core.game import Game
+from nashgames.core.next_tokens import Chains
 from nashgames.engine.batch import Batch, Lane, placed_margins
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
@@ -343,7 +345,9 @@ class Chunk:
         def lane(run: Run) -> Lane:
             ready = self._prepared[run.run_id]
             found = ready.equilibrium
-            known = np.full_like(ready.log_reference, np.nan)
+            unlisted = isinstance(ready.log_reference, Chains)
+            like = found and found.log_policy if unlisted else ready.log_reference
+            known = jax.tree.map(lambda values: np.full_like(values, np.nan), like)
             if found is not None and found.converged and found.inside is None:
                 known = found.log_policy
             start = None

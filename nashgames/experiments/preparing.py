@@ -3,13 +3,17 @@
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy
 
 from nashgames.core.game import Game
 from nashgames.core.metrics import OF_EQUILIBRIUM
+from nashgames.core.next_tokens import Chains
+from nashgames.defaults import UNLISTED
 from nashgames.errors import NashGamesError
+from nashgames.exact.chains import chain_path, has_chains
 from nashgames.exact.referee import Equilibrium, equilibrium_path, equilibrium_paths, nearest
 from nashgames.experiments.events import Event, GameReady, Noted, Refereed
 from nashgames.experiments.run import GameKey, Run, distance_of
@@ -25,7 +29,7 @@ class Prepared:
     not looked for; where there are several, `nearest` gives that which is nearest to a policy."""
 
     game: Game
-    log_reference: np.ndarray
+    log_reference: Any
     equilibrium: Equilibrium | None
     nearest: Callable[[np.ndarray], np.ndarray] | None = None
 
@@ -36,10 +40,11 @@ NO_PATHS: Paths = {}
 
 
 def count_equilibria(runs: Sequence[Run], done: Collection[str] = ()) -> int:
-    """How many equilibria `play` will look for: see `prepare`."""
+    """How many equilibria `play` will look for, chains of tokens aside, which take a second: see `prepare`."""
     paths: dict[tuple[GameKey, ReferenceKey], list[Run]] = {}
     for run in runs:
-        paths.setdefault((run.game_key, run.reference_key), []).append(run)
+        if run.storage != UNLISTED:
+            paths.setdefault((run.game_key, run.reference_key), []).append(run)
     return sum(len(_path_of(of_reference, done)) for of_reference in paths.values())
 
 
@@ -52,7 +57,8 @@ def _path_of(runs: Iterable[Run], done: Collection[str]) -> list[float]:
 def game_ready(run: Run, game: Game, *, show_facts: bool) -> GameReady:
     """What is told of the game of a run once it is made."""
     title = f"{run.source.text} · {game.actions:,} actions"
-    return GameReady(title, game, facts(game) if show_facts else None, game.description.notes)
+    listed = not isinstance(game.log_reference, Chains)
+    return GameReady(title, game, facts(game) if show_facts and listed else None, game.description.notes)
 
 
 def paths_together(games: Sequence[tuple[Game, Sequence[Run]]], done: Collection[str]) -> Paths:
@@ -95,8 +101,12 @@ def prepare(
         path: Iterable[Equilibrium] | None = paths.get((first.game_key, key))
         log_reference = resolve_reference(first.reference, game, first.seed)
         prepared |= {run.run_id: Prepared(game, log_reference, None) for run in of_reference}
+        played = game.replace(log_reference=log_reference)
+        if isinstance(log_reference, Chains) and not has_chains(played):
+            continue
         if path is None:
-            path = equilibrium_path(game.replace(log_reference=log_reference), _path_of(of_reference, done))
+            find = chain_path if isinstance(log_reference, Chains) else equilibrium_path
+            path = find(played, _path_of(of_reference, done))
         for found in path:
             at_beta = [run for run in of_reference if run.beta == found.beta]
             several = found.converged and found.inside is not None

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
+from nashgames.core.next_tokens import Chains
 from nashgames.engine.batch import Batch, Curves, Lane
 from nashgames.engine.settings import Settings
 from nashgames.environment import now
@@ -167,8 +168,11 @@ def _points(curves: Curves, played: Sequence[_Played]) -> Block:
 
 
 def _policies(played: Sequence[_Played], log_policies: np.ndarray) -> pd.DataFrame:
-    """The rows of the last iterates `[R, n]`, `[R, m, n]` over contexts: one per action."""
+    """The rows of the last iterates `[R, n]`, `[R, m, n]` over contexts: one per action, none where they are too
+    many."""
     first = played[0][0]
+    if isinstance(first.log_reference, Chains):
+        return pd.DataFrame(columns=list(POLICY_COLUMNS))
     shape = (len(played), first.contexts, first.actions)
     values = np.asarray(log_policies, np.float64).reshape(shape)
     _, context, action = np.indices(shape)

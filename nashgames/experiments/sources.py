@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nashgames import plugins
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.margins import restored
-from nashgames.defaults import AUTO
+from nashgames.defaults import AUTO, UNLISTED
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games import families, tables, users
 from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
@@ -50,6 +50,8 @@ class Source:
         """
         if self.generated:
             return families.storage_of(asked, self.form, actions or self.size or 0, str(self.text))
+        if self.given is not None and self.given.margins.storage == UNLISTED and asked == AUTO:
+            return UNLISTED
         if self.given is not None or self.coded:
             return asked
         # A table is as large as its file: dense.

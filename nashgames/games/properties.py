@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nashgames.core.game import Game
-from nashgames.core.margins import Margins, product
+from nashgames.core.margins import Margins, WrittenMargins, product
 
 _RANK_ACTIONS = 512
 """Actions up to which all singular values are computed: a tenth of a second, eight times that for twice as many."""
@@ -70,6 +70,8 @@ def facts(game: Game, rng_seed: int = 0) -> Facts:
     `rng_seed`; beyond 16,384 all but the ratings and the Condorcet winner do. The margins are read in blocks of rows;
     no second matrix of their size is made.
     """
+    if isinstance(game.margins, WrittenMargins):
+        raise game.margins.unlisted()
     weights = np.broadcast_to(np.asarray(game.weights, np.float64), (game.contexts,))
     contexts = [game.margins.of_context(x) for x in range(game.contexts)]
     parts = [_facts_of_one(margins, np.random.default_rng([rng_seed, x])) for x, margins in enumerate(contexts)]

@@ -8,6 +8,7 @@ import numpy as np
 import scipy
 
 from nashgames.core.game import Game
+from nashgames.core.next_tokens import Chains
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games import corpus
 from nashgames.games.families.recipes import accept, check_finite, summary_of
@@ -36,7 +37,7 @@ class Reference:
     """
 
     name: str
-    build: Callable[..., np.ndarray]
+    build: Callable[..., Any]
     drawn: bool = False
 
     @property
@@ -50,8 +51,9 @@ class Reference:
         return parameters_of(self.build)
 
 
-def resolve_reference(text: str, game: Game, seed: int = 0) -> np.ndarray:
-    """The log μ `[n]` (`[m, n]` over contexts) that `text` names: a reference of REFERENCES, or the path of a file.
+def resolve_reference(text: str, game: Game, seed: int = 0) -> Any:
+    """The log μ `[n]` (`[m, n]` over contexts) that `text` names: a reference of REFERENCES, or the path of a file; of
+    sequences that are not listed the `Chains` that say what comes next.
 
     A random reference is reproducible from `seed`, or its own parameter of that name, and independent of the game that
     the same seed draws.
@@ -65,6 +67,12 @@ def resolve_reference(text: str, game: Game, seed: int = 0) -> np.ndarray:
         raise NashGamesError(
             f"the reference is '{text}', but {game.description.name} brings its own, which its known equilibrium "
             "belongs to; use own"
+        )
+    told = game.description.sequences
+    if told is not None and not told.listed and name not in WRITTEN:
+        raise NashGamesError(
+            f"the reference is '{text}', which has a number for each of the {told.count:,} sequences of "
+            f"{game.description.name}; accepted where they are not listed: {', '.join(WRITTEN)}"
         )
     if name in REFERENCES:
         reference = REFERENCES[name]
@@ -87,8 +95,11 @@ def unknown_reference(text: str) -> NashGamesError:
     return unknown("reference", text, [*REFERENCES, f"a path ending in {' or '.join(FILE_SUFFIXES)}"])
 
 
-def _uniform(game: Game, rng: np.random.Generator) -> np.ndarray:
+def _uniform(game: Game, rng: np.random.Generator) -> Any:
     """Uniform: μ = 1/n."""
+    sequences = game.description.sequences
+    if sequences is not None and not sequences.listed:
+        return Chains.uniform(sequences, game.contexts)
     return np.full(game.margins.shape[:-1], -np.log(game.actions))
 
 
@@ -114,9 +125,9 @@ def _tilted(
     return np.asarray(scipy.special.log_softmax(np.broadcast_to(logits, game.margins.shape[:-1]), axis=-1))
 
 
-def _corpus(game: Game, rng: np.random.Generator) -> np.ndarray:
+def _corpus(game: Game, rng: np.random.Generator) -> Any:
     """What the corpus of a sequence game is drawn from: a Markov chain of tokens by prompt, from the game's seed."""
-    return _by_context(game, [chain.log_probs() for chain in corpus.source(game)])
+    return _of_chains(game, corpus.source(game))
 
 
 def _fitted(
@@ -127,23 +138,29 @@ def _fitted(
     order: Annotated[int, "tokens before it that the probability of a token depends on"] = 1,
     smoothing: Annotated[float, "what is added to every count, above 0"] = 0.5,
     seed: Annotated[int, "the seed of the corpus; default: the run's"] = _OF_THE_RUN,
-) -> np.ndarray:
+) -> Any:
     """Fitted to a corpus of a sequence game by maximum likelihood: the frequencies of its steps, smoothed."""
     accept("fitted[samples]", samples, least=1, most=_MOST_SAMPLES)
     accept("fitted[order]", order, least=0, most=corpus.sequences_of(game).length)
     accept("fitted[smoothing]", smoothing, above=0, most=_LARGEST_LOGIT)
     sequences = corpus.sequences_of(game)
     tokens = corpus.draw(game, samples, rng)
-    return _by_context(game, [corpus.fit(each, sequences, order, smoothing).log_probs() for each in tokens])
+    return _of_chains(game, [corpus.fit(each, sequences, order, smoothing) for each in tokens])
 
 
-def _by_context(game: Game, log_policies: list[np.ndarray]) -> np.ndarray:
-    return np.stack(log_policies).reshape(game.margins.shape[:-1])
+def _of_chains(game: Game, chains: list[corpus.Chain]) -> Any:
+    """log μ of all sequences where they are listed, else the chains themselves."""
+    shape = game.margins.shape[:-2]
+    if not chains[0].sequences.listed:
+        log_steps = np.stack([chain.log_steps for chain in chains])[:, None]
+        return Chains(log_steps.reshape(*shape, *log_steps.shape[1:]), chains[0].sequences)
+    return np.stack([chain.log_probs() for chain in chains]).reshape(*shape, -1)
 
 
-def _own(game: Game, rng: np.random.Generator) -> np.ndarray:
+def _own(game: Game, rng: np.random.Generator) -> Any:
     """The game's own reference, part of the construction in planted-regularised; uniform elsewhere."""
-    return np.asarray(game.log_reference)
+    own = game.log_reference
+    return own if isinstance(own, Chains) else np.asarray(own)
 
 
 REFERENCES: dict[str, Reference] = {
@@ -154,3 +171,6 @@ REFERENCES: dict[str, Reference] = {
     "fitted": Reference("fitted", _fitted, drawn=True),
     "own": Reference("own", _own),
 }
+
+WRITTEN = ("uniform", "corpus", "fitted", "own")
+"""The references that can say what comes next of sequences that are not listed."""

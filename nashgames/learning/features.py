@@ -12,6 +12,7 @@ import scipy
 
 from nashgames.core.game import Game
 from nashgames.core.margins import Margins
+from nashgames.core.next_tokens import Chains, NextTokens
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games.families.recipes import accept
 from nashgames.games.streams import stream
@@ -43,7 +44,7 @@ _RESTARTS = 200
 """Restarts after which the vectors are taken as they are: four to eight times what games of 2,500 actions need."""
 
 
-def resolve_features(kind: str, dimension: int | None, game: Game, seed: int = 0) -> np.ndarray | Prefixes | None:
+def resolve_features(kind: str, dimension: int | None, game: Game, seed: int = 0) -> np.ndarray | NextTokens | None:
     """The features of `game` that a policy asks for: float64 `[n, d]`, `[m, n, d]` over contexts; None for `none`.
 
     `tokens` are the prefixes of the sequences that the actions are, with the game's reference (`Prefixes`), which
@@ -56,7 +57,7 @@ def resolve_features(kind: str, dimension: int | None, game: Game, seed: int = 0
     Raises NashGamesError for an unknown kind, features that the game does not have, and a dimension that does not fit.
     """
     if kind == TOKENS:
-        return Prefixes.of(game)
+        return game.log_reference if isinstance(game.log_reference, Chains) else Prefixes.of(game)
     check_features(kind, dimension)
     if kind == "none":
         return None

@@ -67,16 +67,17 @@ class Duels:
         shape = (*log_behaviour.shape[:-1], self.batch)
         ours, theirs, judge = random.words(key, (3, *shape))
         rows, columns = random.draw(log_behaviour, ours), random.draw(log_opponent, theirs)
-        margins = self._answers(game, rows, columns, judge)
+        margins = self._answers(game.margins.entries(rows, columns), judge)
         # Halves and ones are summed before they are divided: exactly, and so in any order.
         return Tally(_count(rows, margins, log_behaviour), _count(rows, jnp.ones_like(margins), log_behaviour))
 
     def duel(self, game: Game, ours: jax.Array, theirs: jax.Array, key: jax.Array) -> jax.Array:
-        return self._answers(game, ours, theirs, random.words(key, ours.shape))
+        margins = game.margins.entries(ours, theirs)
+        return self._answers(margins, random.words(key, margins.shape))
 
-    def _answers(self, game: Game, rows: jax.Array, columns: jax.Array, bits: jax.Array) -> jax.Array:
-        """o − ½ of every duel, or its expectation where the label is a probability."""
-        margins = self.judged(game.margins.entries(rows, columns))
+    def _answers(self, margins: jax.Array, bits: jax.Array) -> jax.Array:
+        """o − ½ of duels whose sides have these margins, or its expectation where the label is a probability."""
+        margins = self.judged(margins)
         if self.label != "binary":
             return margins
         half = jnp.asarray(0.5, margins.dtype)

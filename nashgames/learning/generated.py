@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from nashgames.core import random, simplex
 from nashgames.core.game import Game
+from nashgames.core.next_tokens import Chains
 from nashgames.core.simplex import Scalar
 from nashgames.learning.policies import Sequential
 
@@ -47,7 +48,7 @@ class Uniform(NamedTuple):
 
 
 Distribution = Any
-"""An array of log-probabilities of all actions, `[n]` or `[m, n]`, or one of the above."""
+"""An array of log-probabilities of all actions, `[n]`, `[m, n]`, `Chains` of unlisted ones, or one of the above."""
 
 
 def mixture(first: Distribution, second: Distribution, share: Scalar) -> Distribution:
@@ -74,9 +75,13 @@ def draw(game: Game, distribution: Distribution, key: jax.Array, batch: int) -> 
         return distribution.policy.sample(game, distribution.parameters, key, batch)
     if isinstance(distribution, Mixture):
         first, second, share = distribution
-        if not (isinstance(first, At) and isinstance(second, jax.Array)):
+        if not (isinstance(first, At) and isinstance(second, jax.Array | Chains)):
             raise TypeError("a mixture that is sampled is one of π_θ with the reference")
         return first.policy.sample(game, first.parameters, key, batch, share)
+    if isinstance(distribution, Uniform) and isinstance(game.log_reference, Chains):
+        distribution = game.log_reference.uniform_like()
+    if isinstance(distribution, Chains):
+        return distribution.sequences.actions(distribution.written(key, batch))
     bits = random.words(key, (*game.log_reference.shape[:-1], batch))
     if isinstance(distribution, Uniform):
         # The first of n sequences are likelier by a share n/2³² of a probability, at most.
@@ -91,6 +96,10 @@ def log_prob(game: Game, distribution: Distribution, actions: jax.Array) -> jax.
     if isinstance(distribution, Mixture):
         first, second, share = distribution
         return (1 - share) * log_prob(game, first, actions) + share * log_prob(game, second, actions)
+    if isinstance(distribution, Chains):
+        return distribution.log_prob(distribution.sequences.tokens_of(actions))
     if isinstance(distribution, Uniform):
-        return jnp.zeros(actions.shape, game.log_reference.dtype)
+        # An unlisted action has an axis of tokens in front.
+        shape = actions.shape[1:] if isinstance(game.log_reference, Chains) else actions.shape
+        return jnp.zeros(shape, game.log_reference.dtype)
     return jnp.take_along_axis(distribution, actions, axis=-1)

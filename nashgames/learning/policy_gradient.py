@@ -258,7 +258,7 @@ def uniform_pairs(game: Game, opponent: Iterate) -> Objective:
     """The regularised game against `opponent` with y uniform, its gradient weighted by n."""
     uniform = uniform_like(opponent.log_policy)
     return Objective(
-        uniform, opponent.log_policy, game.beta, game.log_reference, opponent.advantage, weight=game.actions
+        uniform, opponent.log_policy, game.beta, game.log_reference, opponent.advantage, weight=float(game.actions)
     )
 
 

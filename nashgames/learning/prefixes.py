@@ -9,7 +9,7 @@ import numpy as np
 import scipy
 
 from nashgames.core.game import Game
-from nashgames.core.sequences import Sequences
+from nashgames.core.sequences import END, Sequences
 from nashgames.errors import NashGamesError
 
 TOKENS = "tokens"
@@ -19,10 +19,10 @@ TOKENS = "tokens"
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Prefixes:
-    """What policies over sequences are written beside: `log_next` `[P, V+1]`, `[m, P, V+1]` over prompts, the
-    log-probabilities μ(token | prefix) of the reference in every one of the P prefixes, token 0 ending the sequence."""
+    """A policy over sequences as a table of `NextTokens`: `table` `[P, V+1]`, `[m, P, V+1]` over prompts, log μ(token |
+    prefix) of the reference in every one of the P prefixes, token 0 ending the sequence."""
 
-    log_next: Any
+    table: Any
     sequences: Sequences
 
     @classmethod
@@ -30,6 +30,33 @@ class Prefixes:
         """The prefixes of a game and its reference, in float64; NashGamesError for a game of other actions."""
         sequences = check_sequences(game)
         return cls(next_of(sequences, np.asarray(game.log_reference, np.float64)), sequences)
+
+    @property
+    def dtype(self) -> Any:
+        return self.table.dtype
+
+    def log_next(self, prompts: jax.Array, before: jax.Array) -> jax.Array:
+        node, nodes = jnp.zeros_like(before[:, 0]), []
+        for place in range(before.shape[1]):
+            node = self._after(node, before[:, place])
+            nodes.append(node)
+        return self._by_prompt()[prompts[:, None], jnp.stack(nodes, axis=1)]
+
+    def memory(self, count: int) -> jax.Array:
+        return jnp.zeros(count, jnp.int32)
+
+    def read(
+        self, memory: jax.Array, prompts: jax.Array, before: jax.Array, place: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        node = self._after(memory, before)
+        return node, self._by_prompt()[prompts, node]
+
+    def _by_prompt(self) -> Any:
+        return self.table.reshape(-1, *self.table.shape[-2:])
+
+    def _after(self, node: jax.Array, token: jax.Array) -> jax.Array:
+        """The prefix that a token makes longer; behind the end of a sequence it stays, as any will do there."""
+        return jnp.where(token > END, self.sequences.vocabulary * node + token, node)
 
 
 def check_sequences(game: Game) -> Sequences:

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from nashgames.analysis.outcomes import levels, quantiles
 from nashgames.plots import estimates, panels
 from nashgames.plots.convergence import convergence, marked
-from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost, usual
+from nashgames.plots.distances import DISTANCES, check_distance, has_distance, said, scale_cost, usual
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.layout import axes_of, legend, name_axes
 from nashgames.plots.page import styled
@@ -38,7 +38,7 @@ _FAR = 100
 
 
 def applies(rows: Rows) -> bool:
-    return rows.sampled
+    return rows.sampled and has_distance(rows.runs)
 
 
 def draw(rows: Rows, distance: str | None = None) -> Figure:

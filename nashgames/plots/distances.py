@@ -7,12 +7,14 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
-from nashgames.core.metrics import METRICS, STOPPING_COLUMN
+from nashgames.core.metrics import ESTIMATES, METRICS, STOPPING_COLUMN, Estimated, Metric
+from nashgames.defaults import UNLISTED
 from nashgames.errors import unknown
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.page import page
 
-DISTANCES: Mapping[str, str] = {name: metric.axis for name, metric in METRICS.items() if metric.distance}
+_MEASURED: Mapping[str, Metric | Estimated] = {**METRICS, **ESTIMATES}
+DISTANCES: Mapping[str, str] = {name: metric.axis for name, metric in _MEASURED.items() if metric.distance}
 """Columns that curves can show, and what their axis says."""
 
 # What runs with several targets are all measured in.
@@ -36,8 +38,15 @@ _ROOM, _ROOM_LINEAR = 1.3, 1.03
 
 def usual(runs: pd.DataFrame) -> str:
     """The distance that is drawn by default: what the runs stop by, where all of them have one target."""
+    if "storage" in runs and (runs["storage"] == UNLISTED).all():
+        return "estimated_suboptimality"
     targets = set(runs["target"]) if "target" in runs else set()
     return STOPPING_COLUMN[targets.pop()] if len(targets) == 1 else _UNASKED
+
+
+def has_distance(runs: pd.DataFrame) -> bool:
+    """Whether there is a distance to draw: of sequences that are not listed there is one under linear margins alone."""
+    return bool((runs["storage"] != UNLISTED).any() or runs["estimated_suboptimality"].notna().any())
 
 
 def check_distance(distance: str) -> None:
@@ -48,7 +57,7 @@ def check_distance(distance: str) -> None:
 
 def said(distance: str) -> str:
     """A distance in a sentence."""
-    return METRICS[distance].label
+    return _MEASURED[distance].label
 
 
 def scale_cost(ax: Axes, traces: Sequence[Trace], beside: Sequence[Trace] = ()) -> None:

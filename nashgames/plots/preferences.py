@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from nashgames.defaults import UNLISTED
 from nashgames.errors import NashGamesError
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Floats
@@ -37,7 +38,8 @@ _LISTED = 16_384
 
 
 def applies(rows: Rows) -> bool:
-    return rows.game_of is not None and not several(rows.runs["game"]) and not several(rows.runs["n"])
+    one = not several(rows.runs["game"]) and not several(rows.runs["n"])
+    return rows.game_of is not None and one and not (rows.runs["storage"] == UNLISTED).any()
 
 
 def draw(rows: Rows) -> Figure:

@@ -55,9 +55,9 @@ def games_of(runs: pd.DataFrame, game_file: GameFile) -> list[dict[str, Any]]:
 def _looked_at(run: "pd.Series[Any]", game_file: GameFile) -> dict[str, Any]:
     try:
         game = game_of(run, game_file)
+        known = facts(game)
     except NashGamesError as error:
         return {"missing": str(error)}
-    known = facts(game)
     about = "about " if known.cyclic_triples_sampled else ""
     lines = [
         ("Condorcet winner", known.condorcet_winner_label or "none"),

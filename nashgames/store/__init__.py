@@ -36,6 +36,7 @@ from nashgames.store.results import Results
 from nashgames.store.schema import (
     CERTIFICATE_COLUMNS,
     CURVE_COLUMNS,
+    ESTIMATE_COLUMNS,
     FAILURE_COLUMNS,
     PATH_COLUMNS,
     POINT_COLUMNS,
@@ -49,6 +50,7 @@ from nashgames.store.schema import (
 __all__ = [
     "CERTIFICATE_COLUMNS",
     "CURVE_COLUMNS",
+    "ESTIMATE_COLUMNS",
     "FAILURE_COLUMNS",
     "LARGEST_GAME",
     "METRICS",

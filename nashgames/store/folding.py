@@ -10,7 +10,7 @@ from nashgames.store import parts
 from nashgames.store.files import read_bytes
 from nashgames.store.schema import SCHEMAS, TABLES
 from nashgames.store.snapshot import read_tables, table_path
-from nashgames.store.tables import Laid, from_parquet, groups_of, is_other, peeked, pieces_to_parquet
+from nashgames.store.tables import Laid, from_parquet, groups_of, ids_by_table, is_other, peeked, pieces_to_parquet
 
 
 class Folded(NamedTuple):
@@ -52,10 +52,11 @@ def fold(directory: Path, asked: str) -> Folded:
     for layer in layers:
         files = layer.files()
         small.append({name: from_parquet(name, *file) for name, file in files.items() if name not in SCHEMAS})
-        ids.append({})
+        told = dict[str, pa.Table]()
         for name in SCHEMAS.keys() & files.keys():
-            ids[-1][name], columns = peeked(*files[name])
+            told[name], columns = peeked(*files[name])
             are_ours = are_ours and not any(is_other(column, SCHEMAS[name]) for column in columns)
+        ids.append(ids_by_table(told))
     laid = Laid(small, ids)
     rows = dict.fromkeys(TABLES, 0)
 

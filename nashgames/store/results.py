@@ -17,7 +17,7 @@ from nashgames.store.files import MANIFEST, cannot_write, check_ours, has_result
 from nashgames.store.folding import fold
 from nashgames.store.schema import FAILURES, LABEL_COLUMNS, LABELS, SOMETIMES, TABLES
 from nashgames.store.snapshot import Unread, asked_in_table, finished_in_table, read_tables, table_path
-from nashgames.store.tables import Layer, frame_of, ids_in, run_ids, select, table_of
+from nashgames.store.tables import Layer, frame_of, ids_in, run_ids, select, table_of, unlisted
 
 LOCK = ".lock"
 LOG = "failures.log"
@@ -163,8 +163,9 @@ class Results:
         """Write finished runs with all their rows as one part; they replace rows of the same `run_id`.
 
         They are on disk when this returns. Raises NashGamesError, changing nothing, for missing or unknown columns, a
-        value of another type, a run without curve or policy rows, rows of a run that is not in `runs`, a run given
-        twice, or a directory that cannot be written: adding the same rows again doubles nothing.
+        value of another type, a run without curve rows, or where its sequences are listed policy rows, rows of a run
+        that is not in `runs`, a run given twice, or a directory that cannot be written: adding the same rows again
+        doubles nothing.
         """
         self._check_writable()
         given = {"runs": runs, "curves": curves, "policies": policies, "paths": paths, "certificates": certificates}
@@ -173,7 +174,7 @@ class Results:
         if new["runs"].num_rows != len(ids["runs"]):
             raise NashGamesError("a run is added twice at once; give each run_id one row in runs")
         beyond = set().union(*(ids.get(name, set()) for name in SOMETIMES))
-        if not ids["runs"] == ids["curves"] == ids["policies"] >= beyond:
+        if not ids["runs"] == ids["curves"] == ids["policies"] | unlisted(new) >= beyond:
             raise NashGamesError("runs, curves and policies are of different runs; give every run all its rows")
         if ids["runs"]:
             self._append(new)

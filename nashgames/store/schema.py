@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from nashgames.core.metrics import METRICS
+from nashgames.core.metrics import ERRORS, ESTIMATES, METRICS
 from nashgames.defaults import REPORTED, RUN
 
 # fmt: off
@@ -12,7 +12,9 @@ RUN_KEYS = (
     "storage",
 )
 """The columns by which a row of runs and of curves describes its run."""
-POINT_COLUMNS = ("step", "queries", "comparisons", "seconds", *METRICS, "status")
+ESTIMATE_COLUMNS = tuple(column for name in ESTIMATES for column in (name, ERRORS[name]))
+"""The columns of estimates and their standard errors, which are null where sequences are listed."""
+POINT_COLUMNS = ("step", "queries", "comparisons", "seconds", *METRICS, *ESTIMATE_COLUMNS, "status")
 """The columns of one measured point; in runs, of the last one."""
 CURVE_COLUMNS = (*RUN_KEYS, *POINT_COLUMNS)
 RUN_COLUMNS = (
@@ -41,7 +43,8 @@ _SOMETIMES_TEXT = frozenset({"game_fingerprint", "tuned"})
 _OF_A_GAME = frozenset({"n", "contexts", "game_family", "game_parameters"})
 _NEVER_NULL = frozenset({"beta", "tolerance"})
 _NUMBERS = _NEVER_NULL | {
-    *METRICS, "seconds", "compile_seconds", "solve_seconds", "equilibrium_residual", "probability", "log_probability",
+    *METRICS, *ESTIMATE_COLUMNS,
+    "seconds", "compile_seconds", "solve_seconds", "equilibrium_residual", "probability", "log_probability",
     "reference_probability", "equilibrium_probability", "residual", "bias", "kl_bound",
 }
 # fmt: on
@@ -52,7 +55,7 @@ ADDED: dict[str, str | None] = {
     "tuned": None,
     "game_fingerprint": None,
     "storage": "dense",
-    **dict.fromkeys(METRICS),
+    **dict.fromkeys((*METRICS, *ESTIMATE_COLUMNS)),
 }
 """Columns that tables of before may not have, and what they would have said; a number was not measured: null."""
 

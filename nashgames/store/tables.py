@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nashgames.defaults import UNLISTED
 from nashgames.errors import NashGamesError
 from nashgames.store.files import damaged
 from nashgames.store.schema import ADDED, FAILURES, LABEL_COLUMNS, LABELS, PART_SCHEMAS, SCHEMAS, TABLES
@@ -114,11 +115,10 @@ def groups_of(name: str, path: Path, data: bytes) -> Iterator[pa.Table]:
         yield _ours(name, path, _read(path, data, partial(read, group)))
 
 
-def peeked(path: Path, data: bytes) -> tuple[set[str], list[str]]:
-    """The runs that a Parquet file has rows of, none where it does not say, and the names of its columns."""
+def peeked(path: Path, data: bytes) -> tuple[pa.Table, list[str]]:
+    """Of a Parquet file the columns that say which runs it has rows of (`ids_by_table`), and the names of all."""
     names = _read(path, data, lambda file: file.schema_arrow.names)
-    told = _read(path, data, lambda file: file.read(["run_id"], use_threads=False))
-    return ids_in(told) if told.num_columns == 1 else set(), names
+    return _read(path, data, lambda file: file.read(["run_id", "storage"], use_threads=False)), names
 
 
 def _read(path: Path, data: bytes, look: Callable[[pq.ParquetFile], Any]) -> Any:
@@ -203,18 +203,26 @@ def run_ids(layer: Layer) -> set[str]:
 
 
 def ids_in(table: pa.Table) -> set[str]:
-    """The runs that a table has rows of."""
-    return set(pc.unique(table["run_id"]).to_pylist())
+    """The runs that a table has rows of; none where it does not say."""
+    return set(pc.unique(table["run_id"]).to_pylist()) if "run_id" in table.column_names else set()
+
+
+def ids_by_table(layer: Layer) -> dict[str, set[str]]:
+    """The runs of the tables of results in a layer; among those of the policies are the `unlisted` ones."""
+    ids = {name: ids_in(layer[name]) for name in SCHEMAS.keys() & layer.keys()}
+    if {"runs", "policies"} <= ids.keys():
+        ids["policies"] |= unlisted(layer)
+    return ids
 
 
 def overlay(layers: Sequence[Layer]) -> dict[str, pa.Table]:
     """One table of each kind from layers, the oldest first: of a run the rows of the newest layer that has it, under
-    the label it was given last; then only the runs that runs, curves and policies all have. A failure is that which
-    was told last of a run without results.
+    the label it was given last; then only the runs that runs, curves and, where they are listed, policies all have. A
+    failure is that which was told last of a run without results.
 
     It is idempotent: laying layers once more over what was made of them changes nothing.
     """
-    laid = Laid(layers, [{name: ids_in(layer[name]) for name in SCHEMAS.keys() & layer.keys()} for layer in layers])
+    laid = Laid(layers, [ids_by_table(layer) for layer in layers])
     tables = {
         name: _joined(
             schema, [laid.kept(place, name, layer[name]) for place, layer in enumerate(layers) if name in layer]
@@ -261,6 +269,13 @@ class Laid:
         if not self._ids[place][name] - older <= self.complete:
             rows = select(rows, self.complete)
         return _labelled(rows, self._labels[place]) if name == "runs" else rows
+
+
+def unlisted(tables: Layer) -> set[str]:
+    """The runs whose policies have no rows, as their sequences are too many to list."""
+    runs = tables["runs"]
+    # Rows of before do not say how margins were kept, and had all sequences listed.
+    return ids_in(runs.filter(pc.equal(runs["storage"], UNLISTED))) if "storage" in runs.column_names else set()
 
 
 def select(table: pa.Table, ids: set[str], *, keep: bool = True) -> pa.Table:

@@ -14,7 +14,7 @@ import numpy as np
 
 from nashgames.core.game import DEFAULT_BETA, Game
 from nashgames.core.metrics import OF_EQUILIBRIUM
-from nashgames.defaults import REFEREE, REPLAY
+from nashgames.defaults import REFEREE, REPLAY, UNLISTED
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.referee import equilibrium_path, nearest
@@ -167,6 +167,12 @@ class _Verification:
                 self._report.give_up(row, str(error))
             return
         by_reference: dict[ReferenceKey, list[Row]] = {}
+        if first["storage"] == UNLISTED:
+            # No policy over all sequences is stored: estimates are checked by playing again, and else reported as such.
+            for row in rows:
+                if stored.check_game(row, game, self._report):
+                    stored.check_end(row, self._report)
+            return
         for row in rows:
             if stored.check_game(row, game, self._report):
                 by_reference.setdefault(reference_key(row["reference"], row["seed"]), []).append(row)

@@ -16,7 +16,7 @@ from nashgames.errors import NashGamesError
 from nashgames.store import SCHEMAS, hashes, kept, manifest, parts
 from nashgames.store.files import read_bytes
 from nashgames.store.snapshot import table_path
-from nashgames.store.tables import Layer, from_parquet
+from nashgames.store.tables import Layer, from_parquet, unlisted
 from nashgames.verification.ledger import Report
 
 _KEYS = {
@@ -29,7 +29,7 @@ _KEYS = {
 """The columns of which no two rows of a table have the same values."""
 
 _EVERY_RUN = ("runs", "curves", "policies")
-"""The tables that have rows of every run."""
+"""The tables that have rows of every run, policies of every one whose sequences are listed."""
 
 _TRIES = 20
 """Readings to begin again because a command folded its parts meanwhile, which it does once, at its end."""
@@ -122,11 +122,14 @@ def _doubled(layer: Layer, file: str) -> list[str]:
 def _without_rows(layers: Iterable[Layer]) -> list[str]:
     """A sentence for every table that has no rows of runs that others have rows of."""
     ids: dict[str, set[str]] = {name: set() for name in SCHEMAS}
+    beyond: set[str] = set()
     for layer in layers:
+        beyond |= unlisted(layer) if "runs" in layer else set()
         for name, table in layer.items():
             if name in ids:
                 ids[name].update(pc.unique(table["run_id"]).to_pylist())
     lacking = {name: set().union(*ids.values()) - ids[name] for name in _EVERY_RUN}
+    lacking["policies"] -= beyond
     return [
         f"{name} has no row of run {min(runs)}"
         + (f", and of {len(runs) - 1:,} more runs" if len(runs) > 1 else "")

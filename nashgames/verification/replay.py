@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nashgames.defaults import UNLISTED
 from nashgames.engine.settings import Settings
 from nashgames.environment import environment
 from nashgames.errors import NashGamesError
@@ -238,13 +239,15 @@ class _Stored:
         for row in records(played.runs):
             run_id, beta = row["run_id"], row["beta"]
             stored = self._rows[run_id]["equilibrium_residual"]
-            rounding = Rounding(row["dtype"], row["n"], averaged_steps(row))
+            # No sum goes over sequences that are not listed.
+            n = 1 if row["storage"] == UNLISTED else row["n"]
+            rounding = Rounding(row["dtype"], n, averaged_steps(row))
             most = np.array([largest.get(run_id, 0.0)])
             # Without β nothing is forgotten: every step adds the rounding of its product.
             shift = rounding.response(beta, most) if beta > 0 else rounding.logarithm(most) * (1 + row["step"])
             residuals = sum(value for value in (stored, row["equilibrium_residual"]) if value is not None)
             unsure = (1 + 1 / beta) * residuals if beta > 0 else 2e-8
-            limit = known_residual(row["n"], beta)
+            limit = known_residual(n, beta)
             found[run_id] = (beta, shift, unsure if np.isfinite(unsure) else 0.0, limit)
         return pd.DataFrame.from_dict(found, orient="index", columns=["beta", "shift", "unsure", "limit"])
 

@@ -10,6 +10,7 @@ from nashgames.core.margins.protocol import ENTRIES, PRODUCT, Margins, stack
 from nashgames.core.margins.sharded import ShardedMargins, beside
 from nashgames.core.margins.streamed import StreamedMargins
 from nashgames.core.margins.tiles import MOST_DENSE, TILE, check_margins, empty, fill_skew, tiles_above
+from nashgames.core.margins.written import WrittenMargins
 
 __all__ = [
     "ENTRIES",
@@ -30,6 +31,7 @@ __all__ = [
     "ShardedMargins",
     "StreamedMargins",
     "Voters",
+    "WrittenMargins",
     "beside",
     "check_margins",
     "empty",

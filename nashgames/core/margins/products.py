@@ -13,6 +13,7 @@ from nashgames.core.margins.packed import Block, PackedHalfMargins, PackedMargin
 from nashgames.core.margins.protocol import Margins
 from nashgames.core.margins.sharded import ShardedMargins
 from nashgames.core.margins.streamed import StreamedMargins
+from nashgames.core.margins.written import WrittenMargins
 from nashgames.core.precision import Precision
 from nashgames.errors import NashGamesError, unknown
 
@@ -24,6 +25,7 @@ STORAGES: dict[str, type[Margins]] = {
     "lowrank": LowRankMargins,
     "streamed": StreamedMargins,
     "sharded": ShardedMargins,
+    "written": WrittenMargins,
 }
 """The storages by the names that people give them."""
 

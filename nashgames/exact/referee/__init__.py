@@ -5,11 +5,13 @@ It shares no code with the solvers that it judges.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nashgames.core.game import Game
+from nashgames.core.margins import WrittenMargins
+from nashgames.core.next_tokens import Chains
 from nashgames.defaults import SMALLEST_BETA
 from nashgames.errors import NashGamesError
 from nashgames.exact.certificate import Certificate, certify
@@ -36,7 +38,8 @@ class Equilibrium(NamedTuple):
 
     Attributes:
         beta: β; 0 is the original game
-        log_policy: log π*_β in nats, float64, `[n]`, over contexts `[m, n]`; −inf outside the support at β = 0
+        log_policy: log π*_β in nats, float64, `[n]`, over contexts `[m, n]`; −inf outside the support at β = 0; of
+            sequences that are not listed `Chains`
         residual: max_i |log π − log BR_β(π)|_i, at β = 0 the exploitability max_i (Aπ)_i; the largest over contexts
         solves: linear systems solved since the path began, for all contexts together
         regret: at β = 0 the largest |(Aπ)_i| of an action that is played, or (Aπ)_i of another one, relative to the
@@ -56,7 +59,7 @@ class Equilibrium(NamedTuple):
     """
 
     beta: float
-    log_policy: np.ndarray
+    log_policy: Any
     residual: float
     solves: int
     regret: float = 0.0
@@ -115,7 +118,8 @@ class Equilibrium(NamedTuple):
         """Whether the residual is at the rounding of q(π)/β in float64; at β = 0, regret and error at theirs."""
         if self.beta == 0:
             return self.residual <= _REGRET and self.regret <= _REGRET and self.error <= _NATS
-        return bool(self.residual <= tolerance(self.beta, self.log_policy.shape[-1]))
+        terms = self.log_policy.log_steps.size if isinstance(self.log_policy, Chains) else self.log_policy.shape[-1]
+        return bool(self.residual <= tolerance(self.beta, terms))
 
 
 def equilibrium(game: Game, beta: float | None = None) -> Equilibrium:
@@ -213,6 +217,9 @@ def _error(game: Game, log_policy: np.ndarray, solutions: Sequence[Equilibrium])
 def _together(games: Sequence[Game], betas: Iterable[float]) -> Iterator[list[Equilibrium]]:
     """The equilibria of the games, at one β after the other; of small games those of all contexts at once, as far as
     Newton's method gets."""
+    for game in games:
+        if isinstance(game.margins, WrittenMargins):
+            raise game.margins.unlisted()
     matrices = [[Matrix(game.margins.of_context(x)) for x in range(game.contexts)] for game in games]
     every = list(chain(*matrices))
     references = [np.asarray(game.log_reference, np.float64).reshape(game.contexts, -1) for game in games]

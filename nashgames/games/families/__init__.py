@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from nashgames.core.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
+from nashgames.core.next_tokens import Chains
 from nashgames.defaults import AUTO
 from nashgames.errors import NashGamesError, has_no, unknown
 from nashgames.games.families import logit_families, margin_families, sequence_families
@@ -167,7 +168,8 @@ def generate(
     storage = storage_of(storage, form, n, family.name)
     check_fits(n, contexts, dtype, storage, form, what=what)
     size = () if draws == DRAWS[0] else (n,)
-    recipes = [_recipe(family, values, n, seed, planted, context, size) for context in range(contexts)]
+    listed = storage != "written"
+    recipes = [_recipe(family, values, n, seed, planted, context, size, listed=listed) for context in range(contexts)]
     margins = stored(storage, recipes, n, dtype)
     references = [
         recipe.log_reference(margins.of_context(context))
@@ -177,7 +179,8 @@ def generate(
     equilibria = [recipe.log_equilibrium for recipe in recipes if recipe.log_equilibrium is not None]
     features = [recipe.features for recipe in recipes if recipe.features is not None]
     prompts = [recipe.prompt for recipe in recipes if recipe.prompt is not None]
-    several = contexts > 1
+    several, told = contexts > 1, recipes[0].sequences
+    uniform = Chains.uniform(told, contexts) if told is not None and not listed else None
     drawn = stream(seed, "weights", family.name, *size).dirichlet(np.ones(contexts)) if weights == "drawn" else None
     description = Description(
         name=family.name,
@@ -192,13 +195,13 @@ def generate(
         if equilibria
         else None,
         features=_stacked(features) if features else None,
-        sequences=recipes[0].sequences,
+        sequences=told,
         prompts=np.stack(prompts) if prompts else None,
     )
     return make_game(
         margins,
         beta=beta,
-        log_reference=_stacked(references) if references else None,
+        log_reference=_stacked(references) if references else uniform,
         weights=drawn if several else None,
         description=description,
     )
@@ -264,13 +267,22 @@ def _size(family: Family, values: Mapping[str, Any], actions: int | None) -> int
 
 
 def _recipe(
-    family: Family, values: Mapping[str, Any], n: int, seed: int, beta: float, context: int, size: tuple[int, ...]
+    family: Family,
+    values: Mapping[str, Any],
+    n: int,
+    seed: int,
+    beta: float,
+    context: int,
+    size: tuple[int, ...],
+    *,
+    listed: bool,
 ) -> Recipe:
     """The recipe of one context, with its own random numbers, which depend on n where `size` is `(n,)`."""
     own = stream(seed, "game", family.name, context, *size)
     beyond = ({"beta": beta} if family.takes_beta else {}) | (
         {"shared": stream(seed, "game", family.name, "shared", *size)} if family.shared else {}
     )
+    beyond |= {"listed": listed} if family.prompts else {}
     return family.build(own, n, **values, **beyond)
 
 
@@ -287,7 +299,12 @@ def _linked(numbers: Callable[..., int]) -> Callable[..., Form]:
 def _of_sequences(name: str, build: Callable[..., Recipe], form: Callable[..., Form]) -> Family:
     """A family whose actions are all sequences of tokens."""
     size, prompts = partial(sequence_families.sequences_count, name), sequence_families.PROMPTS
-    return Family(name, build, size=size, shared=True, prompts=prompts, form=form)
+
+    def with_tokens(*, vocabulary: int, length: int, **others: Any) -> Form:
+        made = form(vocabulary=vocabulary, length=length, **others)
+        return replace(made, written=made.numbers * (length * (vocabulary + 1) * vocabulary + 1))
+
+    return Family(name, build, size=size, shared=True, prompts=prompts, form=with_tokens)
 
 
 FAMILIES: dict[str, Family] = {

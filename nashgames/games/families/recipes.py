@@ -37,17 +37,19 @@ class Recipe:
     actions; `log_reference` computes log μ `[n]` from the finished margins `[n, n]` where the reference is part of the
     game; `features` `[n, d]` are the numbers of each action that the margins are a formula of, where there are such.
     `formula` is that formula for storages that never form A, and `factors` L and R `[n, r]` with A = LRᵀ − RLᵀ.
+    `margins` are the margins themselves where they are made in one, and then there is no block.
     `sequences` are what the actions are, where they are sequences of tokens, and `prompt` the tokens of the context.
     `block` may be called more than once for a tile and then returns the same numbers.
     """
 
-    block: Block
+    block: Block | None = None
     log_equilibrium: np.ndarray | None = None
     labels: tuple[str, ...] | None = None
     log_reference: Callable[[Margins], np.ndarray] | None = None
     features: np.ndarray | None = None
     formula: Formula | None = None
     factors: tuple[np.ndarray, np.ndarray] | None = None
+    margins: Margins | None = None
     sequences: Sequences | None = None
     prompt: np.ndarray | None = None
 

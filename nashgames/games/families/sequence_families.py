@@ -11,12 +11,14 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from nashgames.core.margins import WrittenMargins
+from nashgames.core.next_tokens import Chains
 from nashgames.core.sequences import Sequences
-from nashgames.errors import NashGamesError
+from nashgames.errors import NashGamesError, unknown
 from nashgames.games.families.logit_families import LINKS, Link, Strength, linked
 from nashgames.games.families.margin_families import of_orders
 from nashgames.games.families.recipes import LARGEST_COUNT, LARGEST_LOGIT, Recipe, accept
-from nashgames.games.families.scores import Scores, lengths_and_repeats, texts_of
+from nashgames.games.families.scores import Scores, largest_of_places, largest_rotation, lengths_and_repeats, texts_of
 
 PROMPTS = 4
 """Prompts unless given: as many as a terminal shows one below the other, each with a table of its own."""
@@ -41,6 +43,7 @@ def sequence_embedding(
     actions: int,
     *,
     shared: np.random.Generator,
+    listed: bool = True,
     vocabulary: Vocabulary = 5,
     length: Length = 4,
     strength: Strength = 1.0,
@@ -62,15 +65,15 @@ def sequence_embedding(
     √(c g) v, ℓ, ρ (Zhang et al. 2024, whose v are unit vectors; here they are sums over tokens).
     """
     name = "sequence-embedding"
-    sequences = _checked(name, vocabulary, length, length_bias, repetition_bias, strength=strength)
+    sequences = _checked(name, vocabulary, length, length_bias, repetition_bias, listed=listed, strength=strength)
     accept(f"{name}[dimension]", dimension, least=2, most=LARGEST_COUNT)
     _check_seen(name, gates, agreement)
     if dimension % 2:
         raise NashGamesError(f"{name}[dimension] is {dimension}; accepted: an even integer, such as {dimension + 1}")
     prompt = _prompt(rng, sequences)
     seen = _seen(shared, sequences, prompt, dimension, agreement)
-    planes = seen[:, :-2] * np.repeat(np.exp(0.5 * gates * rng.standard_normal(dimension // 2)), 2)
-    return _planar(name, sequences, prompt, planes, seen[:, -2:], strength, (length_bias, repetition_bias), link)
+    planes = seen.times(np.repeat(np.exp(0.5 * gates * rng.standard_normal(dimension // 2)), 2))
+    return _planar(name, prompt, planes, strength, (length_bias, repetition_bias), link)
 
 
 def sequence_voters(
@@ -78,6 +81,7 @@ def sequence_voters(
     actions: int,
     *,
     shared: np.random.Generator,
+    listed: bool = True,
     vocabulary: Vocabulary = 5,
     length: Length = 4,
     types: Annotated[int, "number of voter types, odd"] = 5,
@@ -96,7 +100,7 @@ def sequence_voters(
     part 1. Equal U_z go to the sequence that is listed first. Features: g v, ℓ, ρ.
     """
     name = "sequence-voters"
-    sequences = _checked(name, vocabulary, length, length_bias, repetition_bias)
+    sequences = _checked(name, vocabulary, length, length_bias, repetition_bias, listed=listed)
     # One voter has no conflict.
     accept(f"{name}[types]", types, least=3, most=LARGEST_COUNT)
     accept(f"{name}[planes]", planes, least=1, most=LARGEST_COUNT)
@@ -106,16 +110,23 @@ def sequence_voters(
         raise NashGamesError(f"{name}[types] is {types}; accepted: an odd number, such as {types + 1}")
     prompt = _prompt(rng, sequences)
     seen = _seen(shared, sequences, prompt, 2 * planes, agreement)
-    seen[:, :-2] *= np.repeat(np.exp(gates * rng.standard_normal(planes)), 2) / np.std(seen[:, :-2], axis=0)
+    _, square = seen.moments(Chains.uniform(sequences, 1).log_steps)
+    seen = seen.times(np.repeat(np.exp(gates * rng.standard_normal(planes)), 2) / np.sqrt(np.diag(square)))
     turns = 1 + np.arange(planes) % (types // 2)
     angles = 2 * np.pi * np.outer(np.arange(types), turns) / types
-    worth = seen[:, :-2:2] @ np.cos(angles).T + seen[:, 1:-2:2] @ np.sin(angles).T
-    worth /= math.sqrt(np.mean(worth**2))
-    worth += (seen[:, -2:] @ [length_bias, repetition_bias])[:, None]
+    tastes = np.stack([np.cos(angles), np.sin(angles)], axis=-1).reshape(types, -1)
+    _, square = seen.moments(Chains.uniform(sequences, 1).log_steps)
+    tastes /= math.sqrt(np.mean(np.einsum("zk,kl,zl->z", tastes, square, tastes)))
+    counts = lengths_and_repeats(sequences)
+    worth = seen.through(tastes.T).beside(counts.through(np.repeat([[length_bias], [repetition_bias]], types, axis=1)))
+    utilities = worth.through(np.vstack([np.eye(types)] * 2))
+    if not listed:
+        return _written(utilities, "voters", prompt)
     ranks = np.empty((types, actions), np.int32)
-    for rank, of_voter in zip(ranks, worth.T, strict=True):
+    for rank, of_voter in zip(ranks, utilities.of_all().T, strict=True):
         rank[np.argsort(-of_voter, kind="stable")] = np.arange(actions, dtype=np.int32)
-    return _described(of_orders(ranks, np.full(types, 1 / types), seen), sequences, prompt)
+    features = seen.beside(counts).of_all()
+    return _described(of_orders(ranks, np.full(types, 1 / types), features), sequences, prompt)
 
 
 def sequence_styles(
@@ -123,6 +134,7 @@ def sequence_styles(
     actions: int,
     *,
     shared: np.random.Generator,
+    listed: bool = True,
     vocabulary: Vocabulary = 5,
     length: Length = 4,
     strength: Strength = 1.0,
@@ -142,7 +154,9 @@ def sequence_styles(
     """
     name = "sequence-styles"
     # Two styles are opposite to each other on the circle, and even.
-    sequences = _checked(name, vocabulary, length, length_bias, repetition_bias, least=3, strength=strength)
+    sequences = _checked(
+        name, vocabulary, length, length_bias, repetition_bias, listed=listed, least=3, strength=strength
+    )
     accept(f"{name}[uneven]", uneven, least=0, most=LARGEST_SPREAD)
     accept(f"{name}[gates]", gates, least=0, most=LARGEST_SPREAD)
     prompt = rng.permutation(vocabulary) + 1
@@ -152,9 +166,8 @@ def sequence_styles(
     table = np.zeros((length, vocabulary + 1, vocabulary, length, 2))
     for t, weight in enumerate(weights):
         table[t, :, :, t] = (weight * strengths)[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=-1)
-    planes = Scores(sequences, table.reshape(*table.shape[:3], -1)).of_all()
-    counts = Scores(sequences, lengths_and_repeats(sequences)).of_all()
-    return _planar(name, sequences, prompt, planes, counts, strength, (length_bias, repetition_bias), link)
+    planes = Scores(sequences, table.reshape(*table.shape[:3], -1))
+    return _planar(name, prompt, planes, strength, (length_bias, repetition_bias), link, by_place=True)
 
 
 LARGEST_SPREAD = 10.0
@@ -175,6 +188,7 @@ def _checked(
     length_bias: float,
     repetition_bias: float,
     *,
+    listed: bool,
     least: int = 2,
     strength: float = 1.0,
 ) -> Sequences:
@@ -183,7 +197,7 @@ def _checked(
     accept(f"{family}[length_bias]", length_bias, least=-LARGEST_LOGIT, most=LARGEST_LOGIT)
     accept(f"{family}[repetition_bias]", repetition_bias, least=-LARGEST_LOGIT, most=LARGEST_LOGIT)
     accept(f"{family}[strength]", strength, least=0, most=LARGEST_LOGIT)
-    return Sequences(vocabulary, length)
+    return Sequences(vocabulary, length, listed)
 
 
 def _check_seen(family: str, gates: float, agreement: float) -> None:
@@ -198,8 +212,8 @@ def _prompt(rng: np.random.Generator, sequences: Sequences) -> np.ndarray:
 
 def _seen(
     shared: np.random.Generator, sequences: Sequences, prompt: np.ndarray, width: int, agreement: float
-) -> np.ndarray:
-    """What a judge sees of all sequences `[n, width + 2]` at a prompt: v of `sequence-embedding`, then ℓ and ρ."""
+) -> Scores:
+    """The v of `sequence-embedding` that a judge sees of sequences at a prompt, of mean 0 over all of them."""
     count, length = sequences.vocabulary, sequences.length
     own, placed, pairs, match, topic = (
         shared.standard_normal((*shape, width)) for shape in ((count,), (length, count), (count, count), (), ())
@@ -209,30 +223,48 @@ def _seen(
     table = np.zeros((length, count + 1, count, width))
     table += (own + placed + agreement * agrees)[:, None]
     table[1:, 1:] += pairs
-    seen = Scores(sequences, np.concatenate([table, lengths_and_repeats(sequences)], axis=-1)).of_all()
-    seen[:, :-2] -= seen[:, :-2].mean(axis=0)
-    return seen
+    mean, _ = Scores(sequences, table).moments(Chains.uniform(sequences, 1).log_steps)
+    return Scores(sequences, table, -mean)
 
 
 def _planar(
     family: str,
-    sequences: Sequences,
     prompt: np.ndarray,
-    planes: np.ndarray,
-    counts: np.ndarray,
+    planes: Scores,
     strength: float,
     biases: tuple[float, float],
     link: str,
+    *,
+    by_place: bool = False,
 ) -> Recipe:
-    """Margins of logits c Σ_k (a_i b_j − b_i a_j) + biases, `planes` `[n, 2k]` with a in even and b in odd columns."""
-    left, right = planes[:, ::2], planes[:, 1::2]
-    inner = left.T @ right
-    energy = 2 * np.sum((left.T @ left) * (right.T @ right) - inner * inner.T)
-    n = len(planes)
-    planes *= math.sqrt(strength) * (n * (n - 1) / energy) ** 0.25
+    """Margins of logits c Σ_k (a_i b_j − b_i a_j) + biases, with a in the even and b in the odd columns of `planes`;
+    `by_place` says that every plane is of the tokens at one place."""
+    sequences = planes.sequences
+    _, square = planes.moments(Chains.uniform(sequences, 1).log_steps)
+    inner = square[::2, 1::2]
+    energy = 2 * np.sum(square[::2, ::2] * square[1::2, 1::2] - inner * inner.T)
+    planes = planes.times(math.sqrt(strength) * ((1 - 1 / sequences.count) / energy) ** 0.25)
+    counts = lengths_and_repeats(sequences)
+    if link not in LINKS:
+        raise unknown(f"link of {family}", link, LINKS)
     # b_i − b_j is one more plane, with right-hand side 1.
-    both = np.column_stack([left, counts @ biases]), np.column_stack([right, np.ones(n)])
-    return _described(linked(link, family, *both, np.hstack([planes, counts])), sequences, prompt)
+    if not sequences.listed:
+        worth = counts.through(np.array(biases)[:, None])
+        one = Scores(sequences, np.zeros_like(worth.table), np.ones(1))
+        left, right = planes.columns(slice(0, None, 2)).beside(worth), planes.columns(slice(1, None, 2)).beside(one)
+        if link == "linear":
+            largest = largest_of_places(planes, worth) if by_place else largest_rotation(left.beside(right))
+            left = left.times(0.5 / largest)
+        return _written(left.beside(right), link, prompt)
+    seen, numbers = planes.of_all(), counts.of_all()
+    both = np.column_stack([seen[:, ::2], numbers @ biases]), np.column_stack([seen[:, 1::2], np.ones(len(seen))])
+    return _described(linked(link, family, *both, np.hstack([seen, numbers])), sequences, prompt)
+
+
+def _written(seen: Scores, judge: str, prompt: np.ndarray) -> Recipe:
+    """Margins whose sequences are not listed, from what a judge sees of them."""
+    margins = WrittenMargins(seen.table, np.asarray(seen.start), seen.sequences, judge)
+    return Recipe(margins=margins, sequences=seen.sequences, prompt=prompt)
 
 
 def _described(recipe: Recipe, sequences: Sequences, prompt: np.ndarray) -> Recipe:

@@ -18,9 +18,17 @@ LARGEST_DENSE = 16_384
 """Actions up to which `auto` is dense: 2.1 GB in float64, as much as `to_dense` returns. What it chooses depends on
 n alone and not on the machine, so that the same command gives the same bits."""
 
+MOST_LISTED = 2_000_000
+"""Sequences up to which `auto` lists them: V^L = 10^6 and what is shorter. An array of so many numbers takes 16 MB a
+prompt, a run a dozen of them, and a query a second."""
+
+MOST_COUNTED = 2**63 - 1
+"""Sequences of a game, at most: the column n of a table holds so many."""
+
 FORMULAS = {
     "lowrank": "margins that are bilinear in features",
     "streamed": "margins that are a formula of features",
+    "written": "sequences of tokens for actions",
 }
 """The storages that keep no entry, and what they need."""
 
@@ -34,22 +42,32 @@ RUN_MEMORY = 700_000_000
 @dataclass(frozen=True)
 class Form:
     """The formula of a family's margins: the storage that needs no more, `lowrank` or `streamed`, and how many numbers
-    of an action it takes."""
+    of an action it takes. `written` are the numbers of a context that make entries where the actions are sequences that
+    are not listed, 0 of other actions."""
 
     storage: str
     numbers: int
+    written: int = 0
+
+    def needed(self, storage: str) -> int:
+        """The numbers that a storage keeps of an action, or of all that are not listed."""
+        return self.written if storage == "written" else self.numbers
 
 
 def storage_of(asked: str, form: Form | None, n: int, what: str) -> str:
     """The storage of margins `[n, n]`: the one that is asked for, or for `auto` dense up to 16,384 actions, beyond the
-    one of the formula, and packed where there is none.
+    one of the formula, and packed where there is none; sequences beyond `MOST_LISTED` are not listed.
 
     Raises NashGamesError, naming `what` game, for a storage that needs a formula which the game does not have.
     """
     if asked not in (AUTO, *STORAGES):
         raise unknown("storage", asked, [AUTO, *STORAGES])
     if asked == AUTO:
-        return "dense" if n <= LARGEST_DENSE else form.storage if form else "packed"
+        if n <= LARGEST_DENSE or form is None:
+            return "dense" if n <= LARGEST_DENSE else "packed"
+        return "written" if form.written and n > MOST_LISTED else form.storage
+    if asked == "written" and form is not None and form.written:
+        return asked
     if asked in FORMULAS and (form is None or form.storage != asked):
         has = f"use {form.storage}, or one of those that keep all entries:" if form else "use one of"
         whole = ", ".join(name for name in STORAGES if name not in FORMULAS)
@@ -59,7 +77,7 @@ def storage_of(asked: str, form: Form | None, n: int, what: str) -> str:
 
 def bytes_of(storage: str, form: Form | None, n: int, contexts: int, dtype_bytes: int) -> int:
     """Bytes that margins `[contexts, n, n]` take in a storage."""
-    return STORAGES[storage].bytes_of(n, contexts, dtype_bytes, 0 if form is None else form.numbers)
+    return STORAGES[storage].bytes_of(n, contexts, dtype_bytes, 0 if form is None else form.needed(storage))
 
 
 def stored(storage: str, recipes: Sequence[Recipe], n: int, dtype: Any) -> Margins:
@@ -69,7 +87,9 @@ def stored(storage: str, recipes: Sequence[Recipe], n: int, dtype: Any) -> Margi
         return stack([kind(*recipe.factors) for recipe in recipes if recipe.factors])
     if storage == "streamed":
         return stack([kind(recipe.formula) for recipe in recipes])
-    made: Margins = kind.filled(n, [recipe.block for recipe in recipes], dtype)
+    if storage == "written":
+        return stack([recipe.margins for recipe in recipes if recipe.margins])
+    made: Margins = kind.filled(n, [recipe.block for recipe in recipes if recipe.block], dtype)
     return made
 
 
@@ -88,6 +108,8 @@ def check_fits(
     """
     accept("actions", n, least=2)
     itemsize = np.dtype(dtype).itemsize
+    if storage == "written" and n > MOST_COUNTED:
+        raise NashGamesError(f"{what}; accepted: at most {MOST_COUNTED:.1e}, as many as the column n of a table counts")
     if n**2 * contexts * itemsize <= _ALWAYS_FITS:
         return
     needed = bytes_of(storage, form, n, contexts, itemsize)

@@ -1,5 +1,6 @@
 """Policies that write sequences token by token: what a transformer and a recurrent network share."""
 
+import dataclasses
 import itertools
 import math
 from typing import Annotated, Any, ClassVar
@@ -7,9 +8,10 @@ from typing import Annotated, Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from nashgames.core import random
+from nashgames.core import next_tokens, random
 from nashgames.core.game import Game
-from nashgames.core.sequences import END, Sequences
+from nashgames.core.next_tokens import NextTokens
+from nashgames.core.sequences import Sequences
 from nashgames.learning.policies.protocol import Listed
 from nashgames.learning.prefixes import TOKENS, Prefixes, policy_of
 from nashgames.registry import Choice, Number
@@ -54,6 +56,11 @@ class Sequential(Listed):
     top: int | None
     compute: str
 
+    def unchanged(self) -> "Sequential":
+        """The policy that is sampled as it is, at temperature 1 and from all tokens."""
+        made: Sequential = dataclasses.replace(self, temperature=1.0, top=None)  # type: ignore[type-var]
+        return made
+
     def _network(self, prompts: int, sequences: Sequences) -> Any:
         """A network of these sizes."""
         raise NotImplementedError
@@ -69,73 +76,57 @@ class Sequential(Listed):
     def logits(self, game: Game, parameters: Any) -> jax.Array:
         """log π_θ of all sequences, `[n]`, `[m, n]` over prompts, normalised."""
         known: Prefixes = game.features
-        log_next = jax.nn.log_softmax(known.log_next + self._listed(game, parameters), axis=-1)
+        log_next = jax.nn.log_softmax(known.table + self._listed(game, parameters), axis=-1)
         return policy_of(known.sequences, log_next)
 
     def sample(self, game: Game, parameters: Any, key: jax.Array, batch: int, share: Any = 0) -> jax.Array:
-        return game.features.sequences.numbers(self.written(game, parameters, key, batch, share))
+        return game.features.sequences.actions(self.written(game, parameters, key, batch, share))
 
     def log_prob(self, game: Game, parameters: Any, actions: jax.Array) -> jax.Array:
-        return self.log_prob_of(game, parameters, game.features.sequences.tokens(actions))
+        return self.log_prob_of(game, parameters, game.features.sequences.tokens_of(actions))
 
     def written(self, game: Game, parameters: Any, key: jax.Array, batch: int, share: Any = 0) -> jax.Array:
         """`batch` sequences a prompt, `[batch, L]`, `[m, batch, L]` over prompts, each token drawn from
         π_θ(· | prefix)^{1/T}, of its `top` most probable tokens; with `share` λ from π_θ^{1−λ} μ^λ, token by token."""
-        known: Prefixes = game.features
-        sequences, network = known.sequences, self._at(game, parameters)
-        log_next = known.log_next.reshape(game.contexts, *known.log_next.shape[-2:])
+        known: NextTokens = game.features
+        network = self._at(game, parameters)
         prompts = jnp.repeat(jnp.arange(game.contexts), batch)
-        bits = random.words(key, (sequences.length, len(prompts)))
+        bits = random.words(key, (known.sequences.length, len(prompts)))
 
-        def step(carry: Any, place_and_bits: Any) -> tuple[Any, jax.Array]:
-            memory, node, before, going = carry
-            place, drawn = place_and_bits
-            memory, scores = network.read(memory, prompts, before, place)
+        def read(memory: Any, prompts: jax.Array, before: jax.Array, place: jax.Array) -> tuple[Any, jax.Array]:
+            own, scores = network.read(memory[0], prompts, before, place)
+            others, log_next = known.read(memory[1], prompts, before, place)
             scores = (1 - share) * scores.astype(log_next.dtype)
-            log_policy = jax.nn.log_softmax(self._sharpened(log_next[prompts, node] + scores))
-            token = jnp.where(going, random.draw(log_policy, drawn[:, None])[:, 0], END)
-            going = token > END
-            node = jnp.where(going, sequences.vocabulary * node + token, node)
-            # A sequence that is written to its end is no prefix.
-            return (memory, jnp.minimum(node, sequences.prefixes - 1), token, going), token
+            return (own, others), jax.nn.log_softmax(self._sharpened(log_next + scores))
 
-        start = jnp.zeros(prompts.shape, jnp.int32)
-        carry = (network.memory(len(prompts)), start, start, jnp.ones(prompts.shape, bool))
-        _, tokens = jax.lax.scan(step, carry, (jnp.arange(sequences.length), bits))
-        return tokens.T.reshape(*game.log_reference.shape[:-1], batch, sequences.length)
+        memory = network.memory(len(prompts)), known.memory(len(prompts))
+        tokens = next_tokens.write(known.sequences, prompts, bits, memory, read)
+        return tokens.reshape(*game.log_reference.shape[:-1], batch, known.sequences.length)
 
     def log_prob_of(self, game: Game, parameters: Any, tokens: jax.Array) -> jax.Array:
         """log π_θ `[…]` of sequences given by their tokens `[…, L]`, over prompts `[m, …, L]`: one pass over them."""
-        known: Prefixes = game.features
-        sequences, network = known.sequences, self._at(game, parameters)
-        flat = tokens.reshape(game.contexts, -1, sequences.length)
-        before = jnp.concatenate([jnp.zeros_like(flat[..., :1]), flat[..., :-1]], axis=-1)
-        prompts = jnp.repeat(jnp.arange(game.contexts), flat.shape[1])
-        scores = network.logits(prompts, before.reshape(-1, sequences.length)).astype(known.log_next.dtype)
-        scores = scores.reshape(*flat.shape, -1)
-        # The prefix before every token; behind the end any one will do.
-        nodes = [jnp.zeros_like(flat[..., 0])]
-        for place in range(sequences.length - 1):
-            longer = sequences.vocabulary * nodes[-1] + flat[..., place]
-            nodes.append(jnp.where(flat[..., place] > END, longer, nodes[-1]))
-        node = jnp.stack(nodes, axis=-1)
-        log_next = known.log_next.reshape(game.contexts, *known.log_next.shape[-2:])
-        beside = jax.vmap(lambda table, at: table[at])(log_next, node)
-        log_policy = jax.nn.log_softmax(beside + scores, axis=-1)
-        of_tokens = jnp.take_along_axis(log_policy, flat[..., None], axis=-1)[..., 0]
-        # The first END is a choice, those behind it are none.
-        chosen = (flat > END) | (before > END) | (jnp.arange(sequences.length)[None, None] == 0)
-        return jnp.sum(jnp.where(chosen, of_tokens, 0), axis=-1).reshape(tokens.shape[:-1])
+        return next_tokens.log_prob(self.log_next_of(game, parameters, tokens), tokens)
+
+    def log_next_of(self, game: Game, parameters: Any, tokens: jax.Array) -> jax.Array:
+        """log π_θ(· | prefix) `[…, L, V+1]` at the places of sequences `[…, L]`, over prompts `[m, …, L]`."""
+        known: NextTokens = game.features
+        flat = tokens.reshape(-1, known.sequences.length)
+        before = next_tokens.before_of(flat)
+        prompts = jnp.repeat(jnp.arange(game.contexts), len(flat) // game.contexts)
+        scores = self._at(game, parameters).logits(prompts, before)
+        beside = known.log_next(prompts, before)
+        log_next = jax.nn.log_softmax(beside + scores.astype(beside.dtype), axis=-1)
+        return log_next.reshape(*tokens.shape, -1)
 
     def _listed(self, game: Game, parameters: Any) -> jax.Array:
-        """f_θ of every prefix, the shape of `log_next`: those of L − 1 tokens are read, which begin with all others."""
+        """f_θ of every prefix, the shape of the table: those of L − 1 tokens are read, which begin with all others."""
         known: Prefixes = game.features
         sequences, network = known.sequences, self._at(game, parameters)
         first, vocabulary = sequences.shorter_than, sequences.vocabulary
         longest = jnp.arange(first(sequences.length - 1), first(sequences.length), dtype=jnp.int32)
         tokens = sequences.tokens(longest)
         # The token before every place of theirs; END stands before the first.
-        before = jnp.concatenate([jnp.zeros_like(tokens[:, :1]), tokens[:, :-1]], axis=-1)
+        before = next_tokens.before_of(tokens)
 
         def of_prompt(prompt: jax.Array) -> jax.Array:
             size = math.gcd(len(before), _AT_ONCE) if len(before) > _AT_ONCE else len(before)
@@ -148,7 +139,7 @@ class Sequential(Listed):
             )
 
         found = jax.lax.map(of_prompt, jnp.arange(game.contexts))
-        return found.reshape(known.log_next.shape).astype(known.log_next.dtype)
+        return found.reshape(known.table.shape).astype(known.dtype)
 
     def _shapes(self, game: Game) -> Any:
         return jax.eval_shape(lambda: self._network(game.contexts, game.features.sequences))
