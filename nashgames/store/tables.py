@@ -210,8 +210,8 @@ def ids_in(table: pa.Table) -> set[str]:
 def ids_by_table(layer: Layer) -> dict[str, set[str]]:
     """The runs of the tables of results in a layer; among those of the policies are the `unlisted` ones."""
     ids = {name: ids_in(layer[name]) for name in SCHEMAS.keys() & layer.keys()}
-    if {"runs", "policies"} <= ids.keys():
-        ids["policies"] |= unlisted(layer)
+    if "runs" in ids and (beyond := unlisted(layer)):
+        ids["policies"] = ids.get("policies", set()) | beyond
     return ids
 
 
