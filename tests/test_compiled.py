@@ -133,9 +133,11 @@ def test_large_games_and_few_runs_have_them(monkeypatch, compiled):
     monkeypatch.setattr(compiled, "_registered", "nashgames_skew_product_{}_{}".format)
     found = {key: calls(lowered(*key)) for key in ((1, "cpu"), (8, "cpu"), (9, "cpu"), (1, "cuda"))}
     assert found == {(1, "cpu"): 3, (8, "cpu"): 3, (9, "cpu"): 0, (1, "cuda"): 0}
-    monkeypatch.setattr(platforms, "_FEWEST", N + 1)
-    clear()
-    assert calls(lowered(1)) == 0
+    for name, value in (("_FEWEST", N + 1), ("_platform", lambda: "gpu")):
+        with monkeypatch.context() as patch:
+            patch.setattr(platforms, name, value)
+            clear()
+            assert calls(lowered(1)) == 0
 
 
 def test_without_numba_products_are_xla_s_own(monkeypatch, unasked):

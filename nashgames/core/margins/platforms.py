@@ -23,12 +23,14 @@ function a second to load and several to be compiled for the first time."""
 def by_platform(kernel: Product, xla: Product, stored: Any, policy: jax.Array, *, entries: bool = False) -> jax.Array:
     """xla(stored, policy `[n]`); in programs for GPUs of NVIDIA's kernel(stored, policies `[l, n]`) in its place.
 
-    Where `entries` of A are stored, `[n, n]` or tiles, and Numba is installed, large games have `compiled.product` in
-    programs for CPUs.
+    Where `entries` of A are stored, `[n, n]` or tiles, Numba is installed and a CPU plays, large games have
+    `compiled.product` in programs for CPUs.
     """
     shared = jax.vmap(xla, (None, 0))
     ways = {"cuda": partial(_of_one, sharing(kernel, shared, _can_address))}
-    if entries and policy.shape[-1] >= _FEWEST and (compiled := _compiled()) is not None:
+    large = entries and policy.shape[-1] >= _FEWEST
+    # Every way is traced, and this one is compiled for it: not where a GPU plays.
+    if large and _platform() == "cpu" and (compiled := _compiled()) is not None:
         ways["cpu"] = partial(_of_one, sharing(compiled.product, shared, compiled.fits))
     return jax.lax.platform_dependent(stored, policy, **ways, default=xla)
 
@@ -49,6 +51,12 @@ def _compiled() -> Any:
             f"without it products of large games are XLA's own"
         ) from error
     return compiled
+
+
+def _platform() -> str:
+    """Where arrays are made that nobody has placed."""
+    device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
+    return jax.default_backend() if device is None else getattr(device, "platform", device)
 
 
 def sharing(kernel: Product, xla: Product, fits: Fits) -> Product:
