@@ -257,13 +257,10 @@ class Batch:
         dtype = self.settings.precision.numpy
         device = self.settings.precision.jax_device()
 
-        def of_runs(values: Any) -> Any:
+        def of_runs(*values: Any) -> Any:
             array = np.asarray(values)
             kind = {"u": np.uint32, "i": np.int32}.get(array.dtype.kind, dtype)
             return array.astype(kind).reshape(self._shape + array.shape[1:])
-
-        def of_trees(values: list[Any]) -> Any:
-            return jax.tree.map(lambda *leaves: of_runs(leaves), *values)
 
         starts = [lane.log_start for lane in lanes if lane.log_start is not None]
         if starts and len(starts) < len(lanes):
@@ -275,20 +272,20 @@ class Batch:
 
         game = Game(
             margins=placed_margins(games, self.settings.precision) if margins is None else margins,
-            log_reference=of_trees([lane.log_reference for lane in lanes]),
-            beta=of_runs([lane.beta for lane in lanes]),
+            log_reference=jax.tree.map(of_runs, *[lane.log_reference for lane in lanes]),
+            beta=of_runs(*[lane.beta for lane in lanes]),
             weights=of_games(*[g.weights for g in games]),
             features=jax.tree.map(of_games, *[g.features for g in games]),
-            log_start=of_runs(starts) if starts else None,
-            feedback=of_trees([lane.feedback for lane in lanes]),
+            log_start=of_runs(*starts) if starts else None,
+            feedback=jax.tree.map(of_runs, *[lane.feedback for lane in lanes]),
         )
         problem = loop.Problem(
             game=game,
-            solver=of_trees([lane.solver for lane in lanes]),
-            log_equilibrium=of_trees([lane.log_equilibrium for lane in lanes]),
-            tolerance=of_runs([float(self.settings.tolerance)] * len(lanes)),
-            max_steps=of_runs(self._limits),
-            seed=of_runs(np.array([lane.seed for lane in lanes], np.uint32)),
+            solver=jax.tree.map(of_runs, *[lane.solver for lane in lanes]),
+            log_equilibrium=jax.tree.map(of_runs, *[lane.log_equilibrium for lane in lanes]),
+            tolerance=of_runs(*[float(self.settings.tolerance)] * len(lanes)),
+            max_steps=of_runs(*self._limits),
+            seed=of_runs(*np.array([lane.seed for lane in lanes], np.uint32)),
         )
         # Margins are where they are: on one device, or some of their rows on each of several.
         several = len(jax.tree.leaves(game.margins)[0].devices()) > 1
