@@ -120,7 +120,7 @@ KINDS = {
     exact_path: {"equilibria"},
     grid: {"convergence", "queries", "rates", "theorems"},
     made_again: {"convergence", "preferences"},
-    sequences: {"convergence", "improvement", "preferences", "profiles", "writing"},
+    sequences: {"convergence", "improvement", "preferences", "profiles", "win-rates", "writing"},
 }
 EXAMPLES = {name: next(kind for kind, there in KINDS.items() if name in there) for name in FIGURES}
 

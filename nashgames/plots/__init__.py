@@ -22,6 +22,7 @@ from nashgames.plots import (
     share,
     simplex,
     theorems,
+    win_rates,
     writing,
 )
 from nashgames.plots.distances import DISTANCES
@@ -157,6 +158,14 @@ FIGURES: Mapping[str, Entry] = {
         writing.unasked,
         split=writing.split,
     ),
+    "win-rates": Entry(
+        "how often the last policy of one method is preferred to another's, as a matrix of all pairs",
+        "runs of solvers whose last policies are kept and whose game can be made again",
+        win_rates.applies,
+        win_rates.draw,
+        _never,
+        split=win_rates.split,
+    ),
     "theorems": Entry(
         "KL(π*‖π) of every run that a theorem covers, with its bound",
         "runs that a theorem covers",
@@ -195,8 +204,9 @@ ANSWERS: Mapping[str, Sequence[str]] = {
     "theorems": ["theorems"],
     "race": ["profiles", "improvement"],
     "ratings": ["convergence"],
+    "win-rates": ["convergence", "convergence-comparisons", "writing", "win-rates"],
 }
-"""The figures that belong to the `verdict` of an experiment."""
+"""The figures that belong to the `verdict` of an experiment, of which those are drawn that apply to its runs."""
 
 
 def figures(
@@ -214,6 +224,7 @@ def figures(
         distances.check_distance(distance)
     if names is None and distance is None and rows.facet is None and rows.verdict is not None:
         names = ANSWERS.get(rows.verdict)
+        names = names and [name for name in names if _applies(name, rows)]
     for name in names or ():
         _check(name, rows, distance)
     made: dict[int, dict[str, Figure]] = {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,11 +15,8 @@ from nashgames.plots.estimates import Floats
 from nashgames.plots.layout import legend, new_figure, tell
 from nashgames.plots.page import page, styled
 from nashgames.plots.palette import FAINT, INK, Look, looks, plain
-from nashgames.plots.panels import named_by, prepare, say, several
-from nashgames.plots.rows import Rows, slug
-
-if TYPE_CHECKING:
-    from nashgames.core.game import Game
+from nashgames.plots.panels import named_by, prepare, say
+from nashgames.plots.rows import Rows, apart
 
 # Sequences of a prompt that are named, and prompts that are shown: as many as a page holds.
 _NAMED, _PROMPTS = 8, 4
@@ -67,11 +63,8 @@ def split(rows: Rows) -> Iterator[tuple[str, Rows]]:
     runs = rows.compared[rows.compared["solver"] != REFEREE]
     kept = [] if rows.policies is None else list(rows.policies["run_id"].unique())
     mine = runs[runs["game"].str.split("[").str[0].isin(families) & runs["run_id"].isin(kept)]
-    keys = ["game", "reference", "n", "feedback", "beta"]
-    varied = [key for key in keys if several(mine[key])]
-    for _, group in mine.groupby(keys, sort=False):
-        told = [f"{key}-{group[key].iloc[0]:g}" if key in ("beta", "n") else str(group[key].iloc[0]) for key in varied]
-        yield "".join(f"-{slug(text)}" for text in told), rows.of(group[group["seed"] == group["seed"].min()])
+    for ending, group in apart(mine, ("game", "reference", "n", "feedback", "beta")):
+        yield ending, rows.of(group[group["seed"] == group["seed"].min()])
 
 
 def draw(rows: Rows) -> Figure:
@@ -85,13 +78,12 @@ def written(rows: Rows, runs: pd.DataFrame) -> Written:
     """What the runs write at the end, the game made again for its equilibrium and its reference."""
     from nashgames.analysis.sequence_statistics import prompt_of, writing
     from nashgames.exact.referee import equilibrium
-    from nashgames.games.references import resolve_reference
+    from nashgames.experiments.sources import with_reference
 
     assert rows.game_of is not None
     assert rows.policies is not None
     first = runs.iloc[0]
-    game: Game = rows.game_of(first)
-    game = game.replace(log_reference=resolve_reference(str(first["reference"]), game, int(first["seed"])))
+    game = with_reference(rows.game_of(first), first)
     sequences, shape = game.description.sequences, (game.contexts, game.actions)
     assert sequences is not None
     everyone = {
