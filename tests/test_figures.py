@@ -267,7 +267,7 @@ def test_distances_are_asked_for_by_name():
     assert set(figures(both, ["convergence"], distance="duality_gap")) == {"convergence-duality_gap"}
     with pytest.raises(NashGamesError) as error:
         figures(grid(), ["rates"], distance="exploitability")
-    assert "'rates' shows no distance" in str(error.value) and "one of: convergence" in str(error.value)
+    assert "'rates' does not show exploitability" in str(error.value) and "one of: convergence" in str(error.value)
     with pytest.raises(NashGamesError, match="did you mean 'exploitability'"):
         figures(grid(), distance="exploitabilty")
     with pytest.raises(NashGamesError, match="unknown figure 'rate'; did you mean 'rates'"):

@@ -11,16 +11,18 @@ if TYPE_CHECKING:
     import jax
 
     from nashgames.core.game import Game
+    from nashgames.core.sequences import Sequences
 
 
 class Seen(NamedTuple):
     """What a metric is computed from: π and its advantage q(π) = Aπ, and π*_β, NaN where it is not known; `[n]`,
-    `[m, n]` over contexts, the policies in logarithms."""
+    `[m, n]` over contexts, the policies in logarithms. The `sequences` that the actions are, where they are any."""
 
     game: "Game"
     log_policy: "jax.Array"
     advantage: "jax.Array"
     log_equilibrium: "jax.Array"
+    sequences: "Sequences | None" = None
 
 
 class Metric(NamedTuple):
@@ -80,6 +82,15 @@ def _entropy(seen: Seen) -> "jax.Array":
     return seen.game.average(simplex.entropy(seen.log_policy))
 
 
+def _writing(seen: Seen) -> "tuple[jax.Array, jax.Array]":
+    """The length and the share of repeated tokens (`Sequences.writing`), averages over prompts; scalars."""
+    import jax.numpy as jnp
+
+    assert seen.sequences is not None
+    length, repetition = seen.sequences.writing(jnp.exp(seen.log_policy))
+    return seen.game.average(length), seen.game.average(repetition)
+
+
 METRICS: Mapping[str, Metric] = {
     "suboptimality": Metric(
         "suboptimality",
@@ -136,6 +147,22 @@ METRICS: Mapping[str, Metric] = {
 }
 """Every reported number of a policy by its column, in the order of the columns (theory §2)."""
 
+OF_SEQUENCES: Mapping[str, Metric] = {
+    "length": Metric(
+        "length",
+        "mean length (tokens)",
+        "The expected number of tokens that the policy writes; of games of sequences only",
+        lambda seen: _writing(seen)[0],
+    ),
+    "repetition": Metric(
+        "repetition",
+        "share of repeated tokens",
+        "The share of tokens that repeat the one before; of games of sequences only",
+        lambda seen: _writing(seen)[1],
+    ),
+}
+"""Numbers of policies that write sequences, by their columns, which are empty for other games."""
+
 OF_EQUILIBRIUM = tuple(name for name, metric in METRICS.items() if metric.needs_equilibrium)
 """The columns that are empty where π*_β is not known."""
 
@@ -155,6 +182,11 @@ AT_ZERO: Mapping[str, tuple[str, float]] = {
 """The columns that divide by β; at β = 0 each is its limit: another column, and the factor that multiplies it."""
 
 
+def every() -> dict[str, Metric]:
+    """What is measured of any game, and of those of sequences, in the order of the columns."""
+    return {**METRICS, **OF_SEQUENCES}
+
+
 def target_at(beta: float, asked: str) -> str:
     """The target of a run at β: the one that was asked for; at β = 0 always the original game."""
     return asked if beta > 0 else "original"
@@ -162,4 +194,4 @@ def target_at(beta: float, asked: str) -> str:
 
 def measure(seen: Seen, names: Iterable[str] = tuple(METRICS)) -> dict[str, "jax.Array"]:
     """The named numbers of π, scalars; NaN where one needs an equilibrium that is not known."""
-    return {name: METRICS[name].measured(seen) for name in names}
+    return {name: (METRICS.get(name) or OF_SEQUENCES[name]).measured(seen) for name in names}

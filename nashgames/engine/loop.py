@@ -23,6 +23,7 @@ from nashgames.core import metrics, simplex
 from nashgames.core.feedback import EXACT
 from nashgames.core.game import Game
 from nashgames.core.metrics import METRICS, STOPPING, Seen
+from nashgames.core.sequences import Sequences
 from nashgames.solvers.protocol import Solver
 
 RUNNING, CONVERGED, BUDGET, DIVERGED, UNTRUE = range(5)
@@ -64,10 +65,14 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """What the points of a run hold: `metrics` by name, and with `path` the policies themselves."""
+    """What the points of a run hold: `metrics` by name, and with `path` the policies themselves.
+
+    `sequences` are what the actions are, for the metrics `OF_SEQUENCES`.
+    """
 
     metrics: tuple[str, ...] = tuple(METRICS)
     path: bool = False
+    sequences: Sequences | None = None
 
 
 class LoopState(NamedTuple):
@@ -362,7 +367,8 @@ def _report(problem: Problem, run: LoopState) -> Reported:
 def _measured(recording: Recording, game: Game, log_equilibrium: jax.Array, seen: Reported) -> Point:
     log_policy = seen.log_policy
     own = game.advantage(log_policy)
-    measured = metrics.measure(Seen(game, log_policy, own, log_equilibrium), recording.metrics)
+    seen_here = Seen(game, log_policy, own, log_equilibrium, recording.sequences)
+    measured = metrics.measure(seen_here, recording.metrics)
     path = log_policy if recording.path else log_policy[..., :0]
     fault = _fault(log_policy, seen.claimed, own)
     if game.log_start is not None:

@@ -1,6 +1,6 @@
 """Tidy rows → figures for a paper, one figure per module. No pyplot, and no window is opened."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ from nashgames.plots import (
     win_rates,
     writing,
 )
-from nashgames.plots.distances import DISTANCES
+from nashgames.plots.distances import CURVES, DISTANCES
 from nashgames.plots.layout import tell
 from nashgames.plots.page import SCALES, WIDTHS, Page, drawn_for
 from nashgames.plots.palette import save, svg
@@ -73,7 +73,7 @@ class Entry(NamedTuple):
     applies: Callable[[Rows], bool]
     draw: Callable[..., Figure]
     unasked: Callable[[Rows], bool] = _always
-    distances: Iterable[str] = ()
+    distances: Collection[str] = ()
     curves: bool = False
     split: Split = by_game
 
@@ -96,7 +96,7 @@ FIGURES: Mapping[str, Entry] = {
         "runs on exact feedback",
         convergence.applies,
         convergence.draw,
-        distances=DISTANCES,
+        distances=CURVES,
         curves=True,
     ),
     "convergence-comparisons": Entry(
@@ -104,7 +104,7 @@ FIGURES: Mapping[str, Entry] = {
         "runs on duels",
         convergence_comparisons.applies,
         convergence_comparisons.draw,
-        distances=DISTANCES,
+        distances=CURVES,
         curves=True,
     ),
     "share": Entry(
@@ -221,7 +221,8 @@ def figures(
     """
     rows = completed(rows)
     if distance is not None:
-        distances.check_distance(distance)
+        distances.check_distance(distance, CURVES)
+        distances.check_measured(distance, rows.curves)
     if names is None and distance is None and rows.facet is None and rows.verdict is not None:
         names = ANSWERS.get(rows.verdict)
         names = names and [name for name in names if _applies(name, rows)]
@@ -277,7 +278,7 @@ def drawn_unasked(stem: str) -> bool:
     kind = max((name for name in FIGURES if stem == name or stem.startswith(f"{name}-")), key=len, default=None)
     if kind is None or FIGURES[kind].unasked is _never:
         return False
-    words = (*DISTANCES, *AXES, "by", _WHERE)
+    words = (*CURVES, *AXES, "by", _WHERE)
     return not any(f"-{word}-" in f"{stem.removeprefix(kind)}-" for word in words)
 
 
@@ -295,9 +296,9 @@ def _check(name: str, rows: Rows, distance: str | None) -> None:
             f"facet is of curves, and the figure '{name}' has panels of its own; it is for: "
             f"{', '.join(other for other, entry in FIGURES.items() if entry.faceted)}"
         )
-    if distance is not None and not FIGURES[name].distances:
-        showing = [other for other in applicable(rows) if FIGURES[other].distances]
+    if distance is not None and distance not in FIGURES[name].distances:
+        showing = [other for other in applicable(rows) if distance in FIGURES[other].distances]
         raise NashGamesError(
-            f"the figure '{name}' shows no distance, and the distance is {distance}; leave it out, or draw one of: "
+            f"the figure '{name}' does not show {distances.said(distance)}; leave it out, or draw one of: "
             f"{', '.join(showing) or 'none'}"
         )

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from nashgames.core.metrics import METRICS
+from nashgames.core.metrics import METRICS, OF_SEQUENCES
 from nashgames.defaults import REPORTED, RUN
 
 # fmt: off
@@ -12,7 +12,7 @@ RUN_KEYS = (
     "storage",
 )
 """The columns by which a row of runs and of curves describes its run."""
-POINT_COLUMNS = ("step", "queries", "comparisons", "seconds", *METRICS, "status")
+POINT_COLUMNS = ("step", "queries", "comparisons", "seconds", *METRICS, *OF_SEQUENCES, "status")
 """The columns of one measured point; in runs, of the last one."""
 CURVE_COLUMNS = (*RUN_KEYS, *POINT_COLUMNS)
 RUN_COLUMNS = (
@@ -41,8 +41,8 @@ _SOMETIMES_TEXT = frozenset({"game_fingerprint", "tuned"})
 _OF_A_GAME = frozenset({"n", "contexts", "game_family", "game_parameters"})
 _NEVER_NULL = frozenset({"beta", "tolerance"})
 _NUMBERS = _NEVER_NULL | {
-    *METRICS, "seconds", "compile_seconds", "solve_seconds", "equilibrium_residual", "probability", "log_probability",
-    "reference_probability", "equilibrium_probability", "residual", "bias", "kl_bound",
+    *METRICS, *OF_SEQUENCES, "seconds", "compile_seconds", "solve_seconds", "equilibrium_residual", "probability",
+    "log_probability", "reference_probability", "equilibrium_probability", "residual", "bias", "kl_bound",
 }
 # fmt: on
 
@@ -52,7 +52,7 @@ ADDED: dict[str, str | None] = {
     "tuned": None,
     "game_fingerprint": None,
     "storage": "dense",
-    **dict.fromkeys(METRICS),
+    **dict.fromkeys((*METRICS, *OF_SEQUENCES)),
 }
 """Columns that tables of before may not have, and what they would have said; a number was not measured: null."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nashgames.core.metrics import METRICS
+from nashgames.core.metrics import every
 from nashgames.verification.numbers import Number
 
 Row = Mapping[str, Any]
@@ -125,7 +125,7 @@ class Report:
         """After the last of its rows: note the metrics that verified runs have and nothing was compared with."""
         sound = [row for row in rows if row["run_id"] not in self._wrong]
         self.unchecked = [
-            name for name in METRICS if name not in self.columns and any(row[name] is not None for row in sound)
+            name for name in every() if name not in self.columns and any(row[name] is not None for row in sound)
         ]
 
     def number(self, row: Row, column: str, stored: float | None, known: Number) -> None:

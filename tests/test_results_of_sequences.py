@@ -1,5 +1,7 @@
-"""How often one last policy is preferred to another: against all duels written down, and where people read it."""
+"""Results on games of sequences: how often one last policy is preferred to another, against all duels written down and
+where people read it, and how long what is written is, as methods learn."""
 
+import dataclasses
 import json
 from functools import partial
 
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 
 from nashgames.analysis.gather import Gathered
+from nashgames.analysis.sequence_statistics import writing
 from nashgames.analysis.win_rates import EQUILIBRIUM, PROBLEM, REFERENCE, WinRates, win_rates
 from nashgames.cli.verdict import judge
 from nashgames.cli.win_rates import judged
@@ -19,6 +22,7 @@ from nashgames.games.references import resolve_reference
 from nashgames.plots import figures, rows_of
 from nashgames.reporting.games import win_rates_of
 from nashgames.store import Results
+from nashgames.verification import verify
 from tests.test_cli import call
 
 GAME = "sequence-voters[vocabulary=2,length=2,contexts=2,weights=drawn]"
@@ -140,6 +144,43 @@ def test_methods_that_only_their_parts_tell_apart_have_names_of_their_own(played
         win_rates(apart, both, game)
     with pytest.raises(NashGamesError, match="there are no runs of solvers"):
         win_rates(runs[:0], both, game)
+
+
+def test_length_and_repetition_are_recorded_verified_and_drawn(played, tmp_path):
+    results, _ = played
+    for run in results.runs.to_dict("records"):
+        game = find_source(GAME).make(None, run["seed"], 0.2, "float64")
+        mine = results.policies[results.policies["run_id"] == run["run_id"]]
+        policies = mine.pivot_table("log_probability", "context", "action").to_numpy()
+        told = writing(policies, game.description.sequences)
+        assert run["length"] == pytest.approx(game.weights @ told.length, rel=1e-12)
+        assert run["repetition"] == pytest.approx(game.weights @ told.repetition, rel=1e-12)
+    first = results.curves[results.curves["step"] == 0]
+    assert first.groupby("seed")["length"].nunique().tolist() == [1, 1], "all begin at the reference"
+    report = list(verify(results.directory, replay=0))[-1]
+    assert report.ok and report.columns["length"].checked == report.columns["repetition"].checked == 8
+    with Results.open(tmp_path / "changed") as changed:
+        runs = results.runs.assign(length=results.runs["length"] * (1 + 1e-9))
+        changed.begin(results.manifest["experiment"], runs["run_id"], {})
+        changed.add(runs, results.curves, results.policies)
+        changed.flush()
+    found = list(verify(tmp_path / "changed", replay=0))[-1].mismatches
+    assert {one.column for one in found} == {"length", "curves.length"} and len(found) == 16
+    rows = rows_of(Gathered([results.directory]), partial(game_of, game_file=results.game_file))
+    (axes, *_) = figures(rows, distance="length")["convergence-length"].axes
+    assert (axes.get_yscale(), axes.get_ylabel()) == ("linear", "mean length (tokens)")
+    drawn = np.concatenate([line.get_ydata() for line in axes.lines])
+    low, high = axes.get_ylim()
+    assert low < np.nanmin(drawn) <= np.nanmax(drawn) < high
+    below = figures(rows, ["writing"])["writing-beta-0.2"].axes[-2:]
+    assert [cell.get_ylabel() for cell in below] == ["mean length", "repeats"]
+    expected = results.curves.query("beta == 0.2 and seed == 0 and solver == 'omwu'").sort_values("step")["length"]
+    assert any(np.array_equal(line.get_ydata(), expected) for line in below[0].lines)
+    with pytest.raises(NashGamesError, match="the figure 'queries' does not show length"):
+        figures(rows, ["queries"], distance="length")
+    rows = dataclasses.replace(rows, curves=rows.curves.assign(length=np.nan))
+    with pytest.raises(NashGamesError, match="no run here has a length"):
+        figures(rows, distance="length")
 
 
 def test_a_game_that_rows_do_not_hold_is_refused_before_anything_is_played():
