@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from nashgames.core import random
 from nashgames.core.game import Game
 from nashgames.core.sequences import END, Sequences
+from nashgames.errors import NashGamesError
 from nashgames.learning.policies.protocol import Listed
 from nashgames.learning.prefixes import TOKENS, Prefixes, policy_of
 from nashgames.registry import Choice, Number
@@ -26,6 +27,14 @@ Temperature = Annotated[float, Number("T of the samples: tokens are drawn from �
 Top = Annotated[int | None, Number("samples have only so many of the most probable tokens; default: all", least=1)]
 Compute = Annotated[
     str, Choice("the type that the network computes in: run (that of the run), float32 or bfloat16", COMPUTE)
+]
+
+Accumulate = Annotated[
+    int,
+    Number(
+        "parts of a batch that a step on duels draws and reads one after the other; it divides the batch",
+        least=1,
+    ),
 ]
 
 # The letters "seq".
@@ -45,6 +54,7 @@ class Sequential(Listed):
     once with those it begins with; samples are drawn with a memory, in L steps.
     """
 
+    name: ClassVar[str]
     features: ClassVar[str] = TOKENS
     dimension: ClassVar[None] = None
     random_init: ClassVar[bool] = True
@@ -53,6 +63,7 @@ class Sequential(Listed):
     temperature: float
     top: int | None
     compute: str
+    accumulate: int
 
     def _network(self, prompts: int, sequences: Sequences) -> Any:
         """A network of these sizes."""
@@ -76,16 +87,36 @@ class Sequential(Listed):
         return game.features.sequences.numbers(self.written(game, parameters, key, batch, share))
 
     def log_prob(self, game: Game, parameters: Any, actions: jax.Array) -> jax.Array:
-        return self.log_prob_of(game, parameters, game.features.sequences.tokens(actions))
+        def of_part(part: jax.Array) -> jax.Array:
+            return self.log_prob_of(game, parameters, game.features.sequences.tokens(part))
+
+        if self.accumulate == 1:
+            return of_part(actions)
+        # One part after the other, each read again for its gradient: what is held between are the tokens alone.
+        axis, parts = jnp.ndim(game.weights), self._parts(actions.shape[jnp.ndim(game.weights)])
+        apart = actions.reshape(*actions.shape[:axis], *parts, *actions.shape[axis + 1 :])
+        found = jax.lax.map(jax.checkpoint(of_part), jnp.moveaxis(apart, axis, 0))
+        return jnp.moveaxis(found, 0, axis).reshape(actions.shape[: axis + 1])
 
     def written(self, game: Game, parameters: Any, key: jax.Array, batch: int, share: Any = 0) -> jax.Array:
         """`batch` sequences a prompt, `[batch, L]`, `[m, batch, L]` over prompts, each token drawn from
         π_θ(· | prefix)^{1/T}, of its `top` most probable tokens; with `share` λ from π_θ^{1−λ} μ^λ, token by token."""
+        sequences = game.features.sequences
+        prompts = jnp.repeat(jnp.arange(game.contexts), batch)
+        bits = random.words(key, (sequences.length, len(prompts)))
+        if self.accumulate == 1:
+            tokens = self._drawn(game, parameters, prompts, bits, share)
+        else:
+            parts = self._parts(batch)[0], -1
+            each = prompts.reshape(parts), jnp.swapaxes(bits.T.reshape(*parts, sequences.length), 1, 2)
+            tokens = jax.lax.map(lambda part: self._drawn(game, parameters, part[0], part[1], share), each)
+        return tokens.reshape(*game.log_reference.shape[:-1], batch, sequences.length)
+
+    def _drawn(self, game: Game, parameters: Any, prompts: jax.Array, bits: jax.Array, share: Any) -> jax.Array:
+        """A sequence `[N, L]` at each of `prompts` `[N]` from `bits` `[L, N]`."""
         known: Prefixes = game.features
         sequences, network = known.sequences, self._at(game, parameters)
         log_next = known.log_next.reshape(game.contexts, *known.log_next.shape[-2:])
-        prompts = jnp.repeat(jnp.arange(game.contexts), batch)
-        bits = random.words(key, (sequences.length, len(prompts)))
 
         def step(carry: Any, place_and_bits: Any) -> tuple[Any, jax.Array]:
             memory, node, before, going = carry
@@ -102,7 +133,7 @@ class Sequential(Listed):
         start = jnp.zeros(prompts.shape, jnp.int32)
         carry = (network.memory(len(prompts)), start, start, jnp.ones(prompts.shape, bool))
         _, tokens = jax.lax.scan(step, carry, (jnp.arange(sequences.length), bits))
-        return tokens.T.reshape(*game.log_reference.shape[:-1], batch, sequences.length)
+        return tokens.T
 
     def log_prob_of(self, game: Game, parameters: Any, tokens: jax.Array) -> jax.Array:
         """log π_θ `[…]` of sequences given by their tokens `[…, L]`, over prompts `[m, …, L]`: one pass over them."""
@@ -126,6 +157,15 @@ class Sequential(Listed):
         # The first END is a choice, those behind it are none.
         chosen = (flat > END) | (before > END) | (jnp.arange(sequences.length)[None, None] == 0)
         return jnp.sum(jnp.where(chosen, of_tokens, 0), axis=-1).reshape(tokens.shape[:-1])
+
+    def _parts(self, batch: int) -> tuple[int, int]:
+        """The parts of a batch and their size; NashGamesError where the batch cannot be divided."""
+        if batch % self.accumulate:
+            raise NashGamesError(
+                f"{self.name}[accumulate] is {self.accumulate}, which does not divide a batch of {batch}; accepted: a "
+                "divisor of the batch"
+            )
+        return self.accumulate, batch // self.accumulate
 
     def _listed(self, game: Game, parameters: Any) -> jax.Array:
         """f_θ of every prefix, the shape of `log_next`: those of L − 1 tokens are read, which begin with all others."""
