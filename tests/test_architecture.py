@@ -161,6 +161,8 @@ def test_a_loop_is_compiled_in_one_file():
     writers = [f"nashgames.learning.policies.{name}" for name in ("networks", "sequential")]
     # A batch that is read in parts is read again for its gradient.
     assert [found.pop(name) for name in writers] == [{"scan"}, {"scan", "checkpoint"}]
+    # The step of supervised learning is of no game and no run.
+    assert found.pop("nashgames.learning.supervised") == {"jit"}
     accesses = {name for name in found if name.startswith("nashgames.core.margins.")}
     assert all(found.pop(name) == {"jit"} for name in accesses)
     assert set(found) == {"nashgames.engine.loop"}

@@ -1,5 +1,6 @@
 """Reference policies by name: what the regularised game pulls towards."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -32,12 +33,22 @@ _LARGEST_LOGIT = 1e6
 class Reference:
     """A named reference policy: `build(game, rng, **parameters)` is log μ `[n]` (`[m, n]` over contexts).
 
-    `drawn` says that it depends on the run's seed, unless its own parameter `seed` is given.
+    `drawn` says that it depends on the run's seed, unless its own parameter `seed` is given. What learns is built on
+    games, and stands here by the name of its function, `module:name`, imported when it is asked for.
     """
 
     name: str
-    build: Callable[..., np.ndarray]
+    function: Callable[..., np.ndarray] | str
     drawn: bool = False
+
+    @property
+    def build(self) -> Callable[..., np.ndarray]:
+        """The function that makes it."""
+        if not isinstance(self.function, str):
+            return self.function
+        module, _, name = self.function.partition(":")
+        found: Callable[..., np.ndarray] = getattr(importlib.import_module(module), name)
+        return found
 
     @property
     def summary(self) -> str:
@@ -152,5 +163,6 @@ REFERENCES: dict[str, Reference] = {
     "tilted": Reference("tilted", _tilted),
     "corpus": Reference("corpus", _corpus),
     "fitted": Reference("fitted", _fitted, drawn=True),
+    "network": Reference("network", "nashgames.learning.supervised:network_reference", drawn=True),
     "own": Reference("own", _own),
 }

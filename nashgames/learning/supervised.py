@@ -1,0 +1,162 @@
+"""A reference as language models have it: a network fitted to a corpus by maximum likelihood, the supervised step.
+
+It is computed once: kept in the user's cache folder under a hash of all that it depends on, the corpus included.
+"""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy
+from filelock import FileLock
+
+from nashgames.core.game import Game
+from nashgames.core.precision import Precision
+from nashgames.defaults import CACHE_OFF
+from nashgames.disk import replace
+from nashgames.errors import NashGamesError, unknown
+from nashgames.games import corpus
+from nashgames.games.families.recipes import accept
+from nashgames.learning.prefixes import Prefixes
+
+KINDS = ("transformer", "gru")
+
+# Changed with anything here that changes what is fitted.
+_EDITION = 1
+
+_OF_THE_RUN: Any = None
+"""The seed of a reference that is not pinned to one."""
+
+_MOST_SAMPLES, _MOST_STEPS = 10_000_000, 1_000_000
+"""Half a gigabyte of tokens a prompt of sequences of six; steps of an hour for the smallest network."""
+
+_ROUNDING = 1e-9
+"""What the sum of a kept reference may be off by: it was normalised in float64."""
+
+
+def network_reference(
+    game: Game,
+    rng: np.random.Generator,
+    *,
+    samples: Annotated[int, "sequences of the corpus at every prompt"] = 1000,
+    steps: Annotated[int, "steps of Adam"] = 500,
+    batch: Annotated[int, "sequences of a prompt that a step sees"] = 64,
+    step: Annotated[float, "step of Adam"] = 0.01,
+    kind: Annotated[str, "transformer or gru"] = KINDS[0],
+    layers: Annotated[int, "layers of the network"] = 1,
+    width: Annotated[int, "width of the network; even for a transformer, which has two heads"] = 16,
+    seed: Annotated[int, "the seed of the corpus, the weights and the batches; default: the run's"] = _OF_THE_RUN,
+) -> np.ndarray:
+    """A network fitted to a corpus of a sequence game by maximum likelihood with Adam: the supervised step."""
+    if kind not in KINDS:
+        raise unknown("kind of network", kind, KINDS)
+    for name, value, most in (("samples", samples, _MOST_SAMPLES), ("batch", batch, samples)):
+        accept(f"network[{name}]", value, least=1, most=most)
+    accept("network[steps]", steps, least=1, most=_MOST_STEPS)
+    accept("network[step]", step, above=0, most=1)
+    from nashgames.learning.policies import POLICIES
+
+    heads = ",heads=2" if kind == KINDS[0] else ""
+    policy = POLICIES.make(f"{kind}[layers={layers},width={width}{heads}]")
+    tokens = corpus.draw(game, samples, rng)
+    begin = int(rng.integers(2**32))
+    told = {"edition": _EDITION, "policy": str(policy), "steps": steps, "batch": batch, "step": step, "begin": begin}
+    told |= {"vocabulary": corpus.sequences_of(game).vocabulary}
+    name = hashlib.sha256(json.dumps(told).encode() + str(tokens.shape).encode() + tokens.tobytes()).hexdigest()
+    fit = partial(_fitted, game, policy, tokens, begin, steps, batch, step)
+    return _kept(name, (game.contexts, game.actions), fit).reshape(game.margins.shape[:-1])
+
+
+def _fitted(game: Game, policy: Any, tokens: np.ndarray, begin: int, steps: int, batch: int, step: float) -> np.ndarray:
+    """log π_θ `[m, n]` after `steps` of Adam on −(1/mB) Σ log π_θ(y), B of the K sequences `tokens` `[m, K, L]` of each
+    prompt a step, drawn from the seed `begin` as the first weights are.
+
+    Before the first step every next token is as likely as any other.
+    """
+    from nashgames.learning.optimisers import OPTIMISERS
+
+    sequences = corpus.sequences_of(game)
+    even = corpus.Chain(sequences, 0, np.full((1, sequences.vocabulary + 1), -np.log(sequences.vocabulary + 1)))
+    adam, precision = OPTIMISERS.make("adam"), Precision("float64")
+    with precision.scope():
+        log_even = np.broadcast_to(even.log_probs(), game.margins.shape[:-1])
+        untrained = game.replace(log_reference=jnp.asarray(log_even))
+        untrained = untrained.replace(features=jax.tree.map(jnp.asarray, Prefixes.of(untrained)))
+        key, seen = jax.random.key(begin, impl="threefry2x32"), jnp.asarray(tokens)
+
+        def loss(theta: Any, places: jax.Array) -> jax.Array:
+            drawn = jax.vmap(lambda of_prompt, at: of_prompt[at])(seen, places)
+            drawn = drawn if len(game.margins.shape) == 3 else drawn[0]
+            return -jnp.mean(policy.log_prob_of(untrained, theta, drawn))
+
+        @jax.jit
+        def ascended(theta: Any, state: Any, number: jax.Array) -> tuple[Any, Any]:
+            of_step = jax.random.fold_in(key, number)
+            places = jax.random.randint(of_step, (game.contexts, batch), 0, tokens.shape[1])
+            gradient = jax.tree.map(jnp.negative, jax.grad(loss)(theta, places))
+            moved: tuple[Any, Any] = adam.ascend(gradient, state, theta, step)
+            return moved
+
+        theta = policy.init(untrained, key)
+        state = adam.init(theta)
+        for number in range(steps):
+            theta, state = ascended(theta, state, np.int32(number))
+        log_policy = np.asarray(jax.jit(lambda theta: policy.log_policy(untrained, theta))(theta), np.float64)
+    if not np.isfinite(log_policy).all():
+        raise NashGamesError(
+            f"the network was not finite after {steps} steps of {step:g}; give network[step] a smaller value"
+        )
+    found = log_policy.reshape(game.contexts, game.actions)
+    return np.asarray(found - scipy.special.logsumexp(found, axis=-1, keepdims=True))
+
+
+def folder() -> Path | None:
+    """Where references are kept: `references` in the user's cache folder, or in NASHGAMES_CACHE; None where that is
+    `off`."""
+    import platformdirs
+
+    chosen = os.environ.get("NASHGAMES_CACHE", "").strip()
+    if chosen.lower() in CACHE_OFF:
+        return None
+    return Path(chosen or platformdirs.user_cache_dir("nashgames")) / "references"
+
+
+def _kept(name: str, shape: tuple[int, int], fit: Any) -> np.ndarray:
+    """The reference of this name from its file; made by `fit`, and kept, where there is no sound one."""
+    place = folder()
+    if place is None:
+        return np.asarray(fit())
+    path = place / f"{name}.npz"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            found = _read(path, shape)
+            if found is None:
+                found = np.asarray(fit())
+                data = io.BytesIO()
+                np.savez(data, log_reference=found)
+                replace(path, data.getvalue())
+            return found
+    except OSError:
+        # A folder that cannot be written keeps nothing: the same numbers, made again.
+        return np.asarray(fit())
+
+
+def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """What a file holds, None where it is not there or damaged."""
+    try:
+        # From its bytes: of a damaged file NumPy keeps one that it has opened itself.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            found = np.asarray(file["log_reference"], np.float64)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    sound = found.shape == shape and bool(np.all(np.abs(scipy.special.logsumexp(found, axis=-1)) <= _ROUNDING))
+    return found if sound else None
