@@ -52,7 +52,7 @@ def entropies(game: "Game", reference: str, seed: int) -> tuple[Sheet, list[dict
     from nashgames.games.references import resolve_reference
 
     log_reference = np.reshape(resolve_reference(reference, game, seed), (game.contexts, game.actions))
-    found = []
+    found: list[dict[str, Any]] = []
     for context, chain in enumerate(corpus.source(game)):
         log_source = chain.log_probs()
         known = {"entropy": log_source, "cross_entropy": log_reference[context]}
@@ -60,8 +60,8 @@ def entropies(game: "Game", reference: str, seed: int) -> tuple[Sheet, list[dict
         found.append({"prompt": prompt_of(game, context), **values})
     weights = np.broadcast_to(np.asarray(game.weights, np.float64), game.contexts)
     means = [float(weights @ [each[name] for each in found]) for name in ("entropy", "cross_entropy")]
-    rows = [(each["prompt"], each["entropy"], each["cross_entropy"]) for each in found[:_PROMPTS]]
-    texts = tuple((name, f"{own:.4f}", f"{cross:.4f}") for name, own, cross in [*rows, ("mean", *means)])
+    rows = [(str(each["prompt"]), each["entropy"], each["cross_entropy"]) for each in found[:_PROMPTS]]
+    texts = tuple((name, f"{own:.4f}", f"{cross:.4f}") for name, own, cross in [*rows, ("mean", means[0], means[1])])
     caption = f"nats a sequence: the source of the corpus, and {reference} on it, which is as good where both are equal"
     return Sheet(("prompt", "entropy", "cross-entropy"), frozenset({"prompt"}), texts, caption), found
 

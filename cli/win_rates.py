@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nashgames.cli import words
 from nashgames.cli.sheet import CELL, Sheet, cell_text, heading, plain
@@ -86,4 +86,4 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    return [dict(row) for row in frame.to_dict("records")]
+    return cast("list[dict[str, Any]]", frame.to_dict("records"))

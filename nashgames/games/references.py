@@ -25,6 +25,9 @@ _OF_THE_RUN: Any = None
 _MOST_SAMPLES = 10_000_000
 """The largest corpus: half a gigabyte of tokens a prompt for sequences of six."""
 
+_MOST_STEPS = 1_000_000
+"""Steps of Adam, at most: an hour for the smallest network."""
+
 _LARGEST_LOGIT = 1e6
 """The largest logit, or spread of logits, that a reference accepts: log μ keeps ten digits of it in float64."""
 
@@ -33,22 +36,12 @@ _LARGEST_LOGIT = 1e6
 class Reference:
     """A named reference policy: `build(game, rng, **parameters)` is log μ `[n]` (`[m, n]` over contexts).
 
-    `drawn` says that it depends on the run's seed, unless its own parameter `seed` is given. What learns is built on
-    games, and stands here by the name of its function, `module:name`, imported when it is asked for.
+    `drawn` says that it depends on the run's seed, unless its own parameter `seed` is given.
     """
 
     name: str
-    function: Callable[..., np.ndarray] | str
+    build: Callable[..., np.ndarray]
     drawn: bool = False
-
-    @property
-    def build(self) -> Callable[..., np.ndarray]:
-        """The function that makes it."""
-        if not isinstance(self.function, str):
-            return self.function
-        module, _, name = self.function.partition(":")
-        found: Callable[..., np.ndarray] = getattr(importlib.import_module(module), name)
-        return found
 
     @property
     def summary(self) -> str:
@@ -148,6 +141,32 @@ def _fitted(
     return _by_context(game, [corpus.fit(each, sequences, order, smoothing).log_probs() for each in tokens])
 
 
+def _network(
+    game: Game,
+    rng: np.random.Generator,
+    *,
+    samples: Annotated[int, "sequences of the corpus at every prompt"] = 1000,
+    steps: Annotated[int, "steps of Adam"] = 500,
+    batch: Annotated[int, "sequences of a prompt that a step sees"] = 64,
+    step: Annotated[float, "step of Adam"] = 0.01,
+    kind: Annotated[str, "transformer or gru"] = "transformer",
+    layers: Annotated[int, "layers of the network"] = 1,
+    width: Annotated[int, "width of the network; even for a transformer, which has two heads"] = 16,
+    seed: Annotated[int, "the seed of the corpus, the weights and the batches; default: the run's"] = _OF_THE_RUN,
+) -> np.ndarray:
+    """A network fitted to a corpus of a sequence game by maximum likelihood with Adam: the supervised step."""
+    accept("network[samples]", samples, least=1, most=_MOST_SAMPLES)
+    accept("network[batch]", batch, least=1, most=samples)
+    accept("network[steps]", steps, least=1, most=_MOST_STEPS)
+    accept("network[step]", step, above=0, most=1)
+    tokens = corpus.draw(game, samples, rng)
+    # What learns is built on games: it is found by its name, when it is asked for.
+    supervised: Any = importlib.import_module("nashgames.learning.supervised")
+    asked = {"steps": steps, "batch": batch, "step": step, "kind": kind, "layers": layers, "width": width}
+    fitted = supervised.network_reference(game, tokens, int(rng.integers(2**32)), **asked)
+    return np.asarray(fitted).reshape(game.margins.shape[:-1])
+
+
 def _by_context(game: Game, log_policies: list[np.ndarray]) -> np.ndarray:
     return np.stack(log_policies).reshape(game.margins.shape[:-1])
 
@@ -163,6 +182,6 @@ REFERENCES: dict[str, Reference] = {
     "tilted": Reference("tilted", _tilted),
     "corpus": Reference("corpus", _corpus),
     "fitted": Reference("fitted", _fitted, drawn=True),
-    "network": Reference("network", "nashgames.learning.supervised:network_reference", drawn=True),
+    "network": Reference("network", _network, drawn=True),
     "own": Reference("own", _own),
 }

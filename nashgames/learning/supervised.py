@@ -10,7 +10,7 @@ import os
 import zipfile
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,6 @@ from nashgames.defaults import CACHE_OFF
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games import corpus
-from nashgames.games.families.recipes import accept
 from nashgames.learning.prefixes import Prefixes
 
 KINDS = ("transformer", "gru")
@@ -32,47 +31,36 @@ KINDS = ("transformer", "gru")
 # Changed with anything here that changes what is fitted.
 _EDITION = 1
 
-_OF_THE_RUN: Any = None
-"""The seed of a reference that is not pinned to one."""
-
-_MOST_SAMPLES, _MOST_STEPS = 10_000_000, 1_000_000
-"""Half a gigabyte of tokens a prompt of sequences of six; steps of an hour for the smallest network."""
-
 _ROUNDING = 1e-9
 """What the sum of a kept reference may be off by: it was normalised in float64."""
 
 
 def network_reference(
     game: Game,
-    rng: np.random.Generator,
+    tokens: np.ndarray,
+    begin: int,
     *,
-    samples: Annotated[int, "sequences of the corpus at every prompt"] = 1000,
-    steps: Annotated[int, "steps of Adam"] = 500,
-    batch: Annotated[int, "sequences of a prompt that a step sees"] = 64,
-    step: Annotated[float, "step of Adam"] = 0.01,
-    kind: Annotated[str, "transformer or gru"] = KINDS[0],
-    layers: Annotated[int, "layers of the network"] = 1,
-    width: Annotated[int, "width of the network; even for a transformer, which has two heads"] = 16,
-    seed: Annotated[int, "the seed of the corpus, the weights and the batches; default: the run's"] = _OF_THE_RUN,
+    steps: int,
+    batch: int,
+    step: float,
+    kind: str,
+    layers: int,
+    width: int,
 ) -> np.ndarray:
-    """A network fitted to a corpus of a sequence game by maximum likelihood with Adam: the supervised step."""
+    """log π_θ `[m, n]` of a network fitted to the sequences `tokens` `[m, K, L]` of a game's corpus (`_fitted`).
+
+    Raises NashGamesError for another kind of network, one that cannot be made, and where it does not stay finite.
+    """
     if kind not in KINDS:
         raise unknown("kind of network", kind, KINDS)
-    for name, value, most in (("samples", samples, _MOST_SAMPLES), ("batch", batch, samples)):
-        accept(f"network[{name}]", value, least=1, most=most)
-    accept("network[steps]", steps, least=1, most=_MOST_STEPS)
-    accept("network[step]", step, above=0, most=1)
     from nashgames.learning.policies import POLICIES
 
     heads = ",heads=2" if kind == KINDS[0] else ""
     policy = POLICIES.make(f"{kind}[layers={layers},width={width}{heads}]")
-    tokens = corpus.draw(game, samples, rng)
-    begin = int(rng.integers(2**32))
     told = {"edition": _EDITION, "policy": str(policy), "steps": steps, "batch": batch, "step": step, "begin": begin}
-    told |= {"vocabulary": corpus.sequences_of(game).vocabulary}
-    name = hashlib.sha256(json.dumps(told).encode() + str(tokens.shape).encode() + tokens.tobytes()).hexdigest()
-    fit = partial(_fitted, game, policy, tokens, begin, steps, batch, step)
-    return _kept(name, (game.contexts, game.actions), fit).reshape(game.margins.shape[:-1])
+    told |= {"vocabulary": corpus.sequences_of(game).vocabulary, "shape": tokens.shape}
+    name = hashlib.sha256(json.dumps(told).encode() + tokens.tobytes()).hexdigest()
+    return _kept(name, (game.contexts, game.actions), partial(_fitted, game, policy, tokens, begin, steps, batch, step))
 
 
 def _fitted(game: Game, policy: Any, tokens: np.ndarray, begin: int, steps: int, batch: int, step: float) -> np.ndarray:

@@ -343,11 +343,11 @@ def with_theory_defaults(solver: Solver, beta: float, *, sampled: bool = False) 
         solver = _rewrapped(
             solver, dataclasses.replace(inner, learner=dataclasses.replace(inner.learner, sampled=True))
         )
-    parts = getattr(_learner(solver).policy, "accumulate", 1)
-    if parts > 1 and not sampled:
+    elif hasattr(inner, "learner") and getattr(inner.learner.policy, "accumulate", 1) > 1:
+        policy = inner.learner.policy
         raise NashGamesError(
-            f"{_learner(solver).policy.name}[accumulate] is {parts}, but exact feedback draws no batch that could be "
-            "divided; leave it out, or use the feedback duels"
+            f"{policy.name}[accumulate] is {policy.accumulate}, but exact feedback draws no batch to divide; "
+            "leave it out, or use the feedback duels"
         )
     with plugins.explaining(f"the solver '{solver.name}'", solver):
         return solver.with_theory_defaults(beta)
