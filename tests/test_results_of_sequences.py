@@ -154,7 +154,11 @@ def test_length_and_repetition_are_recorded_verified_and_drawn(played, tmp_path)
         policies = mine.pivot_table("log_probability", "context", "action").to_numpy()
         told = writing(policies, game.description.sequences)
         assert run["length"] == pytest.approx(game.weights @ told.length, rel=1e-12)
-        assert run["repetition"] == pytest.approx(game.weights @ told.repetition, rel=1e-12)
+        sequences = [game.description.sequences.text(i) for i in range(1, game.actions)]
+        shares = (game.weights @ np.exp(policies))[1:]
+        pairs = sum(p * (len(text) - 1) for p, text in zip(shares, sequences, strict=True))
+        twice = sum(p * (text in ("aa", "bb")) for p, text in zip(shares, sequences, strict=True))
+        assert run["repetition"] == pytest.approx(twice / pairs, rel=1e-12)
     first = results.curves[results.curves["step"] == 0]
     assert first.groupby("seed")["length"].nunique().tolist() == [1, 1], "all begin at the reference"
     report = list(verify(results.directory, replay=0))[-1]

@@ -5,7 +5,7 @@ number is computed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import jax
@@ -82,13 +82,12 @@ def _entropy(seen: Seen) -> "jax.Array":
     return seen.game.average(simplex.entropy(seen.log_policy))
 
 
-def _writing(seen: Seen) -> "tuple[jax.Array, jax.Array]":
-    """The length and the share of repeated tokens (`Sequences.writing`), averages over prompts; scalars."""
+def _writing(seen: Seen) -> "tuple[Any, Any]":
+    """The length and the share of repeated tokens (`Sequences.writing`) of all that is written; scalars."""
     import jax.numpy as jnp
 
     assert seen.sequences is not None
-    length, repetition = seen.sequences.writing(jnp.exp(seen.log_policy))
-    return seen.game.average(length), seen.game.average(repetition)
+    return seen.sequences.writing(jnp.exp(seen.log_policy), seen.game.weights)
 
 
 METRICS: Mapping[str, Metric] = {

@@ -199,9 +199,8 @@ def _writing(found: Equilibrium) -> dict[str, float]:
     """What an equilibrium over sequences writes like, by column."""
     if found.game is None or found.game.description.sequences is None:
         return {}
-    parts = found.game.description.sequences.writing(found.policy)
-    weights = np.asarray(found.game.weights, np.float64)
-    return {name: float(np.sum(weights * part)) for name, part in zip(OF_SEQUENCES, parts, strict=True)}
+    parts = found.game.description.sequences.writing(found.policy, np.asarray(found.game.weights, np.float64))
+    return {name: float(part) for name, part in zip(OF_SEQUENCES, parts, strict=True)}
 
 
 def _of_run(run: Run, found: Certified) -> dict[str, Any]:

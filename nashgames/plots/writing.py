@@ -40,9 +40,9 @@ _REFERENCE: Mapping[str, Any] = {"linewidth": 0.8, "linestyle": (0, (4, 2))}
 class Written:
     """What is written at the m prompts: the `texts` of n sequences, the `prompts`, log π `[m, n]` of the `reference`,
     the `equilibrium` and of every method by its label, and their mean `lengths` and `repetitions` `[m]` by name, the
-    first two of them under `reference` and `equilibrium`. `weights` `[m]` are those of the prompts; `along` has of
-    every method what was spent, in `axis`, and its mean length and repetitions over prompts then, `[3, t]`, where these
-    were recorded."""
+    first two of them under `reference` and `equilibrium`; `overall` are both numbers of these two over all prompts.
+    `along` has of every method what was spent, in `axis`, and its length and repetitions over all prompts then,
+    `[3, t]`, where these were recorded."""
 
     texts: Sequence[str]
     prompts: Sequence[str]
@@ -51,7 +51,7 @@ class Written:
     methods: dict[str, Floats]
     lengths: dict[str, Floats]
     repetitions: dict[str, Floats]
-    weights: Floats
+    overall: dict[str, tuple[float, float]]
     along: dict[str, Floats]
     axis: str
 
@@ -120,7 +120,7 @@ def written(rows: Rows, runs: pd.DataFrame) -> Written:
         methods,
         {name: said.length for name, said in told.items()},
         {name: said.repetition for name, said in told.items()},
-        np.broadcast_to(np.asarray(game.weights, np.float64), game.contexts),
+        {name: sequences.writing(np.exp(logs), np.asarray(game.weights)) for name, logs in everyone.items()},
         {label: values for label, values in along.items() if np.isfinite(values).any(axis=1).all()},
         axis,
     )
@@ -164,7 +164,7 @@ def draw_writing(found: Written, of_methods: dict[str, Look], *, title: str = ""
         f"What the last policies write at {prompts}: the {_OF_EQUILIBRIUM} likeliest sequences of the equilibrium and "
         "those that methods are likeliest to write instead (· is the empty one); beside them the mean number of tokens "
         "and the share of tokens that repeat the one before, dashed those of the reference"
-        + ("; below both as the methods learn, the mean over prompts" if found.along else "")
+        + ("; below both as the methods learn, of all prompts together" if found.along else "")
     )
     tell(figure, said)
     legend(figure, None, _handles(of_methods))  # type: ignore[arg-type]
@@ -207,9 +207,9 @@ def _statistics(ax: Axes, numbers: dict[str, float], of_methods: dict[str, Look]
 
 def _along(below: Sequence[Axes], found: Written, of_methods: dict[str, Look]) -> None:
     """The mean length and the share of repeats against what was spent, with those of equilibrium and reference."""
-    for place, (cell, of_prompts) in enumerate(zip(below, (found.lengths, found.repetitions), strict=True)):
-        cell.axhline(float(found.weights @ of_prompts["equilibrium"]), color=_PALE, linewidth=4, zorder=1)
-        cell.axhline(float(found.weights @ of_prompts["reference"]), color=INK, zorder=2, **_REFERENCE)
+    for place, cell in enumerate(below):
+        cell.axhline(float(found.overall["equilibrium"][place]), color=_PALE, linewidth=4, zorder=1)
+        cell.axhline(float(found.overall["reference"][place]), color=INK, zorder=2, **_REFERENCE)
         for label, look in of_methods.items():
             if label in found.along:
                 cost, values = found.along[label][[0, 1 + place]]

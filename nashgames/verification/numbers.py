@@ -114,11 +114,11 @@ def _of_sequences(game: Game, policies: np.ndarray, weights: np.ndarray, roundin
     if sequences is None:
         return {}
     lengths, repeats = Scores(sequences, lengths_and_repeats(sequences)).of_all().T
-    pairs = policies @ np.maximum(lengths - 1, 0)
-    shares = np.divide(policies @ repeats, pairs, out=np.zeros_like(pairs), where=pairs > 0)
+    means = weights @ policies
+    pairs = float(means @ np.maximum(lengths - 1, 0))
     # Each of both sums is off by so much of itself: n terms, and a logarithm of each.
     off = rounding.entropy(0.0, np.log(np.maximum(policies, float(np.finfo(rounding.dtype).tiny))))
-    values = {"length": float(weights @ (policies @ lengths)), "repetition": float(weights @ shares)}
+    values = {"length": float(means @ lengths), "repetition": float(means @ repeats) / pairs if pairs > 0 else 0.0}
     return {name: Number(value, 2 * off * value) for name, value in values.items()}
 
 
