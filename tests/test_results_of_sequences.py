@@ -20,6 +20,7 @@ from nashgames.experiments.experiment import Experiment, load_preset
 from nashgames.experiments.sources import find_source, game_of
 from nashgames.games.references import resolve_reference
 from nashgames.plots import figures, rows_of
+from nashgames.reporting import write
 from nashgames.reporting.games import win_rates_of
 from nashgames.store import Results
 from nashgames.verification import verify
@@ -100,7 +101,7 @@ def test_means_count_problems_alike_and_intervals_are_over_seeds():
     assert [row[name] for name in ("probability", "low", "high")] == pytest.approx([0.3, 0.2, 0.4])
 
 
-def test_terminal_data_report_and_figure_say_the_same(played):
+def test_terminal_data_report_and_figure_say_the_same(played, monkeypatch, tmp_path):
     results, told = played
     found, game = rates_of(results), partial(game_of, game_file=results.game_file)
     regularised = found.of(found.instances["beta"] == 0.2)
@@ -117,11 +118,23 @@ def test_terminal_data_report_and_figure_say_the_same(played):
     assert "β 0.2" in sheet.caption and "2 seeds" in sheet.caption
     tables = win_rates_of(results.runs, results.policies, results.game_file)["tables"]
     assert tables[0]["names"] == found.names and tables[0]["rows"][0][3] == pytest.approx(expected)
+    monkeypatch.setattr("nashgames.reporting.gather._drawn", lambda gathered: [])
+    page = write([results.directory], tmp_path / "page.html").path.read_text(encoding="utf-8")
+    assert '<section id="win-rates">' in page
+    value, *ends = (f"{100 * number:.1f}" for number in expected)
+    assert f'<td class="n">{value} [{", ".join(ends)}]</td>' in page
     rows = rows_of(Gathered([results.directory]), game)
     drawn = figures(rows, ["win-rates"])
     assert set(drawn) == {"win-rates-beta-0.2-regularised", "win-rates-beta-0-original"}
     texts = [text.get_text() for text in drawn["win-rates-beta-0.2-regularised"].axes[0].texts]
     assert len(texts) == 12 and texts[2] == f"{100 * expected[0]:.1f}"
+
+
+def test_an_equilibrium_has_its_length_and_repetition(tmp_path):
+    asked = ("equilibrium", GAME, "--reference", "corpus", "--beta", "1,0.1", "--no-plot", "--quiet")
+    assert call(*asked, "--out", str(tmp_path / "exact")).exit_code == 0
+    report = list(verify(tmp_path / "exact", replay=0))[-1]
+    assert report.ok and report.columns["length"].checked == report.columns["repetition"].checked == 2
 
 
 def test_methods_that_only_their_parts_tell_apart_have_names_of_their_own(played):
