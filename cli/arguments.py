@@ -85,6 +85,10 @@ ActionsList = Annotated[
 ]
 ActionsOfOne = Annotated[str | None, _option("actions", "-n", metavar="N", help="actions of the game", panel=_GAME)]
 Reference = Annotated[list[str] | None, _option("reference", metavar="MU", help="the reference policy μ", panel=_GAME)]
+ReferenceOfOne = Annotated[
+    str | None,
+    _option("reference", metavar="MU", help="a reference, whose cross-entropy to the corpus is shown", panel=_GAME),
+]
 Seed = Annotated[str | None, _option("seed", metavar="SEED", help="the first seed", panel=_GAME)]
 Seeds = Annotated[str | None, _option("seeds", metavar="K", help="how many consecutive seeds", panel=_GAME)]
 Queries = Annotated[str | None, _option("queries", metavar="N", help="the budget of a run", panel=_MEASURE)]

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from nashgames.memory import check_start
 
-_OFF = ("off", "0", "none", "false")
-
 
 def start(device: str, *, keep: bool = True) -> None:
     """Prepare JAX before its first array. Without a GPU asked for, only the CPU backend is started.
@@ -37,8 +35,10 @@ def enable_cache() -> Path | None:
     """
     import platformdirs
 
+    from nashgames.defaults import CACHE_OFF
+
     chosen = os.environ.get("NASHGAMES_CACHE", "").strip()
-    if chosen.lower() in _OFF:
+    if chosen.lower() in CACHE_OFF:
         _set("jax_enable_compilation_cache", False)
         return None
     folder = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("nashgames")) / "compiled"

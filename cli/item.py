@@ -82,7 +82,7 @@ def _text(called: str, name: str) -> str:
 
 def _registry(called: str) -> Mapping[str, Any]:
     from nashgames.core.margins import STORAGES
-    from nashgames.core.metrics import ESTIMATES, METRICS
+    from nashgames.core.metrics import every
     from nashgames.games.references import REFERENCES
     from nashgames.learning.feedback import FEEDBACKS
     from nashgames.learning.optimisers import OPTIMISERS
@@ -91,11 +91,7 @@ def _registry(called: str) -> Mapping[str, Any]:
     from nashgames.solvers import SOLVERS, WRAPPERS
 
     solvers = {**SOLVERS, **WRAPPERS}
-    kinds: dict[str, Mapping[str, Any]] = {
-        "solver": solvers,
-        "reference": REFERENCES,
-        "metric": {**METRICS, **ESTIMATES},
-    }
+    kinds: dict[str, Mapping[str, Any]] = {"solver": solvers, "reference": REFERENCES, "metric": every()}
     kinds |= {
         "figure": FIGURES,
         "feedback": FEEDBACKS,

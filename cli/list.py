@@ -106,9 +106,9 @@ def _storages() -> list[Entry]:
 
 
 def _metrics() -> list[Entry]:
-    from nashgames.core.metrics import ESTIMATES, METRICS
+    from nashgames.core.metrics import every
 
-    return [{"name": name, "summary": f"{metric.help}."} for name, metric in {**METRICS, **ESTIMATES}.items()]
+    return [{"name": name, "summary": f"{metric.help}."} for name, metric in every().items()]
 
 
 def _figures() -> list[Entry]:

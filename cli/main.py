@@ -327,6 +327,7 @@ def show(
     ],
     actions: o.ActionsOfOne = None,
     seed: o.Seed = None,
+    reference: o.ReferenceOfOne = None,
     format: o.Formats = None,
     out: o.Out = None,
     json: o.Json = False,
@@ -336,8 +337,8 @@ def show(
     """Show a game: its facts and its preferences as a heat map; or explain a solver, a preset, …"""
     from nashgames.cli import show as shown
 
-    with in_flags({"actions": actions, "seed": seed}):
-        shown.show(name, actions, seed, format, out, json=json, quiet=quiet, plot=not no_plot)
+    with in_flags({"actions": actions, "seed": seed, "reference": reference}):
+        shown.show(name, actions, seed, reference, format, out, json=json, quiet=quiet, plot=not no_plot)
 
 
 @app.command()

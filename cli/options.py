@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nashgames.core.metrics import METRICS
+from nashgames.core.metrics import METRICS, every
 from nashgames.defaults import AUTO, STORAGES
 from nashgames.errors import NashGamesError, NoRoom, UnknownName, unknown
 from nashgames.registry import split
@@ -59,7 +59,7 @@ ACCEPTED = {
     "facet": "columns of runs that say what was played, e.g. game, n, beta, solver, seed",
     "where": "a condition on columns of runs, with and, or, not, in, + - * /, e.g. "
     "\"beta < 0.1 and solver == 'nash-mp'\"",
-    "y": ", ".join(name for name, metric in METRICS.items() if metric.distance),
+    "y": ", ".join(every()),
     "export format": "csv, wide, latex, tensorboard, mlflow",
     "export out": "a file, e.g. runs.csv, for tensorboard a new folder, for mlflow its tracking URI",
     "export y": "queries_to_tolerance, " + ", ".join(name for name, metric in METRICS.items() if metric.distance),

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nashgames.cli.sheet import VARIANTS, plain, records, varies
-from nashgames.core.metrics import ERRORS, ESTIMATES, METRICS
+from nashgames.core.metrics import ERRORS, every
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +35,7 @@ _MEASURED = (
     "comparisons",
     "queries_to_tolerance",
     "diverged_step",
-    *METRICS,
-    *ESTIMATES,
+    *every(),
     *ERRORS.values(),
     "equilibrium_residual",
     "compile_seconds",

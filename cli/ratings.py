@@ -9,7 +9,6 @@ import numpy as np
 from nashgames.cli import words
 from nashgames.cli.sheet import Sheet, plain
 from nashgames.cli.verdict import Answer
-from nashgames.core.game import DEFAULT_BETA
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError
 
@@ -42,8 +41,7 @@ def answer(finished: "Finished") -> Answer:
     import pandas as pd
 
     from nashgames.exact.referee import equilibrium
-    from nashgames.experiments.sources import find_again
-    from nashgames.games.references import resolve_reference
+    from nashgames.experiments.sources import find_again, game_of, with_reference
     from nashgames.store import Results
 
     kept = Results.read(finished.directory)
@@ -53,10 +51,7 @@ def answer(finished: "Finished") -> Answer:
         run = of_game.sort_values("beta", kind="stable").iloc[0]
         told = None if pd.isna(run["game_fingerprint"]) else str(run["game_fingerprint"])
         source = find_again(str(text), told, kept.game_file(told))
-        actions = None if source.default_actions is None else int(run["n"])
-        game = source.make(actions, int(run["seed"]), float(run["beta"]) or DEFAULT_BETA, "float64", run["storage"])
-        game = game.replace(log_reference=resolve_reference(run["reference"], game, int(run["seed"])))
-        found = equilibrium(game, float(run["beta"]))
+        found = equilibrium(with_reference(game_of(run, kept.game_file), run), float(run["beta"]))
         rows = tables[str(text)] = rated(source, found)
         sheets.append(sheet(rows, found.beta, f"{text}, all actions in {FILE}: "))
     keep(tables, finished.directory)

@@ -44,6 +44,28 @@ def sheets(game: "Game", found: list[dict[str, Any]]) -> list[Sheet]:
     return [Sheet(headings, names, rows, f"{caption}{more}"), _against(found[0])]
 
 
+def entropies(game: "Game", reference: str, seed: int) -> tuple[Sheet, list[dict[str, Any]]]:
+    """How well a reference fits the corpus: for every prompt the entropy of the source, −Σ p log p, and the
+    cross-entropy −Σ p log μ, in nats a sequence."""
+    from nashgames.analysis.sequence_statistics import prompt_of
+    from nashgames.games import corpus
+    from nashgames.games.references import resolve_reference
+
+    log_reference = np.reshape(resolve_reference(reference, game, seed), (game.contexts, game.actions))
+    found: list[dict[str, Any]] = []
+    for context, chain in enumerate(corpus.source(game)):
+        log_source = chain.log_probs()
+        known = {"entropy": log_source, "cross_entropy": log_reference[context]}
+        values = {name: -float(np.exp(log_source) @ logs) for name, logs in known.items()}
+        found.append({"prompt": prompt_of(game, context), **values})
+    weights = np.broadcast_to(np.asarray(game.weights, np.float64), game.contexts)
+    means = [float(weights @ [each[name] for each in found]) for name in ("entropy", "cross_entropy")]
+    rows = [(str(each["prompt"]), each["entropy"], each["cross_entropy"]) for each in found[:_PROMPTS]]
+    texts = tuple((name, f"{own:.4f}", f"{cross:.4f}") for name, own, cross in [*rows, ("mean", means[0], means[1])])
+    caption = f"nats a sequence: the source of the corpus, and {reference} on it, which is as good where both are equal"
+    return Sheet(("prompt", "entropy", "cross-entropy"), frozenset({"prompt"}), texts, caption), found
+
+
 def cycles(game: "Game") -> list[dict[str, Any]]:
     """For every prompt its weight, what its corpus is most likely to say, and a cycle among that with its P."""
     from nashgames.analysis.sequence_statistics import prompt_of

@@ -24,6 +24,7 @@ def show(
     selection: str,
     actions: str | None,
     seed: str | None,
+    reference: str | None,
     formats: list[str] | None,
     out: str | None,
     *,
@@ -38,7 +39,9 @@ def show(
 
     name = selection.partition("[")[0].strip()
     if not _is_game(selection) and (entry := item.find(name)):
-        _check_of_games({"actions": actions, "seed": seed, "format": formats, "out": out}, name, entry[0])
+        _check_of_games(
+            {"actions": actions, "seed": seed, "reference": reference, "format": formats, "out": out}, name, entry[0]
+        )
         item.show(name, *entry, json=json, quiet=quiet)
         return
     if name and not _is_game(selection) and not is_file_name(selection):
@@ -52,7 +55,11 @@ def show(
     found = facts(game)
     screen.line(f"{selection} · {words.count(found.actions)} actions", style="bold")
     screen.pairs(_facts_lines(found, game))
-    prompts = _prompts(game, screen) if game.description.sequences else None
+    if reference is not None and not game.description.sequences:
+        raise NashGamesError(
+            f"--reference is {reference}, whose fit to a corpus is shown, and {selection} has none; leave it out"
+        )
+    prompts = _prompts(game, screen, reference, int(seed or 0)) if game.description.sequences else None
     written = draw_game(game, found.ratings, folder, chosen) if plot else []
     if json:
         emit(json_text.dumps(_facts_data(selection, found, game, written, prompts), allow_nan=False))
@@ -117,15 +124,21 @@ def _facts_lines(facts: "Facts", game: "Game") -> list[tuple[str, str]]:
     return [*lines, *(("note", note) for note in game.description.notes)]
 
 
-def _prompts(game: "Game", screen: "Screen") -> list[dict[str, Any]]:
-    """Show what a sequence game is like at its prompts, and give it as data."""
+def _prompts(game: "Game", screen: "Screen", reference: str | None, seed: int) -> list[dict[str, Any]]:
+    """Show what a sequence game is like at its prompts, and how well a `reference` fits its corpus; give it as data."""
     from nashgames.cli import sequences
 
     found = sequences.cycles(game)
     for sheet in sequences.sheets(game, found):
         screen.line()
         screen.sheet(sheet)
-    return [{key: each[key] for key in each if key != "among"} for each in found]
+    told = [{key: each[key] for key in each if key != "among"} for each in found]
+    if reference is None:
+        return told
+    sheet, fits = sequences.entropies(game, reference, seed)
+    screen.line()
+    screen.sheet(sheet)
+    return [{**each, **fit} for each, fit in zip(told, fits, strict=False)]
 
 
 def _facts_data(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nashgames.core.metrics import ESTIMATES, METRICS
+from nashgames.core.metrics import every
 from nashgames.errors import NashGamesError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _values(points: "pd.DataFrame") -> Iterator[tuple[int, float, str, float]]:
     """What was spent, seconds, metric and value of every point; what is empty or infinite is no point of a curve."""
     spent = "comparisons" if (points["comparisons"] > 0).any() else "queries"
     for point in points.to_dict("records"):
-        for name in (*METRICS, *ESTIMATES):
+        for name in every():
             if math.isfinite(point[name]):
                 yield int(point[spent]), float(point["seconds"]), name, float(point[name])
 

@@ -19,7 +19,7 @@ class Answer(NamedTuple):
 
 
 class Judge(Protocol):
-    """The module `nashgames.cli.NAME` of the verdict NAME; the figures that belong to it are `plots.ANSWERS[NAME]`."""
+    """The module of a verdict, called as it is with `_` for `-`; figures that belong to it are in `plots.ANSWERS`."""
 
     WAITING: str
     """What the terminal says while it works."""
@@ -34,4 +34,4 @@ class Judge(Protocol):
 
 def judge(name: str) -> Judge:
     """The judge of a verdict, one of `experiments.values.VERDICTS`."""
-    return cast("Judge", importlib.import_module(f"nashgames.cli.{name}"))
+    return cast("Judge", importlib.import_module(f"nashgames.cli.{name.replace('-', '_')}"))

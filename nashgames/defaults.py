@@ -33,6 +33,9 @@ besides the tuned solver, the solver as it was given."""
 REFEREE = "referee"
 """What stands for a solver in the rows of an exact equilibrium."""
 
+CACHE_OFF = ("off", "0", "none", "false")
+"""Values of NASHGAMES_CACHE, which names a cache folder, with which nothing is kept there."""
+
 REPLAY = "5%"
 """The runs that `verify` plays again, one of twenty: whoever changed 1 % of 1,000 runs is found with a probability of
 40 %, 10 % of them with 99 %."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from nashgames.core.metrics import OF_SEQUENCES
 from nashgames.store import CERTIFICATE_COLUMNS, ESTIMATE_COLUMNS, METRICS, SCHEMAS, Results
 
 POINTS, ACTIONS = 4, 3
@@ -26,7 +27,7 @@ def _rows(run_id, value):
     key |= {"storage": "dense"}
     points = [
         {"step": step, "queries": 2 * step, "comparisons": 0, "seconds": 0.5 * step, "status": "running"}
-        | dict.fromkeys((*METRICS, *ESTIMATE_COLUMNS), value)
+        | dict.fromkeys((*METRICS, *OF_SEQUENCES, *ESTIMATE_COLUMNS), value)
         for step in range(POINTS)
     ]
     points[-1]["status"] = "converged"

@@ -162,6 +162,10 @@ def test_a_loop_is_compiled_in_one_file():
     # Networks go over the tokens of a sequence, one after the other.
     writers = ["nashgames.learning.policies.networks", "nashgames.core.next_tokens"]
     assert all(found.pop(name) == {"scan"} for name in writers)
+    # A batch that is read in parts is read again for its gradient.
+    assert found.pop("nashgames.learning.policies.sequential") == {"checkpoint"}
+    # The step of supervised learning is of no game and no run.
+    assert found.pop("nashgames.learning.supervised") == {"jit"}
     accesses = {name for name in found if name.startswith("nashgames.core.margins.")}
     assert all(found.pop(name) == {"jit"} for name in accesses)
     # The loop's program is kept between processes.

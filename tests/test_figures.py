@@ -120,7 +120,7 @@ KINDS = {
     exact_path: {"equilibria"},
     grid: {"convergence", "queries", "rates", "theorems"},
     made_again: {"convergence", "preferences"},
-    sequences: {"convergence", "improvement", "preferences", "profiles", "writing"},
+    sequences: {"convergence", "improvement", "preferences", "profiles", "win-rates", "writing"},
 }
 EXAMPLES = {name: next(kind for kind, there in KINDS.items() if name in there) for name in FIGURES}
 
@@ -267,7 +267,7 @@ def test_distances_are_asked_for_by_name():
     assert set(figures(both, ["convergence"], distance="duality_gap")) == {"convergence-duality_gap"}
     with pytest.raises(NashGamesError) as error:
         figures(grid(), ["rates"], distance="exploitability")
-    assert "'rates' shows no distance" in str(error.value) and "one of: convergence" in str(error.value)
+    assert "'rates' does not show exploitability" in str(error.value) and "one of: convergence" in str(error.value)
     with pytest.raises(NashGamesError, match="did you mean 'exploitability'"):
         figures(grid(), distance="exploitabilty")
     with pytest.raises(NashGamesError, match="unknown figure 'rate'; did you mean 'rates'"):

@@ -881,9 +881,9 @@ def test_random_reference_is_reproducible_and_apart_from_the_game():
 
 @pytest.mark.parametrize("name", list(REFERENCES))
 def test_references_follow_contexts_and_are_documented(name):
-    of_sequences = name in ("corpus", "fitted")
+    of_sequences = name in ("corpus", "fitted", "network")
     game = play("sequence-voters[contexts=3]") if of_sequences else generate("uniform[contexts=3]", actions=5)
-    log_reference = resolve_reference(name, game, 1)
+    log_reference = resolve_reference("network[steps=1]" if name == "network" else name, game, 1)
     assert log_reference.shape == (3, game.actions)
     np.testing.assert_allclose(np.exp(log_reference).sum(axis=1), 1)
     assert (of_sequences or name == "random") == (not np.array_equal(log_reference[0], log_reference[1]))

@@ -84,6 +84,7 @@ def test_every_point_is_a_row_that_describes_its_run(three):
         np.testing.assert_array_equal(rows["seconds"], curve.seconds)
         for name in METRICS:
             np.testing.assert_array_equal(rows[name], curve.metrics[name])
+        assert rows[["length", "repetition"]].isna().all(axis=None)
         assert list(rows["status"]) == ["running"] * (len(rows) - 1) + [curve.status]
 
 

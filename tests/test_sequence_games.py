@@ -339,17 +339,21 @@ def test_which_references_depend_on_the_seed_of_the_run():
 # What policies write
 
 
-def test_statistics_are_sums_over_all_sequences(rng):
-    sequences = Sequences(**SIZE)
-    log_policies = scipy.special.log_softmax(rng.normal(size=(2, 40)), axis=-1)
+@pytest.mark.parametrize("sequences", [Sequences(**SIZE), Sequences(2, 2), Sequences(2, 4)], ids=str)
+def test_statistics_are_sums_over_all_sequences(rng, sequences):
+    log_policies = scipy.special.log_softmax(rng.normal(size=(2, sequences.count)), axis=-1)
     found = writing(log_policies, sequences)
     for x, policy in enumerate(np.exp(log_policies)):
         counts = [(p, *lengths_and_repeats_of(y)) for p, y in zip(policy, listed(sequences), strict=True)]
         assert found.length[x] == pytest.approx(sum(p * length for p, length, _ in counts))
         pairs = sum(p * max(length - 1, 0) for p, length, _ in counts)
         assert found.repetition[x] == pytest.approx(sum(p * repeats for p, _, repeats in counts) / pairs)
-    silent = np.where(np.arange(40) == 0, 0.0, -np.inf)
+    silent = np.where(np.arange(sequences.count) == 0, 0.0, -np.inf)
     assert writing(silent, sequences) == (0, 0)
+
+
+def test_single_tokens_repeat_nothing():
+    assert writing(np.log([0.2, 0.5, 0.3]), Sequences(2, 1)) == (pytest.approx(0.8), 0)
 
 
 # Errors and the terminal

@@ -525,12 +525,12 @@ metrics.METRICS = {**metrics.METRICS, "reverse_kl": metrics.METRICS["entropy"]}
 from nashgames import store
 runs, curves = store.Results.read(sys.argv[1]).runs, store.Results.read(sys.argv[1]).curves
 assert runs["reverse_kl"].isna().all() and curves["reverse_kl"].isna().all()
-print([name for name in runs.columns if not name.startswith("estimated")][-3:], "jax" in sys.modules)
+print([name for name in runs.columns if not name.startswith("estimated")][-5:], "jax" in sys.modules)
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "d")], capture_output=True, text=True, check=False
     )
-    assert done.stdout == "['entropy', 'reverse_kl', 'status'] False\n", done.stderr
+    assert done.stdout == "['entropy', 'reverse_kl', 'length', 'repetition', 'status'] False\n", done.stderr
 
 
 @pytest.mark.parametrize("name", ["default", "castles", "cure"])

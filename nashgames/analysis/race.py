@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nashgames.analysis.outcomes import CELL, axis_of, complete, on_samples
-from nashgames.analysis.resampling import Codes, Floats, even_weights, interval, resampled_weights
+from nashgames.analysis.resampling import Floats, interval, resamples_of, weights_of
 from nashgames.core.metrics import STOPPING_COLUMN
 from nashgames.defaults import PARTS, RUN
 from nashgames.errors import NashGamesError
@@ -68,26 +68,19 @@ class Race:
 
     @cached_property
     def weights(self) -> Floats:
-        """The weight of every instance, `[I]` (`even_weights`)."""
-        return even_weights(self._codes(*PROBLEM))
+        """The weight of every instance, `[I]` (`resampling.even_weights`)."""
+        return weights_of(self.instances, PROBLEM)
 
     @cached_property
     def resamples(self) -> Floats:
-        """The weights of resampled races, `[B, I]` (`resampled_weights`); NaN where there is but one game and seed."""
-        games, seeds = self._codes("game"), self._codes("seed")
-        if games.max() == seeds.max() == 0:
-            return np.full((1, len(games)), np.nan)
-        return resampled_weights(games, self._codes(*PROBLEM), seeds)
+        """The weights of resampled races, `[B, I]`; NaN where there is but one game and seed."""
+        return resamples_of(self.instances, PROBLEM)
 
     def of(self, wanted: NDArray[np.bool_]) -> "Race":
         """The same race on the instances of which `wanted` `[I]` is true."""
         asked = None if self.asked is None else self.asked[wanted]
         instances = self.instances[wanted].reset_index(drop=True)
         return replace(self, instances=instances, costs=self.costs[wanted], asked=asked)
-
-    def _codes(self, *columns: str) -> Codes:
-        """What the instances have in these columns, numbered from 0 on."""
-        return self.instances.groupby(list(columns), dropna=False).ngroup().to_numpy()
 
 
 def fields(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -219,7 +212,8 @@ def standings(of: Race) -> pd.DataFrame:
     asked_solved         as solved, of the methods as given, before tuning; NaN where none was tuned
     asked_factor         the cost over that of the method as given, median over what one of the two solved
 
-    `…_low` and `…_high` of solved and efficiency are the 95 % interval over games and seeds (`resampled_weights`).
+    `…_low` and `…_high` of solved and efficiency are the 95 % interval over games and seeds
+    (`resampling.resampled_weights`).
     """
     ratios = of.ratios
     efficiencies, solved = 1 / ratios, np.isfinite(ratios)

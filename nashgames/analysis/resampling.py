@@ -1,6 +1,9 @@
-"""How much a race depends on its games and seeds: the two-stage bootstrap."""
+"""How much a mean over games and seeds depends on them: the two-stage bootstrap."""
+
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from nashgames.analysis.outcomes import LEVEL
@@ -49,6 +52,25 @@ def resampled_weights(games: Codes, problems: Codes, seeds: Codes, resamples: in
         total = (drawn @ in_problem)[:, of_problem]
         np.add.at(weights, (resample[:, None], mine), np.divide(drawn, total, out=drawn, where=total > 0))
     return weights / weights.sum(axis=1, keepdims=True)
+
+
+def weights_of(instances: pd.DataFrame, problem: Sequence[str]) -> Floats:
+    """The weight of every instance, `[I]` (`even_weights`): a row each, whose columns `problem` make its problem."""
+    return even_weights(_codes(instances, problem))
+
+
+def resamples_of(instances: pd.DataFrame, problem: Sequence[str]) -> Floats:
+    """The weights of resampled instances, `[B, I]` (`resampled_weights`), with columns `game`, `seed` and those of
+    their `problem`; NaN where there is but one game and seed."""
+    games, seeds = _codes(instances, ["game"]), _codes(instances, ["seed"])
+    if games.max() == seeds.max() == 0:
+        return np.full((1, len(games)), np.nan)
+    return resampled_weights(games, _codes(instances, problem), seeds)
+
+
+def _codes(instances: pd.DataFrame, columns: Sequence[str]) -> Codes:
+    """What the instances have in these columns, numbered from 0 on."""
+    return instances.groupby(list(columns), dropna=False).ngroup().to_numpy()
 
 
 def interval(values: Floats) -> tuple[Floats, Floats]:

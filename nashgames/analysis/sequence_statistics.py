@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nashgames.core.sequences import Sequences
-from nashgames.games.families.scores import lengths_and_repeats, written
+from nashgames.games.families.scores import written
 
 if TYPE_CHECKING:
     from nashgames.core.game import Game
@@ -34,12 +34,7 @@ def writing(log_policy: np.ndarray, sequences: Sequences) -> Writing:
         >>> round(float(found.length), 3), float(found.repetition)
         (1.429, 0.5)
     """
-    lengths, repeats = lengths_and_repeats(sequences).of_all().T
-    policy = np.exp(log_policy)
-    pairs = policy @ np.maximum(lengths - 1, 0)
-    with np.errstate(invalid="ignore"):
-        repetition = np.where(pairs > 0, policy @ repeats / pairs, 0.0)
-    return Writing(policy @ lengths, repetition)
+    return Writing(*sequences.writing(np.exp(log_policy)))
 
 
 def prompt_of(game: "Game", context: int) -> str:

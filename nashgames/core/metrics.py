@@ -5,22 +5,24 @@ number is computed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import jax
 
     from nashgames.core.game import Game
+    from nashgames.core.sequences import Sequences
 
 
 class Seen(NamedTuple):
     """What a metric is computed from: π and its advantage q(π) = Aπ, and π*_β, NaN where it is not known; `[n]`,
-    `[m, n]` over contexts, the policies in logarithms."""
+    `[m, n]` over contexts, the policies in logarithms. The `sequences` that the actions are, where they are any."""
 
     game: "Game"
     log_policy: "jax.Array"
     advantage: "jax.Array"
     log_equilibrium: "jax.Array"
+    sequences: "Sequences | None" = None
 
 
 class Metric(NamedTuple):
@@ -80,6 +82,14 @@ def _entropy(seen: Seen) -> "jax.Array":
     return seen.game.average(simplex.entropy(seen.log_policy))
 
 
+def _writing(seen: Seen) -> "tuple[Any, Any]":
+    """The length and the share of repeated tokens (`Sequences.writing`) of all that is written; scalars."""
+    import jax.numpy as jnp
+
+    assert seen.sequences is not None
+    return seen.sequences.writing(jnp.exp(seen.log_policy), seen.game.weights)
+
+
 METRICS: Mapping[str, Metric] = {
     "suboptimality": Metric(
         "suboptimality",
@@ -135,6 +145,22 @@ METRICS: Mapping[str, Metric] = {
     "entropy": Metric("entropy", "entropy (nats)", "−Σ π log π in nats", _entropy),
 }
 """Every reported number of a policy by its column, in the order of the columns (theory §2)."""
+
+OF_SEQUENCES: Mapping[str, Metric] = {
+    "length": Metric(
+        "length",
+        "mean length (tokens)",
+        "The expected number of tokens that the policy writes; of games of sequences only",
+        lambda seen: _writing(seen)[0],
+    ),
+    "repetition": Metric(
+        "repetition",
+        "share of repeated tokens",
+        "The share of tokens that repeat the one before; of games of sequences only",
+        lambda seen: _writing(seen)[1],
+    ),
+}
+"""Numbers of policies that write sequences, by their columns, which are empty for other games."""
 
 
 class Drawn(NamedTuple):
@@ -265,6 +291,11 @@ AT_ZERO: Mapping[str, tuple[str, float]] = {
 """The columns that divide by β; at β = 0 each is its limit: another column, and the factor that multiplies it."""
 
 
+def every() -> dict[str, Metric | Estimated]:
+    """What is measured of any game, of those of sequences, and from samples, in the order of the columns."""
+    return {**METRICS, **OF_SEQUENCES, **ESTIMATES}
+
+
 def target_at(beta: float, asked: str) -> str:
     """The target of a run at β: the one that was asked for; at β = 0 always the original game."""
     return asked if beta > 0 else "original"
@@ -272,4 +303,4 @@ def target_at(beta: float, asked: str) -> str:
 
 def measure(seen: Seen, names: Iterable[str] = tuple(METRICS)) -> dict[str, "jax.Array"]:
     """The named numbers of π, scalars; NaN where one needs an equilibrium that is not known."""
-    return {name: METRICS[name].measured(seen) for name in names}
+    return {name: (METRICS.get(name) or OF_SEQUENCES[name]).measured(seen) for name in names}

@@ -89,6 +89,33 @@ class Sequences:
             found = found + (sequences >= self.shorter_than(length)).astype(found.dtype)
         return found
 
+    def writing(self, policy: Any, weights: Any = None) -> tuple[Any, Any]:
+        """How many tokens a policy π `[…, n]` writes in the mean, and which share of those that have one before them
+        repeat it; `[…]`, or with the `weights` of prompts of all that is written at them, scalars.
+
+        Every token is a node of the tree whose subtree has the probability that it is written, S(i) = Σ π below i:
+        E ℓ = Σ S(i) over all nodes but the root, and the share is Σ S(i) over those that repeat the token before, over
+        Σ S(i) over those that have one before; 0 where there are none.
+        """
+        xp = policy.__array_namespace__()
+        below = policy[..., :0]
+        tokens = pairs = repeats = xp.zeros(policy.shape[:-1], policy.dtype)
+        for length in range(self.length, 0, -1):
+            mass = policy[..., self.shorter_than(length) : self.shorter_than(length + 1)]
+            if length < self.length:
+                mass = mass + xp.sum(below.reshape(*mass.shape, self.vocabulary), axis=-1)
+            written = xp.sum(mass, axis=-1)
+            tokens = tokens + written
+            if length > 1:
+                pairs = pairs + written
+                by_pair = mass.reshape(*mass.shape[:-1], -1, self.vocabulary, self.vocabulary)
+                repeats = repeats + xp.sum(xp.diagonal(by_pair, axis1=-2, axis2=-1), axis=(-2, -1))
+            below = mass
+        if weights is not None:
+            tokens, pairs, repeats = (xp.sum(weights * each) for each in (tokens, pairs, repeats))
+        some = pairs > 0
+        return tokens, xp.where(some, repeats / xp.where(some, pairs, xp.ones_like(pairs)), xp.zeros_like(pairs))
+
     def text(self, sequence: int) -> str:
         """How a sequence is written; · is the empty one."""
         tokens = [int(token) for token in self.tokens(np.asarray(sequence)) if token > END]

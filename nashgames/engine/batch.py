@@ -13,7 +13,7 @@ from nashgames import plugins
 from nashgames.core.feedback import EXACT, Feedback
 from nashgames.core.game import Game
 from nashgames.core.margins import beside, stack
-from nashgames.core.metrics import AT_ZERO, OF_EQUILIBRIUM, STOPPING_COLUMN, target_at
+from nashgames.core.metrics import AT_ZERO, METRICS, OF_EQUILIBRIUM, OF_SEQUENCES, STOPPING_COLUMN, target_at
 from nashgames.core.next_tokens import Chains
 from nashgames.core.precision import Precision
 from nashgames.engine import audit, exported, loop, saving
@@ -178,7 +178,8 @@ class Batch:
         """Assemble the runs and compile their program.
 
         `margins` are those of the games, stacked and on the device, where they serve several batches. Without a
-        `recording` every metric is kept, and of games of three actions on exact feedback the path, which can be drawn;
+        `recording` every metric is kept, of games over the same sequences those of sequences too, and of games of
+        three actions on exact feedback the path, which can be drawn;
         the metric by which the runs stop is always kept. Runs at β = 0 are all of the batch or none; their target is
         the original game, and what divides by β is the limit (`metrics.AT_ZERO`).
         """
@@ -194,13 +195,16 @@ class Batch:
         self._on_samples = flat[0].feedback.comparisons > 0
         drawn = games[0].actions == 3 and not self._on_samples
         self._listed = not isinstance(flat[0].log_reference, Chains)
-        usual = Recording(path=drawn) if self._listed else Recording(())
-        wanted = usual if recording is None else recording
+        written = {game.description.sequences for game in games}
+        sequences = written.pop() if len(written) == 1 else None
+        usual = (*METRICS, *(() if sequences is None else OF_SEQUENCES)) if self._listed else ()
+        whole = Recording(usual, path=drawn and self._listed, sequences=sequences)
+        wanted = whole if recording is None else recording
         measured = [name for name in wanted.metrics if not (self._at_zero and name in AT_ZERO)]
         missing = () if self._stops_by in measured or not self._listed else (self._stops_by,)
         several = any(lane.nearest is not None for lane in flat)
         self._keeps_path = wanted.path
-        self._recording = Recording((*measured, *missing), wanted.path or several)
+        self._recording = Recording((*measured, *missing), wanted.path or several, wanted.sequences)
         self._limits_of = {name: AT_ZERO[name] for name in wanted.metrics if name not in measured}
         self.lanes = lanes
         self._games = [game.replace(weights=np.asarray(game.weights, settings.precision.numpy)) for game in games]

@@ -24,6 +24,7 @@ from nashgames.core.feedback import EXACT
 from nashgames.core.game import Game
 from nashgames.core.metrics import METRICS, STOPPING, Seen
 from nashgames.core.next_tokens import Chains
+from nashgames.core.sequences import Sequences
 from nashgames.engine import exported
 from nashgames.engine.exported import Exported, name_of
 from nashgames.learning import measuring
@@ -78,10 +79,14 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """What the points of a run hold: `metrics` by name, and with `path` the policies themselves."""
+    """What the points of a run hold: `metrics` by name, and with `path` the policies themselves.
+
+    `sequences` are what the actions are, for the metrics `OF_SEQUENCES`.
+    """
 
     metrics: tuple[str, ...] = tuple(METRICS)
     path: bool = False
+    sequences: Sequences | None = None
 
 
 class LoopState(NamedTuple):
@@ -446,7 +451,8 @@ def _measured(recording: Recording, game: Game, log_equilibrium: Any, seen: Repo
         nothing = jnp.zeros(0, game.log_reference.dtype)
         return Point(seen.step, seen.status, jnp.full((), SOUND, jnp.int32), found, nothing)
     own = game.advantage(log_policy)
-    measured = metrics.measure(Seen(game, log_policy, own, log_equilibrium), recording.metrics)
+    seen_here = Seen(game, log_policy, own, log_equilibrium, recording.sequences)
+    measured = metrics.measure(seen_here, recording.metrics)
     path = log_policy if recording.path else log_policy[..., :0]
     fault = _fault(log_policy, seen.claimed, own)
     if game.log_start is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
-from nashgames.core.metrics import METRICS
+from nashgames.core.metrics import OF_SEQUENCES, every
 from nashgames.defaults import REFEREE
 from nashgames.engine.settings import Settings
 from nashgames.environment import environment, now
@@ -184,15 +184,23 @@ def frames(runs: Iterable[Run], found: Iterable[Certified]) -> dict[str, pd.Data
 def _point(found: Certified) -> dict[str, Any]:
     """The one point of the curve; the metrics that are not known of an equilibrium are left empty."""
     certificate = found.certificate._asdict()
-    known = {"kl_to_reference": found.kl_to_reference, "entropy": found.entropy}
+    known = {"kl_to_reference": found.kl_to_reference, "entropy": found.entropy, **_writing(found.equilibrium)}
     return {
         "step": found.solves,
         "queries": 0,
         "comparisons": 0,
         "seconds": found.seconds,
-        **{name: known.get(name, certificate.get(name, np.nan)) for name in METRICS},
+        **{name: known.get(name, certificate.get(name, np.nan)) for name in every()},
         "status": found.status,
     }
+
+
+def _writing(found: Equilibrium) -> dict[str, float]:
+    """What an equilibrium over sequences writes like, by column."""
+    if found.game is None or found.game.description.sequences is None:
+        return {}
+    parts = found.game.description.sequences.writing(found.policy, np.asarray(found.game.weights, np.float64))
+    return {name: float(part) for name, part in zip(OF_SEQUENCES, parts, strict=True)}
 
 
 def _of_run(run: Run, found: Certified) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Experiment:
     `record_every` steps. The fields that hold several values also take one; integers and numbers also come as text;
     `low:high:count` among a solver's parameters stands for that many values, geometrically spaced. `also` adds grids,
     each with some of those fields of its own; `verdict` = theorems judges every iterate, `race` compares the solvers
-    over all games.
+    over all games, `win-rates` their last policies with each other.
 
     With `tune` every solver that declares a tuned parameter which is not given is tried with equally many values of it
     on `tuning_seeds`, those after the reported seeds, and played both with the best of them and with its own value:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
+from nashgames.core.metrics import OF_SEQUENCES
 from nashgames.core.next_tokens import Chains
 from nashgames.engine.batch import Batch, Curves, Lane
 from nashgames.engine.settings import Settings
@@ -163,6 +164,7 @@ def _points(curves: Curves, played: Sequence[_Played]) -> Block:
         "queries": steps * np.repeat(queries, curves.counts),
         "comparisons": np.concatenate(comparisons),
         "seconds": curves.seconds,
+        **{name: np.full(len(steps), np.nan) for name in OF_SEQUENCES},
         **curves.metrics,
     }
 

@@ -11,7 +11,7 @@ from nashgames.core.margins import restored
 from nashgames.defaults import AUTO, UNLISTED
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games import families, tables, users
-from nashgames.games.references import FILE_SUFFIXES, REFERENCES, unknown_reference
+from nashgames.games.references import FILE_SUFFIXES, REFERENCES, resolve_reference, unknown_reference
 from nashgames.games.tables.files import fingerprint, locate
 from nashgames.registry import Selection, bind, parse, render
 
@@ -150,6 +150,11 @@ def game_of(run: "pd.Series[Any]", game_file: Callable[[str | None], Path | None
     source = find_again(run["game"], told, game_file(told))
     size = None if source.default_actions is None else int(run["n"])
     return source.make(size, int(run["seed"]), float(run["beta"]) or DEFAULT_BETA, "float64", run["storage"])
+
+
+def with_reference(game: Game, run: "pd.Series[Any]") -> Game:
+    """The game with the reference that a row of runs names."""
+    return game.replace(log_reference=resolve_reference(str(run["reference"]), game, int(run["seed"])))
 
 
 def changed_since(text: str, told: str | None) -> str | None:

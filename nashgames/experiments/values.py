@@ -18,7 +18,7 @@ from nashgames.experiments import tune
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "gpu")
-VERDICTS = ("theorems", "race", "ratings")
+VERDICTS = ("theorems", "race", "ratings", "win-rates")
 TARGETS = ("regularised", "original")
 LISTS = ("game", "solver", "beta", "actions", "reference", "feedback", "policy", "optimiser")
 # Below 2⁵³ ≈ 9e15: floats and JSON keep it exactly.

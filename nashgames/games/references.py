@@ -1,5 +1,6 @@
 """Reference policies by name: what the regularised game pulls towards."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -24,6 +25,9 @@ _OF_THE_RUN: Any = None
 
 _MOST_SAMPLES = 10_000_000
 """The largest corpus: half a gigabyte of tokens a prompt for sequences of six."""
+
+_MOST_STEPS = 1_000_000
+"""Steps of Adam, at most: an hour for the smallest network."""
 
 _LARGEST_LOGIT = 1e6
 """The largest logit, or spread of logits, that a reference accepts: log μ keeps ten digits of it in float64."""
@@ -148,6 +152,32 @@ def _fitted(
     return _of_chains(game, [corpus.fit(each, sequences, order, smoothing) for each in tokens])
 
 
+def _network(
+    game: Game,
+    rng: np.random.Generator,
+    *,
+    samples: Annotated[int, "sequences of the corpus at every prompt"] = 1000,
+    steps: Annotated[int, "steps of Adam"] = 500,
+    batch: Annotated[int, "sequences of a prompt that a step sees"] = 64,
+    step: Annotated[float, "step of Adam"] = 0.01,
+    kind: Annotated[str, "transformer or gru"] = "transformer",
+    layers: Annotated[int, "layers of the network"] = 1,
+    width: Annotated[int, "width of the network; even for a transformer, which has two heads"] = 16,
+    seed: Annotated[int, "the seed of the corpus, the weights and the batches; default: the run's"] = _OF_THE_RUN,
+) -> np.ndarray:
+    """A network fitted to a corpus of a sequence game by maximum likelihood with Adam: the supervised step."""
+    accept("network[samples]", samples, least=1, most=_MOST_SAMPLES)
+    accept("network[batch]", batch, least=1, most=samples)
+    accept("network[steps]", steps, least=1, most=_MOST_STEPS)
+    accept("network[step]", step, above=0, most=1)
+    tokens = corpus.draw(game, samples, rng)
+    # What learns is built on games: it is found by its name, when it is asked for.
+    supervised: Any = importlib.import_module("nashgames.learning.supervised")
+    asked = {"steps": steps, "batch": batch, "step": step, "kind": kind, "layers": layers, "width": width}
+    fitted = supervised.network_reference(game, tokens, int(rng.integers(2**32)), **asked)
+    return np.asarray(fitted).reshape(game.margins.shape[:-1])
+
+
 def _of_chains(game: Game, chains: list[corpus.Chain]) -> Any:
     """log μ of all sequences where they are listed, else the chains themselves."""
     shape = game.margins.shape[:-2]
@@ -169,6 +199,7 @@ REFERENCES: dict[str, Reference] = {
     "tilted": Reference("tilted", _tilted),
     "corpus": Reference("corpus", _corpus),
     "fitted": Reference("fitted", _fitted, drawn=True),
+    "network": Reference("network", _network, drawn=True),
     "own": Reference("own", _own),
 }
 

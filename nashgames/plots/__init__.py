@@ -1,6 +1,6 @@
 """Tidy rows → figures for a paper, one figure per module. No pyplot, and no window is opened."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -22,9 +22,10 @@ from nashgames.plots import (
     share,
     simplex,
     theorems,
+    win_rates,
     writing,
 )
-from nashgames.plots.distances import DISTANCES
+from nashgames.plots.distances import CURVES, DISTANCES
 from nashgames.plots.layout import tell
 from nashgames.plots.page import SCALES, WIDTHS, Page, drawn_for
 from nashgames.plots.palette import save, svg
@@ -72,7 +73,7 @@ class Entry(NamedTuple):
     applies: Callable[[Rows], bool]
     draw: Callable[..., Figure]
     unasked: Callable[[Rows], bool] = _always
-    distances: Iterable[str] = ()
+    distances: Collection[str] = ()
     curves: bool = False
     split: Split = by_game
 
@@ -95,7 +96,7 @@ FIGURES: Mapping[str, Entry] = {
         "runs on exact feedback",
         convergence.applies,
         convergence.draw,
-        distances=DISTANCES,
+        distances=CURVES,
         curves=True,
     ),
     "convergence-comparisons": Entry(
@@ -103,7 +104,7 @@ FIGURES: Mapping[str, Entry] = {
         "runs on duels",
         convergence_comparisons.applies,
         convergence_comparisons.draw,
-        distances=DISTANCES,
+        distances=CURVES,
         curves=True,
     ),
     "share": Entry(
@@ -157,6 +158,14 @@ FIGURES: Mapping[str, Entry] = {
         writing.unasked,
         split=writing.split,
     ),
+    "win-rates": Entry(
+        "how often the last policy of one method is preferred to another's, as a matrix of all pairs",
+        "runs of solvers whose last policies are kept and whose game can be made again",
+        win_rates.applies,
+        win_rates.draw,
+        _never,
+        split=win_rates.split,
+    ),
     "theorems": Entry(
         "KL(π*‖π) of every run that a theorem covers, with its bound",
         "runs that a theorem covers",
@@ -195,8 +204,9 @@ ANSWERS: Mapping[str, Sequence[str]] = {
     "theorems": ["theorems"],
     "race": ["profiles", "improvement"],
     "ratings": ["convergence"],
+    "win-rates": ["convergence", "convergence-comparisons", "writing", "win-rates"],
 }
-"""The figures that belong to the `verdict` of an experiment."""
+"""The figures that belong to the `verdict` of an experiment, of which those are drawn that apply to its runs."""
 
 
 def figures(
@@ -211,9 +221,11 @@ def figures(
     """
     rows = completed(rows)
     if distance is not None:
-        distances.check_distance(distance)
+        distances.check_distance(distance, CURVES)
+        distances.check_measured(distance, rows.curves)
     if names is None and distance is None and rows.facet is None and rows.verdict is not None:
         names = ANSWERS.get(rows.verdict)
+        names = names and [name for name in names if _applies(name, rows)]
     for name in names or ():
         _check(name, rows, distance)
     made: dict[int, dict[str, Figure]] = {}
@@ -266,7 +278,7 @@ def drawn_unasked(stem: str) -> bool:
     kind = max((name for name in FIGURES if stem == name or stem.startswith(f"{name}-")), key=len, default=None)
     if kind is None or FIGURES[kind].unasked is _never:
         return False
-    words = (*DISTANCES, *AXES, "by", _WHERE)
+    words = (*CURVES, *AXES, "by", _WHERE)
     return not any(f"-{word}-" in f"{stem.removeprefix(kind)}-" for word in words)
 
 
@@ -284,9 +296,9 @@ def _check(name: str, rows: Rows, distance: str | None) -> None:
             f"facet is of curves, and the figure '{name}' has panels of its own; it is for: "
             f"{', '.join(other for other, entry in FIGURES.items() if entry.faceted)}"
         )
-    if distance is not None and not FIGURES[name].distances:
-        showing = [other for other in applicable(rows) if FIGURES[other].distances]
+    if distance is not None and distance not in FIGURES[name].distances:
+        showing = [other for other in applicable(rows) if distance in FIGURES[other].distances]
         raise NashGamesError(
-            f"the figure '{name}' shows no distance, and the distance is {distance}; leave it out, or draw one of: "
+            f"the figure '{name}' does not show {distances.said(distance)}; leave it out, or draw one of: "
             f"{', '.join(showing) or 'none'}"
         )

@@ -13,7 +13,16 @@ from matplotlib.lines import Line2D
 
 from nashgames.analysis.outcomes import on_samples
 from nashgames.plots import estimates, panels
-from nashgames.plots.distances import DISTANCES, check_distance, said, scale_cost, usual
+from nashgames.plots.distances import (
+    CURVES,
+    DISTANCES,
+    check_distance,
+    linear_limits,
+    said,
+    scale_cost,
+    scale_values,
+    usual,
+)
 from nashgames.plots.estimates import Band, Floats, Trace
 from nashgames.plots.labels import Curve, name_ends
 from nashgames.plots.layout import Handle, axes_of, legend, name_axes
@@ -79,7 +88,7 @@ def convergence(
     untuned: pd.DataFrame | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """A distance (logarithmic) against queries, on samples comparisons, or steps, for the solvers of `runs`.
+    """A distance (logarithmic), or another metric (linear), against queries, on samples comparisons, or steps.
 
     A panel is a game, n, policy, feedback and β. Runs that differ in the seed only become a median, as far as half of
     them still run, and with it a 10–90 % quantile band, or each of fewer than ten of them. A bar is where a run reached
@@ -91,7 +100,7 @@ def convergence(
     Raises NashGamesError for an unknown distance, axis or facet, no runs, runs on exact feedback together with runs on
     samples, or several panels in `ax`.
     """
-    check_distance(distance)
+    check_distance(distance, CURVES)
     beside = runs.head(0) if untuned is None else untuned
     both = pd.concat([runs.assign(untuned=False), beside.assign(untuned=True)])
     runs, laid = panels.laid(both, facet, beside=[_UNTUNED])
@@ -101,12 +110,12 @@ def convergence(
     drawn = _informed([_estimate(panel, traces, distance, bound) for panel in laid.panels])
     figure, axes = axes_of(laid, ax)
     look = looks(panels.named_by(runs[~runs[_UNTUNED]]))
-    low, high = _limits(drawn)
+    low, high = _limits(drawn, distance)
     for cell, curves_here in zip(axes, drawn, strict=True):
-        cell.set(yscale="log", ylim=(low, high))
+        scale_values(cell, distance, (low, high))
         scale_cost(cell, *_costs(drawn))
         _draw(cell, curves_here, look, low, high)
-    name_axes(axes, x, DISTANCES[distance])
+    name_axes(axes, x, CURVES[distance])
     names, others = _handles(drawn, look, distance)
     others += _dotted(runs)
     if ax is None and len(axes) == 1 and name_ends(figure, axes[0], *_named(drawn[0], look, names, low)):
@@ -283,10 +292,12 @@ def _costs(drawn: Sequence[_Curves]) -> tuple[list[Trace], list[Trace]]:
     return own, beside
 
 
-def _limits(drawn: Sequence[_Curves]) -> tuple[float, float]:
+def _limits(drawn: Sequence[_Curves], distance: str) -> tuple[float, float]:
     """Limits of the distance over the runs of all panels; above there is bounded room for diverging runs."""
     traces = [trace.values[np.isfinite(trace.values)] for curves in drawn for trace in curves.all]
     values = np.concatenate([np.empty(0), *traces])
+    if distance not in DISTANCES:
+        return linear_limits(values)
     positive = values[values > 0]
     if not len(positive):
         return 1e-16, 1.0
@@ -311,7 +322,7 @@ def _named(
         trace for label, band in curves.bands.items() if 1 < band.runs < MANY_SEEDS for trace in curves.traces[label]
     ]
     few += [trace for group in curves.untuned.values() for trace in group]
-    lines = [(trace.cost, np.where(trace.values > 0, np.maximum(trace.values, low), np.nan)) for trace in few]
+    lines = [(trace.cost, np.where(trace.values > min(low, 0), np.maximum(trace.values, low), np.nan)) for trace in few]
     return named, lines + [(theorem.queries, theorem.values) for theorem in curves.theorems]
 
 
@@ -362,6 +373,6 @@ def _caption(drawn: Sequence[_Curves], distance: str, x: str, remark: str) -> st
         parts.append(f"dashed: the theorem's {kinds.get(distance, 'bound on the half step')}, {rate} after N queries")
     if any(curves.empty for curves in drawn):
         parts.append("proved bounds that stay above a tenth of the first value in some panel are not drawn")
-    if any((trace.values == 0).any() for curves in drawn for trace in curves.all):
+    if distance in DISTANCES and any((trace.values == 0).any() for curves in drawn for trace in curves.all):
         parts.append("zeros are drawn on the lower edge")
     return "; ".join([*parts, remark] if remark else parts)

@@ -42,8 +42,10 @@ def applies(rows: Rows) -> bool:
 
 
 def draw(rows: Rows, distance: str | None = None) -> Figure:
-    drawn = tails if rows.runs["seed"].nunique() >= MANY_SEEDS else convergence
     distance = distance or usual(rows.compared)
+    # Of a number that is no distance no quantile is the worse end.
+    many = rows.runs["seed"].nunique() >= MANY_SEEDS and distance in DISTANCES
+    drawn = tails if many else convergence
     return drawn(rows.curves, rows.compared, distance=distance, x=rows.x, facet=rows.facet, remark=rows.remark)
 
 

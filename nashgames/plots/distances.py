@@ -1,4 +1,4 @@
-"""The metrics that curves can show, which fall to 0 as the equilibrium is learned, and the scale of their cost axis."""
+"""The metrics that curves can show, distances and others, and the scales of their axes."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,16 +7,20 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
-from nashgames.core.metrics import ESTIMATES, METRICS, STOPPING_COLUMN, Estimated, Metric
+from nashgames.core.metrics import OF_SEQUENCES, STOPPING_COLUMN, every
 from nashgames.defaults import UNLISTED
-from nashgames.errors import unknown
+from nashgames.errors import NashGamesError, unknown
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.page import page
 
-_MEASURED: Mapping[str, Metric | Estimated] = {**METRICS, **ESTIMATES}
-DISTANCES: Mapping[str, str] = {name: metric.axis for name, metric in _MEASURED.items() if metric.distance}
-"""Columns that curves can show, and what their axis says."""
+DISTANCES: Mapping[str, str] = {name: metric.axis for name, metric in every().items() if metric.distance}
+"""Columns that fall to 0 as the equilibrium is learned, on a logarithmic axis, and what that says."""
 
+CURVES: Mapping[str, str] = {name: metric.axis for name, metric in every().items()}
+"""All columns that curves can show; those that are no distances on a linear axis."""
+
+# Room above and below curves on a linear axis, as a part of it.
+_MARGIN = 0.05
 # What runs with several targets are all measured in.
 _UNASKED = "suboptimality"
 
@@ -49,15 +53,39 @@ def has_distance(runs: pd.DataFrame) -> bool:
     return bool((runs["storage"] != UNLISTED).any() or runs["estimated_suboptimality"].notna().any())
 
 
-def check_distance(distance: str) -> None:
-    """Raise NashGamesError, with the nearest one that is, where `distance` is none of `DISTANCES`."""
-    if distance not in DISTANCES:
-        raise unknown("distance", distance, DISTANCES)
+def check_distance(distance: str, accepted: Mapping[str, str] = DISTANCES) -> None:
+    """Raise NashGamesError, with the nearest one that is, where `distance` is none of those `accepted`."""
+    if distance not in accepted:
+        raise unknown("distance", distance, accepted)
+
+
+def check_measured(distance: str, curves: pd.DataFrame) -> None:
+    """Raise NashGamesError where no point has this number, as it is one of sequences and no game here has any."""
+    if distance in OF_SEQUENCES and (distance not in curves or curves[distance].isna().all()):
+        raise NashGamesError(
+            f"no run here has a {said(distance)}, which is recorded of games whose actions are sequences; choose "
+            "another column, or play such a game again"
+        )
+
+
+def scale_values(ax: Axes, distance: str, limits: tuple[float, float]) -> None:
+    """The axis of the values: logarithmic for distances, linear for all others."""
+    ax.set(yscale="log" if distance in DISTANCES else "linear", ylim=limits)
+
+
+def linear_limits(values: Floats) -> tuple[float, float]:
+    """Limits of a linear axis with room above and below the finite `values`, also where they are all one."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    room = _MARGIN * (high - low) or _MARGIN * abs(high) or _MARGIN
+    return low - room, high + room
 
 
 def said(distance: str) -> str:
     """A distance in a sentence."""
-    return _MEASURED[distance].label
+    return every()[distance].label
 
 
 def scale_cost(ax: Axes, traces: Sequence[Trace], beside: Sequence[Trace] = ()) -> None:

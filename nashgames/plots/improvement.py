@@ -3,26 +3,14 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from nashgames.analysis.race import Race, improvement, remarks, standings
-from nashgames.plots.layout import fold, tell
+from nashgames.plots.layout import tell
+from nashgames.plots.matrix import matrix
 from nashgames.plots.page import styled
-from nashgames.plots.palette import PaperFigure, plain
 from nashgames.plots.panels import several
 from nashgames.plots.rows import Rows
-
-# Part of the colour scale from which a cell is dark enough for white figures.
-_DARK = 0.45
-# Inches of a cell, of the names beside all of them, and of the narrowest figure, which holds its title.
-_CELL, _BESIDE, _NARROWEST = 0.36, 1.3, 3.6
-# Inches of the title.
-_ABOVE = 0.4
-# Letters of the title to the inch.
-_LETTERS = 12
-# Points of the figures in the cells; two of them and their sign fill a cell.
-_SIZE = 6.0
 
 
 def applies(rows: Rows) -> bool:
@@ -44,29 +32,8 @@ def draw_improvement(race: Race, *, remark: str = "", ax: Axes | None = None) ->
     found = improvement(race)
     table = _matrix(found, "probability", order)
     sure = (_matrix(found, "low", order) > 0.5) | (_matrix(found, "high", order) < 0.5)
-    side = max(_CELL * len(order) + _BESIDE, _NARROWEST)
-    figure = (
-        PaperFigure(figsize=(side, side + _ABOVE), layout="constrained") if ax is None else ax.get_figure(root=True)
-    )
-    assert figure is not None
-    cell = figure.subplots() if ax is None else ax
-    norm = Normalize(0, 1)
-    cell.imshow(table, norm=norm, cmap="cividis_r", aspect="equal")
-    for (i, j), value in np.ndenumerate(table):
-        if i != j:
-            colour = "white" if norm(value) > 1 - _DARK else "black"
-            weight = "bold" if sure[i, j] else "normal"
-            cell.text(j, i, f"{100 * value:.0f}", ha="center", va="center", color=colour, fontsize=_SIZE, weight=weight)
-    names = [plain(name) for name in order]
-    cell.set_xticks(range(len(order)), names, rotation=90)
-    cell.set_yticks(range(len(order)), names)
-    cell.xaxis.tick_top()
-    cell.grid(False)
-    cell.tick_params(length=0)
-    cell.spines[:].set_visible(False)
     title = f"how often (%) the row reaches {race.goal} in fewer {race.axis} than the column"
-    # Above all of the figure: names of rows take as much of its width as cells do.
-    figure.suptitle(fold(title, _LETTERS * side))
+    figure = matrix(table, order, title=title, sure=sure, ax=ax)
     told = [*remarks(race), "ties count half", "bold: the 95 % interval over games and seeds excludes 50 %", remark]
     tell(figure, ". ".join([title, "; ".join(filter(None, told))]))
     return figure

@@ -1,7 +1,7 @@
 """The tables that figures are drawn from, and how they are split into the rows of single figures."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -151,6 +151,15 @@ def by_path(rows: Rows) -> Iterator[tuple[str, Rows]]:
     exact = rows.runs[rows.runs["solver"] == REFEREE]
     for place, (_, mine) in enumerate(exact.groupby(["game", "reference", "n", "seed"], sort=False)):
         yield f"-{place + 1}" if place else "", rows.of(mine)
+
+
+def apart(runs: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The runs of every combination of `keys` that are there, with the end of a file name that says what varies."""
+    keys = [key for key in keys if key in runs]
+    varied = [key for key in keys if several(runs[key])]
+    for _, group in runs.groupby(keys, sort=False):
+        told = [f"{key}-{group[key].iloc[0]:g}" if key in ("beta", "n") else str(group[key].iloc[0]) for key in varied]
+        yield "".join(f"-{slug(text)}" for text in told), group
 
 
 def slug(text: str) -> str:

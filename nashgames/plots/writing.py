@@ -1,8 +1,8 @@
-"""What policies over sequences write, prompt by prompt, beside the equilibrium and the reference."""
+"""What policies over sequences write, prompt by prompt, beside the equilibrium and the reference, and as they learn."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,16 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from nashgames.core.metrics import OF_SEQUENCES
 from nashgames.defaults import REFEREE
 from nashgames.plots.estimates import Floats
 from nashgames.plots.layout import legend, new_figure, tell
 from nashgames.plots.page import page, styled
 from nashgames.plots.palette import FAINT, INK, Look, looks, plain
-from nashgames.plots.panels import named_by, prepare, say, several
-from nashgames.plots.rows import Rows, slug
-
-if TYPE_CHECKING:
-    from nashgames.core.game import Game
+from nashgames.plots.panels import axis_of, named_by, prepare, say, traces_of
+from nashgames.plots.rows import Rows, apart
 
 # Sequences of a prompt that are named, and prompts that are shown: as many as a page holds.
 _NAMED, _PROMPTS = 8, 4
@@ -30,16 +28,21 @@ _OF_EQUILIBRIUM = 5
 _UNASKED = 1000
 # Heights in sizes of type: of a line, of what is above and below the panels of a prompt, and of the figure.
 _LINE, _AROUND, _BELOW = 1.35, 3.8, 2.0
-# Widths of the panels of a prompt: probabilities, length, repetition.
-_WIDTHS = (3.0, 1.0, 1.0)
+# Columns of the panels of a prompt, probabilities, length, repetition, and of the two panels below all prompts.
+_PANELS, _TWO = (slice(0, 6), slice(6, 8), slice(8, 10)), (slice(0, 5), slice(5, 10))
+# Lines of the panels below: their curves need no more.
+_CURVES = 9
 _PALE = "#d9d9d9"
+_REFERENCE: Mapping[str, Any] = {"linewidth": 0.8, "linestyle": (0, (4, 2))}
 
 
 @dataclass(frozen=True)
 class Written:
     """What is written at the m prompts: the `texts` of n sequences, the `prompts`, log π `[m, n]` of the `reference`,
     the `equilibrium` and of every method by its label, and their mean `lengths` and `repetitions` `[m]` by name, the
-    first two of them under `reference` and `equilibrium`."""
+    first two of them under `reference` and `equilibrium`; `overall` are both numbers of these two over all prompts.
+    `along` has of every method what was spent, in `axis`, and its length and repetitions over all prompts then,
+    `[3, t]`, where these were recorded."""
 
     texts: Sequence[str]
     prompts: Sequence[str]
@@ -48,6 +51,9 @@ class Written:
     methods: dict[str, Floats]
     lengths: dict[str, Floats]
     repetitions: dict[str, Floats]
+    overall: dict[str, tuple[float, float]]
+    along: dict[str, Floats]
+    axis: str
 
 
 def applies(rows: Rows) -> bool:
@@ -67,11 +73,8 @@ def split(rows: Rows) -> Iterator[tuple[str, Rows]]:
     runs = rows.compared[rows.compared["solver"] != REFEREE]
     kept = [] if rows.policies is None else list(rows.policies["run_id"].unique())
     mine = runs[runs["game"].str.split("[").str[0].isin(families) & runs["run_id"].isin(kept)]
-    keys = ["game", "reference", "n", "feedback", "beta"]
-    varied = [key for key in keys if several(mine[key])]
-    for _, group in mine.groupby(keys, sort=False):
-        told = [f"{key}-{group[key].iloc[0]:g}" if key in ("beta", "n") else str(group[key].iloc[0]) for key in varied]
-        yield "".join(f"-{slug(text)}" for text in told), rows.of(group[group["seed"] == group["seed"].min()])
+    for ending, group in apart(mine, ("game", "reference", "n", "feedback", "beta")):
+        yield ending, rows.of(group[group["seed"] == group["seed"].min()])
 
 
 def draw(rows: Rows) -> Figure:
@@ -85,13 +88,12 @@ def written(rows: Rows, runs: pd.DataFrame) -> Written:
     """What the runs write at the end, the game made again for its equilibrium and its reference."""
     from nashgames.analysis.sequence_statistics import prompt_of, writing
     from nashgames.exact.referee import equilibrium
-    from nashgames.games.references import resolve_reference
+    from nashgames.experiments.sources import with_reference
 
     assert rows.game_of is not None
     assert rows.policies is not None
     first = runs.iloc[0]
-    game: Game = rows.game_of(first)
-    game = game.replace(log_reference=resolve_reference(str(first["reference"]), game, int(first["seed"])))
+    game = with_reference(rows.game_of(first), first)
     sequences, shape = game.description.sequences, (game.contexts, game.actions)
     assert sequences is not None
     everyone = {
@@ -102,6 +104,13 @@ def written(rows: Rows, runs: pd.DataFrame) -> Written:
     for label, run_id in zip(runs["label"], runs["run_id"], strict=True):
         mine = rows.policies[rows.policies["run_id"] == run_id].sort_values(["context", "action"])
         methods[str(label)] = mine["log_probability"].to_numpy(np.float64).reshape(shape)
+    axis = axis_of(runs)
+    traces = [traces_of(rows.curves, runs, column, axis) for column in OF_SEQUENCES if column in rows.curves]
+    along = {
+        str(label): np.stack([traces[0][run_id].cost, *(trace[run_id].values for trace in traces)])
+        for label, run_id in zip(runs["label"], runs["run_id"], strict=True)
+        if traces and run_id in traces[0]
+    }
     told = {name: writing(log_policy, sequences) for name, log_policy in (everyone | methods).items()}
     return Written(
         [sequences.text(i) for i in range(game.actions)],
@@ -111,6 +120,9 @@ def written(rows: Rows, runs: pd.DataFrame) -> Written:
         methods,
         {name: said.length for name, said in told.items()},
         {name: said.repetition for name, said in told.items()},
+        {name: sequences.writing(np.exp(logs), np.asarray(game.weights)) for name, logs in everyone.items()},
+        {label: values for label, values in along.items() if np.isfinite(values).any(axis=1).all()},
+        axis,
     )
 
 
@@ -126,13 +138,15 @@ def named(found: Written, context: int) -> np.ndarray:
 
 @styled
 def draw_writing(found: Written, of_methods: dict[str, Look], *, title: str = "") -> Figure:
-    """Three panels a prompt: probabilities of sequences, the mean number of tokens, and the share that repeat."""
+    """Three panels a prompt: probabilities of sequences, the mean number of tokens, and the share that repeat; below
+    them both numbers as the methods learn."""
     shown = min(len(found.prompts), _PROMPTS)
     chosen = [named(found, context) for context in range(shown)]
     lines = max(max(map(len, chosen)) + 1, len(found.methods))
-    height = page().font / 72 * (shown * (_LINE * lines + _AROUND) + _BELOW)
-    figure = new_figure(title, height)
-    cells = figure.subplots(shown, 3, squeeze=False, width_ratios=_WIDTHS)
+    heights = [_LINE * lines + _AROUND] * shown + [_CURVES + _AROUND] * bool(found.along)
+    figure = new_figure(title, page().font / 72 * (sum(heights) + _BELOW))
+    grid = figure.add_gridspec(len(heights), _TWO[-1].stop, height_ratios=heights)
+    cells = np.array([[figure.add_subplot(grid[row, columns]) for columns in _PANELS] for row in range(shown)])
     for context, (left, *beside) in enumerate(cells):
         _probabilities(left, found, context, chosen[context], of_methods)
         left.set_title(f"prompt {plain(found.prompts[context], 24)}", loc="left")
@@ -142,11 +156,15 @@ def draw_writing(found: Written, of_methods: dict[str, Look], *, title: str = ""
             _statistics(cell, {name: float(values[context]) for name, values in numbers.items()}, of_methods)
     for cell, name in zip(cells[-1], ("probability", "mean length", "repeats"), strict=True):
         cell.set_xlabel(name)
+    if found.along:
+        below = [figure.add_subplot(grid[shown, columns]) for columns in _TWO]
+        _along(below, found, of_methods)
     prompts = "every prompt" if shown == len(found.prompts) else f"{shown} of {len(found.prompts)} prompts"
     said = (
         f"What the last policies write at {prompts}: the {_OF_EQUILIBRIUM} likeliest sequences of the equilibrium and "
         "those that methods are likeliest to write instead (· is the empty one); beside them the mean number of tokens "
         "and the share of tokens that repeat the one before, dashed those of the reference"
+        + ("; below both as the methods learn, of all prompts together" if found.along else "")
     )
     tell(figure, said)
     legend(figure, None, _handles(of_methods))  # type: ignore[arg-type]
@@ -178,13 +196,25 @@ def _probabilities(ax: Axes, found: Written, context: int, chosen: np.ndarray, o
 def _statistics(ax: Axes, numbers: dict[str, float], of_methods: dict[str, Look]) -> None:
     """A line for the equilibrium, a dashed one for the reference, and a mark for every method below the other."""
     ax.axvline(numbers["equilibrium"], color=_PALE, linewidth=4, zorder=1)
-    ax.axvline(numbers["reference"], color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
+    ax.axvline(numbers["reference"], color=INK, zorder=2, **_REFERENCE)
     for place, (label, look) in enumerate(of_methods.items()):
         ax.plot(numbers[label], place, look.marker, color=look.colour, markersize=3.5, zorder=3)
     ax.set_ylim(len(of_methods) - 0.4, -0.6)
     ax.set_yticks([])
     ax.grid(axis="y", visible=False)
     ax.margins(x=0.12)
+
+
+def _along(below: Sequence[Axes], found: Written, of_methods: dict[str, Look]) -> None:
+    """The mean length and the share of repeats against what was spent, with those of equilibrium and reference."""
+    for place, cell in enumerate(below):
+        cell.axhline(float(found.overall["equilibrium"][place]), color=_PALE, linewidth=4, zorder=1)
+        cell.axhline(float(found.overall["reference"][place]), color=INK, zorder=2, **_REFERENCE)
+        for label, look in of_methods.items():
+            if label in found.along:
+                cost, values = found.along[label][[0, 1 + place]]
+                cell.plot(cost, values, color=look.colour, linestyle=look.dashes, zorder=3)
+        cell.set(xlabel=found.axis, ylabel=("mean length", "repeats")[place])
 
 
 def _moves(count: int) -> Floats:

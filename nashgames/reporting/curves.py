@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nashgames.analysis.outcomes import quantiles
 from nashgames.analysis.reaching import LEVELS
-from nashgames.core.metrics import METRICS
+from nashgames.core.metrics import every
 from nashgames.plots.estimates import Floats, Trace, hold_all
 from nashgames.plots.palette import looks
 from nashgames.plots.panels import floats, several
@@ -40,7 +40,7 @@ def curves_of(runs: pd.DataFrame, curves: pd.DataFrame) -> dict[str, Any]:
     median and, of several seeds, the two ends of the band.
     """
     keys = [key for key in KEYS if several(runs[key])]
-    metrics = [name for name in METRICS if curves[name].notna().any()]
+    metrics = [name for name in every() if curves[name].notna().any()]
     axes = [name for name in AXES if name == _STEP or floats(curves[name]).any()]
     look = looks_of(dict(zip(runs["label"], runs["solver"], strict=True)))
     labels: dict[Any, int] = {label: place for place, label in enumerate(look)}
@@ -61,17 +61,17 @@ def curves_of(runs: pd.DataFrame, curves: pd.DataFrame) -> dict[str, Any]:
             | {"method": labels[label], "runs": len(found), "points": block.shape[1], "bands": len(found) > 1}
             | {"diverged": int((mine["status"] == "diverged").sum())}
         )
-    every = np.concatenate([np.empty(0, np.float32), *blocks]).astype("<f4")
+    flat = np.concatenate([np.empty(0, np.float32), *blocks]).astype("<f4")
     return {
         "keys": [{"name": key, "called": KEYS[key], "values": [_said(v) for v in values[key]]} for key in keys],
         "metrics": [
-            {"name": name, "label": METRICS[name].label, "help": METRICS[name].help, "log": METRICS[name].distance}
+            {"name": name, "label": every()[name].label, "help": every()[name].help, "log": every()[name].distance}
             for name in metrics
         ],
         "axes": [{"name": name, "called": AXES[name]} for name in axes],
         "methods": [{"label": label, **own} for label, own in look.items()],
         "groups": told,
-        "numbers": base64.b64encode(every.tobytes()).decode(),
+        "numbers": base64.b64encode(flat.tobytes()).decode(),
         "levels": list(LEVELS),
         "most": most,
     }

@@ -1,6 +1,7 @@
 """The games of a results directory made again: their facts, their preferences as a heat map, their equilibria."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,12 @@ import pandas as pd
 
 from nashgames import plots
 from nashgames.analysis.outcomes import CELL, last
-from nashgames.core.game import Game
+from nashgames.analysis.win_rates import PROBLEM, remarks, win_rates
 from nashgames.defaults import REFEREE
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
-from nashgames.experiments.sources import game_of
+from nashgames.experiments.sources import game_of, with_reference
 from nashgames.games.properties import facts
-from nashgames.games.references import resolve_reference
 from nashgames.plots.preferences import preferences
 
 # Heat maps of some tens of kilobytes, each drawn in half a second; a reader looks at a few.
@@ -135,6 +135,23 @@ def _mixture(runs: pd.DataFrame, policies: pd.DataFrame, game_file: GameFile, *,
     }
 
 
+def win_rates_of(runs: pd.DataFrame, policies: pd.DataFrame, game_file: GameFile) -> dict[str, Any]:
+    """How often one last policy is preferred to another, a table for every game: `tables`, and `why` there are none."""
+    try:
+        found = win_rates(runs, policies, partial(game_of, game_file=game_file))
+    except NashGamesError as error:
+        return {"tables": [], "why": str(error)}
+    tables = []
+    for cell, part in found.by(PROBLEM):
+        ends = (part.mean, *part.interval)
+        pairs = [
+            [[float(values[i, j]) for values in ends] for j in range(len(part.names))] for i in range(len(part.names))
+        ]
+        told = {"names": part.names, "rows": pairs, "caption": "; ".join(remarks(part))}
+        tables.append({**cell, "n": int(cell["n"]), **told})
+    return {"tables": tables, "why": ""}
+
+
 def _equilibrium(run: "pd.Series[Any]", game_file: GameFile) -> np.ndarray:
     """π* of the game of a run, at its β and reference; NashGamesError where that takes long or cannot be made again."""
     if run["n"] > _MOST_ACTIONS:
@@ -142,6 +159,4 @@ def _equilibrium(run: "pd.Series[Any]", game_file: GameFile) -> np.ndarray:
             f"the equilibrium of {run['n']:,} actions takes longer than a page should; "
             "nashgames equilibrium computes it"
         )
-    game: Game = game_of(run, game_file)
-    game = game.replace(log_reference=resolve_reference(str(run["reference"]), game, int(run["seed"])))
-    return equilibrium(game, float(run["beta"])).policy
+    return equilibrium(with_reference(game_of(run, game_file), run), float(run["beta"])).policy

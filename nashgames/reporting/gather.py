@@ -23,7 +23,7 @@ from nashgames.experiments.sources import game_of
 from nashgames.plots.palette import looks
 from nashgames.plots.panels import prepare
 from nashgames.reporting.curves import looks_of
-from nashgames.reporting.games import games_of, mixtures_of
+from nashgames.reporting.games import games_of, mixtures_of, win_rates_of
 from nashgames.solvers import SOLVERS
 from nashgames.store import Results
 
@@ -76,6 +76,9 @@ def gather(directory: Path, name: str, say: Say) -> Shown:
         told |= {"games": games_of(runs, results.game_file)}
         say(f"ranking the mixtures of {name}")
         told |= {"mixtures": mixtures_of(runs, results.policies, results.game_file)}
+        if gathered.verdict == "win-rates" and len(played):
+            say(f"comparing the policies of {name}")
+            told |= {"win_rates": win_rates_of(played, results.policies, results.game_file)}
         say(f"drawing the figures of {name}")
         told |= _figures(gathered)
         told |= {"solvers": _solvers(runs), "profiles": _profiles(played, curves)}

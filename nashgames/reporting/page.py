@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from nashgames.analysis.outcomes import on_samples
-from nashgames.core.metrics import METRICS
+from nashgames.core.metrics import every
 from nashgames.defaults import REFEREE
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError, printable
@@ -39,7 +39,7 @@ _HEADINGS = {
     "solve_seconds": "seconds of the batch", "tolerance": "tolerance", "median": "median end",
     "q90": "90 % of seeds below", "cost": "median cost to tolerance", "share": "share at tolerance",
     "low": "from", "high": "to", "reached": "at tolerance", "reason": "reason", **AXES,
-    **{name: metric.label for name, metric in METRICS.items()},
+    **{name: metric.label for name, metric in every().items()},
 }
 _CELL = (*KEYS, "optimiser", "dtype", "device")
 _OF_RUNS = ("step_source", "queries_to_tolerance", "queries", "comparisons", "suboptimality", "kl_to_equilibrium",

@@ -336,12 +336,18 @@ def check_members(given: Any, name: str | None = None) -> None:
 def with_theory_defaults(solver: Solver, beta: float, *, sampled: bool = False) -> Solver:
     """The solver with all its numbers for this β; with `sampled` those for learning from duels.
 
-    Raises NashGamesError where the code of a user's solver fails.
+    Raises NashGamesError where the code of a user's solver fails, and for a policy that divides a batch without any.
     """
     inner = _unwrapped(solver)
     if sampled and hasattr(inner, "learner"):
         solver = _rewrapped(
             solver, dataclasses.replace(inner, learner=dataclasses.replace(inner.learner, sampled=True))
+        )
+    elif hasattr(inner, "learner") and getattr(inner.learner.policy, "accumulate", 1) > 1:
+        policy = inner.learner.policy
+        raise NashGamesError(
+            f"{policy.name}[accumulate] is {policy.accumulate}, but exact feedback draws no batch to divide; "
+            "leave it out, or use the feedback duels"
         )
     with plugins.explaining(f"the solver '{solver.name}'", solver):
         return solver.with_theory_defaults(beta)

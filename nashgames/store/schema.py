@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from nashgames.core.metrics import ERRORS, ESTIMATES, METRICS
+from nashgames.core.metrics import ERRORS, ESTIMATES, METRICS, OF_SEQUENCES
 from nashgames.defaults import REPORTED, RUN
 
 # fmt: off
@@ -14,7 +14,8 @@ RUN_KEYS = (
 """The columns by which a row of runs and of curves describes its run."""
 ESTIMATE_COLUMNS = tuple(column for name in ESTIMATES for column in (name, ERRORS[name]))
 """The columns of estimates and their standard errors, which are null where sequences are listed."""
-POINT_COLUMNS = ("step", "queries", "comparisons", "seconds", *METRICS, *ESTIMATE_COLUMNS, "status")
+MEASURED_COLUMNS = (*METRICS, *OF_SEQUENCES, *ESTIMATE_COLUMNS)
+POINT_COLUMNS = ("step", "queries", "comparisons", "seconds", *MEASURED_COLUMNS, "status")
 """The columns of one measured point; in runs, of the last one."""
 CURVE_COLUMNS = (*RUN_KEYS, *POINT_COLUMNS)
 RUN_COLUMNS = (
@@ -43,7 +44,7 @@ _SOMETIMES_TEXT = frozenset({"game_fingerprint", "tuned"})
 _OF_A_GAME = frozenset({"n", "contexts", "game_family", "game_parameters"})
 _NEVER_NULL = frozenset({"beta", "tolerance"})
 _NUMBERS = _NEVER_NULL | {
-    *METRICS, *ESTIMATE_COLUMNS,
+    *MEASURED_COLUMNS,
     "seconds", "compile_seconds", "solve_seconds", "equilibrium_residual", "probability", "log_probability",
     "reference_probability", "equilibrium_probability", "residual", "bias", "kl_bound",
 }
@@ -55,7 +56,7 @@ ADDED: dict[str, str | None] = {
     "tuned": None,
     "game_fingerprint": None,
     "storage": "dense",
-    **dict.fromkeys((*METRICS, *ESTIMATE_COLUMNS)),
+    **dict.fromkeys(MEASURED_COLUMNS),
 }
 """Columns that tables of before may not have, and what they would have said; a number was not measured: null."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nashgames.core.metrics import ESTIMATES, METRICS
+from nashgames.core.metrics import every
 from nashgames.verification.numbers import Number
 
 Row = Mapping[str, Any]
@@ -124,8 +124,9 @@ class Report:
     def close(self, rows: Iterable[Row]) -> None:
         """After the last of its rows: note the metrics that verified runs have and nothing was compared with."""
         sound = [row for row in rows if row["run_id"] not in self._wrong]
-        measured = [name for name in (*METRICS, *ESTIMATES) if any(row[name] is not None for row in sound)]
-        self.unchecked = [name for name in measured if name not in self.columns]
+        self.unchecked = [
+            name for name in every() if name not in self.columns and any(row[name] is not None for row in sound)
+        ]
 
     def number(self, row: Row, column: str, stored: float | None, known: Number) -> None:
         """Compare a stored number with the one computed again; a missing one agrees with none."""

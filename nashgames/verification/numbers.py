@@ -10,6 +10,7 @@ underflow, and k the steps whose mean the policy is (0 where it is no mean):
     log π* at β = 0                        2e-8                                1e-8 each, as the referee promises
     KL, its logarithms moved by δ          δ (√(2 KL) + KL + δ) + u (n/2 + 128) KL       as Σ |p − q| ≤ √(2 KL)
     entropy H                              (1 + H) u (n + 8 + (4 + k) L)
+    length, share of repeated tokens       2 u (n + 8 + (4 + k) L) of themselves
 
 These are bounds, not estimates: a number further off than them was not computed from the policy beside it.
 
@@ -28,6 +29,7 @@ import numpy as np
 from nashgames.core.game import Game
 from nashgames.core.metrics import OF_EQUILIBRIUM
 from nashgames.exact.certificate import Certificate, divergence, normalised
+from nashgames.games.families.scores import lengths_and_repeats
 
 # Nats by which a log-probability of an equilibrium at β = 0 may be off and be called exact.
 _NATS = 1e-8
@@ -91,6 +93,7 @@ def of_policy(game: Game, log_policy: np.ndarray, certificate: Certificate, roun
     entropy = -float(weights @ np.sum(policies * np.where(policies > 0, log_policies, 0), axis=-1))
     to_reference = _mean_kl(weights, log_policies, log_references)
     half = rounding.product
+    written = _of_sequences(game, policies, weights, rounding)
     if beta > 0:
         half = beta * rounding.kl(certificate.kl_bound, rounding.response(beta, log_policies, log_references))
     return {
@@ -101,7 +104,22 @@ def of_policy(game: Game, log_policy: np.ndarray, certificate: Certificate, roun
             to_reference, rounding.kl(to_reference, rounding.logarithm(log_policies, log_references))
         ),
         "entropy": Number(entropy, rounding.entropy(entropy, log_policies)),
+        **written,
     }
+
+
+def _of_sequences(game: Game, policies: np.ndarray, weights: np.ndarray, rounding: Rounding) -> dict[str, Number]:
+    """E ℓ and E ρ / E max(ℓ − 1, 0) of policies `[m, n]`, sums over all sequences; none for a game of other actions."""
+    sequences = game.description.sequences
+    if sequences is None:
+        return {}
+    lengths, repeats = lengths_and_repeats(sequences).of_all().T
+    means = weights @ policies
+    pairs = float(means @ np.maximum(lengths - 1, 0))
+    # Each of both sums is off by so much of itself: n terms, and a logarithm of each.
+    off = rounding.entropy(0.0, np.log(np.maximum(policies, float(np.finfo(rounding.dtype).tiny))))
+    values = {"length": float(means @ lengths), "repetition": float(means @ repeats) / pairs if pairs > 0 else 0.0}
+    return {name: Number(value, 2 * off * value) for name, value in values.items()}
 
 
 def of_distances(

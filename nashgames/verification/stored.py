@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nashgames.core.game import Game
-from nashgames.core.metrics import METRICS, OF_EQUILIBRIUM, STOPPING_COLUMN
+from nashgames.core.metrics import METRICS, OF_EQUILIBRIUM, STOPPING_COLUMN, every
 from nashgames.defaults import REFEREE, RUN
 from nashgames.engine.settings import MOST_STEPS, Settings
 from nashgames.store import POINT_COLUMNS, RUN_KEYS, Results
@@ -45,9 +45,10 @@ def unmeasured(results: Results) -> dict[str, set[str]]:
     One that no run of the directory has counts whatever else is there.
     """
     runs = results.runs.drop_duplicates("run_id").set_index("run_id")
-    said = results.curves.groupby("run_id")[list(METRICS)].count().reindex(runs.index) + runs[list(METRICS)].notna()
-    never = {name for name in METRICS if runs[name].isna().all()}
-    kinds = (set(OF_EQUILIBRIUM), set(METRICS) - set(OF_EQUILIBRIUM))
+    measured = list(every())
+    said = results.curves.groupby("run_id")[measured].count().reindex(runs.index) + runs[measured].notna()
+    never = {name for name in measured if runs[name].isna().all()}
+    kinds = (set(OF_EQUILIBRIUM), set(measured) - set(OF_EQUILIBRIUM))
     found: dict[str, set[str]] = {}
     for run_id, counts in said.to_dict("index").items():
         lacking = {name for name, count in counts.items() if not count}

@@ -6,7 +6,15 @@ from typing import Annotated, Any, ClassVar
 import jax
 
 from nashgames.core.sequences import Sequences
-from nashgames.learning.policies.sequential import MOST_LAYERS, MOST_UNITS, Compute, Sequential, Temperature, Top
+from nashgames.learning.policies.sequential import (
+    MOST_LAYERS,
+    MOST_UNITS,
+    Accumulate,
+    Compute,
+    Sequential,
+    Temperature,
+    Top,
+)
 from nashgames.registry import Number
 
 
@@ -16,7 +24,8 @@ class Gru(Sequential):
     """π(token | prefix) ∝ μ(token | prefix) e^{f_θ}, f_θ gated recurrent units; for games whose actions are sequences.
 
     `layers` of `width` units, before them the sum of three embeddings (prompt, token before, place). Weights are drawn
-    from the run's seed, but for a last layer of zeros, so that π_0 = μ. `temperature` and `top` as of `transformer`.
+    from the run's seed, but for a last layer of zeros, so that π_0 = μ. `temperature`, `top` and `accumulate` as of
+    `transformer`.
     Source: Cho et al. 2014.
     """
 
@@ -30,6 +39,7 @@ class Gru(Sequential):
     temperature: Temperature = field(default=1.0, metadata={"static": True})
     top: Top = field(default=None, metadata={"static": True})
     compute: Compute = field(default="run", metadata={"static": True})
+    accumulate: Accumulate = field(default=1, metadata={"static": True})
 
     name: ClassVar[str] = "gru"
     # As of the transformer.

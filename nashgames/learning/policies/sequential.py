@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import jax
@@ -12,6 +13,7 @@ from nashgames.core import next_tokens, random
 from nashgames.core.game import Game
 from nashgames.core.next_tokens import NextTokens
 from nashgames.core.sequences import Sequences
+from nashgames.errors import NashGamesError
 from nashgames.learning.policies.protocol import Listed
 from nashgames.learning.prefixes import TOKENS, Prefixes, policy_of
 from nashgames.registry import Choice, Number
@@ -28,6 +30,14 @@ Temperature = Annotated[float, Number("T of the samples: tokens are drawn from �
 Top = Annotated[int | None, Number("samples have only so many of the most probable tokens; default: all", least=1)]
 Compute = Annotated[
     str, Choice("the type that the network computes in: run (that of the run), float32 or bfloat16", COMPUTE)
+]
+
+Accumulate = Annotated[
+    int,
+    Number(
+        "parts of a batch that a step on duels draws and reads one after the other; it divides the batch",
+        least=1,
+    ),
 ]
 
 # The letters "seq".
@@ -47,6 +57,7 @@ class Sequential(Listed):
     once with those it begins with; samples are drawn with a memory, in L steps.
     """
 
+    name: ClassVar[str]
     features: ClassVar[str] = TOKENS
     dimension: ClassVar[None] = None
     random_init: ClassVar[bool] = True
@@ -55,6 +66,7 @@ class Sequential(Listed):
     temperature: float
     top: int | None
     compute: str
+    accumulate: int
 
     def unchanged(self) -> "Sequential":
         """The policy that is sampled as it is, at temperature 1 and from all tokens."""
@@ -83,15 +95,34 @@ class Sequential(Listed):
         return game.features.sequences.actions(self.written(game, parameters, key, batch, share))
 
     def log_prob(self, game: Game, parameters: Any, actions: jax.Array) -> jax.Array:
-        return self.log_prob_of(game, parameters, game.features.sequences.tokens_of(actions))
+        tokens = game.features.sequences.tokens_of(actions)
+        of_part = partial(self.log_prob_of, game, parameters)
+        if self.accumulate == 1:
+            return of_part(tokens)
+        # One part after the other, each read again for its gradient: what is held between are the tokens alone.
+        axis = jnp.ndim(game.weights)
+        apart = tokens.reshape(*tokens.shape[:axis], *self._parts(tokens.shape[axis]), *tokens.shape[axis + 1 :])
+        found = jax.lax.map(jax.checkpoint(of_part), jnp.moveaxis(apart, axis, 0))
+        return jnp.moveaxis(found, 0, axis).reshape(tokens.shape[:-1])
 
     def written(self, game: Game, parameters: Any, key: jax.Array, batch: int, share: Any = 0) -> jax.Array:
         """`batch` sequences a prompt, `[batch, L]`, `[m, batch, L]` over prompts, each token drawn from
         π_θ(· | prefix)^{1/T}, of its `top` most probable tokens; with `share` λ from π_θ^{1−λ} μ^λ, token by token."""
+        sequences = game.features.sequences
+        prompts = jnp.repeat(jnp.arange(game.contexts), batch)
+        bits = random.words(key, (sequences.length, len(prompts)))
+        if self.accumulate == 1:
+            tokens = self._drawn(game, parameters, prompts, bits, share)
+        else:
+            parts = self._parts(batch)[0], -1
+            each = prompts.reshape(parts), jnp.swapaxes(bits.T.reshape(*parts, sequences.length), 1, 2)
+            tokens = jax.lax.map(lambda part: self._drawn(game, parameters, part[0], part[1], share), each)
+        return tokens.reshape(*game.log_reference.shape[:-1], batch, sequences.length)
+
+    def _drawn(self, game: Game, parameters: Any, prompts: jax.Array, bits: jax.Array, share: Any) -> jax.Array:
+        """A sequence `[N, L]` at each of `prompts` `[N]` from `bits` `[L, N]`."""
         known: NextTokens = game.features
         network = self._at(game, parameters)
-        prompts = jnp.repeat(jnp.arange(game.contexts), batch)
-        bits = random.words(key, (known.sequences.length, len(prompts)))
 
         def read(memory: Any, prompts: jax.Array, before: jax.Array, place: jax.Array) -> tuple[Any, jax.Array]:
             own, scores = network.read(memory[0], prompts, before, place)
@@ -100,8 +131,7 @@ class Sequential(Listed):
             return (own, others), jax.nn.log_softmax(self._sharpened(log_next + scores))
 
         memory = network.memory(len(prompts)), known.memory(len(prompts))
-        tokens = next_tokens.write(known.sequences, prompts, bits, memory, read)
-        return tokens.reshape(*game.log_reference.shape[:-1], batch, known.sequences.length)
+        return next_tokens.write(known.sequences, prompts, bits, memory, read)
 
     def log_prob_of(self, game: Game, parameters: Any, tokens: jax.Array) -> jax.Array:
         """log π_θ `[…]` of sequences given by their tokens `[…, L]`, over prompts `[m, …, L]`: one pass over them."""
@@ -117,6 +147,15 @@ class Sequential(Listed):
         beside = known.log_next(prompts, before)
         log_next = jax.nn.log_softmax(beside + scores.astype(beside.dtype), axis=-1)
         return log_next.reshape(*tokens.shape, -1)
+
+    def _parts(self, batch: int) -> tuple[int, int]:
+        """The parts of a batch and their size; NashGamesError where the batch cannot be divided."""
+        if batch % self.accumulate:
+            raise NashGamesError(
+                f"{self.name}[accumulate] is {self.accumulate}, which does not divide a batch of {batch}; accepted: a "
+                "divisor of the batch"
+            )
+        return self.accumulate, batch // self.accumulate
 
     def _listed(self, game: Game, parameters: Any) -> jax.Array:
         """f_θ of every prefix, the shape of the table: those of L − 1 tokens are read, which begin with all others."""

@@ -7,7 +7,15 @@ import jax
 
 from nashgames.core.sequences import Sequences
 from nashgames.errors import NashGamesError
-from nashgames.learning.policies.sequential import MOST_LAYERS, MOST_UNITS, Compute, Sequential, Temperature, Top
+from nashgames.learning.policies.sequential import (
+    MOST_LAYERS,
+    MOST_UNITS,
+    Accumulate,
+    Compute,
+    Sequential,
+    Temperature,
+    Top,
+)
 from nashgames.registry import Number
 
 
@@ -20,7 +28,8 @@ class Transformer(Sequential):
     sum of three embeddings (prompt, token before, place). Weights are drawn from the run's seed, but for a last layer
     of zeros, so that π_0 = μ. `temperature` and `top` change what is sampled and nothing else: the policy that is
     learned and measured is π_θ. With opponents drawn at T ≠ 1 a method learns to answer π_θ^{1/T}, and its fixed point
-    is not π*_β; with `top` it never tries the other tokens.
+    is not π*_β; with `top` it never tries the other tokens. With `accumulate` = k a query of B duels is drawn and read
+    in k parts, one after the other: the same gradient, its baseline that of all B, from the memory of B/k.
     Source: Vaswani et al. 2017, normalised before each part (Xiong et al. 2020).
     """
 
@@ -36,6 +45,7 @@ class Transformer(Sequential):
     temperature: Temperature = field(default=1.0, metadata={"static": True})
     top: Top = field(default=None, metadata={"static": True})
     compute: Compute = field(default="run", metadata={"static": True})
+    accumulate: Accumulate = field(default=1, metadata={"static": True})
 
     name: ClassVar[str] = "transformer"
     # Measured on the default game: plain steps a tenth as long move the logits of sequences as far as those of a table.
