@@ -41,8 +41,8 @@ _FILE = "a file or a preset is played by: nashgames sweep FILE.toml"
 _TOLD = {
     **dict.fromkeys(("lr", "learning-rate", "step", "step-size", "stepsize", "eta"), _STEP),
     **dict.fromkeys(("config", "config-file", "file", "preset", "experiment", "toml"), _FILE),
-    "dry-run": "an experiment is checked before it is played; --queries 10 plays a short one",
-    "verbose": "say less with --quiet, more with --json",
+    "dry-run": "run and sweep have it",
+    "verbose": "there is one level of detail; --quiet prints less, --json all data",
 }
 _PLACE = {"game": "GAME is given without an option: {path} disc"}
 

@@ -10,6 +10,7 @@ from nashgames.cli import hints
 from nashgames.cli.list import LISTS, Entry, default_of
 from nashgames.cli.sheet import Sheet
 from nashgames.errors import NashGamesError
+from nashgames.registry import parse
 
 
 def find(name: str) -> tuple[str, Entry] | None:
@@ -31,8 +32,26 @@ def check(name: str) -> None:
         nearest = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean '{nearest[0]}'?" if nearest else ";"
         raise NashGamesError(
-            f"'{name}' is no {', '.join(kinds[:-1])} or {kinds[-1]}{hint} nashgames list says what there is"
+            f"there is no {', '.join(kinds[:-1])} or {kinds[-1]} '{name}'{hint} nashgames list says what there is"
         )
+
+
+def check_parameters(selection: str, called: str) -> None:
+    """Raise NashGamesError unless the parameters in the brackets of a selection are some that the item has."""
+    from nashgames.games.references import REFERENCES
+    from nashgames.registry import Registry, bind
+    from nashgames.solvers import WRAPPERS, make_solver
+
+    chosen = parse(selection)
+    registry: Mapping[str, Any] = {} if called == "preset" else _registry(called)
+    if chosen == chosen.name or chosen.name in WRAPPERS:
+        return
+    if called == "solver":
+        make_solver(selection)
+    elif isinstance(registry, Registry):
+        registry.choose(selection)
+    else:
+        bind(called, chosen, REFERENCES[chosen.name].parameters if called == "reference" else {})
 
 
 def show(name: str, called: str, entry: Entry, *, json: bool, quiet: bool) -> None:

@@ -27,7 +27,7 @@ def catalogue(what: str | None, *, json: bool) -> None:
     from nashgames.cli.streams import emit
 
     if what is not None and what not in LISTS:
-        raise unknown("list", what, LISTS)
+        raise unknown("kind of names", what, LISTS)
     entries = {kind: LISTS[kind][1]() for kind in (LISTS if what is None else (what,))}
     if json:
         emit(json_text.dumps(entries, allow_nan=False))

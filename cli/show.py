@@ -39,6 +39,7 @@ def show(
     name = selection.partition("[")[0].strip()
     if not _is_game(selection) and (entry := item.find(name)):
         _check_of_games({"actions": actions, "seed": seed, "format": formats, "out": out}, name, entry[0])
+        item.check_parameters(selection, entry[0])
         item.show(name, *entry, json=json, quiet=quiet)
         return
     if name and not _is_game(selection) and not is_file_name(selection):
@@ -103,8 +104,8 @@ def _facts_lines(facts: "Facts", game: "Game") -> list[tuple[str, str]]:
     lines = [
         ("Condorcet winner", words.label(facts.condorcet_winner_label or "none")),
         ("cyclic triples", about + words.share(facts.cyclic_triples)),
-        ("cyclic share of the energy", sampled + words.share(facts.cyclic_energy)),
-        ("transitive share of the energy", sampled + words.share(facts.transitive_energy)),
+        ("cyclic share (Hodge)", sampled + words.share(facts.cyclic_energy)),
+        ("transitive share (Hodge)", sampled + words.share(facts.transitive_energy)),
         ("rank", rank),
         ("largest margin", ("at least " if sampled else "") + words.number(facts.max_margin)),
     ]

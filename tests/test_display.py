@@ -670,7 +670,7 @@ def facts(winner=None, sampled=False):
 
 
 def test_facts_name_the_winner():
-    assert words.facts(facts()) == "no Condorcet winner · 24 % of triples are cycles · cyclic share of the energy 97 %"
+    assert words.facts(facts()) == "no Condorcet winner · 24 % of triples are cycles · Hodge decomposition 97 % cyclic"
     assert words.facts(facts("paper", sampled=True)).startswith("Condorcet winner paper · about 24 %")
 
 
@@ -733,7 +733,7 @@ def test_progress_is_one_live_line_a_batch_on_standard_error(terminal):
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in out.getvalue().splitlines()]
     assert lines == [
         "random-logits · 100 actions · β 0.05 · uniform reference · seed 0 · float64 on cpu",
-        "no Condorcet winner · 24 % of triples are cycles · cyclic share of the energy 97 %",
+        "no Condorcet winner · 24 % of triples are cycles · Hodge decomposition 97 % cyclic",
     ]
 
 
@@ -908,7 +908,7 @@ def test_a_complaint_is_one_line(capsys):
             ["beta"],
             "--beta is '0'; accepted: 0, or a number from 1e-12",
         ),
-        ("unknown dtype 'dtype'. Accepted: float32", ["dtype"], "unknown --dtype 'dtype'. Accepted: float32"),
+        ("dtype is 'dtype'; accepted: float32", ["dtype"], "--dtype is 'dtype'; accepted: float32"),
         ("record_every is 0; accepted", ["record_every"], "--record-every is 0; accepted"),
         ("beta is 0; accepted", ["seed"], "beta is 0; accepted"),
     ],

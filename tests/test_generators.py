@@ -784,7 +784,7 @@ ERRORS = [
     ("planted-log-linear[planes=0]", {}, "at least 1"),
     ("bilinear[margin=0.6]", {}, "at most 0.5"),
     ("bilinear[planes=0]", {}, "at least 1"),
-    ("disc[seed=-1]", {}, "disc[seed] is -1; accepted: an integer at least 0"),
+    ("disc[seed=-1]", {}, "disc[seed] is -1; accepted: an integer of at least 0"),
     ("disc[seed=1.5]", {}, "an integer"),
     ("blotto[soldiers=100,fields=10]", {}, "4,263,421,511,271"),
     ("blotto[soldiers=1000,fields=100]", {}, "e+134 TB"),

@@ -114,7 +114,7 @@ def test_runs_of_several_directories_say_where_they_are(mine):
         (["--sort", ","], "--sort is empty; accepted: columns of runs"),
         (["--limit", "0"], "--limit is '0'; accepted: an integer of at least 1"),
         (["--limit", "many"], "--limit is 'many'; accepted: an integer of at least 1"),
-        (["--where", "bata > 1"], "--where names 'bata', which is no column of runs; did you mean 'beta'?"),
+        (["--where", "bata > 1"], "--where names 'bata', which is not a column of runs; did you mean 'beta'?"),
         (["--where"], "--where needs a value; accepted: a condition"),
         (["--limits", "3"], "'--limits'; did you mean '--limit'?"),
     ],
@@ -291,17 +291,17 @@ def test_text_of_users_is_escaped():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--format", "xlsx"], "unknown value of --format 'xlsx'. Accepted: csv, wide, latex"),
+        (["--format", "xlsx"], "--format is 'xlsx'; accepted: csv, wide, latex"),
         (["--format", "latx"], "did you mean 'latex'?"),
         (["--format"], "--format needs a value; accepted: csv, wide, latex"),
         (["--out"], "--out needs a value; accepted: a file"),
         (["--format", "latex", "--y", "profit"], "unknown value of --y 'profit'"),
         (["--y", "suboptimality"], "--y is what the cells of --format latex show, and csv has all columns"),
-        (["--out", "."], "--out is '.', which is no file"),
-        (["--out", ""], "--out is '', which is no file"),
+        (["--out", "."], "--out is '.', which is not a file"),
+        (["--out", ""], "--out is '', which is not a file"),
         (["--out", "no/where.csv"], "there is no folder 'no'; make it"),
         (["--where", "beta > 7"], "'mine' has no finished run with \"beta > 7\""),
-        (["--where", "beta >"], '--where is "beta >", which is no condition'),
+        (["--where", "beta >"], '--where is "beta >", which is not a condition'),
     ],
 )
 def test_a_mistake_of_export_is_a_sentence(mine, options, said):

@@ -167,7 +167,7 @@ def test_a_mistake_is_one_sentence_before_anything_is_played(mine, values, said)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("number", "'mine.py:number' is no game, as it makes int; name a function that returns a Game"),
+        ("number", "'mine.py:number' is not a game: it returned int; name a function that returns a Game"),
         ("late", "'mine.py:late' is a solver, not a game; write nashgames run --solver mine.py:late"),
         ("broken", "fails: RuntimeError: no data"),
     ],
@@ -287,10 +287,10 @@ def game():
     [
         (
             "Nothing",
-            "'bad.py:Nothing' is no solver, as it has no queries_per_step, with_theory_defaults, init, update, ",
+            "'bad.py:Nothing' is not a solver: it has no queries_per_step, with_theory_defaults, init, update, ",
         ),
         ("game", "'bad.py:game' is a game, not a solver; write nashgames run bad.py:game"),
-        ("Opaque[step=1]", "the solver 'opaque' is no pytree; put @jax.tree_util.register_dataclass over its frozen"),
+        ("Opaque[step=1]", "the solver 'opaque' is not a pytree; put @jax.tree_util.register_dataclass over its"),
         ("Opaque", "the solver 'bad.py:Opaque' needs step; write bad.py:Opaque[step=…]"),
         ("Refuses[step=1]", "the solver 'opaque' fails: ArithmeticError at line "),
     ],

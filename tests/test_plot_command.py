@@ -70,7 +70,7 @@ def test_a_condition_is_in_the_caption_and_the_name_of_the_file():
     assert names(other) != names(answer)
     refused = call("plot", "mine", "--where", "bata > 1")
     assert refused.exit_code == 2
-    assert "error: --where names 'bata', which is no column of runs; did you mean 'beta'?" in refused.stderr
+    assert "error: --where names 'bata', which is not a column of runs; did you mean 'beta'?" in refused.stderr
     assert 'no finished run to draw with "beta > 1"' in call("plot", "mine", "--where", "beta > 1").stderr
 
 

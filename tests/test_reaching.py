@@ -134,8 +134,8 @@ def test_a_number_leaves_the_name_of_what_has_it():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("strenth", "unknown number of a run 'strenth'; did you mean 'strength'"),
-        ("game", "unknown number of a run 'game'. Accepted: "),
+        ("strenth", "unknown numeric setting of a run 'strenth'; did you mean 'strength'"),
+        ("game", "unknown numeric setting of a run 'game'; accepted: "),
         (
             "beta",
             "every run has beta = 0.1, and a figure against it needs two values; these vary: strength, eta, depth",
@@ -290,10 +290,10 @@ def test_type_is_as_large_as_asked_and_the_title_is_left_to_the_caption():
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"width": "colum"}, "unknown width 'colum'; did you mean 'column'"),
+        ({"width": "colum"}, "width is 'colum'; did you mean 'column'"),
         ({"font": 2.0}, "font is 2; accepted: the size of the type in points, from 4 to 20"),
         ({"font": float("nan")}, "accepted: the size of the type"),
-        ({"x_scale": "lin"}, "unknown x_scale 'lin'; did you mean 'linear'"),
+        ({"x_scale": "lin"}, "x_scale is 'lin'; did you mean 'linear'"),
     ],
 )
 def test_a_wrong_page_is_a_sentence(wrong, words):

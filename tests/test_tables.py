@@ -420,7 +420,7 @@ def test_parquet_files_that_are_no_game(content: pd.DataFrame, expected: str, wr
     [
         ("symmetrize=true", "table .* has no parameter .* did you mean 'symmetrise'"),
         ("symmetrise=yes", "accepted: true, false"),
-        ("values=win", "unknown kind of values 'win'; did you mean 'wins'"),
+        ("values=win", "values is 'win'; did you mean 'wins'"),
         ("values=scores", "values=scores needs scale"),
         ("values=margins,scale=2", "values=margins leaves scale without a meaning"),
         ("scale=-1", "scale is -1; accepted"),
@@ -430,7 +430,7 @@ def test_parquet_files_that_are_no_game(content: pd.DataFrame, expected: str, wr
         ("prior=1e300", r"prior is 1e\+300; accepted: a number of wins from 0 to 1,000,000"),
         ("prior=1", "holds probabilities and prior counts wins"),
         ("values=margins,prior=1", "prior counts wins and the values are margins"),
-        ("missing=zero", "unknown missing 'zero'"),
+        ("missing=zero", "missing is 'zero'"),
         ("wins", "cannot read 'wins'; write parameter=value"),
     ],
 )
@@ -518,7 +518,7 @@ def test_a_header_that_promises_too_much(write: Write, tmp_path: Path) -> None:
         with pytest.raises(NashGamesError, match="has only 64 bytes of data; it was cut short"):
             load(write("game.npy", buffer.getvalue() + bytes(64)))
     (tmp_path / "line.csv").write_bytes(b"0.5," * (1 << 22))
-    with pytest.raises(NashGamesError, match=r"has a line of more than 16\.8 MB; it is no table"):
+    with pytest.raises(NashGamesError, match=r"has a line of more than 16\.8 MB; it is not a table"):
         load(str(tmp_path / "line.csv"))
 
 

@@ -663,7 +663,7 @@ def test_the_command_shows_how_well_everything_agrees(played):
     assert (result.exit_code, result.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0] == f"{played} · 15 of 15 runs verified"
-    assert lines[2] == "column checked largest deviation of what rounding allows"
+    assert lines[2] == "column checked largest deviation of the rounding bound"
     assert any(line.startswith("suboptimality 15 ") and line.endswith("%") for line in lines)
     assert call(played, "--quiet").output == ""
 
@@ -728,7 +728,7 @@ def test_the_command_says_what_external_solvers_checked(exact):
     [
         (["--check-with", "gambt"], "unknown external solver 'gambt'; did you mean 'gambit'?"),
         (["--check-with", ""], "--check-with is empty; accepted: gambit, highs, mpax"),
-        (["--check-with", "highs[method=x]"], "highs[method] is 'x'. Accepted: ds, ipm"),
+        (["--check-with", "highs[method=x]"], "highs[method] is 'x'; accepted: ds, ipm"),
         (["--chek-with", "highs"], "'nashgames verify' has no option '--chek-with'; did you mean '--check-with'?"),
         (["--code", "gone.py"], "--code is 'gone.py'; accepted: a Python file that is there"),
         (["--code", ""], "--code is ''; accepted: a Python file that is there"),

@@ -120,7 +120,7 @@ def sequences_of(game: Game) -> Sequences:
     """The sequences that the actions of a game are; NashGamesError where they are none."""
     if game.description.sequences is None:
         raise NashGamesError(
-            f"{game.description.name} has no sequences of tokens for actions, which a corpus consists of; use a game "
+            f"{game.description.name} has no corpus, as its actions are not sequences of tokens; use a game "
             f"such as sequence-embedding, or another reference"
         )
     return game.description.sequences

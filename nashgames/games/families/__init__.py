@@ -15,7 +15,7 @@ import numpy as np
 
 from nashgames.core.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
 from nashgames.defaults import AUTO
-from nashgames.errors import NashGamesError, has_no, unknown
+from nashgames.errors import NashGamesError, has_no, unknown, wrong_word
 from nashgames.games.families import logit_families, margin_families, sequence_families
 from nashgames.games.families.logit_families import planting_reference
 from nashgames.games.families.recipes import Recipe, accept, check_finite, summary_of
@@ -151,9 +151,9 @@ def generate(
     pinned, draws = values.pop("seed", None), values.pop("draws", DRAWS[0])
     accept(f"{family.name}[contexts]", contexts, least=1)
     if weights not in ("uniform", "drawn"):
-        raise unknown(f"weights of {family.name}", weights, ("uniform", "drawn"))
+        raise wrong_word(f"{family.name}[weights]", weights, ("uniform", "drawn"))
     if draws not in DRAWS:
-        raise unknown(f"draws of {family.name}", draws, DRAWS)
+        raise wrong_word(f"{family.name}[draws]", draws, DRAWS)
     if pinned is not None:
         accept(f"{family.name}[seed]", pinned, least=0)
     made_for = values.pop("beta", None)
@@ -246,7 +246,7 @@ def _typed(what: str, value: Any, kind: type) -> Any:
 def _checked_dtype(dtype: Any) -> np.dtype:
     name = getattr(dtype, "__name__", str(dtype))
     if name not in ("float32", "float64"):
-        raise unknown("dtype", name, ("float32", "float64"))
+        raise wrong_word("dtype", name, ("float32", "float64"))
     return np.dtype(name)
 
 
