@@ -74,10 +74,10 @@ def of_option(path: str, given: str, options: Sequence[str]) -> str:
     near = [ours] if ours in options else difflib.get_close_matches(f"--{name}", options, n=1, cutoff=_NEAR)
     if told is None and near:
         told = f"did you mean '{near[0]}'?"
-    accepted = f"Accepted: {some_of(options)}"
     if told is None:
-        return f"'{path}' has no option '{given}'. {accepted}"
-    return f"'{path}' has no option '{given}'; {told}{f' {accepted}' if told.endswith('?') else ''}"
+        return f"'{path}' has no option '{given}'; accepted: {some_of(options)}"
+    accepted = f" Accepted: {some_of(options)}" if told.endswith("?") else ""
+    return f"'{path}' has no option '{given}'; {told}{accepted}"
 
 
 def elsewhere(kind: str, given: str) -> str | None:
@@ -85,6 +85,8 @@ def elsewhere(kind: str, given: str) -> str | None:
     from nashgames.cli.list import LISTS
 
     name = given.partition("[")[0]
+    if kind not in [called for called, _ in LISTS.values()]:
+        return None
     for called, entries in LISTS.values():
         if called in (kind, "metric", "figure"):
             continue

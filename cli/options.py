@@ -178,7 +178,7 @@ def in_flags(given: Mapping[str, Any]) -> Iterator[None]:
 
 def _named(sentence: str, given: Mapping[str, Any]) -> str:
     """A complaint in the words of what was `given` on the command line."""
-    keys = [key for key in (*_SEVERAL, *_ONE, *_DRAWN, "code", "replay") if given.get(key) is not None]
+    keys = [key for key in (*_SEVERAL, *_ONE, *_DRAWN, "code", "replay") if given.get(key) not in (None, [])]
     # The game of `run` is an argument and has no option to be named by.
     if isinstance(given.get("game"), str):
         keys.remove("game")

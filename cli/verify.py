@@ -132,7 +132,9 @@ def _not_checked(report: "Report") -> list[tuple[str, str]]:
             "--replay all replays every run"
         )
     if report.unplanned:
-        lines.append(f"which steps {words.plural(report.unplanned, 'run')} had to record: the directory holds no experiment of theirs")
+        lines.append(
+            f"which steps {words.plural(report.unplanned, 'run')} had to record: no experiment of theirs is there"
+        )
     if report.unhashed:
         lines.append(f"the bytes of {', '.join(report.unhashed)}: written before the manifest kept hashes")
     if report.unchecked:

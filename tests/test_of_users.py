@@ -195,7 +195,7 @@ def test_preferences_of_a_game_from_a_file_are_drawn_by_the_command_that_plot_na
     refused = CliRunner().invoke(app, ["plot", "out", "--figure", "preferences"])
     sentence, _, command = refused.stderr.strip().rpartition("; draw it with: ")
     assert refused.exit_code == 2
-    assert sentence.endswith("results keep no margins, and code runs only where its user names it")
+    assert sentence.endswith("and the results do not keep its margins")
     assert command == f"nashgames show 'mine.py:ladder[strength=0.4]'{options}"
     drawn = CliRunner().invoke(app, [*shlex.split(command)[1:], "--format", "svg"])
     assert drawn.exit_code == 0, drawn.stderr

@@ -153,8 +153,8 @@ def test_where_no_number_varies_nothing_can_be_drawn_against_one(name):
     with pytest.raises(NashGamesError) as error:
         reaching.against(run()[0], name)
     assert str(error.value) == (
-        f"no number of these runs varies, and a figure against '{name}' needs two values of it; play several first, as "
-        "nashgames sweep --beta 1,0.1,0.01 does"
+        f"no numeric setting of these runs varies, and a figure against '{name}' needs two values of it; "
+        "play several first, as nashgames sweep --beta 1,0.1,0.01 does"
     )
 
 
@@ -370,10 +370,10 @@ def test_curves_are_drawn_against_steps_each_of_which_may_cost_several_queries(p
         (["--against", "eto"], "did you mean 'eta'"),
         (["--epsilon", "1", "--figure", "rates"], "--epsilon is of the figure 'queries' alone; add --figure queries"),
         (["--epsilon", "1", "--against", "n", "--figure", "rates"], "--epsilon and --against are of the figure"),
-        (["--width", "wide"], "unknown --width 'wide'"),
+        (["--width", "wide"], "--width is 'wide'"),
         (["--font", "big"], "--font is 'big'; accepted: the size of the type in points"),
         (["--font", "40"], "--font is 40; accepted"),
-        (["--x-scale", "sqrt"], "unknown --x-scale 'sqrt'"),
+        (["--x-scale", "sqrt"], "--x-scale is 'sqrt'"),
         (["--x-scale", "log", "--figure", "rates"], "no figure here shows any; those that do: convergence"),
     ],
 )

@@ -392,10 +392,7 @@ def test_another_sample_is_refused_before_anything(made, replay):
 
 def test_the_command_says_what_was_played_again_and_what_was_not_checked(made):
     printed = " ".join(call(made).stdout.split())
-    assert (
-        "played again 1 of 12 runs, drawn by a hash of the directory; 1 reproduced bit for bit"
-        in (printed)
-    )
+    assert "played again 1 of 12 runs, drawn by a hash of the directory; 1 reproduced bit for bit" in (printed)
     assert "not checked earlier points of 11 runs, except that they fit each other and the planned steps" in printed
     assert all(column in printed for column in playing.EFFORT)
     data = json.loads(call(made, "--json", "--replay", "3").stdout)

@@ -310,7 +310,7 @@ JUNK = {
     "n-a.csv": (b",a,b\na,0.5,n/a\nb,n/a,0.5\n", "row 2, column 'b' holds 'n/a', which is not a number"),
     "decimal-comma.csv": (b'"0,5","0,7"\n"0,3","0,5"\n', "column 1 holds '0,3', a number with a comma; write 0.3"),
     "unclosed.csv": (b'0.5,0.7,0.2\n"a,b,3\n0.8,0.4,0.5\n', "a quotation mark in row 2 is never closed"),
-    "comment.csv": (b"# my bots\n0.5,0.7\n0.3,0.5\n", "begins with the comment '# my bots'; drop lines of comment"),
+    "comment.csv": (b"# my bots\n0.5,0.7\n0.3,0.5\n", "begins with the comment '# my bots'; delete comment lines"),
     "latin.csv": (
         "é,b\n0.5,0.2\n0.8,0.5\n".encode("latin-1"),
         "is not UTF-8 text (byte 0xe9); save it as CSV in UTF-8",

@@ -78,7 +78,7 @@ MISTAKES = {
     "n[0] == 1": "has `n[0]`; accepted: columns",
     "n ** 2 > 1": "has `n ** 2`; accepted: columns",
     "n == True": "has `True`; accepted: columns",
-    "n in 3": "behind in stands a list",
+    "n in 3": "in needs a list",
     "n in [beta]": "a list holds numbers or quoted texts",
     "n in ['x']": "has a text, `'x'`, where a number belongs",
     "(n == 3) == (beta == 1)": "compares `n == 3`, a condition; join conditions by and, or",

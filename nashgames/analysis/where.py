@@ -139,7 +139,7 @@ class _Checked:
         if isinstance(node.ops[0], ast.In | ast.NotIn):
             listed = node.comparators[0]
             if len(node.ops) > 1 or not isinstance(listed, ast.List | ast.Tuple) or not listed.elts:
-                raise _refused(f"has {_said(node)}", "behind in stands a list, as in n in [10, 100]")
+                raise _refused(f"has {_said(node)}", "in needs a list, as in n in [10, 100]")
             for each in listed.elts:
                 if any(isinstance(part, ast.Name) for part in ast.walk(each)):
                     raise _refused(f"has {_said(each)} in a list", "a list holds numbers or quoted texts")

@@ -1,6 +1,7 @@
 """Frames ⇄ Arrow ⇄ Parquet: columns of the right type or a sentence, and many layers of rows as one table."""
 
 import collections
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nashgames.errors import NashGamesError
+from nashgames.errors import NashGamesError, shown
 from nashgames.store.files import damaged
 from nashgames.store.schema import ADDED, FAILURES, LABEL_COLUMNS, LABELS, PART_SCHEMAS, SCHEMAS, TABLES
 
@@ -21,6 +22,9 @@ ASKED = "nashgames"
 
 _GROUP = 2**17
 """Rows of a group in a Parquet file: 50 MB of curves, and few enough groups that a million rows are read as fast."""
+
+_JSON = ("game_parameters", "hyperparameters")
+"""Columns of text that others read as JSON."""
 
 _PANDAS_INDEX = "__index_level_"
 """How pandas names an index that it saves as a column."""
@@ -112,9 +116,14 @@ def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | p
     except pa.ArrowException:
         cast = None
     if cast is None:
-        raise _not_ours(path, field, f"holds {column.type} that is no {field.type}")
+        raise _not_ours(path, field, f"holds {column.type}, not {field.type}")
     if cast.null_count and not field.nullable:
         raise _not_ours(path, field, f"has {cast.null_count} missing values")
+    for text in pc.unique(cast).to_pylist() if field.name in _JSON else ():
+        try:
+            json.loads(text or "{}")
+        except ValueError:
+            raise _not_ours(path, field, f"holds {shown(text)}, which is not JSON") from None
     return cast
 
 
