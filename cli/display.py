@@ -67,6 +67,11 @@ class Screen:
         self._out = _console(stderr=False)
         self._err = _console(stderr=True)
 
+    @property
+    def width(self) -> int:
+        """Columns of standard output."""
+        return self._out.width
+
     def line(self, text: str = "", style: str = "") -> None:
         """One line of the result, not shown with --quiet or --json."""
         self._print(Text(printable(text), style=style))
@@ -207,7 +212,7 @@ class Progress(Working):
         self._clock = _Clock()
         if len(self._experiment.every("game")) > 1 or len(self._experiment.every("actions")) > 1:
             self.header(None, None)
-        if planned.runs > planned.reused:
+        if planned.batches:
             batches = "1 batch" if planned.batches == 1 else f"{planned.batches} batches"
             runs = words.plural(planned.runs - planned.reused, "run")
             self.wait(f"steps are tried in {batches}" if planned.tuning else f"{runs} in {batches}")

@@ -12,6 +12,11 @@ from nashgames.cli.sheet import Sheet
 from nashgames.errors import NashGamesError
 from nashgames.registry import parse
 
+_WIDEST = 120
+"""Letters of the longest lines of a docstring."""
+# Lines of prose are broken between words near that: shorter ones end where they should.
+_FULL = 90
+
 
 def find(name: str) -> tuple[str, Entry] | None:
     """What kind of thing a name without parameters is, and its entry; None for games and what is in no list."""
@@ -64,13 +69,23 @@ def show(name: str, called: str, entry: Entry, *, json: bool, quiet: bool) -> No
         emit(json_text.dumps({"kind": called, **entry, "text": text}, allow_nan=False))
     screen = Screen(quiet=quiet, data=json)
     screen.line(f"{entry['name']} · {called}", style="bold")
-    for line in text.splitlines():
+    for line in _flowing(text) if screen.width < _WIDEST else text.splitlines():
         screen.line(line)
     if parameters := entry.get("parameters", ()):
         screen.line()
         screen.sheet(_parameters(parameters))
     screen.line()
     screen.pairs([("write", hints.WRITTEN[called].format(name=_example(entry)))])
+
+
+def _flowing(text: str) -> list[str]:
+    """The lines of a text, of a paragraph of prose one, so that it is broken where the terminal ends."""
+    lines = list[str]()
+    for paragraph in text.split("\n\n"):
+        parts = paragraph.split("\n")
+        prose = all(len(part) >= _FULL and not part.startswith(" ") for part in parts[:-1])
+        lines += ["", " ".join(parts)] if prose else ["", *parts]
+    return lines[1:]
 
 
 def _example(entry: Entry) -> str:

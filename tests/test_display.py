@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nashgames.cli import display, mixture, options, payload, steps, streams, summary, theorems, words
+from nashgames.cli import display, item, mixture, options, payload, steps, streams, summary, theorems, words
 from nashgames.cli.columns import fitted
 from nashgames.cli.display import Progress, Screen
 from nashgames.cli.list import LISTS, catalogue
@@ -715,6 +715,29 @@ def test_what_is_noted_of_trials_and_of_reported_runs_is_read_once(capsys):
 )
 def test_the_header_says_on_what_steps_are_tuned(tried, said):
     assert said in words.header(Experiment(tune={"seeds": 2}), tried=tried)
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (
+            120,
+            "1/2  nash-mp · mine.py:lizard[noise=0.05] · 5 actions · β 1, 0.3"
+            + " " * 15
+            + "1,240 of 5,000   3.2e-07  ≤ 12 s",
+        ),
+        (80, "1/2  nash-mp · mine.py:li… · β 1, 0.3    1,240 of 5,000   3.2e-07  ≤ 12 s"),
+        (60, "1/2  nash-mp… · β 1, 0.3      1,240   3.2e-07  ≤ 12 s"),
+    ],
+)
+def test_a_line_of_progress_keeps_the_solver_and_beta(width, line):
+    row = ("1/2", "nash-mp · mine.py:lizard[noise=0.05] · 5 actions · β 1, 0.3", "1,240 of 5,000", "3.2e-07", "≤ 12 s")
+    assert display._progress_line(row, width) == line
+
+
+def test_prose_is_broken_where_the_terminal_ends_and_formulas_are_not_joined():
+    prose = f"{'words ' * 18}and\nmore\n\na = b\nc = d"
+    assert item._flowing(prose) == [f"{'words ' * 18}and more", "", "a = b", "c = d"]
 
 
 def test_progress_is_one_live_line_a_batch_on_standard_error(terminal):

@@ -238,7 +238,8 @@ class _Pairs:
         if self.duels:
             least, most = min(self.duels), max(self.duels)
             times = f"{least:,.10g}" if least == most else f"{least:,.10g} to {most:,.10g}"
-            notes.append(f"{'the others' if self.missing else 'every pair'} met {times} times")
+            often = "once" if most == 1 == least else f"{times} times"
+            notes.append(f"{'the others' if self.missing else 'every pair'} met {often}")
         return notes
 
     def _margin(self, values: np.ndarray) -> np.ndarray:
