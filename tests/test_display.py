@@ -723,7 +723,7 @@ def test_the_header_says_on_what_steps_are_tuned(tried, said):
         (
             120,
             "1/2  nash-mp · mine.py:lizard[noise=0.05] · 5 actions · β 1, 0.3"
-            + " " * 15
+            + " " * 17
             + "1,240 of 5,000   3.2e-07  ≤ 12 s",
         ),
         (80, "1/2  nash-mp · mine.py:li… · β 1, 0.3    1,240 of 5,000   3.2e-07  ≤ 12 s"),
