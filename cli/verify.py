@@ -151,8 +151,7 @@ def _complaints(report: "Report") -> list[str]:
     if report.incomplete is not None:
         sentences.append(f"{report.incomplete}; run the command again to complete them")
     sentences += [
-        f"{_run(found)}: {found.column} is {_value(found.stored)} in the rows and {_value(found.recomputed)} "
-        f"{'played' if found.played else 'computed'} again"
+        f"{_run(found)}: {found.column} is {_value(found.stored)} {_instead(found)}"
         for found in report.mismatches[:_LISTED]
     ]
     more = len(report.mismatches) - _LISTED
@@ -166,6 +165,15 @@ def _complaints(report: "Report") -> list[str]:
     if len(unverified) > _LISTED:
         sentences.append(f"{words.plural(len(unverified) - _LISTED, 'more run')} cannot be verified; see --json")
     return sentences
+
+
+def _instead(found: "Mismatch") -> str:
+    """What a value differs from: a number of runs, a rule, or what was computed or played again."""
+    if found.column.startswith("curves.") and " at step " not in found.column:
+        return f"and {_value(found.recomputed)} in the table runs"
+    if isinstance(found.recomputed, str) and not isinstance(found.stored, str):
+        return f"and should be {found.recomputed}"
+    return f"in the rows and {_value(found.recomputed)} {'played' if found.played else 'computed'} again"
 
 
 def _run(found: "Mismatch | Unverified") -> str:

@@ -157,7 +157,9 @@ def generate(
     if pinned is not None:
         accept(f"{family.name}[seed]", pinned, least=0)
     made_for = values.pop("beta", None)
-    seed, dtype = _typed("seed", seed, int) if pinned is None else pinned, _checked_dtype(dtype)
+    if (name := getattr(dtype, "__name__", str(dtype))) not in ("float32", "float64"):
+        raise wrong_word("dtype", name, ("float32", "float64"))
+    seed, dtype = _typed("seed", seed, int) if pinned is None else pinned, np.dtype(name)
     check_beta(beta)
     planted = beta if made_for is None else made_for
     check_beta(planted)
@@ -241,13 +243,6 @@ def _typed(what: str, value: Any, kind: type) -> Any:
     if isinstance(value, accepted) and (kind is bool or not isinstance(value, bool | np.bool_)):
         return kind(value)
     return convert(what, str(value), kind)
-
-
-def _checked_dtype(dtype: Any) -> np.dtype:
-    name = getattr(dtype, "__name__", str(dtype))
-    if name not in ("float32", "float64"):
-        raise wrong_word("dtype", name, ("float32", "float64"))
-    return np.dtype(name)
 
 
 def _size(family: Family, values: Mapping[str, Any], actions: int | None) -> int:
