@@ -193,7 +193,8 @@ def test_a_preset_s_file_is_its_own(name):
 
 def test_an_unknown_preset_is_a_sentence():
     assert "unknown preset 'rates'; did you mean 'rate'?" in complaint("init", "rates")
-    assert "'nashgames init' takes no further argument 'b'; a file is of one preset" in complaint("init", "rate", "b")
+    told = complaint("init", "rate", "b")
+    assert "'nashgames init' takes no further argument 'b'; print one preset after the other" in told
 
 
 # -- export ------------------------------------------------------------------------------------------------------------
@@ -295,7 +296,7 @@ def test_text_of_users_is_escaped():
         (["--format", "latx"], "did you mean 'latex'?"),
         (["--format"], "--format needs a value; accepted: csv, wide, latex"),
         (["--out"], "--out needs a value; accepted: a file"),
-        (["--format", "latex", "--y", "profit"], "unknown value of --y 'profit'"),
+        (["--format", "latex", "--y", "profit"], "--y is 'profit'"),
         (["--y", "suboptimality"], "--y is what the cells of --format latex show, and csv has all columns"),
         (["--out", "."], "--out is '.', which is not a file"),
         (["--out", ""], "--out is '', which is not a file"),

@@ -78,7 +78,7 @@ def test_where_no_figure_can_be_drawn_that_is_said():
     add("mine", "a", solver="referee", label="referee")
     refused = call("plot", "mine", "--facet", "beta")
     assert refused.exit_code == 2
-    assert "'mine' has no run of which such a figure can be drawn; give one by --figure" in refused.stderr
+    assert "no figure applies to the runs in 'mine'; name one with --figure" in refused.stderr
 
 
 def test_several_directories_are_one_figure_in_a_place_of_its_own():

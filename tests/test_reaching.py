@@ -239,7 +239,7 @@ def test_the_table_has_the_numbers_of_the_figure():
         by_hand = 2 * np.ceil(np.log(300) / rate / 2)
         np.testing.assert_array_equal(mine["queries"], np.where(by_hand <= 400, by_hand, np.inf))
     sheet = tables.sheet(table, "said")
-    assert sheet.headings == ("β", "solver", "reached", "median queries", "least", "most", "spent in all")
+    assert sheet.headings == ("β", "solver", "reached", "median queries", "least", "most", "total spent")
     assert sheet.rows[0][1] == "nash-mp" and sheet.rows[0][2] == "3 of 3"
     assert tables.payload(table)[-1]["queries"] is None or np.isfinite(tables.payload(table)[-1]["queries"])
 
