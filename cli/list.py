@@ -114,7 +114,9 @@ def _metrics() -> list[Entry]:
 def _figures() -> list[Entry]:
     from nashgames.plots import FIGURES
 
-    return [{"name": name, "summary": f"{figure.help}."} for name, figure in FIGURES.items()]
+    return [
+        {"name": name, "summary": f"{figure.help[0].upper()}{figure.help[1:]}."} for name, figure in FIGURES.items()
+    ]
 
 
 def _presets() -> list[Entry]:

@@ -37,10 +37,11 @@ def show(
     from nashgames.cli.streams import emit
 
     name = selection.partition("[")[0].strip()
-    if not _is_game(selection) and (entry := item.find(name)):
-        _check_of_games({"actions": actions, "seed": seed, "format": formats, "out": out}, name, entry[0])
-        item.check_parameters(selection, entry[0])
-        item.show(name, *entry, json=json, quiet=quiet)
+    if not _is_game(selection) and (found := item.find(name)):
+        _check_of_games({"actions": actions, "seed": seed, "format": formats, "out": out}, name, found[0][0])
+        for called, _ in found:
+            item.check_parameters(selection, called)
+        item.show(name, found, json=json, quiet=quiet)
         return
     if name and not _is_game(selection) and not is_file_name(selection):
         item.check(name)
@@ -50,13 +51,13 @@ def show(
     game = _load(selection, actions, seed)
     from nashgames.games.properties import facts
 
-    found = facts(game)
-    screen.line(f"{selection} · {words.count(found.actions)} actions", style="bold")
-    screen.pairs(_facts_lines(found, game))
+    told = facts(game)
+    screen.line(f"{selection} · {words.count(told.actions)} actions", style="bold")
+    screen.pairs(_facts_lines(told, game))
     prompts = _prompts(game, screen) if game.description.sequences else None
-    written = draw_game(game, found.ratings, folder, chosen) if plot else []
+    written = draw_game(game, told.ratings, folder, chosen) if plot else []
     if json:
-        emit(json_text.dumps(_facts_data(selection, found, game, written, prompts), allow_nan=False))
+        emit(json_text.dumps(_facts_data(selection, told, game, written, prompts), allow_nan=False))
     elif quiet:
         emit(str(folder))
     again = [("-n", actions), ("--seed", seed)]

@@ -191,6 +191,12 @@ def test_a_preset_s_file_is_its_own(name):
     assert call("init", name).stdout == presets()[name].read_text(encoding="utf-8")
 
 
+def test_a_name_of_several_kinds_is_shown_as_each_of_them():
+    shown = call("show", "phases").stdout
+    assert "phases · figure\n" in shown and "phases · preset\n" in shown
+    assert [one["kind"] for one in json.loads(call("show", "phases", "--json").stdout)] == ["figure", "preset"]
+
+
 def test_an_unknown_preset_is_a_sentence():
     assert "unknown preset 'rates'; did you mean 'rate'?" in complaint("init", "rates")
     told = complaint("init", "rate", "b")
