@@ -41,12 +41,12 @@ class Commands(TyperGroup):
             if args[0] in ("help", "version"):
                 raise NashGamesError(f"'{args[0]}' is an option, not a command; write: nashgames --{args[0]}")
             raise unknown("command", args[0], self.list_commands(ctx))
-        name, command, rest = super().resolve_command(ctx, args)
-        for parameter in command.params:
+        resolved: Any = super().resolve_command(ctx, args)
+        for parameter in resolved[1].params:
             if parameter.param_type_name == "argument":
                 # The help of an argument says what it is; its Python type, list[Path], would say it worse.
                 parameter.display_type_rich = lambda ctx: ""
-        return name, command, rest
+        return resolved
 
     def main(
         self,
