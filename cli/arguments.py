@@ -70,7 +70,9 @@ Target = Annotated[str | None, _option("target", metavar="TARGET", help="the gam
 Comparisons = Annotated[
     str | None, _option("comparisons", metavar="N", help="the budget of a run on duels in comparisons", panel=_MEASURE)
 ]
-Beta = Annotated[list[str] | None, _option("beta", metavar="B", help="β, the weight of KL(π‖μ)", panel=_GAME)]
+Beta = Annotated[
+    list[str] | None, _option("beta", metavar="B", help="β, the weight of KL(π‖μ), 0.05 unless given", panel=_GAME)
+]
 Betas = Annotated[list[str] | None, _option("beta", metavar="B[,B…]", help="β, the weight of KL(π‖μ)", panel=_GAME)]
 ExactBetas = Annotated[
     list[str] | None,
@@ -90,13 +92,26 @@ ActionsOfOne = Annotated[str | None, _option("actions", "-n", metavar="N", help=
 Reference = Annotated[list[str] | None, _option("reference", metavar="MU", help="the reference policy μ", panel=_GAME)]
 Seed = Annotated[str | None, _option("seed", metavar="SEED", help="the first seed", panel=_GAME)]
 Seeds = Annotated[str | None, _option("seeds", metavar="K", help="the number of consecutive seeds", panel=_GAME)]
-Queries = Annotated[str | None, _option("queries", metavar="N", help="the budget of a run in queries", panel=_MEASURE)]
+Queries = Annotated[
+    str | None,
+    _option(
+        "queries", metavar="N", help="the budget of a run in queries, max(2000, 20/β) unless given", panel=_MEASURE
+    ),
+]
 Tolerance = Annotated[
     str | None,
-    _option("tolerance", metavar="EPS", help="suboptimality at which a run with exact feedback stops", panel=_MEASURE),
+    _option(
+        "tolerance",
+        metavar="EPS",
+        help="suboptimality at which a run with exact feedback stops, 1e-10 unless given",
+        panel=_MEASURE,
+    ),
 ]
 Records = Annotated[
-    str | None, _option("records", metavar="K", help="recorded points per curve, geometrically spaced", panel=_MEASURE)
+    str | None,
+    _option(
+        "records", metavar="K", help="recorded points per curve, geometrically spaced, 200 unless given", panel=_MEASURE
+    ),
 ]
 RecordEvery = Annotated[
     str | None, _option("record_every", metavar="M", help="record every M-th step instead", panel=_MEASURE)
@@ -133,6 +148,9 @@ Code = Annotated[
 ]
 Replay = Annotated[str | None, _option("replay", metavar="SHARE", help="runs that are played again", panel=_CHECKS)]
 Out = Annotated[str | None, _option("out", metavar="DIRECTORY", help="the results directory", panel=_OUTPUT)]
+OutFigures = Annotated[
+    str | None, _option("out", metavar="DIRECTORY", help="where to write the figures", panel=_OUTPUT)
+]
 OutPage = Annotated[
     str | None,
     typer.Option(
@@ -180,7 +198,7 @@ Figures = Annotated[
         metavar="FIGURE[,FIGURE…]",
         help="figures to draw",
         panel=_OUTPUT,
-        accepted="names of nashgames list figures, by default those that fit the runs",
+        accepted="names (see: nashgames list figures), by default those that fit the runs",
     ),
 ]
 Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="the y-axis of curves", panel=_OUTPUT)]

@@ -210,7 +210,7 @@ def plot(
     facet: o.Facet = None,
     no_title: o.NoTitle = False,
     format: o.Formats = None,
-    out: o.Out = None,
+    out: o.OutFigures = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -327,7 +327,7 @@ def show(
     actions: o.ActionsOfOne = None,
     seed: o.Seed = None,
     format: o.Formats = None,
-    out: o.Out = None,
+    out: o.OutFigures = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     no_plot: o.NoPlot = False,

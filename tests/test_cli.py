@@ -124,6 +124,13 @@ def test_no_word_of_the_help_is_cut(monkeypatch, command):
     assert not re.search(r"\S…[^\]]", call(command, "-h").stdout)
 
 
+def test_the_help_says_what_is_played_unless_more_is_given():
+    usual = Experiment()
+    text = " ".join(re.sub("[│╭╮╰╯─]", " ", call("run", "--help").stdout).split())
+    assert f"β, the weight of KL(π‖μ), {usual.beta[0]:g} unless given" in text
+    assert f"stops, {usual.tolerance:g} unless given" in text and f"spaced, {usual.records} unless given" in text
+
+
 def test_without_a_command_the_help_is_shown():
     assert "sweep" in call().stdout
 
