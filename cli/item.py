@@ -70,7 +70,7 @@ def show(name: str, found: Sequence[tuple[str, Entry]], *, json: bool, quiet: bo
     texts = [_text(called, name) or str(entry["summary"]) for called, entry in found]
     if json:
         told = [{"kind": called, **entry, "text": text} for (called, entry), text in zip(found, texts, strict=True)]
-        emit(json_text.dumps(told[0] if len(told) == 1 else told, allow_nan=False))
+        emit(json_text.dumps(told[0] | ({"others": told[1:]} if told[1:] else {}), allow_nan=False))
     screen = Screen(quiet=quiet, data=json)
     for place, ((called, entry), text) in enumerate(zip(found, texts, strict=True)):
         if place:

@@ -194,7 +194,8 @@ def test_a_preset_s_file_is_its_own(name):
 def test_a_name_of_several_kinds_is_shown_as_each_of_them():
     shown = call("show", "phases").stdout
     assert "phases · figure\n" in shown and "phases · preset\n" in shown
-    assert [one["kind"] for one in json.loads(call("show", "phases", "--json").stdout)] == ["figure", "preset"]
+    data = json.loads(call("show", "phases", "--json").stdout)
+    assert (data["kind"], [other["kind"] for other in data["others"]]) == ("figure", ["preset"])
 
 
 def test_an_unknown_preset_is_a_sentence():
