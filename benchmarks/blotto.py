@@ -23,6 +23,7 @@ from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.environment import environment
 from nashgames.exact.certificate import divergence
 from nashgames.games import families
+from nashgames.plots.page import styled
 from nashgames.solvers import make_solver
 
 TOLERANCE = 1e-12
@@ -91,25 +92,25 @@ def most_played(deployments: np.ndarray, policy: np.ndarray) -> dict[str, float]
     return {" ".join(map(str, soldiers)): share for soldiers, share in best}
 
 
+@styled
 def draw(told: dict[str, Any], arguments: argparse.Namespace) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.75, 2.9), layout="constrained")
     shares = list(told["a field gets"].values())
     left.bar(range(len(shares)), shares, color="#0072b2")
     left.set(xlabel="soldiers on a field", ylabel="probability")
     names, most = list(told["deployments played most"]), list(told["deployments played most"].values())
     right.barh(range(len(most)), most, color="#0072b2")
-    right.set_yticks(range(len(most)), names, fontsize=8)
+    right.set_yticks(range(len(most)), names)
     right.invert_yaxis()
     right.set(xlabel="probability, all orders of the fields together", ylabel="deployment")
     figure.suptitle(
         f"{arguments.soldiers} soldiers on {arguments.fields} fields: {told['deployments']:,} deployments, "
         f"β = {arguments.beta:g}, suboptimality {told['suboptimality']:.1e}",
-        fontsize=9,
     )
-    figure.savefig(arguments.out / "blotto.png", dpi=200)
+    figure.savefig(arguments.out / "blotto.png")
 
 
 if __name__ == "__main__":

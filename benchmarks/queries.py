@@ -32,6 +32,7 @@ from nashgames.core.margins import (
 )
 from nashgames.core.precision import Precision
 from nashgames.environment import environment
+from nashgames.plots.page import styled
 
 ENTRIES = tuple(2**k for k in range(10, 14))
 """Actions of games whose entries are kept: up to 0.27 GB in float32, far beyond the caches."""
@@ -111,31 +112,30 @@ def made(storage: str, n: int) -> Any:
     return kinds[storage].filled(n, [block], np.float32)
 
 
+@styled
 def draw(rows: list[Row], speeds: dict[str, float], path: Path) -> None:
     """Entries on the left, formulas and factors on the right."""
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, 2, figsize=(8.4, 3.6), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(6.75, 3.0), sharey=True, layout="constrained")
     for number, storage in enumerate(SIZES):
         mine = [row for row in rows if row["storage"] == storage]
         panel = panels[int(number >= 4)]
         n = [row["n"] for row in mine]
         (line,) = panel.plot(n, [row["seconds"] for row in mine], marker="o", markersize=3, label=storage)
         panel.plot(n, [row["limit"] for row in mine], linestyle="--", linewidth=1, color=line.get_color())
-    for panel, title in zip(panels, ("entries are kept", "features are kept"), strict=True):
+    for panel, title in zip(panels, ("entries stored", "features stored"), strict=True):
         panel.set(xscale="log", yscale="log", xlabel="actions", title=title)
-        panel.legend(frameon=False, fontsize=8)
-        panel.grid(alpha=0.2)
-    panels[0].set_ylabel("seconds a query")
+        panel.legend()
+    panels[0].set_ylabel("seconds per query")
     panels[0].set_xticks(ENTRIES, [f"{n:,}" for n in ENTRIES])
     panels[0].set_xticks([], minor=True)
     figure.suptitle(
-        f"one query in float32; broken: reading at {speeds['bytes'] / 1e9:.0f} GB/s, "
+        f"float32; dashed: reading what is stored at {speeds['bytes'] / 1e9:.0f} GB/s, "
         f"for the formula {speeds['operations'] / 1e9:.0f} GFLOP/s",
-        fontsize=9,
     )
-    figure.savefig(path, dpi=200)
+    figure.savefig(path)
 
 
 if __name__ == "__main__":

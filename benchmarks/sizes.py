@@ -14,6 +14,7 @@ from timing import BETA, machine, options, table
 
 import nashgames as ng
 from nashgames.environment import environment
+from nashgames.plots.page import styled
 from nashgames.plots.palette import colour, marker
 
 GAMES = ("bilinear[planes=4]", "melo[link=linear]", "disc[link=linear]")
@@ -75,12 +76,13 @@ def main() -> None:
     draw(rows, arguments.out / "sizes.png")
 
 
+@styled
 def draw(rows: list[Row], path: Path) -> None:
     """One panel a family: a flat line is a rate that does not depend on the number of actions."""
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, len(GAMES), figsize=(3.2 * len(GAMES), 2.8), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, len(GAMES), figsize=(2.25 * len(GAMES), 2.4), sharey=True, layout="constrained")
     for panel, game in zip(panels, GAMES, strict=True):
         for name in METHODS:
             mine = [row for row in rows if (row["game"], row["solver"]) == (game, name)]
@@ -89,8 +91,8 @@ def draw(rows: list[Row], path: Path) -> None:
             panel.plot([row["n"] for row in mine], queries, label=name, color=colour(name), marker=marker(name))
         panel.set(xscale="log", yscale="log", xlabel="actions", title=game)
     panels[0].set_ylabel(f"queries to {TOLERANCE:g}")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(METHODS), frameon=False)
-    figure.savefig(path, dpi=200)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(METHODS))
+    figure.savefig(path)
 
 
 if __name__ == "__main__":

@@ -40,17 +40,20 @@ def _option(key: str, *short: str, metavar: str, help: str, panel: str, accepted
 
 
 def _switch(*names: str, help: str, panel: str = "Output") -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+    # Without a metavar the help would show the Python type.
+    return typer.Option(*names, metavar="", help=help, rich_help_panel=panel, show_default=False)
 
 
 _GAME, _MEASURE, _OUTPUT = "What is played", "Stopping, recording and precision", "Output"
+_RUNS, _CHECKS = "Which runs", "What is checked"
 
 Games = Annotated[
-    list[str] | None, _option("game", "-g", metavar="GAME[,GAME…]", help="games, several or repeated", panel=_GAME)
+    list[str] | None,
+    _option("game", "-g", metavar="GAME[,GAME…]", help="games, separated by commas or repeated", panel=_GAME),
 ]
 Solvers = Annotated[
     list[str] | None,
-    _option("solver", "-s", metavar="SOLVER[,SOLVER…]", help="solvers, several or repeated", panel=_GAME),
+    _option("solver", "-s", metavar="SOLVER[,SOLVER…]", help="solvers, separated by commas or repeated", panel=_GAME),
 ]
 Feedback = Annotated[
     list[str] | None, _option("feedback", metavar="F[,F…]", help="what a solver learns from", panel=_GAME)
@@ -65,9 +68,11 @@ Optimiser = Annotated[
 Start = Annotated[str | None, _option("start", metavar="START", help="the first policy", panel=_MEASURE)]
 Target = Annotated[str | None, _option("target", metavar="TARGET", help="the game to solve", panel=_MEASURE)]
 Comparisons = Annotated[
-    str | None, _option("comparisons", metavar="N", help="the budget of a run on duels", panel=_MEASURE)
+    str | None, _option("comparisons", metavar="N", help="the budget of a run on duels in comparisons", panel=_MEASURE)
 ]
-Beta = Annotated[list[str] | None, _option("beta", metavar="B", help="β, the weight of KL(π‖μ)", panel=_GAME)]
+Beta = Annotated[
+    list[str] | None, _option("beta", metavar="B", help="β, the weight of KL(π‖μ), 0.05 unless given", panel=_GAME)
+]
 Betas = Annotated[list[str] | None, _option("beta", metavar="B[,B…]", help="β, the weight of KL(π‖μ)", panel=_GAME)]
 ExactBetas = Annotated[
     list[str] | None,
@@ -79,25 +84,38 @@ ExactBetas = Annotated[
         accepted=EXACT_BETAS,
     ),
 ]
-Actions = Annotated[list[str] | None, _option("actions", "-n", metavar="N", help="actions of the game", panel=_GAME)]
+Actions = Annotated[list[str] | None, _option("actions", "-n", metavar="N", help="the number of actions", panel=_GAME)]
 ActionsList = Annotated[
-    list[str] | None, _option("actions", "-n", metavar="N[,N…]", help="actions of the game", panel=_GAME)
+    list[str] | None, _option("actions", "-n", metavar="N[,N…]", help="the number of actions", panel=_GAME)
 ]
-ActionsOfOne = Annotated[str | None, _option("actions", "-n", metavar="N", help="actions of the game", panel=_GAME)]
+ActionsOfOne = Annotated[str | None, _option("actions", "-n", metavar="N", help="the number of actions", panel=_GAME)]
 Reference = Annotated[list[str] | None, _option("reference", metavar="MU", help="the reference policy μ", panel=_GAME)]
 ReferenceOfOne = Annotated[
     str | None,
     _option("reference", metavar="MU", help="a reference, whose cross-entropy to the corpus is shown", panel=_GAME),
 ]
 Seed = Annotated[str | None, _option("seed", metavar="SEED", help="the first seed", panel=_GAME)]
-Seeds = Annotated[str | None, _option("seeds", metavar="K", help="how many consecutive seeds", panel=_GAME)]
-Queries = Annotated[str | None, _option("queries", metavar="N", help="the budget of a run", panel=_MEASURE)]
+Seeds = Annotated[str | None, _option("seeds", metavar="K", help="the number of consecutive seeds", panel=_GAME)]
+Queries = Annotated[
+    str | None,
+    _option(
+        "queries", metavar="N", help="the budget of a run in queries, max(2000, 20/β) unless given", panel=_MEASURE
+    ),
+]
 Tolerance = Annotated[
     str | None,
-    _option("tolerance", metavar="EPS", help="suboptimality at which a run with exact feedback stops", panel=_MEASURE),
+    _option(
+        "tolerance",
+        metavar="EPS",
+        help="suboptimality at which a run with exact feedback stops, 1e-10 unless given",
+        panel=_MEASURE,
+    ),
 ]
 Records = Annotated[
-    str | None, _option("records", metavar="K", help="recorded points per curve, at geometric steps", panel=_MEASURE)
+    str | None,
+    _option(
+        "records", metavar="K", help="recorded points per curve, geometrically spaced, 200 unless given", panel=_MEASURE
+    ),
 ]
 RecordEvery = Annotated[
     str | None, _option("record_every", metavar="M", help="record every M-th step instead", panel=_MEASURE)
@@ -113,14 +131,14 @@ Tune = Annotated[
 ]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", help="precision", panel=_MEASURE)]
 Device = Annotated[str | None, _option("device", metavar="DEVICE", help="the device to compute on", panel=_MEASURE)]
-Storage = Annotated[str | None, _option("storage", metavar="STORAGE", help="how the margins are kept", panel=_MEASURE)]
+Storage = Annotated[str | None, _option("storage", metavar="STORAGE", help="how A = P − ½ is stored", panel=_MEASURE)]
 CheckWith = Annotated[
     list[str] | None,
     _option(
         "check_with",
         metavar="EXTERNAL[,EXTERNAL…]",
-        help="external solvers that check the equilibria they can handle",
-        panel=_MEASURE,
+        help="external programs that check the equilibria they can handle",
+        panel=_CHECKS,
     ),
 ]
 Code = Annotated[
@@ -128,27 +146,30 @@ Code = Annotated[
     _option(
         "code",
         metavar="FILE",
-        help="Python files of yours that define games or solvers of the directory; their code runs",
-        panel=_MEASURE,
+        help="run this file",
+        panel=_CHECKS,
     ),
 ]
-Replay = Annotated[str | None, _option("replay", metavar="SHARE", help="runs that are played again", panel=_MEASURE)]
+Replay = Annotated[str | None, _option("replay", metavar="SHARE", help="runs that are played again", panel=_CHECKS)]
 Out = Annotated[str | None, _option("out", metavar="DIRECTORY", help="the results directory", panel=_OUTPUT)]
+OutFigures = Annotated[
+    str | None, _option("out", metavar="DIRECTORY", help="where to write the figures", panel=_OUTPUT)
+]
 OutPage = Annotated[
     str | None,
     typer.Option(
         "--out",
         metavar="FILE",
-        help=f"where the page goes, report.html in the first directory by default: {ACCEPTED['page']}",
+        help=f"where to write the page, by default report.html in the first directory: {ACCEPTED['page']}",
         rich_help_panel=_OUTPUT,
         show_default=False,
     ),
 ]
-Json = Annotated[bool, _switch("--json", help="Print data only, as JSON, on standard output.")]
+Json = Annotated[bool, _switch("--json", help="Print only data, as JSON, on standard output.")]
 Quiet = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the directory and errors.")]
 Silent = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but errors.")]
 QuietPage = Annotated[bool, _switch("--quiet", "-q", help="Print nothing but the file and errors.")]
-Force = Annotated[bool, _switch("--force", help="Play runs again that an earlier command finished.")]
+Force = Annotated[bool, _switch("--force", help="Play finished runs again.")]
 Ratings = Annotated[
     bool, _switch("--ratings", help="Also print Elo and Bradley–Terry ratings with bootstrap intervals.")
 ]
@@ -157,20 +178,20 @@ Vertex = Annotated[
 ]
 Timeout = Annotated[
     str | None,
-    _option("timeout", metavar="SECONDS", help="give up runs that take longer", panel=_MEASURE),
+    _option("timeout", metavar="SECONDS", help="stop runs that take longer", panel=_MEASURE),
 ]
 Retries = Annotated[
     str | None,
-    _option("retries", metavar="COUNT", help="times that a batch which fails is played again", panel=_MEASURE),
+    _option("retries", metavar="COUNT", help="how often a failed batch is played again", panel=_MEASURE),
 ]
 Workers = Annotated[
-    str | None, _option("workers", metavar="COUNT", help="processes that play at once (needs Dask)", panel=_MEASURE)
+    str | None, _option("workers", metavar="COUNT", help="number of parallel processes (needs Dask)", panel=_MEASURE)
 ]
 Scheduler = Annotated[
-    str | None, _option("scheduler", metavar="ADDRESS", help="let the workers of a scheduler play", panel=_MEASURE)
+    str | None, _option("scheduler", metavar="ADDRESS", help="play on the workers of a scheduler", panel=_MEASURE)
 ]
 DryRun = Annotated[
-    bool, _switch("--dry-run", help="Tell what it would take: runs, queries, memory, disk, time; write nothing.")
+    bool, _switch("--dry-run", help="Only estimate runs, queries, memory, disk and time; write nothing.")
 ]
 NoPlot = Annotated[bool, _switch("--no-plot", help="Draw no figures.")]
 Formats = Annotated[list[str] | None, _option("format", metavar="FORMAT[,FORMAT…]", help="file formats", panel=_OUTPUT)]
@@ -181,13 +202,15 @@ Figures = Annotated[
         metavar="FIGURE[,FIGURE…]",
         help="figures to draw",
         panel=_OUTPUT,
-        accepted="figures by name; those that the runs call for unless given (see: nashgames list figures)",
+        accepted="names (see: nashgames list figures), by default those that fit the runs",
     ),
 ]
-Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="the metric that curves show", panel=_OUTPUT)]
-Width = Annotated[str | None, _option("width", metavar="WIDTH", help="how wide the figures are printed", panel=_OUTPUT)]
+Distance = Annotated[str | None, _option("y", metavar="COLUMN", help="the y-axis of curves", panel=_OUTPUT)]
+Width = Annotated[str | None, _option("width", metavar="WIDTH", help="printed width of the figures", panel=_OUTPUT)]
 Font = Annotated[str | None, _option("font", metavar="SIZE", help="font size", panel=_OUTPUT)]
-NoTitle = Annotated[bool, _switch("--no-title", help="Leave the title to the caption, beside the figure as .txt.")]
+NoTitle = Annotated[
+    bool, _switch("--no-title", help="Draw no title; it is in the caption, a .txt file beside the figure.")
+]
 X = Annotated[
     str | None,
     _option(
@@ -202,34 +225,35 @@ XScale = Annotated[
     _option(
         "x_scale",
         metavar="SCALE",
-        help="the scale of that axis",
+        help="the scale of the x-axis",
         panel=_OUTPUT,
         accepted="linear, log; by default the one on which most curves are straight",
     ),
 ]
 Facet = Annotated[
-    list[str] | None, _option("facet", metavar="COLUMN[,COLUMN…]", help="what has a panel of its own", panel=_OUTPUT)
+    list[str] | None,
+    _option("facet", metavar="COLUMN[,COLUMN…]", help="one panel for each value of these", panel=_OUTPUT),
 ]
-Where = Annotated[str | None, _option("where", metavar="CONDITION", help="only runs that fulfil this", panel=_GAME)]
-Last = Annotated[bool, _switch("--last", help="Only the runs of the last command in the directory.", panel=_GAME)]
+Where = Annotated[str | None, _option("where", metavar="CONDITION", help="only runs that fulfil this", panel=_RUNS)]
+Last = Annotated[bool, _switch("--last", help="Only the runs of the last command in the directory.", panel=_RUNS)]
 Directories = Annotated[
     list[Path], typer.Argument(metavar="DIRECTORY", help="Results directories, taken together.", show_default=False)
 ]
 Failed = Annotated[
     bool,
-    _switch("--failed", help="Only runs that failed: by an error, out of time, or diverged.", panel=_GAME),
+    _switch("--failed", help="Only runs that raised an error, ran out of time, or diverged.", panel=_RUNS),
 ]
 Sort = Annotated[
-    list[str] | None, _option("sort", metavar="COLUMN[,COLUMN…]", help="what the rows are sorted by", panel=_OUTPUT)
+    list[str] | None, _option("sort", metavar="COLUMN[,COLUMN…]", help="the order of the rows", panel=_OUTPUT)
 ]
 Limit = Annotated[
     str | None,
     _option(
         "limit",
         metavar="N",
-        help="the first N rows; all unless given, on a terminal 40",
+        help="print N rows at most, by default all, on a terminal 40",
         panel=_OUTPUT,
-        accepted="a whole number of at least 1",
+        accepted="an integer of at least 1",
     ),
 ]
 ExportFormat = Annotated[
@@ -237,8 +261,8 @@ ExportFormat = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="csv (a row a recorded point), wide (CSV, a row a run), latex (booktabs, medians over seeds), or the "
-        "curves for tensorboard or mlflow.",
+        help="csv (one row per recorded point), wide (CSV, one row per run), latex (booktabs, medians over seeds), "
+        "tensorboard or mlflow (the curves).",
         rich_help_panel=_OUTPUT,
         autocompletion=completion.words("csv", "wide", "latex", "tensorboard", "mlflow"),
     ),
@@ -248,7 +272,7 @@ ExportY = Annotated[
     typer.Option(
         "--y",
         metavar="COLUMN",
-        help=f"What the cells of latex show: {ACCEPTED['export y']}.",
+        help=f"What the cells of a LaTeX table show: {ACCEPTED['export y']}.",
         rich_help_panel=_OUTPUT,
         show_default=False,
         autocompletion=completion.of("y"),

@@ -27,8 +27,8 @@ def check(selection: str, *, json: bool, quiet: bool) -> None:
         emit(json_text.dumps({"solver": selection, "promises": [vars(found) for found in findings]}))
     screen.line(selection, style="bold")
     rows = tuple((found.promise, _SAID[found.kept], found.seen) for found in findings)
-    headings = ("promise", "", "what was seen")
-    screen.sheet(Sheet(headings, frozenset(headings), rows, prose="what was seen"))
+    headings = ("promise", "result", "observed")
+    screen.sheet(Sheet(headings, frozenset(headings), rows, prose="observed"))
     broken = [found for found in findings if found.kept is False]
     if broken:
         count = f"{len(broken)} of {len(findings)} promises of {selection} are broken"

@@ -42,6 +42,11 @@ _LINES_OF_PROGRESS = 8
 _PIPE_WIDTH = 1000
 
 
+# Columns from which the progress shows budgets: those of the smallest terminal.
+_WIDE = 80
+# Letters of the name of a solver that still say which one it is.
+_LEGIBLE = 6
+
 _STYLED = 500
 """Rows up to which a table has colours: rich takes a millisecond a row, and nobody looks at the colours of more."""
 
@@ -61,6 +66,11 @@ class Screen:
         self.data = data
         self._out = _console(stderr=False)
         self._err = _console(stderr=True)
+
+    @property
+    def width(self) -> int:
+        """Columns of standard output."""
+        return self._out.width
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line of the result, not shown with --quiet or --json."""
@@ -202,7 +212,7 @@ class Progress(Working):
         self._clock = _Clock()
         if len(self._experiment.every("game")) > 1 or len(self._experiment.every("actions")) > 1:
             self.header(None, None)
-        if planned.runs > planned.reused:
+        if planned.batches:
             batches = "1 batch" if planned.batches == 1 else f"{planned.batches} batches"
             runs = words.plural(planned.runs - planned.reused, "run")
             self.wait(f"steps are tried in {batches}" if planned.tuning else f"{runs} in {batches}")
@@ -304,9 +314,20 @@ def _label(label: str, betas: tuple[float, ...]) -> str:
 def _progress_line(row: tuple[str, ...], width: int) -> str:
     """A batch in one line: its name gives way where the terminal is narrow, its numbers stay in their columns."""
     position, label, queries, suboptimality, left = row
-    numbers = f"{queries:>16}  {suboptimality:>8}  {left:<12}"
+    # On narrow terminals the budget goes first: `1,200 of 20,000` is 16 letters wide.
+    queries = f"{queries:>16}" if width >= _WIDE else f"{queries.partition(' of ')[0]:>9}"
+    numbers = f"{queries}  {suboptimality:>8}  {left:<12}"
     room = max(width - len(position) - len(numbers) - 5, 8)
-    return f"{position}  {label if len(label) <= room else label[: room - 1] + '…':<{room}}  {numbers}".rstrip()
+    return f"{position}  {_shortened(label, room):<{room}}  {numbers}".rstrip()
+
+
+def _shortened(label: str, room: int) -> str:
+    """What a batch plays in so many letters: the end of the game's name gives way, and the β behind it stays."""
+    if len(label) <= room:
+        return label
+    played, dot, beta = label.rpartition(" · β ")
+    left = room - len(dot) - len(beta) - 1
+    return f"{played[:left]}…{dot}{beta}" if dot and left >= _LEGIBLE else f"{label[: room - 1]}…"
 
 
 def _unstyled(sheet: Sheet, padding: int) -> str:

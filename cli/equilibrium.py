@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
 _FIGURES = Path("results/equilibria")
 _MEANING = (
-    "suboptimality: the gain of the best response in the regularised game, half the gap",
-    "exploitability: the gain of the best action in the original game; at an exact",
-    "equilibrium that is its bias β (max log π/μ − KL(π‖μ)); KL to μ: KL(π‖μ)",
+    "suboptimality: half the duality gap; exploitability: max (Aπ)_i, at β = 0",
+    "bias: the exploitability of an exact equilibrium, β (max log π/μ − KL(π‖μ))",
     "residual: max |log π − log BR(π)|; support: actions played, above 1e-9",
 )
 _PATH = "--beta 1,0.1,0.01,0"
@@ -206,9 +205,8 @@ def _limit(runs: Sequence["Run"], found: Sequence["Certified"]) -> list[str]:
         return []
     entropy = ", so that of maximum entropy, μ being uniform" if runs[0].reference == "uniform" else ""
     return [
-        "β = 0 is the limit of π*_β as β falls: of all equilibria of the original game",
-        f"the closest to μ in KL(π‖μ){entropy};",
-        f"it plays {words.plural(limit.support, 'action')}, and its residual is the largest regret of one of them",
+        "β = 0 is the limit of π*_β as β falls: the equilibrium of the original game",
+        f"closest to μ in KL(π‖μ){entropy}; its residual is the largest regret",
     ]
 
 

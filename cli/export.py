@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nashgames.cli import options
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, wrong_word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def export(
     from nashgames.disk import replace
 
     if format not in (*FORMATS, *SINKS):
-        raise unknown("value of --format", format, (*FORMATS, *SINKS))
+        raise wrong_word("--format", format, (*FORMATS, *SINKS))
     if y is not None and format != "latex":
         raise NashGamesError(
             f"--y is what the cells of --format latex show, and {format} has all columns; leave it out"
@@ -63,7 +63,7 @@ def _file(out: str | None) -> Path | None:
         return None
     file = Path(out)
     if not out.strip() or file.is_dir():
-        raise NashGamesError(f"--out is '{out}', which is no file; give the name of a file, e.g. runs.csv")
+        raise NashGamesError(f"--out is '{out}', which is not a file; give the name of a file, e.g. runs.csv")
     if not file.parent.is_dir():
         raise NashGamesError(f"--out is '{out}', but there is no folder '{file.parent}'; make it, or give another")
     return file
@@ -88,10 +88,12 @@ def _latex(gathered: "Gathered", measure: str | None) -> str:
     from nashgames.defaults import REFEREE
 
     if measure is not None and measure not in MEASURES:
-        raise unknown("value of --y", measure, MEASURES)
+        raise wrong_word("--y", measure, MEASURES)
     runs = gathered.runs[gathered.runs["solver"] != REFEREE]
     if not len(runs):
-        raise NashGamesError("exact equilibria are no outcomes of solvers; give --format wide, or runs of solvers")
+        raise NashGamesError(
+            "these are exact equilibria, and --format latex compares solvers; give --format wide, or runs of solvers"
+        )
     sampled = on_samples(complete(runs))
     if sampled.any() and not sampled.all():
         raise NashGamesError(

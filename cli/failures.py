@@ -26,7 +26,7 @@ _SEVERAL = {
     "run": "; several games are for: nashgames sweep --game GAME,GAME",
     "verify": "; verify one directory after the other",
     "show": "; show one after the other",
-    "init": "; a file is of one preset",
+    "init": "; print one preset after the other",
     "check": "; check one solver after the other",
 }
 """What to do with several arguments of a command that takes one."""
@@ -43,8 +43,15 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            if args[0] in ("help", "version"):
+                raise NashGamesError(f"'{args[0]}' is an option, not a command; write: nashgames --{args[0]}")
             raise unknown("command", args[0], self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
+        resolved: Any = super().resolve_command(ctx, args)
+        for parameter in resolved[1].params:
+            if parameter.param_type_name == "argument":
+                # The help of an argument says what it is; its Python type, list[Path], would say it worse.
+                parameter.display_type_rich = lambda ctx: ""
+        return resolved
 
     def main(
         self,

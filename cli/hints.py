@@ -41,8 +41,8 @@ _FILE = "a file or a preset is played by: nashgames sweep FILE.toml"
 _TOLD = {
     **dict.fromkeys(("lr", "learning-rate", "step", "step-size", "stepsize", "eta"), _STEP),
     **dict.fromkeys(("config", "config-file", "file", "preset", "experiment", "toml"), _FILE),
-    "dry-run": "an experiment is checked before it is played; --queries 10 plays a short one",
-    "verbose": "say less with --quiet, more with --json",
+    "dry-run": "run and sweep have it",
+    "verbose": "there is one level of detail; --quiet prints less, --json all data",
 }
 _PLACE = {"game": "GAME is given without an option: {path} disc"}
 
@@ -74,10 +74,10 @@ def of_option(path: str, given: str, options: Sequence[str]) -> str:
     near = [ours] if ours in options else difflib.get_close_matches(f"--{name}", options, n=1, cutoff=_NEAR)
     if told is None and near:
         told = f"did you mean '{near[0]}'?"
-    accepted = f"Accepted: {some_of(options)}"
     if told is None:
-        return f"'{path}' has no option '{given}'. {accepted}"
-    return f"'{path}' has no option '{given}'; {told}{f' {accepted}' if told.endswith('?') else ''}"
+        return f"'{path}' has no option '{given}'; accepted: {some_of(options)}"
+    accepted = f" Accepted: {some_of(options)}" if told.endswith("?") else ""
+    return f"'{path}' has no option '{given}'; {told}{accepted}"
 
 
 def elsewhere(kind: str, given: str) -> str | None:
@@ -85,6 +85,8 @@ def elsewhere(kind: str, given: str) -> str | None:
     from nashgames.cli.list import LISTS
 
     name = given.partition("[")[0]
+    if kind not in [called for called, _ in LISTS.values()]:
+        return None
     for called, entries in LISTS.values():
         if called in (kind, "metric", "figure"):
             continue

@@ -9,13 +9,13 @@ from nashgames.cli.options import ACCEPTED
 from nashgames.cli.streams import emit
 
 _HEAD = """\
-# An experiment: every game, size, β, solver and seed below is played with every other one.
+# An experiment: every combination of the games, sizes, β, solvers and seeds below is a run.
 #
-#   nashgames sweep THIS-FILE.toml       play it; what is finished is never played again
-#   nashgames list games                 what can be named here; also solvers, references, …
+#   nashgames sweep THIS-FILE.toml       play it; finished runs are reused
+#   nashgames list games                 the names of games; also solvers, references, …
 #   nashgames show nash-prox             what a name means and which parameters it takes
 #
-# A key behind a # has the value that it has where it is left out; examples say so.
+# A key that is commented out shows its default, or an example where it says so.
 """
 
 _PLAYED: Mapping[str, Any] = {
@@ -45,31 +45,31 @@ _SECTIONS: Mapping[str, Mapping[str, str]] = {
     "What is played": {
         "name": "the results go to results/runs/NAME: letters, digits, - and _",
         "game": "games",
-        "actions": "n, how many actions a game has whose size is free",
+        "actions": "n, the number of actions, of games that leave it open",
         "beta": "β, the weight of KL(π‖μ)",
-        "reference": "μ, the policy that β pulls to; own is the game's, uniform unless it brings one",
-        "solver": "solvers; low:high:count for a number plays that many values of it",
+        "reference": "the reference policy μ; own is that of the game, uniform in most",
+        "solver": "solvers; a range low:high:count in place of a number makes one solver for each of count values",
         "feedback": "what a solver learns from",
-        "policy": "what policy gradients move",
-        "optimiser": "how they move it",
+        "policy": "the parametrisation of policy gradients",
+        "optimiser": "the optimiser of policy gradients",
         "seed": "the first seed",
-        "seeds": "how many seeds, counted from it",
+        "seeds": "the number of consecutive seeds",
         "start": "the first policy",
     },
-    "How far": {
+    "Stopping, recording and precision": {
         "target": "the game to solve",
-        "queries": "the most queries of a run",
-        "comparisons": "on duels, the most comparisons instead (an example)",
+        "queries": "the budget of a run in queries",
+        "comparisons": "the budget of a run on duels in comparisons, instead of queries (an example)",
         "tolerance": "a run on exact feedback stops at this suboptimality",
-        "records": "recorded points of a curve, at geometrically spaced steps",
-        "record_every": "record every so many steps instead (an example)",
+        "records": "recorded points per curve, geometrically spaced",
+        "record_every": "record every M-th step instead (an example)",
         "dtype": "precision",
-        "device": "where it is computed",
-        "storage": "how the margins of a game are kept",
+        "device": "the device to compute on",
+        "storage": "how A = P − ½ is stored",
     },
-    "How it is judged": {
-        "tune": "play every solver with the best of several steps (an example)",
-        "verdict": "race compares the solvers over all games, theorems judges every iterate (an example)",
+    "Tuning and verdict": {
+        "tune": "play every solver at its best step, chosen on other seeds (an example)",
+        "verdict": "race compares the solvers over all games, theorems checks every iterate (an example)",
     },
 }
 """Every key of a file by what it is for, and what it means."""

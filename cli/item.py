@@ -3,24 +3,33 @@
 import difflib
 import inspect
 import json as json_text
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from nashgames.cli import hints
 from nashgames.cli.list import LISTS, Entry, default_of
 from nashgames.cli.sheet import Sheet
 from nashgames.errors import NashGamesError
+from nashgames.registry import parse
+
+if TYPE_CHECKING:
+    from nashgames.cli.display import Screen
+
+_WIDEST = 120
+"""Letters of the longest lines of a docstring."""
+# Lines of prose are broken between words near that: shorter ones end where they should.
+_FULL = 90
 
 
-def find(name: str) -> tuple[str, Entry] | None:
-    """What kind of thing a name without parameters is, and its entry; None for games and what is in no list."""
-    for kind, (called, entries) in LISTS.items():
-        if kind == "games":
-            continue
-        for entry in entries():
-            if entry["name"].partition("[")[0] == name:
-                return called, entry
-    return None
+def find(name: str) -> list[tuple[str, Entry]]:
+    """What kinds of things a name without parameters is, but a game, each with its entry: `phases` is two."""
+    return [
+        (called, entry)
+        for kind, (called, entries) in LISTS.items()
+        if kind != "games"
+        for entry in entries()
+        if entry["name"].partition("[")[0] == name
+    ]
 
 
 def check(name: str) -> None:
@@ -31,27 +40,63 @@ def check(name: str) -> None:
         nearest = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean '{nearest[0]}'?" if nearest else ";"
         raise NashGamesError(
-            f"'{name}' is no {', '.join(kinds[:-1])} or {kinds[-1]}{hint} nashgames list says what there is"
+            f"there is no {', '.join(kinds[:-1])} or {kinds[-1]} '{name}'{hint} nashgames list says what there is"
         )
 
 
-def show(name: str, called: str, entry: Entry, *, json: bool, quiet: bool) -> None:
-    """Say what an item is, what its parameters mean, and how it is written."""
+def check_parameters(selection: str, called: str) -> None:
+    """Raise NashGamesError unless the parameters in the brackets of a selection are some that the item has."""
+    from nashgames.games.references import REFERENCES
+    from nashgames.registry import Registry, bind
+    from nashgames.solvers import WRAPPERS, make_solver
+
+    chosen = parse(selection)
+    registry: Mapping[str, Any] = {} if called == "preset" else _registry(called)
+    if chosen == chosen.name or chosen.name in WRAPPERS:
+        return
+    if called == "solver":
+        make_solver(selection)
+    elif isinstance(registry, Registry):
+        registry.choose(selection)
+    else:
+        bind(called, chosen, REFERENCES[chosen.name].parameters if called == "reference" else {})
+
+
+def show(name: str, found: Sequence[tuple[str, Entry]], *, json: bool, quiet: bool) -> None:
+    """Say what an item is, what its parameters mean, and how it is written; of several kinds one after the other."""
     from nashgames.cli.display import Screen
     from nashgames.cli.streams import emit
 
-    text = _text(called, name) or str(entry["summary"])
+    texts = [_text(called, name) or str(entry["summary"]) for called, entry in found]
     if json:
-        emit(json_text.dumps({"kind": called, **entry, "text": text}, allow_nan=False))
+        told = [{"kind": called, **entry, "text": text} for (called, entry), text in zip(found, texts, strict=True)]
+        emit(json_text.dumps(told[0] | ({"others": told[1:]} if told[1:] else {}), allow_nan=False))
     screen = Screen(quiet=quiet, data=json)
+    for place, ((called, entry), text) in enumerate(zip(found, texts, strict=True)):
+        if place:
+            screen.line()
+        _show(called, entry, text, screen)
+
+
+def _show(called: str, entry: Entry, text: str, screen: "Screen") -> None:
     screen.line(f"{entry['name']} · {called}", style="bold")
-    for line in text.splitlines():
+    for line in _flowing(text) if screen.width < _WIDEST else text.splitlines():
         screen.line(line)
     if parameters := entry.get("parameters", ()):
         screen.line()
         screen.sheet(_parameters(parameters))
     screen.line()
     screen.pairs([("write", hints.WRITTEN[called].format(name=_example(entry)))])
+
+
+def _flowing(text: str) -> list[str]:
+    """The lines of a text, of a paragraph of prose one, so that it is broken where the terminal ends."""
+    lines = list[str]()
+    for paragraph in text.split("\n\n"):
+        parts = paragraph.split("\n")
+        prose = all(len(part) >= _FULL and not part.startswith(" ") for part in parts[:-1])
+        lines += ["", " ".join(parts)] if prose else ["", *parts]
+    return lines[1:]
 
 
 def _example(entry: Entry) -> str:

@@ -27,7 +27,7 @@ def catalogue(what: str | None, *, json: bool) -> None:
     from nashgames.cli.streams import emit
 
     if what is not None and what not in LISTS:
-        raise unknown("list", what, LISTS)
+        raise unknown("kind of names", what, LISTS)
     entries = {kind: LISTS[kind][1]() for kind in (LISTS if what is None else (what,))}
     if json:
         emit(json_text.dumps(entries, allow_nan=False))
@@ -114,7 +114,9 @@ def _metrics() -> list[Entry]:
 def _figures() -> list[Entry]:
     from nashgames.plots import FIGURES
 
-    return [{"name": name, "summary": f"{figure.help}."} for name, figure in FIGURES.items()]
+    return [
+        {"name": name, "summary": f"{figure.help[0].upper()}{figure.help[1:]}."} for name, figure in FIGURES.items()
+    ]
 
 
 def _presets() -> list[Entry]:

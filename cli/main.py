@@ -14,7 +14,7 @@ from nashgames.cli.options import in_flags
 app = typer.Typer(
     name="nashgames",
     cls=Commands,
-    help="Learning in preference games: exact equilibria, convergence curves, and the figures of a paper.",
+    help="Learning in preference games: exact equilibria, convergence curves, figures for papers.",
     epilog="Start with: nashgames run",
     no_args_is_help=False,
     rich_markup_mode="rich",
@@ -38,7 +38,7 @@ def _version(wanted: bool) -> None:
 def nashgames(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", metavar="", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
@@ -54,7 +54,7 @@ def run(
         typer.Argument(
             metavar="GAME",
             show_default=False,
-            help="A family, a shipped game or a path (see: nashgames list games); random-logits unless given.",
+            help="A family, a shipped game or a path (see: nashgames list games); by default random-logits.",
             autocompletion=completion.of("game"),
         ),
     ] = None,
@@ -89,7 +89,7 @@ def run(
     dry_run: o.DryRun = False,
     no_plot: o.NoPlot = False,
 ) -> None:
-    """Play one game with several solvers: a table, curves on disk, a figure."""
+    """Run several solvers on one game: prints a table, writes curves and a figure."""
     from nashgames.cli.run import play, run_experiment
 
     with in_flags(context.params):
@@ -140,7 +140,7 @@ def sweep(
     dry_run: o.DryRun = False,
     no_plot: o.NoPlot = False,
 ) -> None:
-    """Play a grid of games, solvers, β and sizes; finished runs are reused."""
+    """Run a grid of games, solvers, β and sizes; finished runs are reused."""
     from nashgames.cli.run import play, sweep_experiment
 
     with in_flags(context.params):
@@ -169,7 +169,7 @@ def equilibrium(
     quiet: o.Quiet = False,
     no_plot: o.NoPlot = False,
 ) -> None:
-    """Find the exact equilibria of a game, each with a certificate; β = 0 is the original game."""
+    """Compute the exact equilibria of a game, each with a certificate; β = 0 is the original game."""
     from nashgames.cli.equilibrium import equilibrium
 
     with in_flags(context.params):
@@ -185,8 +185,9 @@ def verify(
     json: o.Json = False,
     quiet: o.Silent = False,
 ) -> None:
-    """Recompute the last points of a results directory from its policies, play a sample of its runs again, and check
-    its files; exit code 1 if something differs."""
+    """Check the files of a results directory, recompute its last points and replay some of its runs; exit code 1 if
+    something differs.
+    """
     from nashgames.cli.verify import verify
 
     with in_flags({"code": code, "replay": replay}):
@@ -209,11 +210,11 @@ def plot(
     facet: o.Facet = None,
     no_title: o.NoTitle = False,
     format: o.Formats = None,
-    out: o.Out = None,
+    out: o.OutFigures = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Draw the figures of all runs in results directories, for print, and print their captions."""
+    """Draw the figures of results directories, in print quality, with captions."""
     from nashgames.cli.plot import plot as draw
 
     asked = {"figure": figure, "y": y, "epsilon": epsilon, "against": against, "format": format, "out": out}
@@ -231,7 +232,7 @@ def runs(
     limit: o.Limit = None,
     json: o.Json = False,
 ) -> None:
-    """List the runs in results directories: what was played, how it ended, and at what distance."""
+    """List the runs in results directories: what was played, its status and its distances."""
     from nashgames.cli.runs import runs as listed
 
     listed(directories, where, sort, limit, failed=failed, last=last, json=json)
@@ -239,7 +240,7 @@ def runs(
 
 @app.command()
 def merge(directories: o.Directories, out: o.Out = None, json: o.Json = False) -> None:
-    """Unite the runs of results directories in a new one; exit code 1 where two have other rows of one run."""
+    """Merge results directories into a new one; exit code 1 if two disagree about a run."""
     from nashgames.cli.merge import merge as united
 
     united(directories, out, json=json)
@@ -254,7 +255,7 @@ def export(
     y: o.ExportY = None,
     out: o.File = None,
 ) -> None:
-    """Write the runs in results directories as CSV or as a LaTeX table, to standard output or a file."""
+    """Write the runs of results directories as CSV or LaTeX, to standard output or a file."""
     from nashgames.cli.export import export as exported
 
     exported(directories, format, where, y, out, last=last)
@@ -267,12 +268,12 @@ def init(
         typer.Argument(
             metavar="PRESET",
             show_default=False,
-            help="A preset whose file is wanted (see: nashgames list presets); a first experiment unless given.",
+            help="Print the file of this preset (see: nashgames list presets), by default a first experiment.",
             autocompletion=completion.of("preset"),
         ),
     ] = None,
 ) -> None:
-    """Print an experiment file that runs as it is, with every key explained: nashgames init > exp.toml"""
+    """Print an experiment file with every key explained: nashgames init > exp.toml"""
     from nashgames.cli.init import init as printed
 
     with in_flags({}):
@@ -282,13 +283,13 @@ def init(
 @app.command()
 def report(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="DIRECTORY…", help="A results directory, or several side by side.")
+        list[Path], typer.Argument(metavar="DIRECTORY…", help="A results directory, or several, shown side by side.")
     ],
     out: o.OutPage = None,
     json: o.Json = False,
     quiet: o.QuietPage = False,
 ) -> None:
-    """Make one page of a results directory to read, hover, filter and send: an HTML file that needs no network."""
+    """Write an interactive report of results directories, one self-contained HTML file."""
     from nashgames.cli.report import report as make
 
     make(directories, out, json=json, quiet=quiet)
@@ -301,15 +302,13 @@ def list_(
         typer.Argument(
             metavar="KIND",
             show_default=False,
-            help=f"What to list; everything unless given: {', '.join(KINDS)}.",
+            help=f"What to list, by default everything: {', '.join(KINDS)}.",
             autocompletion=completion.words(*KINDS),
         ),
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """List the names that options accept: games, solvers, references, feedback, policies, optimisers, storages,
-    metrics, figures, presets.
-    """
+    """List the names that options accept, with their parameters."""
     from nashgames.cli.list import catalogue
 
     catalogue(what, json=json)
@@ -321,7 +320,7 @@ def show(
         str,
         typer.Argument(
             metavar="GAME|NAME",
-            help="A family, a shipped game or a path; a solver, a preset, or any other name of: nashgames list.",
+            help="A family, a shipped game or a path; or any other name of: nashgames list.",
             autocompletion=completion.of("show"),
         ),
     ],
@@ -329,15 +328,15 @@ def show(
     seed: o.Seed = None,
     reference: o.ReferenceOfOne = None,
     format: o.Formats = None,
-    out: o.Out = None,
+    out: o.OutFigures = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     no_plot: o.NoPlot = False,
 ) -> None:
-    """Show a game: its facts and its preferences as a heat map; or explain a solver, a preset, …"""
+    """Show the facts and the heat map of a game, or explain a solver, a preset or any other name."""
     from nashgames.cli import show as shown
 
-    with in_flags({"actions": actions, "seed": seed, "reference": reference}):
+    with in_flags({"game": name, "actions": actions, "seed": seed, "reference": reference}):
         shown.show(name, actions, seed, reference, format, out, json=json, quiet=quiet, plot=not no_plot)
 
 
@@ -347,14 +346,15 @@ def check(
         str,
         typer.Argument(
             metavar="SOLVER",
-            help="A solver, as FILE.py:NAME with or without parameters, or a built-in one.",
+            help="FILE.py:NAME, with or without parameters, or a built-in solver.",
             autocompletion=completion.of("solver"),
         ),
     ],
     json: o.Json = False,
     quiet: o.Silent = False,
 ) -> None:
-    """Test a solver on small games and explain what fails; exit code 1 if something does."""
+    """Test a solver on small games and explain what fails; exit code 1 if a test fails."""
     from nashgames.cli import check as checked
 
-    checked.check(solver, json=json, quiet=quiet)
+    with in_flags({}):
+        checked.check(solver, json=json, quiet=quiet)

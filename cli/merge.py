@@ -33,7 +33,7 @@ def merge(directories: Sequence[Path], out: str | None, *, json: bool) -> None:
         screen.line(f" {place} has {words.plural(merged.runs, 'run')}; draw them with: nashgames plot {place}")
     for run_id, kept, other in merged.conflicts[:_NAMED]:
         streams.complain(
-            f"run {run_id} has other rows in '{other}' than in '{kept}', which are kept; verify tells which"
+            f"run {run_id} differs in '{other}' from '{kept}', whose rows are kept; check both with nashgames verify"
         )
     if len(merged.conflicts) > _NAMED:
         streams.complain(f"{words.plural(len(merged.conflicts) - _NAMED, 'more run')} differ; see --json")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nashgames.core.metrics import METRICS, every
 from nashgames.defaults import AUTO, STORAGES
-from nashgames.errors import NashGamesError, NoRoom, UnknownName, unknown
+from nashgames.errors import NashGamesError, NoRoom, UnknownName, wrong_word
 from nashgames.registry import split
 
 if TYPE_CHECKING:
@@ -27,21 +27,21 @@ ACCEPTED = {
     "start": "reference, or equilibrium[distance=0.001]",
     "target": "regularised (stop by suboptimality), or original (stop by exploitability, the game at β = 0)",
     "beta": "a number of at least 0 (0: the original game), e.g. 0.05",
-    "actions": "a whole number of at least 2, e.g. 100",
+    "actions": "an integer of at least 2, e.g. 100",
     "reference": "uniform, random[scale=1], tilted[span=2], or a path to a table of probabilities",
-    "seed": "a whole number of at least 0, e.g. 0",
-    "seeds": "a whole number of at least 1, e.g. 20",
-    "queries": "a whole number of at least 1, e.g. 5000",
-    "comparisons": "a whole number of at least 1, e.g. 1000000",
-    "tolerance": "a number of at least 0 (0: never) and below 0.5, e.g. 1e-10",
-    "records": "a whole number of at least 1, e.g. 200",
+    "seed": "an integer of at least 0, e.g. 0",
+    "seeds": "an integer of at least 1, e.g. 20",
+    "queries": "an integer of at least 1, e.g. 5000",
+    "comparisons": "an integer of at least 1, e.g. 1000000",
+    "tolerance": "a number of at least 0 (0: never stop) and below 0.5, e.g. 1e-10",
+    "records": "an integer of at least 1, e.g. 200",
     "timeout": "a number of seconds above 0, e.g. 3600",
-    "workers": "a whole number of at least 1, e.g. 4",
-    "scheduler": "the address of a scheduler of Dask, e.g. tcp://127.0.0.1:8786",
-    "retries": "a whole number of at least 0, e.g. 2",
+    "workers": "an integer of at least 1, e.g. 4",
+    "scheduler": "the address of a Dask scheduler, e.g. tcp://127.0.0.1:8786",
+    "retries": "an integer of at least 0, e.g. 2",
     "tune": "auto, a range parameter=low:high:count or solver.parameter=low:high:count, e.g. step=1e-3:10:8, trials=N, "
     "seeds=N",
-    "record_every": "a whole number of at least 1, e.g. 10",
+    "record_every": "an integer of at least 1, e.g. 10",
     "dtype": "float64, float32",
     "device": "cpu, gpu",
     "storage": ", ".join((AUTO, *STORAGES)),
@@ -54,8 +54,8 @@ ACCEPTED = {
     "x_scale": "linear, log",
     "epsilon": "a number above 0, at least the tolerance of the runs, which is the default, e.g. 1e-6",
     "against": "n, beta, or any numeric setting of a run, also a parameter of its game or solver, e.g. strength, eta",
-    "sort": "columns of runs, falling with a minus, e.g. beta,-suboptimality",
-    "limit": "a whole number of at least 1, e.g. 20",
+    "sort": "columns of runs, with a leading minus in descending order, e.g. beta,-suboptimality",
+    "limit": "an integer of at least 1, e.g. 20",
     "facet": "columns of runs that say what was played, e.g. game, n, beta, solver, seed",
     "where": "a condition on columns of runs, with and, or, not, in, + - * /, e.g. "
     "\"beta < 0.1 and solver == 'nash-mp'\"",
@@ -64,7 +64,7 @@ ACCEPTED = {
     "export out": "a file, e.g. runs.csv, for tensorboard a new folder, for mlflow its tracking URI",
     "export y": "queries_to_tolerance, " + ", ".join(name for name, metric in METRICS.items() if metric.distance),
     "check_with": "gambit, highs, mpax, with parameters as highs[method=ipm]",
-    "replay": "all, a number of runs such as 10, or a share such as 5%, the default (0: none)",
+    "replay": "all, a number of runs such as 10 (0: none), or a share such as 5%, the default",
     "code": "a Python file that defines games or solvers of the directory, e.g. mine.py",
 }
 """The accepted form of every option that takes a value, as the help and the errors say it."""
@@ -125,6 +125,8 @@ def crew(given: Mapping[str, Any]) -> "Crew | None":
             f"--workers and --scheduler are both given ({workers} and {scheduler}), but a scheduler has workers of its "
             f"own; give one of them"
         )
+    if scheduler is not None and not re.fullmatch(r"(\w+://)?\S+:\d+", scheduler):
+        raise NashGamesError(f"--scheduler is '{scheduler}'; accepted: {ACCEPTED['scheduler']}")
     from nashgames.experiments.workers import Crew
 
     return Crew(None if workers is None else _number("workers", workers, int, above=0), scheduler)
@@ -176,10 +178,11 @@ def in_flags(given: Mapping[str, Any]) -> Iterator[None]:
 
 def _named(sentence: str, given: Mapping[str, Any]) -> str:
     """A complaint in the words of what was `given` on the command line."""
-    keys = [key for key in (*_SEVERAL, *_ONE, *_DRAWN, "code", "replay") if given.get(key) is not None]
+    keys = [key for key in (*_SEVERAL, *_ONE, *_DRAWN, "code", "replay") if given.get(key) not in (None, [])]
     # The game of `run` is an argument and has no option to be named by.
     if isinstance(given.get("game"), str):
         keys.remove("game")
+        sentence = re.sub("^--game(?= is empty)", "GAME", sentence)
     return by_flag(sentence, keys) if keys else sentence
 
 
@@ -190,8 +193,10 @@ def one_each(values: Mapping[str, Any], command: str = "run") -> None:
             several = ",".join(str(value) for value in values[key])
             name = flag(key) if key != "game" else "GAME"
             given = f"{name} has {len(values[key])} values ({several})"
+            if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", several):
+                raise NashGamesError(f"{given}; if it is one number, write {several.replace(',', '')}")
             if command != "run":
-                raise NashGamesError(f"{given} and {command} takes one; give it once for each")
+                raise NashGamesError(f"{given} and {command} takes one; start it once for each")
             raise NashGamesError(f"{given} and run plays one; several are for: nashgames sweep {flag(key)} {several}")
 
 
@@ -200,7 +205,7 @@ def among(key: str, values: Sequence[str]) -> None:
     names = ACCEPTED[key].split(", ")
     for value in values:
         if value not in names:
-            raise unknown(f"value of {flag(key)}", value, names)
+            raise wrong_word(flag(key), value, names)
 
 
 def places(results: Sequence["Results"]) -> str:

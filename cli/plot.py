@@ -69,7 +69,9 @@ def plot(
         drawn = _drawn(runs, folder or directories[0], chosen, names, asked["y"], condition=asked["where"], **told)
     if not drawn:
         places = options.places(runs.results)
-        raise NashGamesError(f"{places} has no run of which such a figure can be drawn; give one by --figure")
+        raise NashGamesError(
+            f"no figure applies to the runs in {places}; name one with --figure (see: nashgames list figures)"
+        )
     removed = _record(directories[0], drawn, all_of_them=not narrowed) if folder is None else []
     written = [path for figure in drawn for path in figure.files]
     captions = {figure.name: figure.caption for figure in drawn if figure.caption}
@@ -257,8 +259,8 @@ def _game_of(chosen: "Gathered", run: "pd.Series[Any]") -> "Game":
 
     if is_file_name(run["game"]):
         raise NashGamesError(
-            f"the game '{run['game']}' is made by a Python file, of which results keep no margins, and code runs only "
-            f"where its user names it; draw it with: {_shown_by_hand(chosen, run)}"
+            f"the game '{run['game']}' is made by a Python file, which runs only where you name it, and the results "
+            f"do not keep its margins; draw it with: {_shown_by_hand(chosen, run)}"
         )
     backend.start("cpu")
     return game_of(run, chosen.game_file)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _COSTS = ("queries", "comparisons")
 _PROBLEM = ("game", "reference", "n", "policy", "feedback", "beta")
-_HEADINGS = {"label": "solver", "beta": "β", "arrived": "reached", "spent": "spent in all"}
+_HEADINGS = {"label": "solver", "beta": "β", "arrived": "reached", "spent": "total spent"}
 _BAND = {True: {"low": "least", "high": "most"}, False: {"low": "10 %", "high": "90 %"}}
 
 

@@ -89,7 +89,7 @@ def play(experiment: "Experiment", given: Mapping[str, Any], arguments: list[str
         streams.complain(
             f"{finished.failed} of {words.plural(played, 'run')} failed; {others}the same command tries "
             f"{'it' if finished.failed == 1 else 'them'} again "
-            f"('{finished.directory / 'failures.log'}' says more)"
+            f"(see '{finished.directory / 'failures.log'}')"
         )
         raise typer.Exit(FAILED)
     if outcome is not None and outcome.complaint is not None:

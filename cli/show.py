@@ -38,11 +38,12 @@ def show(
     from nashgames.cli.streams import emit
 
     name = selection.partition("[")[0].strip()
-    if not _is_game(selection) and (entry := item.find(name)):
-        _check_of_games(
-            {"actions": actions, "seed": seed, "reference": reference, "format": formats, "out": out}, name, entry[0]
-        )
-        item.show(name, *entry, json=json, quiet=quiet)
+    if not _is_game(selection) and (found := item.find(name)):
+        given = {"actions": actions, "seed": seed, "reference": reference, "format": formats, "out": out}
+        _check_of_games(given, name, found[0][0])
+        for called, _ in found:
+            item.check_parameters(selection, called)
+        item.show(name, found, json=json, quiet=quiet)
         return
     if name and not _is_game(selection) and not is_file_name(selection):
         item.check(name)
@@ -52,17 +53,17 @@ def show(
     game = _load(selection, actions, seed)
     from nashgames.games.properties import facts
 
-    found = facts(game)
-    screen.line(f"{selection} · {words.count(found.actions)} actions", style="bold")
-    screen.pairs(_facts_lines(found, game))
+    told = facts(game)
+    screen.line(f"{selection} · {words.count(told.actions)} actions", style="bold")
+    screen.pairs(_facts_lines(told, game))
     if reference is not None and not game.description.sequences:
         raise NashGamesError(
             f"--reference is {reference}, whose fit to a corpus is shown, and {selection} has none; leave it out"
         )
     prompts = _prompts(game, screen, reference, int(seed or 0)) if game.description.sequences else None
-    written = draw_game(game, found.ratings, folder, chosen) if plot else []
+    written = draw_game(game, told.ratings, folder, chosen) if plot else []
     if json:
-        emit(json_text.dumps(_facts_data(selection, found, game, written, prompts), allow_nan=False))
+        emit(json_text.dumps(_facts_data(selection, told, game, written, prompts), allow_nan=False))
     elif quiet:
         emit(str(folder))
     again = [("-n", actions), ("--seed", seed)]
@@ -110,8 +111,8 @@ def _facts_lines(facts: "Facts", game: "Game") -> list[tuple[str, str]]:
     lines = [
         ("Condorcet winner", words.label(facts.condorcet_winner_label or "none")),
         ("cyclic triples", about + words.share(facts.cyclic_triples)),
-        ("cyclic share of the energy", sampled + words.share(facts.cyclic_energy)),
-        ("transitive share of the energy", sampled + words.share(facts.transitive_energy)),
+        ("cyclic share (Hodge)", sampled + words.share(facts.cyclic_energy)),
+        ("transitive share (Hodge)", sampled + words.share(facts.transitive_energy)),
         ("rank", rank),
         ("largest margin", ("at least " if sampled else "") + words.number(facts.max_margin)),
     ]

@@ -73,7 +73,7 @@ def _show(report: "Report", screen: "Working") -> None:
         (column.name, words.count(column.checked), words.small(column.relative), words.share(column.share))
         for column in report.columns.values()
     )
-    headings = ("column", "checked", "largest deviation", "of what rounding allows")
+    headings = ("column", "checked", "largest deviation", "of the rounding bound")
     caption = "last points recomputed from the saved policies; deviations are relative to the value"
     screen.sheet(Sheet(headings, frozenset({"column"}), rows, caption))
     if report.without_distances:
@@ -98,8 +98,8 @@ def _of_replay(report: "Report") -> list[tuple[str, str]]:
         return []
     differing = len({found.run_id for found in report.mismatches if found.played})
     lines = [
-        f"{words.count(played.runs)} of {words.plural(report.runs, 'run')}, drawn by what the directory holds; "
-        f"{words.count(played.equal)} {'gives' if played.equal == 1 else 'give'} every point and policy to the bit"
+        f"{words.count(played.runs)} of {words.plural(report.runs, 'run')}, drawn by a hash of the directory; "
+        f"{words.count(played.equal)} reproduced bit for bit"
     ]
     near = played.runs - played.equal - differing
     if near:
@@ -108,14 +108,14 @@ def _of_replay(report: "Report") -> list[tuple[str, str]]:
             f"{words.count(near)} agree within rounding, at most {words.small(worst.relative)} off ({worst.name})"
         )
         lines.append(
-            f"elsewhere: {', '.join(played.elsewhere)}"
+            f"differing in: {', '.join(played.elsewhere)}"
             if played.elsewhere
-            else "machine and versions are those of the manifest: they were played beside other runs, or last digits "
-            "were changed"
+            else "machine and versions are those of the manifest: the runs shared their batch with others, or last "
+            "digits were changed"
         )
     if differing:
         lines.append(f"{words.count(differing)} differ")
-        lines += [f"elsewhere: {', '.join(played.elsewhere)}"] if played.elsewhere and not near else []
+        lines += [f"differing in: {', '.join(played.elsewhere)}"] if played.elsewhere and not near else []
     lines += [f"not {words.count(count)}: {reason}" for reason, count in played.reasons.items()]
     return [("played again" if not number else "", line) for number, line in enumerate(lines)]
 
@@ -128,16 +128,18 @@ def _not_checked(report: "Report") -> list[tuple[str, str]]:
     lines = []
     if left:
         lines.append(
-            f"earlier points of {words.plural(left, 'run')} against anything but each other and the planned steps; "
-            "--replay all plays every run"
+            f"earlier points of {words.plural(left, 'run')}, except that they fit each other and the planned steps; "
+            "--replay all replays every run"
         )
     if report.unplanned:
-        lines.append(f"which steps {words.plural(report.unplanned, 'run')} had to record: no experiment says it")
+        lines.append(
+            f"which steps {words.plural(report.unplanned, 'run')} had to record: no experiment of theirs is there"
+        )
     if report.unhashed:
         lines.append(f"the bytes of {', '.join(report.unhashed)}: written before the manifest kept hashes")
     if report.unchecked:
         lines.append(f"{', '.join(report.unchecked)} from the policies: verification has no formula of its own for it")
-    lines.append(f"{', '.join(EFFORT)}: how a run was played, not what came of it")
+    lines.append(f"{', '.join(EFFORT)}: how a run was executed, not its result")
     return [("not checked" if not number else "", line) for number, line in enumerate(lines)]
 
 
@@ -149,8 +151,7 @@ def _complaints(report: "Report") -> list[str]:
     if report.incomplete is not None:
         sentences.append(f"{report.incomplete}; run the command again to complete them")
     sentences += [
-        f"{_run(found)}: {found.column} is {_value(found.stored)} in the rows and {_value(found.recomputed)} "
-        f"{'played' if found.played else 'computed'} again"
+        f"{_run(found)}: {found.column} is {_value(found.stored)} {_instead(found)}"
         for found in report.mismatches[:_LISTED]
     ]
     more = len(report.mismatches) - _LISTED
@@ -164,6 +165,15 @@ def _complaints(report: "Report") -> list[str]:
     if len(unverified) > _LISTED:
         sentences.append(f"{words.plural(len(unverified) - _LISTED, 'more run')} cannot be verified; see --json")
     return sentences
+
+
+def _instead(found: "Mismatch") -> str:
+    """What a value differs from: a number of runs, a rule, or what was computed or played again."""
+    if found.column.startswith("curves.") and " at step " not in found.column:
+        return f"and {_value(found.recomputed)} in the table runs"
+    if isinstance(found.recomputed, str) and not isinstance(found.stored, str):
+        return f"and should be {found.recomputed}"
+    return f"in the rows and {_value(found.recomputed)} {'played' if found.played else 'computed'} again"
 
 
 def _run(found: "Mismatch | Unverified") -> str:

@@ -170,7 +170,7 @@ def facts(found: "Facts") -> str:
     about = "about " if found.cyclic_triples_sampled else ""
     return (
         f"{first} · {about}{share(found.cyclic_triples)} of triples are cycles · "
-        f"cyclic share of the energy {'about ' if found.energies_sampled else ''}{share(found.cyclic_energy)}"
+        f"Hodge decomposition {'about ' if found.energies_sampled else ''}{share(found.cyclic_energy)} cyclic"
     )
 
 

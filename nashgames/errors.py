@@ -51,8 +51,22 @@ def has_no(owner: str, kind: str, given: str, accepted: Iterable[str]) -> NashGa
 
     >>> str(has_no("game 'disc'", "parameter", "plane", ["planes"]))
     "game 'disc' has no parameter 'plane'; did you mean 'planes'? Accepted: planes"
+    >>> str(has_no("game 'soccer10'", "parameter", "seed", []))
+    "game 'soccer10' takes no parameters; leave out 'seed'"
     """
-    return NashGamesError(f"{owner} has no {kind} '{given}'{choices(given, accepted)}")
+    names = list(accepted)
+    if not names:
+        return NashGamesError(f"{owner} takes no {kind}s; leave out '{given}'")
+    return NashGamesError(f"{owner} has no {kind} '{given}'{choices(given, names)}")
+
+
+def wrong_word(what: str, given: object, accepted: Iterable[str]) -> NashGamesError:
+    """The error for a value that is none of the accepted words.
+
+    >>> str(wrong_word("disc[link]", "linaer", ["logistic", "linear"]))
+    "disc[link] is 'linaer'; did you mean 'linear'? Accepted: logistic, linear"
+    """
+    return NashGamesError(f"{what} is '{given}'{choices(str(given), accepted)}")
 
 
 def choices(given: str, accepted: Iterable[str]) -> str:
@@ -66,8 +80,8 @@ def choices(given: str, accepted: Iterable[str]) -> str:
         return ", as there is none; leave it out"
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     nearest = nearest or [name for name in names if len(given) > 1 and name.startswith(given)]
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
-    return f"{hint} Accepted: {some_of(names)}"
+    hint = f"; did you mean '{nearest[0]}'? Accepted" if nearest else "; accepted"
+    return f"{hint}: {some_of(names)}"
 
 
 def some_of(names: Iterable[str]) -> str:

@@ -38,6 +38,19 @@ def of_sequences(log_probabilities: Array, mask: Array) -> Array:
 
     `mask` `[…, L]` is not 0 at the tokens of the answer, its end token among them, and 0 at those of the prompt and at
     padding, whose log-probabilities are not read: they may be −inf. Sum in float32 at least: bfloat16 has three digits.
+
+    Args:
+        log_probabilities: log π(y_t | x, y_<t) `[…, L]` of L tokens, in nats
+        mask: `[…, L]`, not 0 at the tokens of the answer
+
+    Raises:
+        NashGamesError: for arrays whose shapes differ
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> losses.of_sequences(np.log([[0.5, 0.25, 0.1]]), np.array([[1, 1, 0]])).round(3).tolist()
+        [-2.079]
     """
     _same("mask", mask, log_probabilities)
     space = _namespace(log_probabilities)
@@ -48,6 +61,22 @@ def proximal(log_reference: Array, log_target: Array, beta: Number, eta: Number)
     """log π̄ = (η log μ + log π_target)/(1+η) and τ = β(1+1/η), of whole answers `[…]` (theory §4.3, §4.5, equation 7).
 
     log π̄ is not normalised, which no loss of pairs or with a leave-one-out baseline can see.
+
+    Args:
+        log_reference: log μ `[…]` of answers, in nats
+        log_target: log π_target `[…]` of the same answers
+        beta: β, the weight of KL(π_θ‖μ), above 0
+        eta: η, the step of the proximal outer loop in the papers' scale, above 0
+
+    Raises:
+        NashGamesError: for arrays whose shapes differ, or a number that is not above 0
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> inner = losses.proximal(np.log([0.5, 0.5]), np.log([0.8, 0.2]), beta=0.1, eta=1.0)
+        >>> round(inner.temperature, 3), inner.log_anchor.round(3).tolist()
+        (0.2, [-0.458, -1.151])
     """
     _same("log_target", log_target, log_reference)
     beta, eta = _above_zero("beta", beta), _above_zero("eta", eta)
@@ -59,6 +88,22 @@ def reward(log_policy: Array, log_anchor: Array, labels: Array, temperature: Num
 
     `labels` `[…, K]` are those of y_k ~ π_θ against an answer of the opponent. E r ∇log π_θ is the gradient of
     P(π_θ ≻ π') − τ KL(π_θ‖π̄), as E ∇log π_θ = 0 (theory §4.2).
+
+    Args:
+        log_policy: log π_θ(y_k | x) `[…, K]` of K answers y_k ~ π_θ to each prompt, in nats; θ moves it alone
+        log_anchor: log π̄ `[…, K]` of the same answers, up to a constant
+        labels: `[…, K]`, that of y_k against an answer of the opponent: 1 won, 0 lost, or a probability
+        temperature: τ, the weight of KL(π_θ‖π̄), above 0
+
+    Raises:
+        NashGamesError: for arrays whose shapes do not fit together, or a temperature that is not above 0
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> same = np.log([0.5, 0.5])
+        >>> losses.reward(same, same, np.array([1.0, 0.0]), temperature=0.1).tolist()
+        [0.5, -0.5]
     """
     _same("log_anchor", log_anchor, log_policy)
     margins = _margins(labels, log_policy, tuple(log_policy.shape))
@@ -70,12 +115,38 @@ def leave_one_out(rewards: Array) -> Array:
 
     It needs rewards r_j, j ≠ k, that do not depend on y_k: not those of answers that played each other, for which
     `self_play` has the baseline. Source: Kool, van Hoof and Welling 2019; theory §4.4.
+
+    Args:
+        rewards: r `[…, K]` of K ≥ 2 answers to each prompt
+
+    Raises:
+        NashGamesError: for fewer than two answers
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> losses.leave_one_out(np.array([1.0, 0.0, 0.5])).tolist()
+        [0.75, -0.75, 0.0]
     """
     return rewards - (rewards.sum(-1)[..., None] - rewards) / (_several(rewards) - 1)
 
 
 def surrogate(log_policy: Array, rewards: Array) -> Array:
-    """−(1/K) Σ_k r_k log π_θ(y_k): a loss whose gradient is −(1/K) Σ_k r_k ∇log π_θ(y_k), y_k ~ π_θ."""
+    """−(1/K) Σ_k r_k log π_θ(y_k): a loss whose gradient is −(1/K) Σ_k r_k ∇log π_θ(y_k), y_k ~ π_θ.
+
+    Args:
+        log_policy: log π_θ(y_k | x) `[…, K]` of K answers y_k ~ π_θ to each prompt, in nats; θ moves it alone
+        rewards: r_k `[…, K]`, without a gradient
+
+    Raises:
+        NashGamesError: for arrays whose shapes differ
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> round(float(losses.surrogate(np.log([0.6, 0.4]), np.array([0.5, -0.5]))), 4)
+        -0.1014
+    """
     _same("rewards", rewards, log_policy)
     return -(_fixed(rewards) * log_policy).mean()
 
@@ -88,6 +159,23 @@ def self_play(log_policy: Array, log_reference: Array, labels: Array, beta: Numb
     one another average to zero and that baseline is −β times the mean log-ratio of the others; theirs against y_k
     would depend on y_k, and in the baseline double the game. `labels` `[…, K, K]`, o_kj that of y_k against y_j; their
     diagonal changes nothing. The gradient is β/4 times that of `ipo` over all pairs, draw for draw (theory §4.4).
+
+    Args:
+        log_policy: log π_θ(y_k | x) `[…, K]` of K answers y_k ~ π_θ to each prompt, in nats; θ moves it alone
+        log_reference: log μ of the same answers, in nats
+        labels: `[…, K, K]`, that of y_k against y_j; the diagonal changes nothing
+        beta: β, the weight of KL(π_θ‖μ), above 0
+
+    Raises:
+        NashGamesError: for arrays whose shapes do not fit together, fewer than two answers, or a number that is not
+            above 0
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> same, labels = np.log([0.5, 0.5]), np.array([[0.5, 1.0], [0.0, 0.5]])
+        >>> round(float(losses.self_play(np.log([0.6, 0.4]), same, labels, beta=0.1)), 4)
+        -0.0931
     """
     return _round_robin(log_policy, log_reference, labels, beta)
 
@@ -97,6 +185,23 @@ def nash_md_pg(log_policy: Array, log_reference: Array, labels: Array, beta: Num
 
     −∇ estimates ∇[P(π_θ ≻ π_λ) − β KL(π_θ‖μ)], with a leave-one-out baseline. The mixture is only in who drew the
     opponents. Source: Munos et al. 2024, who mix next-token logits; theory §4.6.
+
+    Args:
+        log_policy: log π_θ(y_k | x) `[…, K]` of K answers y_k ~ π_θ to each prompt, in nats; θ moves it alone
+        log_reference: log μ of the same answers, in nats
+        labels: `[…, K]`, that of y_k against an answer of the opponent: 1 won, 0 lost, or a probability
+        beta: β, the weight of KL(π_θ‖μ), above 0
+
+    Raises:
+        NashGamesError: for arrays whose shapes do not fit together, fewer than two answers, or a number that is not
+            above 0
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> same = np.log([0.5, 0.5])
+        >>> round(float(losses.nash_md_pg(np.log([0.6, 0.4]), same, np.array([1.0, 0.0]), beta=0.1)), 4)
+        -0.1945
     """
     return surrogate(log_policy, leave_one_out(reward(log_policy, log_reference, labels, beta)))
 
@@ -109,6 +214,25 @@ def practical_nash_mp(
     −∇ estimates ∇[P(π_θ ≻ π_target) − τ KL(π_θ‖π̄)] with τ and π̄ of `proximal`, with a leave-one-out baseline. After
     every step of the optimiser `moving_target` follows. With `opponent=policy` it is `nash_prox`.
     A reconstruction: arXiv 2505.19731 v1 gives the scheme, not its numbers (theory §4.3).
+
+    Args:
+        log_policy: log π_θ(y_k | x) `[…, K]` of K answers y_k ~ π_θ to each prompt, in nats; θ moves it alone
+        log_reference: log μ of the same answers, in nats
+        log_target: log π_target of the same answers, in nats
+        labels: `[…, K]`, that of y_k against an answer of the opponent: 1 won, 0 lost, or a probability
+        beta: β, the weight of KL(π_θ‖μ), above 0
+        eta: η, the step of the proximal outer loop in the papers' scale, above 0
+
+    Raises:
+        NashGamesError: for arrays whose shapes do not fit together, fewer than two answers, or a number that is not
+            above 0
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> same, labels = np.log([0.5, 0.5]), np.array([1.0, 0.0])
+        >>> round(float(losses.practical_nash_mp(np.log([0.6, 0.4]), same, same, labels, beta=0.1, eta=0.2)), 4)
+        -0.1534
     """
     log_anchor, temperature = proximal(log_reference, log_target, beta, eta)
     return surrogate(log_policy, leave_one_out(reward(log_policy, log_anchor, labels, temperature)))
@@ -121,6 +245,25 @@ def nash_prox(
 
     The target stays for some steps and is then replaced (κ = 1), or follows after every step: `moving_target`.
     A reconstruction: arXiv 2505.19731 v2 fixes the structure, not the inner loop (theory §4.5).
+
+    Args:
+        log_policy: log π_θ(y_k | x) `[…, K]` of K answers y_k ~ π_θ to each prompt, in nats; θ moves it alone
+        log_reference: log μ of the same answers, in nats
+        log_target: log π_target of the same answers, in nats
+        labels: `[…, K, K]`, that of y_k against y_j; the diagonal changes nothing
+        beta: β, the weight of KL(π_θ‖μ), above 0
+        eta: η, the step of the proximal outer loop in the papers' scale, above 0
+
+    Raises:
+        NashGamesError: for arrays whose shapes do not fit together, fewer than two answers, or a number that is not
+            above 0
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> same, labels = np.log([0.5, 0.5]), np.array([[0.5, 1.0], [0.0, 0.5]])
+        >>> round(float(losses.nash_prox(np.log([0.6, 0.4]), same, same, labels, beta=0.1, eta=0.2)), 4)
+        -0.052
     """
     log_anchor, temperature = proximal(log_reference, log_target, beta, eta)
     return _round_robin(log_policy, log_anchor, labels, temperature)
@@ -133,6 +276,23 @@ def ipo(log_policy: Array, log_reference: Array, beta: Number, labels: Array | f
     with y, y' ~ π_θ, ∇ estimates (4/β) ∇[β KL(π_θ‖μ) − P(π_θ ≻ π')] at π' = π_θ: a learning rate of aβ/4 makes the
     step a of `online-ipo`. With τ and π̄ of `proximal` in the places of β and μ it is Nash Prox on pairs.
     Sources: Azar et al. 2023 (offline); 2403.08635 (online); theory §4.4, equation 6.
+
+    Args:
+        log_policy: log π_θ `[…, 2]` of the two answers of a pair, in nats; θ moves it alone
+        log_reference: log μ of the same answers, in nats
+        beta: β, the weight of KL(π_θ‖μ), above 0
+        labels: `[…]`, that of the first answer of a pair against the second; unless given, the first won
+
+    Raises:
+        NashGamesError: for arrays whose shapes do not fit together, a last axis that is not a pair, or a number that is
+            not above 0
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> chosen_and_rejected = np.log([[0.6, 0.4]])
+        >>> round(float(losses.ipo(chosen_and_rejected, np.log([[0.5, 0.5]]), beta=1.0)), 4)
+        0.0089
     """
     margins = _of_pairs(labels, log_policy)
     return _squared(log_policy, log_reference, beta, margins)
@@ -143,6 +303,23 @@ def dpo(log_policy: Array, log_reference: Array, beta: Number, labels: Array | f
 
     `labels` `[…]` are those of y against y'; unless given, the first won. It fits a Bradley–Terry model, which no cycle
     obeys: what it converges to is no equilibrium of the game. Source: Rafailov et al. 2023.
+
+    Args:
+        log_policy: log π_θ `[…, 2]` of the two answers of a pair, in nats; θ moves it alone
+        log_reference: log μ of the same answers, in nats
+        beta: β, the weight of KL(π_θ‖μ), above 0
+        labels: `[…]`, that of the first answer of a pair against the second; unless given, the first won
+
+    Raises:
+        NashGamesError: for arrays whose shapes do not fit together, a last axis that is not a pair, or a number that is
+            not above 0
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> chosen_and_rejected = np.log([[0.6, 0.4]])
+        >>> round(float(losses.dpo(chosen_and_rejected, np.log([[0.5, 0.5]]), beta=1.0)), 4)
+        0.5108
     """
     margins = _of_pairs(labels, log_policy)
     score = _above_zero("beta", beta) * _contrast(log_policy, log_reference)
@@ -163,6 +340,25 @@ def inpo(
 
     Its minimiser is π_{t+1} ∝ π_t^{1−β/η} μ^{β/η} e^{q(π_t)/η}, a step of `inpo`; η ≥ β is an inverse step. `labels`
     `[…]` are those of y against y'; unless given, the first won. Source: Zhang et al. 2024 (arXiv 2407.00617).
+
+    Args:
+        log_policy: log π_θ `[…, 2]` of the two answers of a pair, in nats; θ moves it alone
+        log_reference: log μ of the same answers, in nats
+        log_previous: log π_t of the same answers, those of the policy that wrote them, in nats
+        beta: β, the weight of KL(π_θ‖μ), above 0
+        eta: η, the inverse step of a round, of at least β
+        labels: `[…]`, that of the first answer of a pair against the second; unless given, the first won
+
+    Raises:
+        NashGamesError: for arrays whose shapes do not fit together, a last axis that is not a pair, or a number that is
+            not above 0, or η below β
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> same = np.log([[0.5, 0.5]])
+        >>> round(float(losses.inpo(np.log([[0.6, 0.4]]), same, same, beta=0.1, eta=1.0)), 4)
+        0.0089
     """
     _same("log_previous", log_previous, log_policy)
     beta, eta = _above_zero("beta", beta), _above_zero("eta", eta)
@@ -179,6 +375,23 @@ def egpo(log_policy: Array, log_reference: Array, labels: Array, beta: Number) -
     y' against answers y″ of the opponent: π_k first, then π_{k+½}, and both gradients are taken at, and applied from,
     θ_k. With ν uniform over n answers −(βn/4)∇ estimates the direction of `egpo` and of `uniform-ipo`.
     Source: Zhou et al. 2025 (arXiv 2503.08942); theory §4.1, §4.4.
+
+    Args:
+        log_policy: log π_θ `[…, 2]` of the two answers of a pair, in nats; θ moves it alone
+        log_reference: log μ of the same answers, in nats
+        labels: `[…, 2]`, that of each answer of a pair against an answer y″ of the opponent
+        beta: β, the weight of KL(π_θ‖μ), above 0
+
+    Raises:
+        NashGamesError: for arrays whose shapes do not fit together, a last axis that is not a pair, or a number that is
+            not above 0
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> same = np.log([[0.5, 0.5]])
+        >>> float(losses.egpo(same, same, np.array([[1.0, 0.0]]), beta=1.0))
+        1.0
     """
     margins = _margins(labels, log_policy, tuple(log_policy.shape))
     return _squared(log_policy, log_reference, beta, margins[..., 0] - margins[..., 1])
@@ -188,6 +401,20 @@ def moving_target(target: Any, parameters: Any, kappa: Number) -> Any:
     """(1−κ) θ_target + κ θ, leaf by leaf: lists, tuples, dicts (a `state_dict` of torch) or any pytree, of one form.
 
     Whole numbers and truth values, as counters in a `state_dict`, are those of `parameters`. Source: theory §4.3.
+
+    Args:
+        target: the parameters of the target
+        parameters: those of the policy, in the same form
+        kappa: κ, the share by which the target moves, above 0 and at most 1
+
+    Raises:
+        NashGamesError: for two forms that differ, or κ out of its bounds
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import losses
+        >>> losses.moving_target({"w": np.zeros(2)}, {"w": np.ones(2)}, kappa=0.1)["w"].tolist()
+        [0.1, 0.1]
     """
     if isinstance(kappa, int | float) and not 0 < kappa <= 1:
         raise NashGamesError(f"kappa is {kappa:g}; accepted: a number above 0 and at most 1")

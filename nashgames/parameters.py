@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from nashgames.errors import NashGamesError, choices
+from nashgames.errors import NashGamesError, wrong_word
 
 # Integers of a compiled program have 32 bits.
 _LARGEST_INTEGER = 2**31 - 1
@@ -49,7 +49,8 @@ class Number:
     def holds(self, value: float) -> bool:
         """Whether `value` lies in the interval."""
         return (
-            math.isfinite(value)
+            # Of an integer with hundreds of digits math.isfinite makes no float.
+            -math.inf < value < math.inf
             and (self.least is None or value >= self.least)
             and (self.above is None or value > self.above)
             and (self.most is None or value <= self.most)
@@ -109,7 +110,7 @@ class Parameter:
         """Raise NashGamesError unless `value` is among the words or in the interval that are declared."""
         what = f"{owner}[{self.name}]"
         if self.words is not None and value not in self.words:
-            raise NashGamesError(f"{what} is '{value}'{choices(value, self.words)}")
+            raise wrong_word(what, value, self.words)
         if self.number is not None and not self.number.holds(value):
             told = f"{value:g}" if isinstance(value, float) else value
             raise NashGamesError(f"{what} is {told}; accepted: {self.number.accepted(self.kind)}")
@@ -158,5 +159,6 @@ def _parameter(name: str, kind: type, default: Any, declared: Any) -> Parameter:
 
 
 def _plain(bound: float) -> str:
-    """A bound as a person writes it: 10,000,000, 0.5, 1e6."""
-    return f"{bound:,}" if isinstance(bound, numbers.Integral) else f"{bound:g}"
+    """A bound as a person writes it: 10,000,000, 0.5, 1e-12."""
+    whole = isinstance(bound, numbers.Integral) or float(bound).is_integer()
+    return f"{int(bound):,}" if whole else f"{bound:g}"

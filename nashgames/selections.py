@@ -13,7 +13,7 @@ from typing import Any
 from nashgames.errors import NashGamesError, shown
 from nashgames.parameters import Parameter
 
-_RANGE = re.compile(r"=\s*([^=,:\[\]]+):([^=,:\[\]]+):([^=,:\[\]]+)")
+_RANGE = re.compile(r"=\s*([^=,:\[\]]+):([^=,:\[\]]+):([^=,\[\]]+)")
 # A range is a grid of runs: more values than this are a typing error.
 MOST_VALUES = 1000
 # No figure shows so many solvers, and expanding their texts takes less than a second.
@@ -99,7 +99,7 @@ def values_of(range_: str, inside: str) -> list[str]:
         accepted = False
     if not accepted:
         raise NashGamesError(
-            f"'{range_}' in '{inside}' is no range; accepted: low:high:count with numbers above 0 and a count from "
+            f"'{range_}' in '{inside}' is not a range; accepted: low:high:count with numbers above 0 and a count from "
             f"2 to {MOST_VALUES}, e.g. 0.1:10:21"
         )
     return [f"{low * (high / low) ** (i / (count - 1)):.6g}" for i in range(count)]

@@ -124,6 +124,13 @@ def test_no_word_of_the_help_is_cut(monkeypatch, command):
     assert not re.search(r"\S…[^\]]", call(command, "-h").stdout)
 
 
+def test_the_help_says_what_is_played_unless_more_is_given():
+    usual = Experiment()
+    text = " ".join(re.sub("[│╭╮╰╯─]", " ", call("run", "--help").stdout).split())
+    assert f"β, the weight of KL(π‖μ), {usual.beta[0]:g} unless given" in text
+    assert f"stops, {usual.tolerance:g} unless given" in text and f"spaced, {usual.records} unless given" in text
+
+
 def test_without_a_command_the_help_is_shown():
     assert "sweep" in call().stdout
 
@@ -190,9 +197,9 @@ def test_a_tuned_run_says_what_was_chosen_in_tables_data_and_notes():
     [
         ("steep", "--tune is 'steep'; accepted: auto, parameter=low:high:count or"),
         ("", "--tune is empty; accepted: auto, a range"),
-        ("step=1:2:3", "--tune has no parameter 'step'. Accepted: eta, nash-mp.eta"),
+        ("step=1:2:3", "--tune has no parameter 'step'; accepted: eta, nash-mp.eta"),
         ("eta=1:2:3,trials=8", "--tune has grids of different lengths (eta has 3, trials has 8)"),
-        ("eta=2", "'2' in 'eta=2' is no range; accepted: low:high:count"),
+        ("eta=2", "'2' in 'eta=2' is not a range; accepted: low:high:count"),
     ],
 )
 def test_a_wrong_tune_is_told_in_one_sentence(tune, said):
@@ -213,7 +220,7 @@ def test_run_writes_and_shows_everything():
     assert result.exit_code == 0, result.stderr
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0] == "circulant · 3 actions · β 0.05 · uniform reference · seed 0 · float64 on cpu"
-    assert lines[1] == "no Condorcet winner · 100 % of triples are cycles · cyclic share of the energy 100 %"
+    assert lines[1] == "no Condorcet winner · 100 % of triples are cycles · Hodge decomposition 100 % cyclic"
     assert lines[3] == "solver step queries to 0.001 suboptimality KL to equilibrium status"
     assert lines[4].startswith("adaptive-nash-mp η ≥")
     assert "nash-mp η = 0.1 = 2β, theory 0 0 0 converged" in lines
@@ -438,13 +445,13 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
     [
         (["rnu"], "unknown command 'rnu'; did you mean 'run'? Accepted: run, sweep, equilibrium"),
         (["run", "--tolerence", "1"], "'--tolerence'; did you mean '--tolerance'? Accepted: --solver, --feedback"),
-        (["run", "-x"], "'nashgames run' has no option '-x'. Accepted: --solver"),
+        (["run", "-x"], "'nashgames run' has no option '-x'; accepted: --solver"),
         (["--verison"], "did you mean '--version'?"),
         (["run", "--beta"], "--beta needs a value; accepted: a number of at least 0"),
-        (["run", "-n"], "-n needs a value; accepted: a whole number of at least 2"),
-        (["run", "--record-every"], "--record-every needs a value; accepted: a whole number"),
+        (["run", "-n"], "-n needs a value; accepted: an integer of at least 2"),
+        (["run", "--record-every"], "--record-every needs a value; accepted: an integer"),
         (["run", "--quiet=3"], "--quiet takes no value"),
-        (["run", "nope"], "unknown game 'nope'. Accepted: bradley-terry"),
+        (["run", "nope"], "unknown game 'nope'; accepted: bradley-terry"),
         (["run", "castels"], "did you mean 'castles'?"),
         (["run", "disc", "melo"], "takes no further argument 'melo'; several games are for: nashgames sweep --game"),
         (["run", "disc,melo"], "several are for: nashgames sweep --game disc,melo"),
@@ -475,9 +482,9 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["run", "--records", "5", "--record-every", "5"], "--records and --record-every are both given"),
         (
             ["run", "--dtype", "float16"],
-            "unknown --dtype 'float16'; did you mean 'float64'? Accepted: float32, float64",
+            "--dtype is 'float16'; did you mean 'float64'? Accepted: float32, float64",
         ),
-        (["run", "--device", "tpu"], "unknown --device 'tpu'; did you mean 'gpu'? Accepted: cpu, gpu"),
+        (["run", "--device", "tpu"], "--device is 'tpu'; did you mean 'gpu'? Accepted: cpu, gpu"),
         (["run", "--out", ""], "--out is empty; accepted: a directory"),
         (["run", "--out", "file"], "--out is 'file', a file; accepted: a directory"),
         (["run", "--out", "file/below"], "'file/below' cannot be made, 'file' is a file"),
@@ -497,7 +504,7 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
             ["plot", "x", "--y", "suboptimalty"],
             "did you mean 'suboptimality'? Accepted: suboptimality, duality_gap, exploitability, kl_to_equilibrium",
         ),
-        (["plot", "x", "--format", "gif"], "unknown value of --format 'gif'. Accepted: png, svg, pdf"),
+        (["plot", "x", "--format", "gif"], "--format is 'gif'; accepted: png, svg, pdf"),
         (
             ["list", "gamez"],
             "did you mean 'games'? Accepted: games, solvers, references, feedback, policies, optimisers, storages",
@@ -506,7 +513,7 @@ def test_sweep_takes_a_preset_by_name(monkeypatch):
         (["show", "dics"], "did you mean 'disc'?"),
         (
             ["show", "nash-pm"],
-            "'nash-pm' is no game, solver, reference, feedback, policy, optimiser, storage, metric, figure or",
+            "there is no game, solver, reference, feedback, policy, optimiser, storage, metric, figure or",
         ),
         (["plot", "nowhere", "--y", "kl"], "did you mean 'kl_to_equilibrium'?"),
         (["show", "nash-pm"], "did you mean 'nash-mp'? nashgames list says what there is"),
@@ -692,7 +699,7 @@ def test_show_says_what_a_game_is_like_and_draws_it():
     result = call("show", "disc[strength=3]", "-n", "6", "--seed", "2", "--out", "pictures", "--format", "png")
     assert result.exit_code == 0, result.stderr
     assert "disc[strength=3] · 6 actions" in result.stdout
-    assert "cyclic share of the energy" in result.stdout
+    assert "cyclic share (Hodge)" in result.stdout
     assert "nashgames run 'disc[strength=3]' -n 6 --seed 2" in result.stdout
     assert [path.suffix for path in Path("pictures").iterdir()] == [".png"]
 

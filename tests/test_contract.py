@@ -82,7 +82,7 @@ def broken_at_zero(self, beta):
 
 
 BROKEN = {
-    "plays the original game, β = 0": [
+    "β = 0, the original game": [
         ({"fixed_point": "original", "with_theory_defaults": broken_at_zero}, "leaves step without a finite number"),
         (
             {"fixed_point": "original", "with_theory_defaults": divided},
@@ -90,25 +90,25 @@ BROKEN = {
         ),
         ({"fixed_point": "original", "update": divides_by_beta}, "it diverges at β = 0, at step 1"),
     ],
-    "a step keeps the kind of its state": [
+    "update keeps the structure of the state": [
         ({"update": python_condition}, "a Python condition or conversion asks for a traced number at line"),
         ({"update": narrower}, "in a run of float64 update turns the state from float64[7] into float32[7]"),
         ({"init": lambda self, game, key: (game.start, 0)}, "TypeError at line"),
         ({"log_policy": lambda self, state: state[1:]}, "log_policy returns float64[6]"),
     ],
-    "queries made are queries declared": [
+    "queries_per_step is correct": [
         ({"queries_per_step": 2}, "makes 1 query, but queries_per_step is 2; declare 1"),
         ({"update": exact_in_secret}, "reads the exact advantage once although it learns from duels"),
     ],
-    "policy and advantage are what they say": [
+    "log_policy and advantage are correct": [
         ({"log_policy": lambda self, state: jnp.exp(state)}, "at step 0 does not sum to 1"),
         ({"advantage": lambda self, state: jnp.zeros_like(state)}, "is not Aπ of the policy that it reports"),
     ],
-    "starts where the run begins": [
+    "starts at game.start": [
         ({"init": lambda self, game, key: game.log_reference}, "init does not start at game.start"),
     ],
-    "learns from duels by its key alone": [({"update": without_key}, "two seeds give one run on duels")],
-    "rests at the equilibrium": [({"update": wrong_sign}, "it leaves the equilibrium")],
+    "the key is its only randomness": [({"update": without_key}, "runs of two seeds on duels are equal")],
+    "the equilibrium is a fixed point": [({"update": wrong_sign}, "it leaves the equilibrium")],
 }
 
 
@@ -124,9 +124,9 @@ def test_an_advantage_is_praised_only_where_it_is_reported():
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_ours_keep_the_promises_that_cost_no_run(name):
-    for promise in ("numbers are the leaves of a pytree", "a step keeps the kind of its state"):
+    for promise in ("numbers are the leaves of a pytree", "update keeps the structure of the state"):
         PROMISES[promise](make_solver(name))
-    PROMISES["queries made are queries declared"](make_solver(name))
+    PROMISES["queries_per_step is correct"](make_solver(name))
 
 
 @pytest.mark.parametrize(
@@ -149,14 +149,14 @@ def test_a_number_that_is_static_compiles_again():
     class Static(Good):
         step: float | None = dataclasses.field(default=None, metadata={"static": True})
 
-    found = contract._tried("", PROMISES["compiles once for all numbers"], Static())
+    found = contract._tried("", PROMISES["new numbers do not recompile"], Static())
     assert "another number compiles another program, as it makes step static" in found.seen
 
 
 def test_a_solver_says_where_it_rests():
     """Unregularised self-play rests at the equilibrium of the original game alone."""
     plain = registered(update=lambda self, game, s, key: simplex.normalise(s + self.step * game.query(s, key)))
-    rests = PROMISES["rests at the equilibrium"]
+    rests = PROMISES["the equilibrium is a fixed point"]
     assert contract._tried("", rests, plain()).kept is False
     plain.fixed_point = "original"
     assert contract._tried("", rests, plain()).kept is True

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nashgames.cli import display, mixture, options, payload, steps, streams, summary, theorems, words
+from nashgames.cli import display, item, mixture, options, payload, steps, streams, summary, theorems, words
 from nashgames.cli.columns import fitted
 from nashgames.cli.display import Progress, Screen
 from nashgames.cli.list import LISTS, catalogue
@@ -670,7 +670,7 @@ def facts(winner=None, sampled=False):
 
 
 def test_facts_name_the_winner():
-    assert words.facts(facts()) == "no Condorcet winner · 24 % of triples are cycles · cyclic share of the energy 97 %"
+    assert words.facts(facts()) == "no Condorcet winner · 24 % of triples are cycles · Hodge decomposition 97 % cyclic"
     assert words.facts(facts("paper", sampled=True)).startswith("Condorcet winner paper · about 24 %")
 
 
@@ -717,6 +717,29 @@ def test_the_header_says_on_what_steps_are_tuned(tried, said):
     assert said in words.header(Experiment(tune={"seeds": 2}), tried=tried)
 
 
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (
+            120,
+            "1/2  nash-mp · mine.py:lizard[noise=0.05] · 5 actions · β 1, 0.3"
+            + " " * 17
+            + "1,240 of 5,000   3.2e-07  ≤ 12 s",
+        ),
+        (80, "1/2  nash-mp · mine.py:li… · β 1, 0.3    1,240 of 5,000   3.2e-07  ≤ 12 s"),
+        (60, "1/2  nash-mp… · β 1, 0.3      1,240   3.2e-07  ≤ 12 s"),
+    ],
+)
+def test_a_line_of_progress_keeps_the_solver_and_beta(width, line):
+    row = ("1/2", "nash-mp · mine.py:lizard[noise=0.05] · 5 actions · β 1, 0.3", "1,240 of 5,000", "3.2e-07", "≤ 12 s")
+    assert display._progress_line(row, width) == line
+
+
+def test_prose_is_broken_where_the_terminal_ends_and_formulas_are_not_joined():
+    prose = f"{'words ' * 18}and\nmore\n\na = b\nc = d"
+    assert item._flowing(prose) == [f"{'words ' * 18}and more", "", "a = b", "c = d"]
+
+
 def test_progress_is_one_live_line_a_batch_on_standard_error(terminal):
     out, err = terminal()
     screen = play()
@@ -733,7 +756,7 @@ def test_progress_is_one_live_line_a_batch_on_standard_error(terminal):
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in out.getvalue().splitlines()]
     assert lines == [
         "random-logits · 100 actions · β 0.05 · uniform reference · seed 0 · float64 on cpu",
-        "no Condorcet winner · 24 % of triples are cycles · cyclic share of the energy 97 %",
+        "no Condorcet winner · 24 % of triples are cycles · Hodge decomposition 97 % cyclic",
     ]
 
 
@@ -908,7 +931,7 @@ def test_a_complaint_is_one_line(capsys):
             ["beta"],
             "--beta is '0'; accepted: 0, or a number from 1e-12",
         ),
-        ("unknown dtype 'dtype'. Accepted: float32", ["dtype"], "unknown --dtype 'dtype'. Accepted: float32"),
+        ("dtype is 'dtype'; accepted: float32", ["dtype"], "--dtype is 'dtype'; accepted: float32"),
         ("record_every is 0; accepted", ["record_every"], "--record-every is 0; accepted"),
         ("beta is 0; accepted", ["seed"], "beta is 0; accepted"),
     ],

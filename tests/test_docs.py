@@ -21,6 +21,7 @@ import typer
 from typer.testing import CliRunner
 
 import nashgames as ng
+from nashgames import estimators, losses
 from nashgames.cli.main import app
 from nashgames.core import simplex
 from nashgames.core.game import Description
@@ -28,6 +29,7 @@ from nashgames.exact.certificate import Certificate, certify
 from nashgames.experiments import runner
 from nashgames.experiments.events import Planned
 from nashgames.experiments.experiment import Experiment
+from nashgames.games import corpus
 from nashgames.registry import Choice, Number
 from nashgames.solvers import SOLVERS, WRAPPERS
 from nashgames.store import TABLES
@@ -226,7 +228,15 @@ SHOWN = [
     *(function for name in ng.__all__ if inspect.isfunction(function := getattr(ng, name))),
     *(getattr(ng.games, name) for name in dir(ng.games)),
     certify,
+    *(
+        value
+        for name, value in vars(losses).items()
+        if name[0] != "_" and inspect.getmodule(value) is losses and inspect.isfunction(value)
+    ),
+    *(getattr(estimators, name) for name in estimators.__all__ if inspect.isfunction(getattr(estimators, name))),
+    *(corpus.source, corpus.draw, corpus.fit),
 ]
+"""Every function of `nashgames` and of the modules that docs/api.md shows."""
 
 
 @pytest.mark.parametrize("function", SHOWN, ids=lambda function: function.__name__)
@@ -244,7 +254,10 @@ WITH_EXAMPLES = {
     **{name: getattr(ng, name) for name in ng.__all__ if inspect.isclass(getattr(ng, name))},
     **{name: SOLVERS[name] for name in SOLVERS},
     **{name: value for name, value in vars(simplex).items() if inspect.isfunction(value) and name[0] != "_"},
-    **{made.__name__: made for made in (Certificate, Choice, Description, Number, *WRAPPERS.values())},
+    **{
+        made.__name__: made
+        for made in (Certificate, Choice, Description, Number, estimators.Estimate, *WRAPPERS.values())
+    },
 }
 
 
@@ -253,6 +266,16 @@ def test_a_public_class_or_function_has_an_example_that_runs(name):
     text = inspect.getdoc(WITH_EXAMPLES[name]).partition("Example:\n")[2]
     example = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
     assert example.examples and not doctest.DocTestRunner().run(example).failed
+
+
+SIMPLEX = [value for name, value in vars(simplex).items() if inspect.isfunction(value) and name[0] != "_"]
+
+
+@pytest.mark.parametrize("function", SIMPLEX, ids=lambda function: function.__name__)
+def test_a_function_of_the_simplex_says_what_it_takes(function):
+    section = inspect.getdoc(function).partition("Args:\n")[2].partition("\n\n")[0]
+    said = [name for names in re.findall(r"^    ([\w, ]+): ", section, re.MULTILINE) for name in names.split(", ")]
+    assert said == list(inspect.signature(function).parameters)
 
 
 def test_a_solver_and_a_game_take_about_twenty_lines():

@@ -290,7 +290,7 @@ def test_the_table_says_everything_in_the_order_asked():
 
 def test_without_a_uniform_reference_the_limit_is_the_closest_one():
     text = "\n".join(shown("random-logits", "-n", "6", "--beta", "0", "--reference", "tilted", "--no-plot"))
-    assert "the closest to μ in KL(π‖μ);" in text
+    assert "closest to μ in KL(π‖μ); its residual" in text
     assert "entropy" not in text
     assert not Path("results").exists()
 
@@ -421,7 +421,7 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch):
         (["disc", "--seed", "-1"], "--seed is '-1'; accepted: an integer of at least 0"),
         (["disc", "--out", "file"], "--out is 'file', a file; accepted: a directory"),
         (["disc", "--out", "taken"], "'taken' holds files that are not results"),
-        (["disc", "--format", "gif"], "unknown value of --format 'gif'. Accepted: png, svg, pdf"),
+        (["disc", "--format", "gif"], "--format is 'gif'; accepted: png, svg, pdf"),
         (["disc", "--vertex"], "β is 0.05; write --beta 0.05,0"),
         (["planted-regularised", "--beta", "1,0"], "--beta is 0, but planted-regularised brings a reference made for"),
         (["planted-regularised", "--reference", "uniform"], "planted-regularised brings its own"),

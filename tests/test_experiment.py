@@ -46,7 +46,7 @@ PRESETS = [
     "theorems",
 ]
 
-TOLERANCES = "a number of at least 0 (0: never) and below 0.5, the largest at the start of a run"
+TOLERANCES = "a number of at least 0 (0: never stop) and below 0.5, the largest suboptimality of a reference"
 BETAS = "0, or a number from 1e-12 to 1,000,000"
 TUNES = "auto, parameter=low:high:count or solver.parameter=low:high:count (e.g. step=1e-3:10:8), trials=N, seeds=N"
 
@@ -177,9 +177,9 @@ def test_it_is_frozen_and_hashable():
         ({"tolerance": True}, f"tolerance is true; accepted: {TOLERANCES}"),
         ({"records": 0}, "records is 0; accepted: an integer of at least 1"),
         ({"record_every": 0}, "record_every is 0; accepted: an integer of at least 1"),
-        ({"dtype": "float16"}, "unknown dtype 'float16'; did you mean 'float64'? Accepted: float32, float64"),
+        ({"dtype": "float16"}, "dtype is 'float16'; did you mean 'float64'? Accepted: float32, float64"),
         ({"dtype": 64}, "dtype is 64; accepted: float32, float64"),
-        ({"device": "tpu"}, "unknown device 'tpu'; did you mean 'gpu'? Accepted: cpu, gpu"),
+        ({"device": "tpu"}, "device is 'tpu'; did you mean 'gpu'? Accepted: cpu, gpu"),
         ({"game": ""}, "game is ''; accepted: a name such as name[parameter=value], or a list of names"),
         ({"game": 3}, "game is 3; accepted: a name such as name[parameter=value], or a list of names"),
         ({"game": ()}, "game is an empty list; accepted: one value or a list with at least one"),
@@ -197,8 +197,8 @@ def test_it_is_frozen_and_hashable():
         ),
         (
             {"tune": "step=0:10:8"},
-            "'0:10:8' in 'step=0:10:8' is no range; accepted: low:high:count with numbers above 0 and a count from 2 "
-            "to 1000, e.g. 0.1:10:21",
+            "'0:10:8' in 'step=0:10:8' is not a range; accepted: low:high:count with numbers above 0 and a count from "
+            "2 to 1000, e.g. 0.1:10:21",
         ),
         ({"tune": {"step": 3}}, "tune has step = 3; accepted: a range low:high:count, e.g. '1e-3:10:8'"),
         ({"tune": "trials=0"}, "tune has trials = 0; accepted: an integer from 1 to 1,000"),

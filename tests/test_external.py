@@ -220,7 +220,7 @@ def test_gambit_says_nothing_to_the_terminal_and_takes_float32(capfd, recwarn):
         ("mpax", 0.1, "'mpax' answers for beta 0 only"),
         ("gambit", -1.0, "beta is -1; accepted: a finite number of at least 0"),
         ("highs", np.nan, "beta is nan; accepted"),
-        ("highs[method=simplex]", 0.0, r"highs\[method\] is 'simplex'. Accepted: ds, ipm"),
+        ("highs[method=simplex]", 0.0, r"highs\[method\] is 'simplex'; accepted: ds, ipm"),
         ("highs[metod=ds]", 0.0, "did you mean 'method'"),
         ("mpax[tolerance=0]", 0.0, r"mpax\[tolerance\] is 0; accepted: a number above 0 and below 1"),
         ("mpax[iterations=0]", 0.0, r"mpax\[iterations\] is 0; accepted: an integer from 1 to 2,147,483,647"),

@@ -72,7 +72,7 @@ def test_halves_are_selected_by_name_and_only_of_nash_mp():
         with pytest.raises(ng.NashGamesError, match=r"which has no half steps; write halves\[nash-mp\]"):
             make_solver(wrong)
     for wrong in ("halves", "halves[nash-mp,nash-mp]", "halves[eta=1]"):
-        with pytest.raises(ng.NashGamesError, match=r"does not say what to wrap; write halves\[nash-mp"):
+        with pytest.raises(ng.NashGamesError, match=r"halves wraps one solver, and .* write halves\[nash-mp"):
             make_solver(wrong)
     with pytest.raises(ng.NashGamesError, match="did you mean 'halves'"):
         make_solver("halvs[nash-mp]")

@@ -114,7 +114,7 @@ def test_runs_of_several_directories_say_where_they_are(mine):
         (["--sort", ","], "--sort is empty; accepted: columns of runs"),
         (["--limit", "0"], "--limit is '0'; accepted: an integer of at least 1"),
         (["--limit", "many"], "--limit is 'many'; accepted: an integer of at least 1"),
-        (["--where", "bata > 1"], "--where names 'bata', which is no column of runs; did you mean 'beta'?"),
+        (["--where", "bata > 1"], "--where names 'bata', which is not a column of runs; did you mean 'beta'?"),
         (["--where"], "--where needs a value; accepted: a condition"),
         (["--limits", "3"], "'--limits'; did you mean '--limit'?"),
     ],
@@ -191,9 +191,17 @@ def test_a_preset_s_file_is_its_own(name):
     assert call("init", name).stdout == presets()[name].read_text(encoding="utf-8")
 
 
+def test_a_name_of_several_kinds_is_shown_as_each_of_them():
+    shown = call("show", "phases").stdout
+    assert "phases · figure\n" in shown and "phases · preset\n" in shown
+    data = json.loads(call("show", "phases", "--json").stdout)
+    assert (data["kind"], [other["kind"] for other in data["others"]]) == ("figure", ["preset"])
+
+
 def test_an_unknown_preset_is_a_sentence():
     assert "unknown preset 'rates'; did you mean 'rate'?" in complaint("init", "rates")
-    assert "'nashgames init' takes no further argument 'b'; a file is of one preset" in complaint("init", "rate", "b")
+    told = complaint("init", "rate", "b")
+    assert "'nashgames init' takes no further argument 'b'; print one preset after the other" in told
 
 
 # -- export ------------------------------------------------------------------------------------------------------------
@@ -291,17 +299,17 @@ def test_text_of_users_is_escaped():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--format", "xlsx"], "unknown value of --format 'xlsx'. Accepted: csv, wide, latex"),
+        (["--format", "xlsx"], "--format is 'xlsx'; accepted: csv, wide, latex"),
         (["--format", "latx"], "did you mean 'latex'?"),
         (["--format"], "--format needs a value; accepted: csv, wide, latex"),
         (["--out"], "--out needs a value; accepted: a file"),
-        (["--format", "latex", "--y", "profit"], "unknown value of --y 'profit'"),
+        (["--format", "latex", "--y", "profit"], "--y is 'profit'"),
         (["--y", "suboptimality"], "--y is what the cells of --format latex show, and csv has all columns"),
-        (["--out", "."], "--out is '.', which is no file"),
-        (["--out", ""], "--out is '', which is no file"),
+        (["--out", "."], "--out is '.', which is not a file"),
+        (["--out", ""], "--out is '', which is not a file"),
         (["--out", "no/where.csv"], "there is no folder 'no'; make it"),
         (["--where", "beta > 7"], "'mine' has no finished run with \"beta > 7\""),
-        (["--where", "beta >"], '--where is "beta >", which is no condition'),
+        (["--where", "beta >"], '--where is "beta >", which is not a condition'),
     ],
 )
 def test_a_mistake_of_export_is_a_sentence(mine, options, said):

@@ -47,7 +47,7 @@ def test_other_rows_of_a_run_are_a_conflict_and_the_first_are_kept(tmp_path, tab
     assert result.exit_code == 1
     data = json.loads(result.stdout)
     assert data["conflicts"] == [["aaa", str(tmp_path / "a"), str(tmp_path / "b")]]
-    assert f"run aaa has other rows in '{tmp_path / 'b'}' than in '{tmp_path / 'a'}', which are kept" in result.stderr
+    assert f"run aaa differs in '{tmp_path / 'b'}' from '{tmp_path / 'a'}', whose rows are kept" in result.stderr
     assert look(tmp_path / "out") == {"aaa": 0.25, "bbb": 0.25}
 
 

@@ -167,7 +167,7 @@ def test_a_mistake_is_one_sentence_before_anything_is_played(mine, values, said)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("number", "'mine.py:number' is no game, as it makes int; name a function that returns a Game"),
+        ("number", "'mine.py:number' is not a game: it returned int; name a function that returns a Game"),
         ("late", "'mine.py:late' is a solver, not a game; write nashgames run --solver mine.py:late"),
         ("broken", "fails: RuntimeError: no data"),
     ],
@@ -195,7 +195,7 @@ def test_preferences_of_a_game_from_a_file_are_drawn_by_the_command_that_plot_na
     refused = CliRunner().invoke(app, ["plot", "out", "--figure", "preferences"])
     sentence, _, command = refused.stderr.strip().rpartition("; draw it with: ")
     assert refused.exit_code == 2
-    assert sentence.endswith("results keep no margins, and code runs only where its user names it")
+    assert sentence.endswith("and the results do not keep its margins")
     assert command == f"nashgames show 'mine.py:ladder[strength=0.4]'{options}"
     drawn = CliRunner().invoke(app, [*shlex.split(command)[1:], "--format", "svg"])
     assert drawn.exit_code == 0, drawn.stderr
@@ -287,10 +287,10 @@ def game():
     [
         (
             "Nothing",
-            "'bad.py:Nothing' is no solver, as it has no queries_per_step, with_theory_defaults, init, update, ",
+            "'bad.py:Nothing' is not a solver: it has no queries_per_step, with_theory_defaults, init, update, ",
         ),
         ("game", "'bad.py:game' is a game, not a solver; write nashgames run bad.py:game"),
-        ("Opaque[step=1]", "the solver 'opaque' is no pytree; put @jax.tree_util.register_dataclass over its frozen"),
+        ("Opaque[step=1]", "the solver 'opaque' is not a pytree; put @jax.tree_util.register_dataclass over its"),
         ("Opaque", "the solver 'bad.py:Opaque' needs step; write bad.py:Opaque[step=…]"),
         ("Refuses[step=1]", "the solver 'opaque' fails: ArithmeticError at line "),
     ],

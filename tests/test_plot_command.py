@@ -70,7 +70,7 @@ def test_a_condition_is_in_the_caption_and_the_name_of_the_file():
     assert names(other) != names(answer)
     refused = call("plot", "mine", "--where", "bata > 1")
     assert refused.exit_code == 2
-    assert "error: --where names 'bata', which is no column of runs; did you mean 'beta'?" in refused.stderr
+    assert "error: --where names 'bata', which is not a column of runs; did you mean 'beta'?" in refused.stderr
     assert 'no finished run to draw with "beta > 1"' in call("plot", "mine", "--where", "beta > 1").stderr
 
 
@@ -78,7 +78,7 @@ def test_where_no_figure_can_be_drawn_that_is_said():
     add("mine", "a", solver="referee", label="referee")
     refused = call("plot", "mine", "--facet", "beta")
     assert refused.exit_code == 2
-    assert "'mine' has no run of which such a figure can be drawn; give one by --figure" in refused.stderr
+    assert "no figure applies to the runs in 'mine'; name one with --figure" in refused.stderr
 
 
 def test_several_directories_are_one_figure_in_a_place_of_its_own():

@@ -423,7 +423,7 @@ def test_the_registry_names_its_classes(name):
     ("text", "says"),
     [
         ("tabuler", "did you mean 'tabular'"),
-        ("tabular[features=own]", "no parameter 'features', as there is none; leave it out"),
+        ("tabular[features=own]", "takes no parameters; leave out 'features'"),
         ("tabular[own]", "cannot read 'own'; it has no parameters"),
         ("mlp[widht=3]", "did you mean 'width'"),
         ("mlp[width=0]", "mlp[width] is 0; accepted: an integer from 1 to 10,000"),

@@ -492,7 +492,7 @@ def test_a_race_needs_two_solvers():
     assert complaint(call("sweep", "mine.toml", "--solver", "nash-mp")) == (
         "verdict is 'race', but the only solver is nash-mp; add another one, or leave verdict out"
     )
-    with pytest.raises(NashGamesError, match="unknown verdict 'races'; did you mean 'race'"):
+    with pytest.raises(NashGamesError, match="verdict is 'races'; did you mean 'race'"):
         Experiment(verdict="races")
 
 

@@ -134,8 +134,8 @@ def test_a_number_leaves_the_name_of_what_has_it():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("strenth", "unknown number of a run 'strenth'; did you mean 'strength'"),
-        ("game", "unknown number of a run 'game'. Accepted: "),
+        ("strenth", "unknown numeric setting of a run 'strenth'; did you mean 'strength'"),
+        ("game", "unknown numeric setting of a run 'game'; accepted: "),
         (
             "beta",
             "every run has beta = 0.1, and a figure against it needs two values; these vary: strength, eta, depth",
@@ -153,8 +153,8 @@ def test_where_no_number_varies_nothing_can_be_drawn_against_one(name):
     with pytest.raises(NashGamesError) as error:
         reaching.against(run()[0], name)
     assert str(error.value) == (
-        f"no number of these runs varies, and a figure against '{name}' needs two values of it; play several first, as "
-        "nashgames sweep --beta 1,0.1,0.01 does"
+        f"no numeric setting of these runs varies, and a figure against '{name}' needs two values of it; "
+        "play several first, as nashgames sweep --beta 1,0.1,0.01 does"
     )
 
 
@@ -239,7 +239,7 @@ def test_the_table_has_the_numbers_of_the_figure():
         by_hand = 2 * np.ceil(np.log(300) / rate / 2)
         np.testing.assert_array_equal(mine["queries"], np.where(by_hand <= 400, by_hand, np.inf))
     sheet = tables.sheet(table, "said")
-    assert sheet.headings == ("β", "solver", "reached", "median queries", "least", "most", "spent in all")
+    assert sheet.headings == ("β", "solver", "reached", "median queries", "least", "most", "total spent")
     assert sheet.rows[0][1] == "nash-mp" and sheet.rows[0][2] == "3 of 3"
     assert tables.payload(table)[-1]["queries"] is None or np.isfinite(tables.payload(table)[-1]["queries"])
 
@@ -290,10 +290,10 @@ def test_type_is_as_large_as_asked_and_the_title_is_left_to_the_caption():
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"width": "colum"}, "unknown width 'colum'; did you mean 'column'"),
+        ({"width": "colum"}, "width is 'colum'; did you mean 'column'"),
         ({"font": 2.0}, "font is 2; accepted: the size of the type in points, from 4 to 20"),
         ({"font": float("nan")}, "accepted: the size of the type"),
-        ({"x_scale": "lin"}, "unknown x_scale 'lin'; did you mean 'linear'"),
+        ({"x_scale": "lin"}, "x_scale is 'lin'; did you mean 'linear'"),
     ],
 )
 def test_a_wrong_page_is_a_sentence(wrong, words):
@@ -370,10 +370,10 @@ def test_curves_are_drawn_against_steps_each_of_which_may_cost_several_queries(p
         (["--against", "eto"], "did you mean 'eta'"),
         (["--epsilon", "1", "--figure", "rates"], "--epsilon is of the figure 'queries' alone; add --figure queries"),
         (["--epsilon", "1", "--against", "n", "--figure", "rates"], "--epsilon and --against are of the figure"),
-        (["--width", "wide"], "unknown --width 'wide'"),
+        (["--width", "wide"], "--width is 'wide'"),
         (["--font", "big"], "--font is 'big'; accepted: the size of the type in points"),
         (["--font", "40"], "--font is 40; accepted"),
-        (["--x-scale", "sqrt"], "unknown --x-scale 'sqrt'"),
+        (["--x-scale", "sqrt"], "--x-scale is 'sqrt'"),
         (["--x-scale", "log", "--figure", "rates"], "no figure here shows any; those that do: convergence"),
     ],
 )

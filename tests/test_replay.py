@@ -346,7 +346,7 @@ def test_last_digits_that_others_computed_agree_and_are_counted(made, tmp_path):
     assert (column.name, column.checked) == ("curves.kl_to_reference", 1)
     assert column.relative == pytest.approx(1e-9, rel=1e-3) and column.share == pytest.approx(1e-2, rel=1e-3)
     printed = " ".join(call(copy, "--replay", "all").stdout.split())
-    assert "11 give every point and policy to the bit" in printed
+    assert "11 reproduced bit for bit" in printed
     assert "1 agree within rounding, at most 1.0e-09 off (curves.kl_to_reference)" in printed
     assert "or last digits were changed" in printed
 
@@ -392,11 +392,8 @@ def test_another_sample_is_refused_before_anything(made, replay):
 
 def test_the_command_says_what_was_played_again_and_what_was_not_checked(made):
     printed = " ".join(call(made).stdout.split())
-    assert (
-        "played again 1 of 12 runs, drawn by what the directory holds; 1 gives every point and policy to the bit"
-        in (printed)
-    )
-    assert "not checked earlier points of 11 runs against anything but each other and the planned steps" in printed
+    assert "played again 1 of 12 runs, drawn by a hash of the directory; 1 reproduced bit for bit" in (printed)
+    assert "not checked earlier points of 11 runs, except that they fit each other and the planned steps" in printed
     assert all(column in printed for column in playing.EFFORT)
     data = json.loads(call(made, "--json", "--replay", "3").stdout)
     assert (data["ok"], data["faults"], data["unhashed"], data["unplanned"]) == (True, [], [], 0)

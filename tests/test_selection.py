@@ -180,7 +180,7 @@ def test_an_unknown_name_gets_the_nearest_one_and_the_list():
     assert str(unknown("solver", "nash-pm", ["nash-mp", "online-ipo"])) == (
         "unknown solver 'nash-pm'; did you mean 'nash-mp'? Accepted: nash-mp, online-ipo"
     )
-    assert str(unknown("solver", "zzz", ["nash-mp"])) == "unknown solver 'zzz'. Accepted: nash-mp"
+    assert str(unknown("solver", "zzz", ["nash-mp"])) == "unknown solver 'zzz'; accepted: nash-mp"
     assert str(unknown("parameter", "x", [])) == "unknown parameter 'x', as there is none; leave it out"
     assert isinstance(unknown("a", "b", []), ValueError)
 

@@ -363,17 +363,17 @@ def test_single_tokens_repeat_nothing():
     ("selection", "says"),
     [
         ("sequence-embedding[dimension=3]", "accepted: an even integer, such as 4"),
-        ("sequence-embedding[vocabulary=1]", "vocabulary] is 1; accepted: an integer at least 2"),
-        ("sequence-styles[vocabulary=2]", "vocabulary] is 2; accepted: an integer at least 3"),
-        ("sequence-voters[length=0]", "length] is 0; accepted: an integer at least 1"),
-        ("sequence-voters[types=1]", "types] is 1; accepted: an integer at least 3"),
+        ("sequence-embedding[vocabulary=1]", "vocabulary] is 1; accepted: an integer from 2"),
+        ("sequence-styles[vocabulary=2]", "vocabulary] is 2; accepted: an integer from 3"),
+        ("sequence-voters[length=0]", "length] is 0; accepted: an integer from 1"),
+        ("sequence-voters[types=1]", "types] is 1; accepted: an integer from 3"),
         ("sequence-voters[types=4]", "types] is 4; accepted: an odd number, such as 5"),
-        ("sequence-voters[planes=0]", "planes] is 0; accepted: an integer at least 1"),
-        ("sequence-styles[uneven=-1]", "uneven] is -1.0; accepted: a number at least 0"),
-        ("sequence-embedding[gates=11]", "gates] is 11.0; accepted: a number at least 0 and at most 10"),
-        ("sequence-embedding[agreement=-1]", "agreement] is -1.0; accepted: a number at least 0"),
-        ("sequence-embedding[length_bias=1e9]", "length_bias] is 1000000000.0; accepted: a number at least -1e"),
-        ("sequence-styles[link=square]", "unknown link of sequence-styles 'square'"),
+        ("sequence-voters[planes=0]", "planes] is 0; accepted: an integer from 1"),
+        ("sequence-styles[uneven=-1]", "uneven] is -1; accepted: a number from 0 to 10"),
+        ("sequence-embedding[gates=11]", "gates] is 11; accepted: a number from 0 to 10"),
+        ("sequence-embedding[agreement=-1]", "agreement] is -1; accepted: a number from 0 to 1,000"),
+        ("sequence-embedding[length_bias=1e9]", "length_bias] is 1e+09; accepted: a number from -1,000,000 to"),
+        ("sequence-styles[link=square]", "sequence-styles[link] is 'square'"),
         ("sequence-styles[vocabulary=100,length=12]", "1.01e+24 actions"),
     ],
 )
@@ -386,7 +386,7 @@ def test_what_is_not_accepted_is_said_in_a_sentence(selection, says):
 
 def test_a_game_without_sequences_has_no_corpus():
     for reference in ("corpus", "fitted[samples=5]"):
-        with pytest.raises(NashGamesError, match="disc has no sequences of tokens for actions"):
+        with pytest.raises(NashGamesError, match="disc has no corpus, as its actions are not sequences of tokens"):
             resolve_reference(reference, generate("disc", actions=5))
     game = generate("sequence-voters", **SIZE)
     for text in ("samples=0", "smoothing=0", "order=4", "order=-1"):

@@ -307,7 +307,7 @@ def test_a_step_of_what_is_only_sampled_lists_no_sequences_and_tells_weights_tha
 
 
 def test_a_mistake_is_a_sentence():
-    with pytest.raises(NashGamesError, match="no sequences of tokens"):
+    with pytest.raises(NashGamesError, match="not sequences of tokens"):
         ng.solve("disc", "online-ipo", actions=5, policy="transformer")
     with pytest.raises(NashGamesError, match="accepted: at least 2"):
         ng.solve(SMALL, "online-ipo", policy="gru", feedback="duels")

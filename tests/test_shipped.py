@@ -113,10 +113,10 @@ def test_one_ranker_beats_all_others() -> None:
 @pytest.mark.parametrize(
     ("selection", "expected"),
     [
-        ("castles[score=points]", "unknown score of castles 'points'.*Accepted: win, margin"),
-        ("castles[round=5]", "unknown round of castles '5'.*Accepted: all, 1, 2, 3, 4"),
+        ("castles[score=points]", r"castles\[score\] is 'points'; accepted: win, margin"),
+        ("castles[round=5]", r"castles\[round\] is '5'; accepted: all, 1, 2, 3, 4"),
         ("castles[rounds=1]", "game 'castles' has no parameter 'rounds'; did you mean 'round'"),
-        ("soccer10[score=win]", "game 'soccer10' has no parameter 'score', as there is none; leave it out"),
+        ("soccer10[score=win]", "game 'soccer10' takes no parameters; leave out 'score'"),
         ("castles[round=1", "does not end in ']'"),
         ("castles[1]", "cannot read '1'; write parameter=value with one of: score, round"),
     ],

@@ -369,7 +369,7 @@ def test_the_average_has_no_numbers_of_its_own():
         ("online-ipo[step=-1]", ["online-ipo[step] is -1", "above 0"]),
         ("nash-prox[kappa=2]", ["nash-prox[kappa] is 2", "above 0 and at most 1"]),
         ("nash-prox[inner=2.5]", ["inner", "an integer"]),
-        ("average", ["does not say what to wrap; write average[nash-mp]"]),
+        ("average", ["average wraps one solver, and 'average' names none; write average[nash-mp]"]),
         ("average[nash-mp,online-ipo]", ["write average[nash-mp]"]),
         ("average[nash-pm]", ["did you mean"]),
         ("nash-mp[0.2]", ["parameter=value"]),

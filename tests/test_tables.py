@@ -310,7 +310,7 @@ JUNK = {
     "n-a.csv": (b",a,b\na,0.5,n/a\nb,n/a,0.5\n", "row 2, column 'b' holds 'n/a', which is not a number"),
     "decimal-comma.csv": (b'"0,5","0,7"\n"0,3","0,5"\n', "column 1 holds '0,3', a number with a comma; write 0.3"),
     "unclosed.csv": (b'0.5,0.7,0.2\n"a,b,3\n0.8,0.4,0.5\n', "a quotation mark in row 2 is never closed"),
-    "comment.csv": (b"# my bots\n0.5,0.7\n0.3,0.5\n", "begins with the comment '# my bots'; drop lines of comment"),
+    "comment.csv": (b"# my bots\n0.5,0.7\n0.3,0.5\n", "begins with the comment '# my bots'; delete comment lines"),
     "latin.csv": (
         "é,b\n0.5,0.2\n0.8,0.5\n".encode("latin-1"),
         "is not UTF-8 text (byte 0xe9); save it as CSV in UTF-8",
@@ -420,7 +420,7 @@ def test_parquet_files_that_are_no_game(content: pd.DataFrame, expected: str, wr
     [
         ("symmetrize=true", "table .* has no parameter .* did you mean 'symmetrise'"),
         ("symmetrise=yes", "accepted: true, false"),
-        ("values=win", "unknown kind of values 'win'; did you mean 'wins'"),
+        ("values=win", "values is 'win'; did you mean 'wins'"),
         ("values=scores", "values=scores needs scale"),
         ("values=margins,scale=2", "values=margins leaves scale without a meaning"),
         ("scale=-1", "scale is -1; accepted"),
@@ -430,7 +430,7 @@ def test_parquet_files_that_are_no_game(content: pd.DataFrame, expected: str, wr
         ("prior=1e300", r"prior is 1e\+300; accepted: a number of wins from 0 to 1,000,000"),
         ("prior=1", "holds probabilities and prior counts wins"),
         ("values=margins,prior=1", "prior counts wins and the values are margins"),
-        ("missing=zero", "unknown missing 'zero'"),
+        ("missing=zero", "missing is 'zero'"),
         ("wins", "cannot read 'wins'; write parameter=value"),
     ],
 )
@@ -518,7 +518,7 @@ def test_a_header_that_promises_too_much(write: Write, tmp_path: Path) -> None:
         with pytest.raises(NashGamesError, match="has only 64 bytes of data; it was cut short"):
             load(write("game.npy", buffer.getvalue() + bytes(64)))
     (tmp_path / "line.csv").write_bytes(b"0.5," * (1 << 22))
-    with pytest.raises(NashGamesError, match=r"has a line of more than 16\.8 MB; it is no table"):
+    with pytest.raises(NashGamesError, match=r"has a line of more than 16\.8 MB; it is not a table"):
         load(str(tmp_path / "line.csv"))
 
 

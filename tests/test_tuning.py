@@ -186,7 +186,7 @@ def test_a_game_that_is_the_same_for_every_seed_is_tuned_on_itself_and_that_is_s
     [
         (
             "foo=1:2:3",
-            "tune has no parameter 'foo'. Accepted: eta, nash-mp.eta, nash-prox.eta, step, nash-prox.step",
+            "tune has no parameter 'foo'; accepted: eta, nash-mp.eta, nash-prox.eta, step, nash-prox.step",
         ),
         ("nash-mp.step=1:2:3", "tune has no parameter 'nash-mp.step'"),
         ("nash-prox.inner=1:2:3", "tune has no parameter 'nash-prox.inner'"),

@@ -81,7 +81,7 @@ def test_the_users_own_file_may_ask_for_a_verdict_and_is_told_where_no_theorem_a
         "verdict is 'theorems', but no theorem covers online-ipo, mirror-descent; add nash-mp, halves[nash-mp], "
         "proximal-point or egpo, or leave verdict out"
     )
-    with pytest.raises(NashGamesError, match=r"unknown verdict 'theorem'; did you mean 'theorems'\?"):
+    with pytest.raises(NashGamesError, match=r"verdict is 'theorem'; did you mean 'theorems'\?"):
         Experiment(verdict="theorem")
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from nashgames import plugins
+from nashgames.cli import verify as cli_verify
 from nashgames.core.game import make_game
 from nashgames.core.margins import DenseMargins
 from nashgames.core.metrics import OF_EQUILIBRIUM
@@ -29,6 +30,7 @@ from nashgames.experiments.sources import find_source
 from nashgames.games.families import generate
 from nashgames.store import METRICS, Results
 from nashgames.verification import Report, Verifying, verify
+from nashgames.verification.ledger import Mismatch
 from nashgames.verification.numbers import Rounding
 from tests.games import log_softmax, softmax
 
@@ -313,7 +315,7 @@ def test_two_runs_that_changed_places_are_found(played, tmp_path):
         ("suboptimality", lambda value: value / 1000, "twice the suboptimality"),
         ("kl_to_equilibrium", lambda value: -1.0, "at least 0"),
         ("exploitability", lambda value: -1e-3, "at least 0"),
-        ("queries", lambda value: value + 7, "as many a step as at the last point"),
+        ("queries", lambda value: value + 7, "as many per step as at the last point"),
         ("step", lambda value: 1, "a larger step"),
     ],
 )
@@ -663,9 +665,22 @@ def test_the_command_shows_how_well_everything_agrees(played):
     assert (result.exit_code, result.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0] == f"{played} · 15 of 15 runs verified"
-    assert lines[2] == "column checked largest deviation of what rounding allows"
+    assert lines[2] == "column checked largest deviation of the rounding bound"
     assert any(line.startswith("suboptimality 15 ") and line.endswith("%") for line in lines)
     assert call(played, "--quiet").output == ""
+
+
+@pytest.mark.parametrize(
+    ("column", "stored", "recomputed", "told"),
+    [
+        ("entropy", 0.5, 0.25, "in the rows and 0.25 computed again"),
+        ("status", "budget", "converged", "in the rows and 'converged' computed again"),
+        ("curves.game", "disc", "melo", "and 'melo' in the table runs"),
+        ("curves.duality_gap at step 3", 0.5, "twice the suboptimality", "and should be twice the suboptimality"),
+    ],
+)
+def test_a_difference_says_what_it_differs_from(column, stored, recomputed, told):
+    assert cli_verify._instead(Mismatch("aaa", "nash-mp", "disc", 0.1, column, stored, recomputed)) == told
 
 
 def test_the_command_names_the_run_that_differs_and_fails(played, tmp_path):
@@ -728,7 +743,7 @@ def test_the_command_says_what_external_solvers_checked(exact):
     [
         (["--check-with", "gambt"], "unknown external solver 'gambt'; did you mean 'gambit'?"),
         (["--check-with", ""], "--check-with is empty; accepted: gambit, highs, mpax"),
-        (["--check-with", "highs[method=x]"], "highs[method] is 'x'. Accepted: ds, ipm"),
+        (["--check-with", "highs[method=x]"], "highs[method] is 'x'; accepted: ds, ipm"),
         (["--chek-with", "highs"], "'nashgames verify' has no option '--chek-with'; did you mean '--check-with'?"),
         (["--code", "gone.py"], "--code is 'gone.py'; accepted: a Python file that is there"),
         (["--code", ""], "--code is ''; accepted: a Python file that is there"),

@@ -87,12 +87,12 @@ def test_without_dask_and_without_a_scheduler_there_is_a_sentence(tmp_path, monk
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--workers", "0"], "--workers is '0'; accepted: a whole number of at least 1"),
+        (["--workers", "0"], "--workers is '0'; accepted: an integer of at least 1"),
         (["--workers", "two"], "--workers is 'two'"),
         (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], "--workers and --scheduler are both given"),
         (["--timeout", "0"], "--timeout is '0'; accepted: a number of seconds above 0"),
         (["--timeout", "nan"], "--timeout is 'nan'"),
-        (["--retries", "-1"], "--retries is '-1'; accepted: a whole number of at least 0"),
+        (["--retries", "-1"], "--retries is '-1'; accepted: an integer of at least 0"),
     ],
 )
 def test_mistakes_in_who_plays_and_how_long_are_told(options, said):

@@ -37,11 +37,11 @@ def against(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     distinct, others = _distinct(values), varying(runs)
     if len(distinct) < 2 and not others:
         raise NashGamesError(
-            f"no number of these runs varies, and a figure against '{name}' needs two values of it; "
+            f"no numeric setting of these runs varies, and a figure against '{name}' needs two values of it; "
             "play several first, as nashgames sweep --beta 1,0.1,0.01 does"
         )
     if not len(distinct):
-        raise unknown("number of a run", name, others)
+        raise unknown("numeric setting of a run", name, others)
     if len(distinct) < 2:
         raise NashGamesError(
             f"every run has {name} = {distinct[0]:g}, and a figure against it needs two values; "

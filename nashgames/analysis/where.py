@@ -62,7 +62,7 @@ def _parsed(condition: str) -> ast.expr:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         single = "=" in text.replace("==", "").replace("!=", "").replace("<=", "").replace(">=", "")
         hint = "equality is written ==" if single else f'write it as in "{EXAMPLE}"'
-        raise _refused(f'is "{text}", which is no condition', hint) from None
+        raise _refused(f'is "{text}", which is not a condition', hint) from None
     if not any(isinstance(node, ast.Name) for node in ast.walk(body)):
         raise _refused(f'is "{text}", which names no column')
     return body
@@ -83,8 +83,8 @@ def _column(runs: pd.DataFrame, name: str) -> pd.Series:
     for column in texts:
         for value in runs[column].dropna().unique():
             if str(value) == name or str(value).startswith((f"{name}-", f"{name}[")):
-                raise _refused(f"names '{name}', which is no column", f"a text is quoted: {column} == '{value}'")
-    raise _refused(f"names '{name}', which is no column of runs{choices(name, known)}", "")
+                raise _refused(f"names '{name}', which is not a column", f"a text is quoted: {column} == '{value}'")
+    raise _refused(f"names '{name}', which is not a column of runs{choices(name, known)}", "")
 
 
 class _Checked:
@@ -139,7 +139,7 @@ class _Checked:
         if isinstance(node.ops[0], ast.In | ast.NotIn):
             listed = node.comparators[0]
             if len(node.ops) > 1 or not isinstance(listed, ast.List | ast.Tuple) or not listed.elts:
-                raise _refused(f"has {_said(node)}", "behind in stands a list, as in n in [10, 100]")
+                raise _refused(f"has {_said(node)}", "in needs a list, as in n in [10, 100]")
             for each in listed.elts:
                 if any(isinstance(part, ast.Name) for part in ast.walk(each)):
                     raise _refused(f"has {_said(each)} in a list", "a list holds numbers or quoted texts")

@@ -187,7 +187,7 @@ def solver_of(given: Any) -> Solver:
     for leaf in jax.tree.leaves(plain):
         if not isinstance(leaf, Real):
             raise NashGamesError(
-                f"the solver '{given.name}' has {shown(leaf)} among its numbers; mark a field that is no number as "
+                f"the solver '{given.name}' has {shown(leaf)} among its numbers; mark a field that is not a number as "
                 f"static: field(metadata={{'static': True}})"
             )
     return plain

@@ -26,6 +26,20 @@ class Estimate:
     `effective` is the number of samples that carry it, in the context where it is smallest: all of them where none
     weighs more than another. `refused` is the share of the contexts' weight whose samples cannot carry it: for these
     `value` is what the samples say, of unknown error, and the interval spans all that they may be.
+
+    Args:
+        value: the estimate
+        error: its standard error
+        low: the lower end of its confidence interval
+        high: the upper end
+        effective: the number of samples that carry it
+        refused: the share of the contexts' weight whose samples cannot carry it
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import estimators
+        >>> round(estimators.length(np.array([[3, 3, 0], [3, 0, 0]]), end=0).error, 3)
+        0.5
     """
 
     value: float

@@ -35,6 +35,21 @@ def kl(log_ratios: Any, weights: ArrayLike | None = None, level: float = LEVEL) 
 
     `weights` ρ `[m]` of the contexts; without, contexts are a sample of ρ. NashGamesError for fewer than two samples.
     Ends below 0 are 0.
+
+    Args:
+        log_ratios: log π(y_k) − log μ(y_k) `[K]` in nats for y_k ~ π, or one such array for each context
+        weights: ρ `[m]` of the contexts, of sum 1; unless given, the contexts are a sample of ρ
+        level: the level of the interval, between 0 and 1
+
+    Raises:
+        NashGamesError: for fewer than two samples, or weights or a level out of their bounds
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import estimators
+        >>> found = estimators.kl(np.log([1.2, 0.9, 1.1, 0.8]))
+        >>> round(found.value, 4), found.low
+        (-0.0127, 0.0)
     """
     return _not_negative(combine([mean(ratios) for ratios in _each(log_ratios, 1)], weights, level))
 
@@ -46,6 +61,22 @@ def win_rate(margins: Any, weights: ArrayLike | None = None, level: float = LEVE
     ζ_yz/(KJ), whose parts are the mean squares of rows, columns and what is left (Hoeffding 1948). Its ends are
     Wilson's, for the number of independent trials of that variance, so that they stay in [0, 1] and a sample of nothing
     but wins is no certainty. `weights` as for `kl`. NashGamesError for fewer than two samples on a side.
+
+    Args:
+        margins: P(y_k ≻ z_j) − ½ `[K, J]` for y_k ~ π and z_j ~ π', or labels less ½; or one such array for each
+            context
+        weights: ρ `[m]` of the contexts, of sum 1; unless given, the contexts are a sample of ρ
+        level: the level of the interval, between 0 and 1
+
+    Raises:
+        NashGamesError: for fewer than two samples on a side, margins beyond ½, or weights or a level out of their
+            bounds
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import estimators
+        >>> estimators.win_rate(np.array([[0.5, -0.5], [0.5, 0.5], [0.5, -0.5]])).value
+        0.6666666666666666
     """
     parts = [_mean_margin(block) for block in _checked(margins)]
     found = combine(parts, weights, level)
@@ -76,6 +107,24 @@ def suboptimality(
     where the best response plays an action that π plays less often than once in K, the suboptimality is larger.
 
     `weights` as for `kl`. NashGamesError for fewer than three samples, or β that is not above 0.
+
+    Args:
+        log_ratios: log π(y_k) − log μ(y_k) `[K]` in nats for y_k ~ π, or one such array for each context
+        margins: P(y_k ≻ z_j) − ½ `[K, J]` for y_k, z_j ~ π, or labels less ½; or one such array for each context
+        beta: β, the weight of KL(π‖μ), above 0
+        weights: ρ `[m]` of the contexts, of sum 1; unless given, the contexts are a sample of ρ
+        level: the level of the interval, between 0 and 1
+
+    Raises:
+        NashGamesError: for fewer than three samples, shapes that do not fit together, margins beyond ½, or a number out
+            of its bounds
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import estimators
+        >>> found = estimators.suboptimality(np.zeros(40), np.zeros((40, 40)), beta=0.1)
+        >>> found.value, found.refused
+        (0.0, 0.0)
     """
     if not 0 < beta < math.inf:
         raise NashGamesError(f"beta is {beta:g}; accepted: a finite number above 0")

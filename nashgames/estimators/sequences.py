@@ -12,7 +12,23 @@ Whole = NDArray[np.integer]
 
 
 def length(tokens: ArrayLike, end: int, level: float = LEVEL) -> Estimate:
-    """The mean number of tokens before the end token, L where there is none, of independent sequences `[K, L]`."""
+    """The mean number of tokens before the end token, L where there is none, of independent sequences `[K, L]`.
+
+    Args:
+        tokens: `[K, L]`, integers: K independent sequences of at most L tokens
+        end: the token that ends a sequence
+        level: the level of the interval, between 0 and 1
+
+    Raises:
+        NashGamesError: for tokens that are not integers `[K, L]` of at least two sequences, or a level out of its
+            bounds
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import estimators
+        >>> estimators.length(np.array([[3, 3, 0], [3, 0, 0]]), end=0).value
+        1.5
+    """
     _, lengths = _read(tokens, end)
     return combine([mean(lengths.astype(np.float64))], None, level)
 
@@ -22,6 +38,21 @@ def repeated(tokens: ArrayLike, end: int, level: float = LEVEL) -> Estimate:
 
     Its error is that of a ratio of means over sequences, whose tokens depend on each other; the interval is Wilson's
     for the number of trials of that variance. `value` is NaN, of anything in [0, 1], where no sequence has two tokens.
+
+    Args:
+        tokens: `[K, L]`, integers: K independent sequences of at most L tokens
+        end: the token that ends a sequence
+        level: the level of the interval, between 0 and 1
+
+    Raises:
+        NashGamesError: for tokens that are not integers `[K, L]` of at least two sequences, or a level out of its
+            bounds
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import estimators
+        >>> estimators.repeated(np.array([[3, 3, 0], [3, 4, 0]]), end=0).value
+        0.5
     """
     given, lengths = _read(tokens, end)
     inside = np.arange(1, given.shape[1]) < lengths[:, None]
@@ -42,6 +73,22 @@ def distinct(tokens: ArrayLike, end: int, n: int = 2, level: float = LEVEL) -> E
     It falls with K, because sequences share n-grams: compare equal K. The interval is for its mean over sets of K
     sequences, by the jackknife over sequences, whose variance is rather too large (Efron and Stein 1981).
     `value` is NaN, of anything in [0, 1], where fewer than two sequences have an n-gram. Source: Li et al. 2016.
+
+    Args:
+        tokens: `[K, L]`, integers: K independent sequences of at most L tokens
+        end: the token that ends a sequence
+        n: the length of an n-gram in tokens, at least 1
+        level: the level of the interval, between 0 and 1
+
+    Raises:
+        NashGamesError: for tokens that are not integers `[K, L]` of at least two sequences, or a level out of its
+            bounds
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames import estimators
+        >>> estimators.distinct(np.array([[3, 3, 0], [3, 4, 0]]), end=0, n=1).value
+        0.5
     """
     given, lengths = _read(tokens, end)
     if n < 1:

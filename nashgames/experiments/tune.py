@@ -61,7 +61,7 @@ def _entries(key: str, given: Any, solver: str = "") -> Iterable[tuple[str, Any]
         return
     for item in [given] if isinstance(given, str) or not isinstance(given, Iterable) else given:
         if not isinstance(item, str):
-            raise NashGamesError(f"{key} is {item!r}; accepted: {_ACCEPTED}")
+            raise NashGamesError(f"{key} is {str(item).lower()}; accepted: {_ACCEPTED}")
         for text in registry.split(item) or [""]:
             name, equals, value = text.rpartition("=")
             if text == AUTO:

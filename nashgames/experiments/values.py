@@ -13,7 +13,7 @@ from typing import Any
 
 from nashgames import registry
 from nashgames.defaults import AUTO, LARGEST_BETA, SMALLEST_BETA, STORAGES
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, unknown, wrong_word
 from nashgames.experiments import tune
 
 DTYPES = ("float32", "float64")
@@ -74,7 +74,9 @@ def real(value: Any) -> float | None:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    # 1e-400 is read as 0, which has a meaning of its own.
+    vanished = number == 0 and isinstance(value, str) and re.search("[1-9]", re.split("[eE]", value)[0])
+    return number if math.isfinite(number) and not vanished else None
 
 
 def _beta(key: str, value: Any) -> float:
@@ -100,7 +102,7 @@ def _choice(accepted: tuple[str, ...]) -> Callable[[str, Any], str]:
         if not isinstance(value, str):
             raise _wrong(key, value, ", ".join(accepted))
         if value not in accepted:
-            raise unknown(key, value, accepted)
+            raise wrong_word(key, value, accepted)
         return value
 
     return read
@@ -145,7 +147,9 @@ def _tolerance(key: str, value: Any) -> float:
     # P_β(π' ≻ π) − ½ is at most ½ where π is the reference: with a larger tolerance a run would stop before its first
     # step.
     if number is None or not 0 <= number < 0.5:
-        raise _wrong(key, value, "a number of at least 0 (0: never) and below 0.5, the largest at the start of a run")
+        raise _wrong(
+            key, value, "a number of at least 0 (0: never stop) and below 0.5, the largest suboptimality of a reference"
+        )
     return abs(number)
 
 

@@ -72,7 +72,18 @@ def source(game: Game) -> list[Chain]:
     P(v | u, x) ∝ exp(G_uv + H_xv + [v ∈ x]) after token u, with G ~ N(0, 1) drawn once and H ~ N(0, 1) for every
     prompt; of END it is log(V/L) + G_u, which ends a sequence about once in L tokens.
 
-    Raises NashGamesError for a game whose actions are no sequences.
+    Args:
+        game: a game whose actions are sequences of tokens
+
+    Raises:
+        NashGamesError: for a game whose actions are not sequences
+
+    Example:
+        >>> import nashgames as ng
+        >>> from nashgames.games import corpus
+        >>> game = ng.load("sequence-voters[vocabulary=3,length=2,contexts=2]")
+        >>> [chain.log_steps.shape for chain in corpus.source(game)]
+        [(4, 4), (4, 4)]
     """
     sequences = sequences_of(game)
     count, told = sequences.vocabulary, game.description
@@ -90,7 +101,24 @@ def source(game: Game) -> list[Chain]:
 
 
 def draw(game: Game, count: int, rng: np.random.Generator) -> np.ndarray:
-    """The tokens `[m, K, L]` of K sequences at every prompt, from the game's `source`."""
+    """The tokens `[m, K, L]` of K sequences at every prompt, from the game's `source`.
+
+    Args:
+        game: a game of m prompts whose actions are sequences of at most L tokens
+        count: K, the number of sequences at every prompt
+        rng: a random generator of NumPy
+
+    Raises:
+        NashGamesError: for a game whose actions are not sequences
+
+    Example:
+        >>> import nashgames as ng
+        >>> import numpy as np
+        >>> from nashgames.games import corpus
+        >>> game = ng.load("sequence-voters[vocabulary=3,length=2,contexts=2]")
+        >>> corpus.draw(game, 5, np.random.default_rng(0)).shape
+        (2, 5, 2)
+    """
     return np.stack([chain.sample(rng, count) for chain in source(game)])
 
 
@@ -99,7 +127,23 @@ def fit(tokens: np.ndarray, sequences: Sequences, order: int, smoothing: float) 
 
     With 0 that is maximum likelihood, and a step that was never seen has no probability.
 
-    Raises NashGamesError where the chain has too many histories.
+    Args:
+        tokens: `[K, L]`, integers: K sequences
+        sequences: what the sequences are over: their vocabulary and length
+        order: the number of tokens that the probability of the next one depends on
+        smoothing: what is added to every count, at least 0
+
+    Raises:
+        NashGamesError: where the chain has too many histories
+
+    Example:
+        >>> import numpy as np
+        >>> from nashgames.core.sequences import Sequences
+        >>> from nashgames.games import corpus
+        >>> tokens = np.array([[1, 0], [1, 2], [2, 0]])  # 0 ends a sequence
+        >>> chain = corpus.fit(tokens, Sequences(vocabulary=2, length=2), order=0, smoothing=0)
+        >>> np.exp(chain.log_steps).round(2).tolist()
+        [[0.33, 0.33, 0.33]]
     """
     base = sequences.vocabulary + 1
     if base**order > MOST_HISTORIES:
@@ -120,7 +164,7 @@ def sequences_of(game: Game) -> Sequences:
     """The sequences that the actions of a game are; NashGamesError where they are none."""
     if game.description.sequences is None:
         raise NashGamesError(
-            f"{game.description.name} has no sequences of tokens for actions, which a corpus consists of; use a game "
+            f"{game.description.name} has no corpus, as its actions are not sequences of tokens; use a game "
             f"such as sequence-embedding, or another reference"
         )
     return game.description.sequences

@@ -10,7 +10,7 @@ import scipy
 
 from nashgames.core.game import Game
 from nashgames.core.next_tokens import Chains
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, unknown, wrong_word
 from nashgames.games import corpus
 from nashgames.games.families.recipes import accept, check_finite, summary_of
 from nashgames.games.streams import DRAWS, DRAWS_HELP, stream
@@ -84,7 +84,7 @@ def resolve_reference(text: str, game: Game, seed: int = 0) -> Any:
         check_finite(name, values)
         pinned, draws = values.pop("seed", None), values.pop("draws", DRAWS[0])
         if draws not in DRAWS:
-            raise unknown(f"draws of {name}", draws, DRAWS)
+            raise wrong_word(f"{name}[draws]", draws, DRAWS)
         size = () if draws == DRAWS[0] else (game.actions,)
         return reference.build(game, stream(seed if pinned is None else pinned, "reference", name, *size), **values)
     from nashgames.games import tables  # slow to import, and most runs read no table

@@ -78,8 +78,8 @@ def make(selection: Selection, *, actions: int | None, seed: int, beta: float) -
     if not isinstance(made, Game):
         _check_no_solver(selection.name, made)
         raise NashGamesError(
-            f"'{selection.name}' is no game, as it makes {type(made).__name__}; name a function that returns a Game, "
-            "as nashgames.make_game makes it, or a class whose make does"
+            f"'{selection.name}' is not a game: it returned {type(made).__name__}; name a function that returns a "
+            "Game, as nashgames.make_game makes it, or a class whose make does"
         )
     named = made.description.name if made.description.name != "game" else selection.name
     described = vars(made.description) | {"name": named, "parameters": dict(made.description.parameters) or values}

@@ -13,7 +13,7 @@ import scipy
 from nashgames.core.game import Game
 from nashgames.core.margins import Margins
 from nashgames.core.next_tokens import Chains, NextTokens
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, wrong_word
 from nashgames.games.families.recipes import accept
 from nashgames.games.streams import stream
 from nashgames.learning.prefixes import TOKENS, Prefixes
@@ -69,7 +69,7 @@ def resolve_features(kind: str, dimension: int | None, game: Game, seed: int = 0
 def check_features(kind: str, dimension: int | None) -> None:
     """Raise NashGamesError for what no game could satisfy: an unknown kind, or a dimension where there is none."""
     if kind not in KINDS:
-        raise unknown("features", kind, KINDS)
+        raise wrong_word("features", kind, KINDS)
     if dimension is not None:
         if kind in ("identity", "none"):
             raise NashGamesError(

@@ -63,9 +63,9 @@ def check_sequences(game: Game) -> Sequences:
     """The sequences that the actions of a game are; NashGamesError for a game of other actions."""
     if game.description.sequences is None:
         raise NashGamesError(
-            f"the actions of {game.description.name} are no sequences of tokens, which transformer and gru write; use "
-            "the policy tabular, log-linear or mlp, or a game of sequences: sequence-voters, sequence-styles, "
-            "sequence-embedding"
+            f"the actions of {game.description.name} are not sequences of tokens, which transformer and gru "
+            "write; use the policy tabular, log-linear or mlp, or a game of sequences: sequence-voters, "
+            "sequence-styles, sequence-embedding"
         )
     return game.description.sequences
 

@@ -70,7 +70,7 @@ def equilibria(policies: pd.DataFrame, *, title: str = "", ax: Axes | None = Non
         figure: Figure = new_figure(title, height)
         ax = figure.add_subplot()
         said = "the most played actions of the equilibrium"
-        tell(figure, said if len(table) == 1 else f"{said} against β, falling")
+        tell(figure, said if len(table) == 1 else f"{said} against β, decreasing to the right")
         title = ""
     else:
         root = ax.get_figure(root=True)
@@ -142,7 +142,7 @@ def _lines(ax: Axes, table: pd.DataFrame, names: Sequence[str], title: str) -> N
     order = reached[np.argsort(-values[-1, reached], kind="stable")]
     x = _places(betas)
     high = 1.06 * float(values[:, order].max())
-    ax.set(xscale="log", ylim=(-0.015 * high, high), xlabel="β, falling to the right", ylabel="probability")
+    ax.set(xscale="log", ylim=(-0.015 * high, high), xlabel="β, decreasing to the right", ylabel="probability")
     _scale(ax, betas, x)
     for colour, action in zip(CATEGORIES, order, strict=False):
         _line(ax, betas, x, values[:, action], colour)

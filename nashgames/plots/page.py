@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib import style
 
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, wrong_word
 
 WIDTHS: Mapping[str, float] = {"column": 3.25, "text": 5.5, "page": 6.75}
 """Inches: a column of ICML, the text of NeurIPS and ICLR, both columns of ICML; a figure is printed as large as it is.
@@ -39,14 +39,14 @@ class Page:
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:
-            raise unknown("width", self.width, WIDTHS)
+            raise wrong_word("width", self.width, WIDTHS)
         if not _SMALLEST <= self.font <= _LARGEST:
             raise NashGamesError(
                 f"font is {self.font:g}; accepted: the size of the type in points, "
                 f"from {_SMALLEST:g} to {_LARGEST:g}, e.g. 8"
             )
         if self.x_scale is not None and self.x_scale not in SCALES:
-            raise unknown("x_scale", self.x_scale, SCALES)
+            raise wrong_word("x_scale", self.x_scale, SCALES)
 
     @property
     def inches(self) -> float:

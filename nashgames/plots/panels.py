@@ -85,6 +85,8 @@ def laid(
     for key in by:
         if key not in accepted:
             raise unknown("facet", key, accepted)
+        if list(by).count(key) > 1:
+            raise NashGamesError(f"facet names '{key}' twice; give it once")
     own = [] if "solver" in by and not _variants(runs) else ["label"]
     keys = [*own, *(key for key in (*PROBLEM, "beta") if key not in by and several(runs[key]))]
     if keys:

@@ -99,7 +99,7 @@ def preferences(
         ax.set_xticks(range(n), names, rotation=0 if n * max(map(len, names)) < 40 else 90)
         ax.set_yticks(range(n), names)
         ax.tick_params(length=0, labelsize="small" if n <= _FEW else 0.6 * page().font)
-        ax.set(ylabel="action, by falling rating", xlabel="against")
+        ax.set(ylabel="action, by descending rating", xlabel="against")
     else:
         ax.set(ylabel="rank by Hodge rating", xlabel="against rank")
     if n <= _NUMBERED:

@@ -15,7 +15,7 @@ from nashgames.analysis.theorems import NASH_MP, Law, kl_bound, law_of
 from nashgames.defaults import TARGET
 from nashgames.plots.distances import check_distance, said, usual
 from nashgames.plots.estimates import Floats
-from nashgames.plots.layout import Handle, axes_of, legend, name_axes, scale_places
+from nashgames.plots.layout import Handle, axes_of, legend, name_axes, plain_ticks, scale_places
 from nashgames.plots.page import styled
 from nashgames.plots.palette import BOUND, FAINT, Look, PaperFigure, looks, plain
 from nashgames.plots.panels import PROBLEM, facets, floats, prepare, several
@@ -91,6 +91,7 @@ def queries(
         mine = reaching.over_seeds(panel.runs)
         shown.append(mine)
         cell.set(yscale="log", ylim=(low, high))
+        plain_ticks(cell)
         scale_places(cell, np.unique(floats(runs["against"])))
         for label, at, bound in _bounds(panel.runs, distance):
             # A bound above the panel says nothing of it.

@@ -15,7 +15,7 @@ from nashgames.analysis.theorems import NASH_MP
 from nashgames.core.metrics import METRICS
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Trace
-from nashgames.plots.layout import Handle, axes_of, legend, name_axes, scale_places
+from nashgames.plots.layout import Handle, axes_of, legend, name_axes, plain_ticks, scale_places
 from nashgames.plots.page import styled
 from nashgames.plots.palette import BOUND, Look, looks, plain
 from nashgames.plots.panels import PROBLEM, facets, floats, prepare, several, traces_of
@@ -75,6 +75,7 @@ def rates(curves: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -
     owners = sorted(runs["label"][_largest_step(runs)].unique())
     for cell, panel in zip(axes, laid.panels, strict=True):
         cell.set(xscale="log", yscale="log", ylim=(low, high))
+        plain_ticks(cell)
         scale_places(cell, np.unique(floats(runs["beta"])))
         for label in owners:
             cell.plot(betas, proved, color=look[label].colour, **BOUND)

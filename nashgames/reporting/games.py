@@ -63,7 +63,7 @@ def _looked_at(run: "pd.Series[Any]", game_file: GameFile) -> dict[str, Any]:
         ("Condorcet winner", known.condorcet_winner_label or "none"),
         ("cyclic triples", f"{about}{100 * known.cyclic_triples:.3g} %"),
         (
-            "cyclic share of the energy",
+            "cyclic share (Hodge)",
             f"{'about ' if known.energies_sampled else ''}{100 * known.cyclic_energy:.3g} %",
         ),
         ("rank", f"{'at least ' if known.rank_is_lower_bound else ''}{known.rank:,}"),

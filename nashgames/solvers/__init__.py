@@ -158,7 +158,10 @@ def make_solver(text: str) -> Solver:
         return solver
     wrapper = WRAPPERS[selection.name]
     if selection.parameters or len(selection.positional) != 1:
-        raise NashGamesError(f"'{text}' does not say what to wrap; write {selection.name}[{wrapper.example}]")
+        raise NashGamesError(
+            f"{selection.name} wraps one solver, and '{text}' names {len(selection.positional) or 'none'}; write "
+            f"{selection.name}[{wrapper.example}]"
+        )
     wrapping: Solver = wrapper(make_solver(selection.positional[0]))
     wrapping.check()  # type: ignore[attr-defined]
     return wrapping
@@ -321,7 +324,7 @@ def check_members(given: Any, name: str | None = None) -> None:
         missing = [name for name in vars(Solver) if not name.startswith("_") and not hasattr(given, name)]
         if name is not None:
             raise NashGamesError(
-                f"'{name}' is no solver, as it has no {', '.join(missing)}; name a class with the members of ng.Solver"
+                f"'{name}' is not a solver: it has no {', '.join(missing)}; name a class with the members of ng.Solver"
             )
         raise NashGamesError(
             f"a solver is {shown(given)}, which has no {', '.join(missing)}; give a name ({', '.join(SOLVERS)}) or an "
@@ -329,7 +332,8 @@ def check_members(given: Any, name: str | None = None) -> None:
         )
     if all_leaves([given]):
         raise NashGamesError(
-            f"the solver '{given.name}' is no pytree; put @jax.tree_util.register_dataclass over its frozen dataclass"
+            f"the solver '{given.name}' is not a pytree; put @jax.tree_util.register_dataclass over its frozen "
+            f"dataclass"
         )
 
 

@@ -50,7 +50,8 @@ class AdaptiveNashMP:
     """
 
     least: Annotated[
-        float | None, Number("the least η, taken untested; default 2β, admissible in every game", symbol="η ≥", above=0)
+        float | None,
+        Number("the smallest η, taken without a test; default 2β, admissible in every game", symbol="η ≥", above=0),
     ] = None
 
     name: ClassVar[str] = "adaptive-nash-mp"

@@ -19,7 +19,7 @@ from nashgames.registry import Number
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class DPO:
-    """DPO on pairs y, y' ~ π_0 that were compared once, or in rounds on pairs of the policy as it became.
+    """DPO on pairs y, y' ~ π_0 that were compared once, or in rounds on pairs of the current policy.
 
     L = −E[log σ(β(h(y_w) − h(y_l)))] with h = log(π_θ/μ), y_w preferred to y_l. The step θ ← θ + a v has v = −∇L/(2β),
     for a pair with label o that is ½ [o − σ(β(h(y) − h(y')))] (∇ log π_θ(y) − ∇ log π_θ(y')). On duels a step reads B
@@ -40,12 +40,13 @@ class DPO:
     """
 
     step: Annotated[
-        float | None, Number("a, the gradient step; default: the curvature's, else 2β/(¼+β²)", above=0, tuned=True)
+        float | None,
+        Number("a, the gradient step; default: follows the curvature, else 2β/(¼+β²)", above=0, tuned=True),
     ] = None
     batches: Annotated[int | None, BATCHES] = None
     round: Annotated[
         int | None,
-        Number("T, steps after which π_θ writes the pairs; default: π_0 has written all", symbol="T", least=1),
+        Number("T, steps of a round, for which π_θ draws new pairs; default: all are of π_0", symbol="T", least=1),
     ] = None
     learner: PolicyGradient = PLAIN
 

@@ -46,7 +46,7 @@ class Halves:
         """Raise NashGamesError unless the solver has half steps."""
         if not isinstance(self.solver, NashMP):
             raise NashGamesError(
-                f"halves is written around '{getattr(self.solver, 'name', self.solver)}', which has no half steps; "
+                f"halves[…] wraps '{getattr(self.solver, 'name', self.solver)}', which has no half steps; "
                 f"write halves[nash-mp], or halves[nash-mp[eta=0.1]]"
             )
 

@@ -18,7 +18,7 @@ from nashgames.registry import Number
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class INPOPG:
-    """INPO-PG: every `round` = T steps the policy π_k writes the pairs of the next round and becomes its anchor.
+    """INPO-PG: every `round` = T steps the policy π_k draws the pairs of the next round and becomes its anchor.
 
     L = E_{y,y'~π_k}[(h(y_w) − h(y_l) − 1/(2η))²] with h = log(π_θ/π̄), π̄ ∝ μ^{β/η} π_k^{1−β/η}, y_w preferred to y_l.
     The step θ ← θ + a v has v = −(η/4)∇L; on exact feedback v = Σ_y π_k(y) [q(π_k) − η(h − h̄)](y) ∇ log π_θ(y). On
@@ -42,10 +42,11 @@ class INPOPG:
         Number("η, the inverse step of a round, of at least β; default β + 1/(4β)", symbol="η", above=0, tuned=True),
     ] = None
     round: Annotated[
-        int | None, Number("T, steps after which π_θ writes the pairs; default 10", symbol="T", least=1)
+        int | None, Number("T, steps of a round, for which π_θ draws new pairs; default 10", symbol="T", least=1)
     ] = None
     step: Annotated[
-        float | None, Number("a, the gradient step; default: the curvature's, else 2η/(¼+η²)", above=0, tuned=True)
+        float | None,
+        Number("a, the gradient step; default: follows the curvature, else 2η/(¼+η²)", above=0, tuned=True),
     ] = None
     batches: Annotated[int | None, BATCHES] = None
     learner: PolicyGradient = PLAIN

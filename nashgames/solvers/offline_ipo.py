@@ -18,7 +18,7 @@ from nashgames.registry import Number
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class OfflineIPO:
-    """IPO on pairs y, y' ~ π_0 that were compared once: π_θ is never asked what it would play.
+    """IPO on pairs y, y' ~ π_0 that were compared once; π_θ itself is never sampled.
 
     L = E[(h(y_w) − h(y_l) − 1/(2β))²] with h = log(π_θ/μ), y_w preferred to y_l. The step θ ← θ + a v has v = −(β/4)∇L,
     for a pair with label o that is ½ [o − ½ − β(h(y) − h(y'))] (∇ log π_θ(y) − ∇ log π_θ(y')). On duels a step reads B
@@ -37,7 +37,8 @@ class OfflineIPO:
     """
 
     step: Annotated[
-        float | None, Number("a, the gradient step; default: the curvature's, else 2β/(¼+β²)", above=0, tuned=True)
+        float | None,
+        Number("a, the gradient step; default: follows the curvature, else 2β/(¼+β²)", above=0, tuned=True),
     ] = None
     batches: Annotated[int | None, BATCHES] = None
     learner: PolicyGradient = PLAIN

@@ -62,7 +62,7 @@ class SecantNashMP:
 
     least: Annotated[
         float | None,
-        Number("the least η; default 2β, with which Nash-MP is admissible in every game", symbol="η ≥", above=0),
+        Number("the smallest η; default 2β, with which Nash-MP is admissible in every game", symbol="η ≥", above=0),
     ] = None
     memory: Annotated[
         int | None, Number("queries that the model remembers; default 10", least=1, most=_MOST_REMEMBERED)

@@ -35,11 +35,13 @@ def merge(directories: Sequence[Path], out: Path) -> Merged:
     """Unite the runs of results directories in a new one, `out`; nothing that is there is changed.
 
     The experiment is that of the first directory, and those of the others are in the manifest's history. Failures are
-    taken along where nobody finished the run. Raises NashGamesError for fewer than two directories, one that has no
-    results, and an `out` that holds some already.
+    taken along where nobody finished the run. Raises NashGamesError for fewer than two directories, one given twice or
+    without results, and an `out` that holds some already.
     """
     if len(directories) < 2:
         raise NashGamesError("merge unites directories and was given one; give at least two")
+    if len({directory.resolve() for directory in directories}) < len(directories):
+        raise NashGamesError("a directory is given twice; give each once")
     every = [Results.read(directory) for directory in directories]
     if out.exists() and any(out.iterdir()):
         raise NashGamesError(f"'{out}' is not empty, and merge overwrites nothing; give a new directory with --out")

@@ -3,6 +3,7 @@
 import collections
 import io
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nashgames.defaults import UNLISTED
-from nashgames.errors import NashGamesError
+from nashgames.errors import NashGamesError, shown
 from nashgames.store.files import damaged
 from nashgames.store.schema import ADDED, FAILURES, LABEL_COLUMNS, LABELS, PART_SCHEMAS, SCHEMAS, TABLES
 
@@ -25,8 +26,11 @@ ASKED = "nashgames"
 """Where a Parquet file keeps what was asked: the key of its metadata."""
 
 _GROUP = 2**16
-"""Rows of a group in a Parquet file: 25 MB of curves, three times that while they are folded, and few enough groups that
-a million rows are read as fast."""
+"""Rows of a group in a Parquet file: 25 MB of curves, three times that while they are folded, and few enough groups
+that a million rows are read as fast."""
+
+_JSON = ("game_parameters", "hyperparameters")
+"""Columns of text that others read as JSON."""
 
 _PANDAS_INDEX = "__index_level_"
 """How pandas names an index that it saves as a column."""
@@ -163,9 +167,14 @@ def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | p
     except pa.ArrowException:
         cast = None
     if cast is None:
-        raise _not_ours(path, field, f"holds {column.type} that is no {field.type}")
+        raise _not_ours(path, field, f"holds {column.type}, not {field.type}")
     if cast.null_count and not field.nullable:
         raise _not_ours(path, field, f"has {cast.null_count} missing values")
+    for text in pc.unique(cast).to_pylist() if field.name in _JSON else ():
+        try:
+            json.loads(text or "{}")
+        except ValueError:
+            raise _not_ours(path, field, f"holds {shown(text)}, which is not JSON") from None
     return cast
 
 

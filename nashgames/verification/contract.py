@@ -86,7 +86,7 @@ def _pytree(solver: Solver) -> str:
     numbers = jax.tree.leaves(filled)
     odd = [leaf for leaf in numbers if not isinstance(leaf, (int, float, np.ndarray, np.generic, jax.Array))]
     if odd:
-        raise _Broken(f"{odd[0]!r} is among its numbers; mark a field that is no number as static")
+        raise _Broken(f"{odd[0]!r} is among its numbers; mark a field that is not a number as static")
     return f"{len(numbers)} {'number' if len(numbers) == 1 else 'numbers'}"
 
 
@@ -129,7 +129,7 @@ def _start(solver: Solver) -> str:
         began = filled.log_policy(filled.init(_arrays(game.replace(log_start=start), "float64"), _key()))
     if not np.allclose(began, start, atol=_AT_REST):
         raise _Broken("init does not start at game.start, so that --start has no effect; begin there")
-    return "at game.start"
+    return "init begins there"
 
 
 def _honest(solver: Solver) -> str:
@@ -150,10 +150,10 @@ def _samples(solver: Solver) -> str:
     again = _played(solver, _game(), feedback=FEEDBACKS.make(_DUELS))
     other = _played(solver, _game(), feedback=FEEDBACKS.make(_DUELS), seed=1)
     if not np.array_equal(curve.log_policy, again.log_policy):
-        raise _Broken("the same seed gives two runs; take all randomness from the key")
+        raise _Broken("two runs of one seed differ; take all randomness from the key")
     if np.array_equal(curve.log_policy, other.log_policy):
-        raise _Broken("two seeds give one run on duels; ask game.query with keys made from the key of the step")
-    return "one seed is one run, two seeds are two"
+        raise _Broken("runs of two seeds on duels are equal; ask game.query with keys made from the key of the step")
+    return "runs of one seed are equal on duels, runs of two seeds differ"
 
 
 def _compiled(solver: Solver) -> str:
@@ -179,7 +179,7 @@ def _chunks(solver: Solver) -> str:
 def _rests(solver: Solver) -> str:
     where = getattr(solver, "fixed_point", "regularised")
     if where == "own":
-        return "it has a fixed point of its own, as it says"
+        return "it declares a fixed point of its own"
     if where == "original":
         # The uniform policy is the equilibrium of this game at every β, the original game included.
         game = generate("circulant", actions=_ACTIONS, seed=0, beta=_BETA)
@@ -199,7 +199,7 @@ def _rests(solver: Solver) -> str:
 
 def _at_zero(solver: Solver) -> str:
     if not solves_original(solver):
-        return "it divides by β, as it says by having no fixed_point of the original game"
+        return "not run there: it declares neither fixed_point = 'original' nor uses_beta = False"
     filled = solver.with_theory_defaults(0.0)
     odd = [f.name for f in dataclasses.fields(filled) if not _is_finite(getattr(filled, f.name))]  # type: ignore[arg-type]
     if odd:
@@ -220,16 +220,16 @@ def _is_finite(value: Any) -> bool:
 
 _PROMISES: tuple[tuple[str, bool, Callable[[Solver], str]], ...] = (
     ("numbers are the leaves of a pytree", True, _pytree),
-    ("a step keeps the kind of its state", True, _state),
-    ("queries made are queries declared", True, _queries),
-    ("policy and advantage are what they say", True, _honest),
-    ("starts where the run begins", False, _start),
+    ("update keeps the structure of the state", True, _state),
+    ("queries_per_step is correct", True, _queries),
+    ("log_policy and advantage are correct", True, _honest),
+    ("starts at game.start", False, _start),
     ("runs over contexts", False, _contexts),
-    ("learns from duels by its key alone", False, _samples),
-    ("compiles once for all numbers", False, _compiled),
-    ("chunks equal the whole", False, _chunks),
-    ("rests at the equilibrium", False, _rests),
-    ("plays the original game, β = 0", False, _at_zero),
+    ("the key is its only randomness", False, _samples),
+    ("new numbers do not recompile", False, _compiled),
+    ("a run in chunks equals a whole run", False, _chunks),
+    ("the equilibrium is a fixed point", False, _rests),
+    ("β = 0, the original game", False, _at_zero),
 )
 """Every promise: its words, whether the ones after it need it, and how it is tried."""
 

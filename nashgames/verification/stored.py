@@ -81,7 +81,7 @@ def check_points(results: Results, rows: list[dict[str, Any]], report: Report) -
     wrong = [("step", ~first & (np.diff(step, prepend=-1) <= 0), "a larger step")]
     for name, steps, last_steps in (("queries", step, last_step), ("comparisons", new, last_new)):
         off = curves[name].to_numpy() * last_steps != steps * last[name].to_numpy()
-        wrong.append((name, off, "as many a step as at the last point"))
+        wrong.append((name, off, "as many per step as at the last point"))
     unit = np.array([np.finfo(dtype).eps for dtype in curves["dtype"]])
     for name in (name for name, metric in METRICS.items() if metric.distance):
         # max (Aπ) is above 0 but for the rounding of n terms; the others are sums of what is not negative.

@@ -28,7 +28,7 @@ _HEIGHT, _WIDTH = 128, 8192
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class HalfMargins:
-    """A = s·K with whole K `[n, n]` in int8 where that is the game, otherwise A rounded to bfloat16, with s = 1.
+    """A = s·K with integers K `[n, n]` in int8 where that is the game, otherwise A rounded to bfloat16, with s = 1.
 
     `values` is K, or the bits of the bfloat16 entries, `[n, n]` or `[m, n, n]`; `scale` s, a scalar or `[m]`, has the
     type in which entries come out and products are summed. The stored numbers are the game: runs, metrics, equilibria

@@ -38,7 +38,7 @@ Block = Callable[[slice, slice], np.ndarray]
 @partial(jax.tree_util.register_dataclass, data_fields=["tiles", "scale"], meta_fields=["n"])
 @dataclass(frozen=True)
 class PackedMargins:
-    """The tiles T_IJ, I ≤ J, of A: Aπ has T_IJ π_J in the rows I and −T_IJᵀ π_I in the rows J.
+    """The upper triangle of A in tiles T_IJ, I ≤ J: Aπ has T_IJ π_J in the rows I and −T_IJᵀ π_I in the rows J.
 
     `tiles` is `[t, b, b]`, or `[m, t, b, b]` over contexts, row of tiles by row of tiles; on the diagonal a tile has
     zeros on and below its own, and beyond n all have. `scale` is 1, a scalar or `[m]`, in the type of the entries.
@@ -156,7 +156,7 @@ class PackedMargins:
 @partial(jax.tree_util.register_dataclass, data_fields=["tiles", "scale"], meta_fields=["n"])
 @dataclass(frozen=True)
 class PackedHalfMargins(PackedMargins):
-    """The tiles of `PackedMargins` with the entries of `HalfMargins`: whole multiples of the scale, or bfloat16."""
+    """The tiles of `packed` with the entries of `half`: integers in int8 times a scale, or bfloat16."""
 
     storage: ClassVar[str] = "packed-half"
 

@@ -15,7 +15,7 @@ from nashgames.core.margins.sharded import ShardedMargins
 from nashgames.core.margins.streamed import StreamedMargins
 from nashgames.core.margins.written import WrittenMargins
 from nashgames.core.precision import Precision
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, wrong_word
 
 STORAGES: dict[str, type[Margins]] = {
     "dense": DenseMargins,
@@ -72,7 +72,7 @@ def restored(margins: Margins, storage: str) -> Margins:
     if margins.storage == storage:
         return margins
     if storage not in STORAGES:
-        raise unknown("storage", storage, STORAGES)
+        raise wrong_word("storage", storage, STORAGES)
     kind: Any = STORAGES[storage]
     if not hasattr(kind, "filled"):
         keeps = ", ".join(name for name, each in STORAGES.items() if hasattr(each, "filled"))

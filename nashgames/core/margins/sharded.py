@@ -18,7 +18,7 @@ _ROWS = "rows"
 @partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["mesh"])
 @dataclass(frozen=True)
 class ShardedMargins:
-    """The entries of `DenseMargins`, of which every device of a `mesh` has some rows.
+    """The entries of `dense`, with the rows divided among the devices of a `mesh`.
 
     `values` is `[n, n]` or `[m, n, n]`; placed, zeros follow the rows where n is no multiple of the number of devices.
     A device multiplies its rows by the whole policy and the products are gathered: n numbers a query, and nothing of A.

@@ -36,7 +36,7 @@ def _one() -> Any:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class StreamedMargins:
-    """A_ij as a `Formula` of the features of i and of j, which are all that is kept: O(n·d) memory.
+    """A_ij as a formula of the features of i and of j, which are all that is kept: O(n·d) memory.
 
     Above the diagonal an entry is the formula's, below the negative of its mirror image, on it 0. A product takes
     O(n²·d) operations, O(n·d) where the formula has a way of its own. `unit` is 1, a scalar or `[m]`, in the type in

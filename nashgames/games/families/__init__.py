@@ -16,7 +16,7 @@ import numpy as np
 from nashgames.core.game import DEFAULT_BETA, Description, Game, KnownEquilibrium, check_beta, make_game
 from nashgames.core.next_tokens import Chains
 from nashgames.defaults import AUTO
-from nashgames.errors import NashGamesError, has_no, unknown
+from nashgames.errors import NashGamesError, has_no, unknown, wrong_word
 from nashgames.games.families import logit_families, margin_families, sequence_families
 from nashgames.games.families.logit_families import planting_reference
 from nashgames.games.families.recipes import Recipe, accept, check_finite, summary_of
@@ -152,13 +152,15 @@ def generate(
     pinned, draws = values.pop("seed", None), values.pop("draws", DRAWS[0])
     accept(f"{family.name}[contexts]", contexts, least=1)
     if weights not in ("uniform", "drawn"):
-        raise unknown(f"weights of {family.name}", weights, ("uniform", "drawn"))
+        raise wrong_word(f"{family.name}[weights]", weights, ("uniform", "drawn"))
     if draws not in DRAWS:
-        raise unknown(f"draws of {family.name}", draws, DRAWS)
+        raise wrong_word(f"{family.name}[draws]", draws, DRAWS)
     if pinned is not None:
         accept(f"{family.name}[seed]", pinned, least=0)
     made_for = values.pop("beta", None)
-    seed, dtype = _typed("seed", seed, int) if pinned is None else pinned, _checked_dtype(dtype)
+    if (name := getattr(dtype, "__name__", str(dtype))) not in ("float32", "float64"):
+        raise wrong_word("dtype", name, ("float32", "float64"))
+    seed, dtype = _typed("seed", seed, int) if pinned is None else pinned, np.dtype(name)
     check_beta(beta)
     planted = beta if made_for is None else made_for
     check_beta(planted)
@@ -244,13 +246,6 @@ def _typed(what: str, value: Any, kind: type) -> Any:
     if isinstance(value, accepted) and (kind is bool or not isinstance(value, bool | np.bool_)):
         return kind(value)
     return convert(what, str(value), kind)
-
-
-def _checked_dtype(dtype: Any) -> np.dtype:
-    name = getattr(dtype, "__name__", str(dtype))
-    if name not in ("float32", "float64"):
-        raise unknown("dtype", name, ("float32", "float64"))
-    return np.dtype(name)
 
 
 def _size(family: Family, values: Mapping[str, Any], actions: int | None) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 
 from nashgames.core.margins import DenseMargins, Logistic, Margins
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, wrong_word
 from nashgames.games.families.recipes import (
     LARGEST_COUNT,
     LARGEST_LOGIT,
@@ -159,7 +159,7 @@ def blade_chest(
     plus ratings ‖c_i‖² − ‖b_i‖² (Chen and Joachims 2016). Features: b, c, and the ratings, in which S is bilinear.
     """
     if form not in ("inner", "distance"):
-        raise unknown("form of blade-chest", form, ("inner", "distance"))
+        raise wrong_word("blade-chest[form]", form, ("inner", "distance"))
     accept("blade-chest[strength]", strength, least=0, most=LARGEST_LOGIT)
     accept("blade-chest[dimension]", dimension, least=1, most=LARGEST_COUNT)
     accept("blade-chest[transitive]", transitive, least=0, most=LARGEST_LOGIT)
@@ -193,7 +193,7 @@ def planted_regularised(
     accept("planted-regularised[strength]", strength, least=0, most=LARGEST_LOGIT)
     accept("planted-regularised[spread]", spread, least=0, most=LARGEST_LOGIT)
     if base not in BASES:
-        raise unknown("base of planted-regularised", base, BASES)
+        raise wrong_word("planted-regularised[base]", base, BASES)
     log_policy = scipy.special.log_softmax(spread * rng.standard_normal(actions))
     game = disc(rng, actions, strength=strength) if base == "disc" else Recipe(logistic(gaussian(rng, strength)))
     return replace(
@@ -223,7 +223,7 @@ def planting_reference(margins: Margins | np.ndarray, log_policy: np.ndarray, be
 def linked(link: str, family: str, left: np.ndarray, right: np.ndarray, features: np.ndarray) -> Recipe:
     """The margins of logits S = LRᵀ − RLᵀ, along the logistic curve or in proportion."""
     if link not in LINKS:
-        raise unknown(f"link of {family}", link, LINKS)
+        raise wrong_word(f"{family}[link]", link, LINKS)
     if link == "linear":
         return of_factors(left, right, features)
     return Recipe(logistic(rotations(left, right)), features=features, formula=Logistic(left, right))

@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 
 from nashgames.core.margins import Blotto, Voters
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, wrong_word
 from nashgames.games.families.recipes import (
     LARGEST_COUNT,
     LARGEST_LOGIT,
@@ -81,7 +81,7 @@ def weighted_cycle(
         accept(f"weighted-cycle[{name}]", value, least=-0.5, most=0.5)
     if not (min(a12, a23, a31) > 0 or max(a12, a23, a31) < 0):
         raise NashGamesError(
-            f"weighted-cycle has margins a12={a12:g}, a23={a23:g}, a31={a31:g}, which is no cycle; "
+            f"weighted-cycle has margins a12={a12:g}, a23={a23:g}, a31={a31:g}, which do not form a cycle; "
             "accepted: all three above 0 or all three below 0"
         )
     values = np.array([[0, a12, -a31], [-a12, 0, a23], [a31, -a23, 0]])
@@ -296,7 +296,7 @@ def planted(
     accept("planted[support]", support, least=0, most=actions)
     accept("planted[gap]", gap, least=0, most=LARGEST_LOGIT)
     if actions == support == 2:
-        raise NashGamesError("planted[support] is 2 of 2 actions, which only coin flips allow; use 1, or more actions")
+        raise NashGamesError("planted[support] is 2 of 2 actions, which makes every margin 0; use 1, or more actions")
     support = support or (actions // 2 - 1) | 1
     chosen = rng.choice(actions, support, replace=False)
     policy = np.zeros(actions)
@@ -403,5 +403,5 @@ def _excess(t: np.ndarray) -> np.ndarray:
 
 def _shares(family: str, rng: np.random.Generator, count: int, shares: str) -> np.ndarray:
     if shares not in ("equal", "drawn"):
-        raise unknown(f"shares of {family}", shares, ("equal", "drawn"))
+        raise wrong_word(f"{family}[shares]", shares, ("equal", "drawn"))
     return np.ones(count) if shares == "equal" else rng.dirichlet(np.ones(count))

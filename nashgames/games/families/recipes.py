@@ -11,6 +11,7 @@ import numpy as np
 from nashgames.core.margins import TILE, Formula, Margins, tiles_above
 from nashgames.core.sequences import Sequences
 from nashgames.errors import NashGamesError
+from nashgames.parameters import Number
 
 Block = Callable[[slice, slice], np.ndarray]
 """float64 numbers `[rows, columns]` of a skew-symmetric matrix, for the pairs of slices that `tiles_above` yields."""
@@ -184,17 +185,11 @@ def accept(
     below: float | None = None,
 ) -> None:
     """Raise NashGamesError, one sentence that names `what` and the interval, unless `value` lies in it."""
-    bounds = [("at least", least), ("above", above), ("at most", most), ("below", below)]
-    inside = (
-        (least is None or value >= least)
-        and (above is None or value > above)
-        and (most is None or value <= most)
-        and (below is None or value < below)
-    )
-    if not inside:
-        kind = "an integer" if isinstance(value, int) else "a number"
-        interval = " and ".join(f"{name} {bound:g}" for name, bound in bounds if bound is not None)
-        raise NashGamesError(f"{what} is {value}; accepted: {kind} {interval}")
+    number = Number("", least=least, most=most, above=above, below=below)
+    if not number.holds(value):
+        raise NashGamesError(
+            f"{what} is {f'{value:g}' if isinstance(value, float) else value}; accepted: {number.accepted(type(value))}"
+        )
 
 
 def check_finite(name: str, values: Mapping[str, Any]) -> None:

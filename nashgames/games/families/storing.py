@@ -10,7 +10,7 @@ import numpy as np
 
 from nashgames.core.margins import STORAGES, Margins, stack
 from nashgames.defaults import AUTO
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, wrong_word
 from nashgames.games.families.recipes import Recipe, accept
 from nashgames.memory import room, size_text
 
@@ -61,7 +61,7 @@ def storage_of(asked: str, form: Form | None, n: int, what: str) -> str:
     Raises NashGamesError, naming `what` game, for a storage that needs a formula which the game does not have.
     """
     if asked not in (AUTO, *STORAGES):
-        raise unknown("storage", asked, [AUTO, *STORAGES])
+        raise wrong_word("storage", asked, [AUTO, *STORAGES])
     if asked == AUTO:
         if n <= LARGEST_DENSE or form is None:
             return "dense" if n <= LARGEST_DENSE else "packed"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from nashgames.core.margins import DenseMargins, Margins
-from nashgames.errors import NashGamesError, shown, unknown
+from nashgames.errors import NashGamesError, shown, wrong_word
 from nashgames.games.tables.files import fingerprint
 from nashgames.games.tables.layout import Layout, arrange
 from nashgames.memory import check_memory
@@ -38,16 +38,18 @@ class Reading:
         "what the numbers are: probabilities P in [0, 1], margins P − ½, scores (see scale), wins (counts), or auto: "
         "wins for columns winner and loser, scores when scale is given, else probabilities",
     ] = "auto"
-    scale: Annotated[float, "the score of a certain win, P = ½ + score / (2 scale); 0 where values are no scores"] = 0.0
+    scale: Annotated[
+        float, "the score of a certain win, P = ½ + score / (2 scale); 0 where the values are not scores"
+    ] = 0.0
     symmetrise: Annotated[bool, "average P and 1 − Pᵀ where they differ, and note by how much they did"] = False
     missing: Annotated[str, "a pair without a value is an error, or half: P = ½"] = "error"
     prior: Annotated[float, "wins added to both sides of every pair: P = (w + prior) / (w + w' + 2 prior)"] = 0.0
 
     def __post_init__(self) -> None:
         if self.values not in ("auto", *_KINDS):
-            raise unknown("kind of values", self.values, ("auto", *_KINDS))
+            raise wrong_word("values", self.values, ("auto", *_KINDS))
         if self.missing not in ("error", "half"):
-            raise unknown("missing", self.missing, ("error", "half"))
+            raise wrong_word("missing", self.missing, ("error", "half"))
         if not 0 <= self.scale < np.inf:
             raise NashGamesError(
                 f"scale is {self.scale:g}; accepted: a finite number above 0, the score of a certain win"
@@ -236,7 +238,8 @@ class _Pairs:
         if self.duels:
             least, most = min(self.duels), max(self.duels)
             times = f"{least:,.10g}" if least == most else f"{least:,.10g} to {most:,.10g}"
-            notes.append(f"{'the others' if self.missing else 'every pair'} met {times} times")
+            often = "once" if most == 1 == least else f"{times} times"
+            notes.append(f"{'the others' if self.missing else 'every pair'} met {often}")
         return notes
 
     def _margin(self, values: np.ndarray) -> np.ndarray:

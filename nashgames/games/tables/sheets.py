@@ -47,6 +47,9 @@ def is_number(cell: str) -> bool:
     """Whether a cell of a CSV reads as a number, an empty cell included."""
     if cell in EMPTY_CELLS:
         return True
+    # float takes digits of every script and 1_000, which no table means.
+    if not cell.isascii() or "_" in cell:
+        return False
     try:
         float(cell)
     except ValueError:
@@ -111,7 +114,7 @@ class CsvSheet:
             while len(head) < 2 and (line := file.readline(_LONGEST_LINE)):
                 if len(line) == _LONGEST_LINE:
                     raise NashGamesError(
-                        f"'{self.name}' has a line of more than {size_text(_LONGEST_LINE)}; it is no table"
+                        f"'{self.name}' has a line of more than {size_text(_LONGEST_LINE)}; it is not a table"
                     )
                 if "\0" in line:
                     raise NashGamesError(f"'{self.name}' is not text (it holds zero bytes); save it as CSV in UTF-8")
@@ -146,6 +149,8 @@ class CsvSheet:
                     column_types=kinds, include_columns=[str(p) for p in (*text, *numbers)], null_values=EMPTY_CELLS
                 ),
             )
+            if self._is_open([table.column(i) for i in range(len(text))]):
+                raise self._unclosed(table.num_rows + header)
             texts = [_text(table.column(i)) for i in range(len(text))]
         except pa.ArrowException as error:
             raise self._explain(set(numbers), header, error) from None
@@ -166,17 +171,26 @@ class CsvSheet:
                         return not_a_number(self.name, row, what, cell)
         return NashGamesError(f"'{self.name}' cannot be read as CSV: {str(error).splitlines()[0]}; write it again")
 
+    def _is_open(self, columns: Sequence[Any]) -> bool:
+        """Whether a quotation mark of the last row is never closed, so that its label runs to the end of the file."""
+        if not any(len(column) and "\n" in (column[-1].as_py() or "") for column in columns):
+            return False
+        with self.path.open("rb") as file:
+            marks = sum(part.count(b'"') for part in iter(lambda: file.read(_LONGEST_LINE), b""))
+        return marks % 2 == 1
+
+    def _unclosed(self, row: int) -> NashGamesError:
+        return NashGamesError(f"'{self.name}': a quotation mark in row {row} is never closed; close it or drop it")
+
     def _ragged(self, row: int, cells: list[str]) -> NashGamesError:
         """The sentence for a row of another length than the first one."""
         if any("\n" in cell for cell in cells):
-            return NashGamesError(f"'{self.name}': a quotation mark in row {row} is never closed; close it or drop it")
+            return self._unclosed(row)
         if len(self.first) == 1 and self.first[0].lstrip().startswith("#"):
-            return NashGamesError(
-                f"'{self.name}' begins with the comment {shown(self.first[0])}; drop lines of comment"
-            )
+            return NashGamesError(f"'{self.name}' begins with the comment {shown(self.first[0])}; delete comment lines")
         return NashGamesError(
             f"'{self.name}': row {row} has {len(cells)} cell{'' if len(cells) == 1 else 's'}, the first row has "
-            f"{len(self.first)}; give every row as many"
+            f"{len(self.first)}; give every row the same number"
         )
 
 

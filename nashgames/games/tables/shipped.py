@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from nashgames.core.margins import DenseMargins
-from nashgames.errors import unknown
+from nashgames.errors import wrong_word
 from nashgames.games.tables.comparisons import Comparisons, read
 from nashgames.games.tables.files import fingerprint
 from nashgames.memory import check_memory
@@ -48,9 +48,9 @@ def castles(
     Raises NashGamesError for another score or round.
     """
     if score not in ("win", "margin"):
-        raise unknown("score of castles", score, ("win", "margin"))
+        raise wrong_word("castles[score]", score, ("win", "margin"))
     if round not in _ROUNDS:
-        raise unknown("round of castles", round, _ROUNDS)
+        raise wrong_word("castles[round]", round, _ROUNDS)
     with resources.as_file(resources.files("nashgames.games.data") / "castles.csv") as path:
         entries = np.loadtxt(path, np.int8, delimiter=",", skiprows=1)
         digest = fingerprint(path)
