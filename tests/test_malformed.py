@@ -249,6 +249,8 @@ OPTIONS = {
     "run --policy transformers": "'transformers'",
     "run --policy transformer": "are not sequences of tokens",
     "run --policy mlp -s nash-mp": "policy is 'mlp'",
+    "run disc -n 5 -s online-ipo --policy 'log-linear[dimension=1000]'": "dimension is 1000",
+    "run disc -n 5 -s online-ipo --policy 'log-linear[features=spectral,dimension=9]'": "dimension is 9",
     "run --policy 'mlp[width=0]'": "mlp[width] is 0",
     "run --optimiser adamw": "'adamw'",
     "run --optimiser 'adam[schedule=cos]'": "'cos'",

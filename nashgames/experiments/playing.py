@@ -32,8 +32,7 @@ from nashgames.experiments.preparing import NO_PATHS, Prepared, game_ready, path
 from nashgames.experiments.rows import Frames, Told, frames_of
 from nashgames.experiments.run import GameKey, Run, distance_of
 from nashgames.experiments.sources import Source
-from nashgames.learning.features import resolve_features
-from nashgames.learning.prefixes import TOKENS, check_sequences
+from nashgames.learning.features import check_fits, resolve_features
 
 # While one batch runs, those that are alive beside it compile.
 _COMPILERS = MOST_BATCHES - 1
@@ -313,8 +312,8 @@ class Chunk:
             try:
                 game = first.make_game(session.settings.precision.dtype)
                 for run in {id(run.solver): run for run in runs}.values():
-                    if run.features == (TOKENS, None):
-                        check_sequences(game)
+                    if run.features is not None:
+                        check_fits(*run.features, game)
                 if first.source not in self._titles:
                     ready = self._titles[first.source] = game_ready(first, game, show_facts=show_facts)
                     yield ready

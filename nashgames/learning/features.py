@@ -16,7 +16,7 @@ from nashgames.core.next_tokens import Chains, NextTokens
 from nashgames.errors import NashGamesError, wrong_word
 from nashgames.games.families.recipes import accept
 from nashgames.games.streams import stream
-from nashgames.learning.prefixes import TOKENS, Prefixes
+from nashgames.learning.prefixes import TOKENS, Prefixes, check_sequences
 
 USUAL_DIMENSION = 10
 """Features of a kind that can have any number: five planes of rotation, since singular values of a skew matrix come in
@@ -59,11 +59,8 @@ def resolve_features(kind: str, dimension: int | None, game: Game, seed: int = 0
     if kind == TOKENS:
         return game.log_reference if isinstance(game.log_reference, Chains) else Prefixes.of(game)
     check_features(kind, dimension)
-    if kind == "none":
-        return None
-    if kind == "auto":
-        kind = "spectral" if game.description.features is None else "own"
-    return _BUILDERS[kind](game, dimension, seed)
+    check_fits(kind, dimension, game)
+    return None if kind == "none" else _BUILDERS[_chosen(kind, game)](game, dimension, seed)
 
 
 def check_features(kind: str, dimension: int | None) -> None:
@@ -77,6 +74,31 @@ def check_features(kind: str, dimension: int | None) -> None:
                 "own, spectral or random"
             )
         accept("dimension", dimension, least=1)
+
+
+def check_fits(kind: str, dimension: int | None, game: Game) -> None:
+    """Raise NashGamesError where these features cannot be made of the game."""
+    name, n = game.description.name, game.actions
+    if kind == TOKENS:
+        check_sequences(game)
+    elif _chosen(kind, game) == "own":
+        if game.description.features is None:
+            raise NashGamesError(
+                f"features is own, but {name} has no features of its own; use spectral, random or identity"
+            )
+        available = np.shape(game.description.features)[-1]
+        if dimension is not None and dimension > available:
+            raise NashGamesError(
+                f"dimension is {dimension}, but {name} has {available} features of its own; use at most {available}, "
+                "or spectral or random features"
+            )
+    elif _chosen(kind, game) == "spectral" and dimension is not None and dimension > n:
+        raise NashGamesError(f"dimension is {dimension}, but {n} actions have {n} spectral features; use at most {n}")
+
+
+def _chosen(kind: str, game: Game) -> str:
+    """What `auto` is for a game."""
+    return kind if kind != "auto" else "spectral" if game.description.features is None else "own"
 
 
 def representation_error(features: np.ndarray, log_reference: np.ndarray, log_equilibrium: np.ndarray) -> float:
@@ -102,18 +124,7 @@ def representation_error(features: np.ndarray, log_reference: np.ndarray, log_eq
 
 def _own(game: Game, dimension: int | None, seed: int) -> np.ndarray:
     """The features that the game was made from (`Description.features`), the first d of them."""
-    features = game.description.features
-    if features is None:
-        raise NashGamesError(
-            f"features is own, but {game.description.name} has no features of its own; use spectral, random or identity"
-        )
-    available = np.shape(features)[-1]
-    if dimension is not None and dimension > available:
-        raise NashGamesError(
-            f"dimension is {dimension}, but {game.description.name} has {available} features of its own; use at most "
-            f"{available}, or spectral or random features"
-        )
-    return _unit(np.asarray(features, np.float64)[..., :dimension])
+    return _unit(np.asarray(game.description.features, np.float64)[..., :dimension])
 
 
 def _spectral(game: Game, dimension: int | None, seed: int) -> np.ndarray:
@@ -131,8 +142,6 @@ def _spectral(game: Game, dimension: int | None, seed: int) -> np.ndarray:
     """
     n = game.actions
     dimension = min(n, USUAL_DIMENSION) if dimension is None else dimension
-    if dimension > n:
-        raise NashGamesError(f"dimension is {dimension}, but {n} actions have {n} spectral features; use at most {n}")
     left, values, right, rank = _singular(game, dimension)
     features, found = np.zeros((len(left), dimension)), 0
     while found < min(rank, dimension):
