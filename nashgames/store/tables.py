@@ -24,8 +24,8 @@ ASKED = "nashgames"
 """Where a Parquet file keeps what was asked: the key of its metadata."""
 
 _GROUP = 2**16
-"""Rows of a group in a Parquet file: 25 MB of curves, three times that while they are folded. A table of 700,000 rows is
-read as fast as in groups of twice as many."""
+"""Rows of a group in a Parquet file: 25 MB of curves, three times that while they are folded. 700,000 rows are read as
+fast as in groups of twice as many."""
 
 _PANDAS_INDEX = "__index_level_"
 """How pandas names an index that it saves as a column."""
