@@ -1,5 +1,7 @@
 """Programs that are kept between processes are those that would be traced, and only where nothing has changed."""
 
+import importlib.util
+
 import jax
 import numpy as np
 import pytest
@@ -84,6 +86,12 @@ def test_a_folder_that_cannot_be_written_costs_nothing(folder):
     folder.write_text("a file")
     assert curves()[0][0].status == "converged"
     assert folder.read_text() == "a file"
+
+
+def test_without_what_writes_them_no_programs_are_kept(folder, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    exported.keep_in(folder)
+    assert not exported.folder
 
 
 def test_programs_of_others_are_not_kept_and_so_are_audited(folder, monkeypatch):
