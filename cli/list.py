@@ -108,7 +108,9 @@ def _storages() -> list[Entry]:
 def _metrics() -> list[Entry]:
     from nashgames.core.metrics import ESTIMATES, METRICS
 
-    return [{"name": name, "summary": f"{metric.help}."} for name, metric in {**METRICS, **ESTIMATES}.items()]
+    exact = {name: metric.help for name, metric in METRICS.items()}
+    estimated = {name: metric.help for name, metric in ESTIMATES.items()}
+    return [{"name": name, "summary": f"{told}."} for name, told in (exact | estimated).items()]
 
 
 def _figures() -> list[Entry]:
