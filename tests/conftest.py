@@ -5,7 +5,11 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the suite's time is compiling: as the engine does for short runs, everything is compiled without optimisation.
 # `test_both_forms_of_a_program_give_the_same_numbers` compares with optimised programs.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+# Programs are small: to share one out among threads costs more than it saves.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import ctypes
 import functools
