@@ -33,7 +33,7 @@ from nashgames.core.precision import Precision
 from nashgames.engine.batch import Batch, Lane, Settings
 from nashgames.games import families, tables
 from nashgames.games.families import FAMILIES
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 from nashgames.solvers import AdaptiveNashMP, NashMP, SecantNashMP, Solver
 
 TOLERANCE = 1e-12

@@ -32,11 +32,11 @@ from nashgames.core.precision import Precision
 from nashgames.engine import loop
 from nashgames.environment import environment
 from nashgames.games import families
-from nashgames.games.references import resolve_reference
 from nashgames.learning import measuring
 from nashgames.learning.features import resolve_features
 from nashgames.learning.feedback import FEEDBACKS
 from nashgames.learning.prefixes import TOKENS
+from nashgames.learning.references import resolve_reference
 from nashgames.solvers import Solver, compose, make_solver
 
 try:

@@ -379,13 +379,23 @@ MUTATIONS = (
         ("tests/test_samples.py::test_a_query_on_duels_is_unbiased",),
     ),
     # Rows and the disk.
-    stored("store/tables", "in reversed(layers)", "in layers", f"{PARTS}of_a_run_the_newest_rows_count_in_every_table"),
-    stored("store/tables", "newer |= ids", "newer", f"{PARTS}of_a_run_the_newest_rows_count_in_every_table"),
-    stored("store/tables", "set.intersection(*", "set.union(*", f"{TABLES}runs_whose_rows_are_gone_do_not_count"),
     stored(
         "store/tables",
-        'labels.setdefault(row["run_id"], row)',
-        'labels[row["run_id"]] = row',
+        "zip(reversed(layers), reversed(ids), strict=True)",
+        "zip(layers, ids, strict=True)",
+        f"{PARTS}of_a_run_the_newest_rows_count_in_every_table",
+    ),
+    stored("store/tables", "newer |= every", "newer", f"{PARTS}of_a_run_the_newest_rows_count_in_every_table"),
+    stored(
+        "store/tables",
+        "self.complete = set.intersection(",
+        "self.complete = set.union(",
+        f"{TABLES}runs_whose_rows_are_gone_do_not_count",
+    ),
+    stored(
+        "store/tables",
+        'labels = {row["run_id"]: row for row in layer[LABELS].to_pylist()} | labels',
+        'labels = labels | {row["run_id"]: row for row in layer[LABELS].to_pylist()}',
         f"{PARTS}the_newest_label_counts_and_a_run_played_again_brings_its_own",
     ),
     stored(

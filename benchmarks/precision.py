@@ -11,7 +11,7 @@ from timing import machine, options, placed_games, solved, table, verdict
 
 from nashgames.core.game import Game
 from nashgames.core.precision import Precision
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 
 BETAS = (1.0, 0.1, 0.01, 0.001)
 TARGETS = {

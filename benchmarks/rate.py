@@ -12,7 +12,7 @@ from timing import machine, options, placed_games, solved, table, verdict
 from nashgames import equilibrium
 from nashgames.core.game import Game
 from nashgames.core.precision import Precision
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 
 BETAS = (0.5, 0.1, 0.01, 0.001)
 FAMILIES = ("random-logits", "tournament", "disc", "circulant", "blotto")

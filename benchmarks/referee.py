@@ -26,7 +26,7 @@ from nashgames.exact import external
 from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.referee import equilibrium, equilibrium_path
 from nashgames.games import families, tables
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 
 PATH = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 TOLERANCES = (1e-4, 1e-6, 1e-8)

@@ -31,8 +31,8 @@ from nashgames.experiments.batches import batches_of, game_chunks
 from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.plan import plan, settings_of
 from nashgames.experiments.run import Run
-from nashgames.games.references import resolve_reference
 from nashgames.learning.features import resolve_features
+from nashgames.learning.references import resolve_reference
 from nashgames.solvers import Solver, compose, features_of, make_solver
 
 try:

@@ -46,7 +46,7 @@ def check(name: str) -> None:
 
 def check_parameters(selection: str, called: str) -> None:
     """Raise NashGamesError unless the parameters in the brackets of a selection are some that the item has."""
-    from nashgames.games.references import REFERENCES
+    from nashgames.learning.references import REFERENCES
     from nashgames.registry import Registry, bind
     from nashgames.solvers import WRAPPERS, make_solver
 
@@ -128,10 +128,10 @@ def _text(called: str, name: str) -> str:
 def _registry(called: str) -> Mapping[str, Any]:
     from nashgames.core.margins import STORAGES
     from nashgames.core.metrics import every
-    from nashgames.games.references import REFERENCES
     from nashgames.learning.feedback import FEEDBACKS
     from nashgames.learning.optimisers import OPTIMISERS
     from nashgames.learning.policies import POLICIES
+    from nashgames.learning.references import REFERENCES
     from nashgames.plots import FIGURES
     from nashgames.solvers import SOLVERS, WRAPPERS
 

@@ -63,7 +63,7 @@ def _games() -> list[Entry]:
 
 
 def _references() -> list[Entry]:
-    from nashgames.games.references import REFERENCES
+    from nashgames.learning.references import REFERENCES
 
     named = [_entry(name, reference.summary, reference.parameters) for name, reference in REFERENCES.items()]
     return [*named, _entry("PATH", "A table with the columns probability and label or action", {})]

@@ -49,7 +49,7 @@ def entropies(game: "Game", reference: str, seed: int) -> tuple[Sheet, list[dict
     cross-entropy −Σ p log μ, in nats a sequence."""
     from nashgames.analysis.sequence_statistics import prompt_of
     from nashgames.games import corpus
-    from nashgames.games.references import resolve_reference
+    from nashgames.learning.references import resolve_reference
 
     log_reference = np.reshape(resolve_reference(reference, game, seed), (game.contexts, game.actions))
     found: list[dict[str, Any]] = []

@@ -17,7 +17,7 @@ from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.games import families
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 from nashgames.solvers import (
     AdaptiveNashMP,
     NashMP,

@@ -15,7 +15,7 @@ from nashgames.exact.referee.limit import _regrets
 from nashgames.exact.referee.projection import Face, balance
 from nashgames.exact.referee.system import Matrix
 from nashgames.games import families
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, random_margins
 
 DIGITS = decimal.Context(prec=250, Emin=-(10**9), Emax=10**9)

@@ -14,7 +14,7 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.external import EXTERNAL_SOLVERS, solve
 from nashgames.exact.referee import equilibrium, equilibrium_path
 from nashgames.games import families, tables
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 from tests.games import ROCK_PAPER_SCISSORS, log_softmax, random_margins, soccer_reference, softmax
 
 BETAS = (1.0, 0.3, 0.1, 0.03, 0.01)

@@ -30,8 +30,8 @@ from nashgames.games.families import (
     planting_reference,
     recipes,
 )
-from nashgames.games.references import REFERENCES, resolve_reference
 from nashgames.games.streams import stream
+from nashgames.learning.references import REFERENCES, resolve_reference
 from nashgames.registry import render
 from tests.games import small
 
@@ -822,15 +822,13 @@ def test_parts_of_the_package_can_be_imported_first():
     """The package answers for its families by name; its modules are not among them."""
     code = (
         "import sys\n"
-        "for name in ('families', 'tables', 'references'):\n"
+        "for name in ('families', 'tables'):\n"
         "    for loaded in [loaded for loaded in sys.modules if loaded.partition('.')[0] == 'nashgames']:\n"
         "        del sys.modules[loaded]\n"
         "    exec(f'from nashgames.games import {name}; print({name}.__name__)')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == [f"nashgames.games.{name}" for name in ("families", "tables", "references")], (
-        done.stderr
-    )
+    assert done.stdout.split() == [f"nashgames.games.{name}" for name in ("families", "tables")], done.stderr
 
 
 def test_an_unknown_function_is_an_attribute_error():

@@ -18,7 +18,7 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.experiments.experiment import Experiment, load_preset
 from nashgames.experiments.sources import find_source, game_of
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 from nashgames.plots import figures, rows_of
 from nashgames.reporting import write
 from nashgames.reporting.games import win_rates_of

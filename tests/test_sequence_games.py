@@ -20,8 +20,8 @@ from nashgames.games import corpus
 from nashgames.games.families import FAMILIES, generate, sequence_families
 from nashgames.games.families.scores import Scores, lengths_and_repeats, texts_of, written
 from nashgames.games.properties import strongest_cycle
-from nashgames.games.references import resolve_reference
 from nashgames.games.streams import stream
+from nashgames.learning.references import resolve_reference
 from tests.games import kl
 
 NAMES = [name for name in FAMILIES if name.startswith("sequence-")]

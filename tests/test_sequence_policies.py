@@ -319,7 +319,7 @@ def test_a_mistake_is_a_sentence():
         ng.solve(SMALL, "online-ipo", policy="gru[accumulate=3]", feedback="duels[batch=4]")
     with pytest.raises(NashGamesError, match=r"accumulate\] is 2, but exact feedback draws no batch"):
         ng.solve(SMALL, "online-ipo", policy="gru[accumulate=2]")
-    with pytest.raises(NashGamesError, match="'tabular' has no parameter 'accumulate'"):
+    with pytest.raises(NashGamesError, match="'tabular' takes no parameters; leave out 'accumulate'"):
         ng.solve(SMALL, "online-ipo", policy="tabular[accumulate=2]")
     with pytest.raises(NashGamesError, match="divide the width"):
         ng.solve(SMALL, "online-ipo", policy="transformer[width=10,heads=4]")

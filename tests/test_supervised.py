@@ -11,8 +11,8 @@ from nashgames.errors import NashGamesError
 from nashgames.experiments.sources import reference_key
 from nashgames.games import corpus
 from nashgames.games.families import generate
-from nashgames.games.references import resolve_reference
 from nashgames.learning import supervised
+from nashgames.learning.references import resolve_reference
 
 SIZE = "network[kind=gru,width=4,samples=200,steps=60,batch=50,step=0.05,seed=1]"
 GAME = "sequence-voters[vocabulary=3,length=2,contexts=2]"
@@ -81,9 +81,9 @@ def test_the_corpus_is_of_the_seed_and_nothing_is_kept_where_the_cache_is_off(ca
     ("text", "says"),
     [
         ("network[kind=mlp]", "unknown kind of network 'mlp'"),
-        ("network[steps=0]", "network[steps] is 0; accepted: an integer at least 1"),
-        ("network[samples=10,batch=11]", "network[batch] is 11; accepted: an integer at least 1 and at most 10"),
-        ("network[step=0]", "network[step] is 0.0; accepted"),
+        ("network[steps=0]", "network[steps] is 0; accepted: an integer from 1 to 1,000,000"),
+        ("network[samples=10,batch=11]", "network[batch] is 11; accepted: an integer from 1 to 10"),
+        ("network[step=0]", "network[step] is 0; accepted"),
         ("network[width=3]", "heads is 2 and width is 3"),
     ],
 )
@@ -94,7 +94,7 @@ def test_what_is_not_accepted_is_a_sentence(text, says):
 
 
 def test_games_of_other_actions_have_no_corpus():
-    with pytest.raises(NashGamesError, match="disc has no sequences of tokens for actions"):
+    with pytest.raises(NashGamesError, match="disc has no corpus, as its actions are not sequences of tokens"):
         resolve_reference("network", generate("disc", actions=5))
     refused = CliRunner().invoke(app, ["show", "disc", "-n", "5", "--reference", "uniform", "--no-plot"])
     assert refused.exit_code == 2 and "disc has none" in refused.output

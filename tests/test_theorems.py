@@ -17,7 +17,7 @@ from nashgames.analysis.theorems.judge import _checks
 from nashgames.core import simplex
 from nashgames.experiments import runner
 from nashgames.experiments.experiment import Experiment, load_preset
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 from nashgames.solvers.protocol import PolicyState
 from tests.games import log_softmax, random_margins
 

@@ -21,12 +21,12 @@ from nashgames.exact.referee import equilibrium_path
 from nashgames.games import corpus
 from nashgames.games.families import generate, recipes, scores, storing
 from nashgames.games.properties import facts
-from nashgames.games.references import resolve_reference
 from nashgames.learning import measuring
 from nashgames.learning.feedback import Duels
 from nashgames.learning.generated import At, Uniform, draw, log_prob
 from nashgames.learning.policies import POLICIES
 from nashgames.learning.prefixes import Prefixes
+from nashgames.learning.references import resolve_reference
 from nashgames.solvers import compose, make_solver
 from nashgames.verification import Report, verify
 

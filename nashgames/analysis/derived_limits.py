@@ -15,7 +15,7 @@ from nashgames.analysis.stability import mirror_step_limit, prox_rate, prox_step
 from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium_path
 from nashgames.experiments.sources import Source, find_again, reference_key
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 
 _PLAIN, _PROX, _MIRROR = "online-ipo", "nash-prox", "mirror-descent"
 _LARGEST = {_PLAIN: 200, _MIRROR: 200, _PROX: 20}

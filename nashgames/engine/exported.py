@@ -137,7 +137,9 @@ def _surroundings() -> str:
     text = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         text.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    return repr((text.hexdigest(), sys.version, [version(name) for name in _TRACING]))
+    # With Numba products of large games are other programs.
+    numba = importlib.util.find_spec("numba") is not None
+    return repr((text.hexdigest(), sys.version, [version(name) for name in _TRACING], numba))
 
 
 def _path(name: str) -> Path:

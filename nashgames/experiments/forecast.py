@@ -32,8 +32,8 @@ from nashgames.experiments.runner import default_directory
 from nashgames.experiments.tuning import as_both, choose
 from nashgames.experiments.values import LISTS
 from nashgames.games.families import RUN_MEMORY
-from nashgames.games.references import REFERENCES, resolve_reference
 from nashgames.learning.features import resolve_features
+from nashgames.learning.references import REFERENCES, resolve_reference
 from nashgames.memory import Room, room
 from nashgames.store import Results
 from nashgames.store.files import MANIFEST, check_ours

@@ -19,8 +19,8 @@ from nashgames.experiments.events import Event, GameReady, Noted, Refereed
 from nashgames.experiments.run import GameKey, Run, distance_of
 from nashgames.experiments.sources import ReferenceKey
 from nashgames.games.properties import facts
-from nashgames.games.references import resolve_reference
 from nashgames.games.streams import stream
+from nashgames.learning.references import resolve_reference
 
 
 @dataclass(frozen=True, slots=True)

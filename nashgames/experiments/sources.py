@@ -11,8 +11,8 @@ from nashgames.core.margins import restored
 from nashgames.defaults import AUTO, UNLISTED
 from nashgames.errors import NashGamesError, unknown
 from nashgames.games import families, tables, users
-from nashgames.games.references import FILE_SUFFIXES, REFERENCES, resolve_reference, unknown_reference
-from nashgames.games.tables.files import fingerprint, locate
+from nashgames.games.tables.files import REFERENCE_SUFFIXES, fingerprint, locate
+from nashgames.learning.references import REFERENCES, resolve_reference, unknown_reference
 from nashgames.registry import Selection, bind, parse, render
 
 if TYPE_CHECKING:
@@ -187,5 +187,5 @@ def find_reference(text: str) -> tuple[Selection, str | None]:
         accepted = REFERENCES[name].parameters
         return render(name, bind("reference", parse(text), accepted), accepted), None
     if tables.is_path(text):
-        return Selection(text, text, {}), fingerprint(locate(text, FILE_SUFFIXES))
+        return Selection(text, text, {}), fingerprint(locate(text, REFERENCE_SUFFIXES))
     raise unknown_reference(text)

@@ -28,8 +28,8 @@ _OF_EQUILIBRIUM = 5
 _UNASKED = 1000
 # Heights in sizes of type: of a line, of what is above and below the panels of a prompt, and of the figure.
 _LINE, _AROUND, _BELOW = 1.35, 3.8, 2.0
-# Columns of the panels of a prompt, probabilities, length, repetition, and of the two panels below all prompts.
-_PANELS, _TWO = (slice(0, 6), slice(6, 8), slice(8, 10)), (slice(0, 5), slice(5, 10))
+# Widths of the panels of a prompt: probabilities, length, repetition.
+_PANELS = 6, 2, 2
 # Lines of the panels below: their curves need no more.
 _CURVES = 9
 _PALE = "#d9d9d9"
@@ -143,10 +143,11 @@ def draw_writing(found: Written, of_methods: dict[str, Look], *, title: str = ""
     shown = min(len(found.prompts), _PROMPTS)
     chosen = [named(found, context) for context in range(shown)]
     lines = max(max(map(len, chosen)) + 1, len(found.methods))
-    heights = [_LINE * lines + _AROUND] * shown + [_CURVES + _AROUND] * bool(found.along)
+    heights = [shown * (_LINE * lines + _AROUND)] + [_CURVES + _AROUND] * bool(found.along)
     figure = new_figure(title, page().font / 72 * (sum(heights) + _BELOW))
-    grid = figure.add_gridspec(len(heights), _TWO[-1].stop, height_ratios=heights)
-    cells = np.array([[figure.add_subplot(grid[row, columns]) for columns in _PANELS] for row in range(shown)])
+    # Two grids, as curves stand below one another in other columns than the panels of the prompts.
+    parts = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    cells = parts[0].subgridspec(shown, len(_PANELS), width_ratios=_PANELS).subplots(squeeze=False)
     for context, (left, *beside) in enumerate(cells):
         _probabilities(left, found, context, chosen[context], of_methods)
         left.set_title(f"prompt {plain(found.prompts[context], 24)}", loc="left")
@@ -157,8 +158,7 @@ def draw_writing(found: Written, of_methods: dict[str, Look], *, title: str = ""
     for cell, name in zip(cells[-1], ("probability", "mean length", "repeats"), strict=True):
         cell.set_xlabel(name)
     if found.along:
-        below = [figure.add_subplot(grid[shown, columns]) for columns in _TWO]
-        _along(below, found, of_methods)
+        _along(parts[1].subgridspec(1, 2).subplots(squeeze=False)[0], found, of_methods)
     prompts = "every prompt" if shown == len(found.prompts) else f"{shown} of {len(found.prompts)} prompts"
     said = (
         f"What the last policies write at {prompts}: the {_OF_EQUILIBRIUM} likeliest sequences of the equilibrium and "

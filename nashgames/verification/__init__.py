@@ -20,7 +20,7 @@ from nashgames.exact.certificate import Certificate, certify
 from nashgames.exact.referee import equilibrium_path, nearest
 from nashgames.experiments.exact_path import PLAYED
 from nashgames.experiments.sources import ReferenceKey, Source, reference_key
-from nashgames.games.references import resolve_reference
+from nashgames.learning.references import resolve_reference
 from nashgames.store import Results
 from nashgames.verification import stored
 from nashgames.verification.code import named_files, source_of

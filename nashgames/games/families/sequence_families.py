@@ -14,7 +14,7 @@ import numpy as np
 from nashgames.core.margins import WrittenMargins
 from nashgames.core.next_tokens import Chains
 from nashgames.core.sequences import Sequences
-from nashgames.errors import NashGamesError, unknown
+from nashgames.errors import NashGamesError, wrong_word
 from nashgames.games.families.logit_families import LINKS, Link, Strength, linked
 from nashgames.games.families.margin_families import of_orders
 from nashgames.games.families.recipes import LARGEST_COUNT, LARGEST_LOGIT, Recipe, accept
@@ -246,7 +246,7 @@ def _planar(
     planes = planes.times(math.sqrt(strength) * ((1 - 1 / sequences.count) / energy) ** 0.25)
     counts = lengths_and_repeats(sequences)
     if link not in LINKS:
-        raise unknown(f"link of {family}", link, LINKS)
+        raise wrong_word(f"{family}[link]", link, LINKS)
     # b_i − b_j is one more plane, with right-hand side 1.
     if not sequences.listed:
         worth = counts.through(np.array(biases)[:, None])

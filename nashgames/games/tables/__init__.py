@@ -13,9 +13,8 @@ import numpy as np
 
 from nashgames.core.game import Description, Game, make_game
 from nashgames.errors import NashGamesError, unknown
-from nashgames.games.references import FILE_SUFFIXES
 from nashgames.games.tables.comparisons import PARAMETERS, counts, read
-from nashgames.games.tables.files import SUFFIXES, locate
+from nashgames.games.tables.files import REFERENCE_SUFFIXES, SUFFIXES, locate
 from nashgames.games.tables.sheets import Sheet, open_sheet
 from nashgames.games.tables.shipped import TABLES, Table
 from nashgames.registry import Selection, bind, parse
@@ -85,7 +84,7 @@ def read_reference(path: str | os.PathLike[str], game: Game) -> np.ndarray:
     Raises NashGamesError for anything else.
     """
     name = os.fspath(path)
-    file = locate(name, FILE_SUFFIXES)
+    file = locate(name, REFERENCE_SUFFIXES)
     sheet = open_sheet(name, file)
     header = [cell.strip().lower() for cell in sheet.first]
     if "probability" not in header:

@@ -17,6 +17,9 @@ from nashgames.memory import size_text
 
 SUFFIXES = (".csv", ".parquet", ".npy")
 
+REFERENCE_SUFFIXES = (".csv", ".parquet")
+"""Endings of files with a reference; an NPY file has no column to say whose a probability is."""
+
 
 def locate(name: str, suffixes: Sequence[str] = SUFFIXES) -> Path:
     """The regular, non-empty, readable file called `name`, with one of the known endings.

@@ -1,6 +1,5 @@
 """Reference policies by name: what the regularised game pulls towards."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,11 +13,8 @@ from nashgames.errors import NashGamesError, unknown, wrong_word
 from nashgames.games import corpus
 from nashgames.games.families.recipes import accept, check_finite, summary_of
 from nashgames.games.streams import DRAWS, DRAWS_HELP, stream
+from nashgames.games.tables.files import REFERENCE_SUFFIXES
 from nashgames.registry import Parameter, bind, parameters_of, parse
-
-FILE_SUFFIXES = (".csv", ".parquet")
-"""Endings of files with a reference; an NPY file has no column to say whose a probability is."""
-
 
 _OF_THE_RUN: Any = None
 """The seed of a reference that is not pinned to one."""
@@ -96,7 +92,7 @@ def resolve_reference(text: str, game: Game, seed: int = 0) -> Any:
 
 def unknown_reference(text: str) -> NashGamesError:
     """The error for a text that is neither a reference nor the path of one."""
-    return unknown("reference", text, [*REFERENCES, f"a path ending in {' or '.join(FILE_SUFFIXES)}"])
+    return unknown("reference", text, [*REFERENCES, f"a path ending in {' or '.join(REFERENCE_SUFFIXES)}"])
 
 
 def _uniform(game: Game, rng: np.random.Generator) -> Any:
@@ -170,11 +166,20 @@ def _network(
     accept("network[batch]", batch, least=1, most=samples)
     accept("network[steps]", steps, least=1, most=_MOST_STEPS)
     accept("network[step]", step, above=0, most=1)
+    from nashgames.learning.supervised import network_reference  # imports what networks are built with
+
     tokens = corpus.draw(game, samples, rng)
-    # What learns is built on games: it is found by its name, when it is asked for.
-    supervised: Any = importlib.import_module("nashgames.learning.supervised")
-    asked = {"steps": steps, "batch": batch, "step": step, "kind": kind, "layers": layers, "width": width}
-    fitted = supervised.network_reference(game, tokens, int(rng.integers(2**32)), **asked)
+    fitted = network_reference(
+        game,
+        tokens,
+        int(rng.integers(2**32)),
+        steps=steps,
+        batch=batch,
+        step=step,
+        kind=kind,
+        layers=layers,
+        width=width,
+    )
     return np.asarray(fitted).reshape(game.margins.shape[:-1])
 
 
