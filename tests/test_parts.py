@@ -76,10 +76,12 @@ def test_of_a_run_the_newest_rows_count_in_every_table(directory):
     adding = Results.open(directory)
     for value in (0.5, 0.75):
         adding.add(**rows("aaa", value))
-    assert look(directory) == contents(adding) == {"aaa": 0.75, "bbb": 0.25}
-    assert list(adding.runs["run_id"]) == ["bbb", "aaa"]
+    # The last part has another run: so the order of the parts is no other from behind.
+    adding.add(**rows("ccc", 0.5))
+    assert look(directory) == contents(adding) == {"aaa": 0.75, "bbb": 0.25, "ccc": 0.5}
+    assert list(adding.runs["run_id"]) == ["bbb", "aaa", "ccc"]
     adding.compact()
-    assert look(directory) == {"aaa": 0.75, "bbb": 0.25}
+    assert look(directory) == {"aaa": 0.75, "bbb": 0.25, "ccc": 0.5}
 
 
 @pytest.mark.parametrize("others", [set(), {"bbb"}])
