@@ -39,7 +39,7 @@ class INPO:
     eta: Annotated[
         float | None,
         Number(
-            "η, the inverse step, of at least β; default β + 1/(4β), or β where it grows",
+            "η, the inverse step, in theory at least β; default β + 1/(4β), or β where it grows",
             symbol="η",
             above=0,
             tuned=True,

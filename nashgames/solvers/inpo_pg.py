@@ -39,7 +39,7 @@ class INPOPG:
 
     eta: Annotated[
         float | None,
-        Number("η, the inverse step of a round, of at least β; default β + 1/(4β)", symbol="η", above=0, tuned=True),
+        Number("η, a round's inverse step, in theory at least β; default β + 1/(4β)", symbol="η", above=0, tuned=True),
     ] = None
     round: Annotated[
         int | None, Number("T, steps of a round, for which π_θ draws new pairs; default 10", symbol="T", least=1)

@@ -40,7 +40,7 @@ class NashMD:
     step: Annotated[
         float | None,
         Number(
-            "a, the mirror step on q, at most 1/β; default 4β/(1+4β²), as for mirror-descent, or 1/β where it falls",
+            "a, the mirror step on q, in theory at most 1/β; default 4β/(1+4β²), or 1/β where it falls",
             above=0,
             tuned=True,
         ),
