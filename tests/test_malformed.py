@@ -340,6 +340,7 @@ OPTIONS = {
 """Command lines, and what the sentence says of each."""
 
 EXPERIMENTS = {
+    'game = "disc"\nbeta = [0.1, 1e-400]\n': "1e-400 is too small",
     "": "it sets no key",
     "[experiment]\nbeta = 0.1": "[experiment]",
     "beta = 2020-01-01": "beta is 2020-01-01",

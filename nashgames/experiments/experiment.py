@@ -21,7 +21,7 @@ from typing import Any, Self
 from nashgames.defaults import AUTO, PARTS, START, TARGET
 from nashgames.errors import NashGamesError, unknown
 from nashgames.experiments import tune
-from nashgames.experiments.values import LISTS, MAX_SEED, READERS, grid_of, items_of, real, values_of
+from nashgames.experiments.values import LISTS, MAX_SEED, READERS, float_of, grid_of, items_of, real, values_of
 from nashgames.reprs import Panel
 
 RECORDS = 200
@@ -258,7 +258,7 @@ class Experiment:
         except UnicodeDecodeError:
             raise NashGamesError(f"'{source}' is not UTF-8 text; give a TOML file") from None
         try:
-            read = tomllib.loads(text)
+            read = tomllib.loads(text, parse_float=float_of)
             if not read:
                 keys = ", ".join(field.name for field in dataclasses.fields(cls)[:4])
                 raise NashGamesError(f'it sets no key; give some of: {keys}, …, e.g. game = "disc"')

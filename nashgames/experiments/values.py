@@ -74,9 +74,20 @@ def real(value: Any) -> float | None:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    # 1e-400 is read as 0, which has a meaning of its own.
-    vanished = number == 0 and isinstance(value, str) and re.search("[1-9]", re.split("[eE]", value)[0])
+    vanished = number == 0 and isinstance(value, str) and _says_more_than_zero(value)
     return number if math.isfinite(number) and not vanished else None
+
+
+def float_of(text: str) -> float:
+    """A number of a TOML file; NashGamesError for one such as 1e-400, which is read as 0 and has not its meaning."""
+    number = float(text)
+    if number == 0 and _says_more_than_zero(text):
+        raise NashGamesError(f"{text} is too small a number, and would be read as 0; give 0 or a larger one")
+    return number
+
+
+def _says_more_than_zero(text: str) -> bool:
+    return re.search("[1-9]", re.split("[eE]", text)[0]) is not None
 
 
 def _beta(key: str, value: Any) -> float:
