@@ -12,6 +12,7 @@ import numpy as np
 
 from nashgames.core.game import Game, make_game
 from nashgames.engine.batch import Batch, Lane
+from nashgames.engine.exported import classes_of
 from nashgames.engine.settings import Settings
 from nashgames.exact.referee import equilibrium
 from nashgames.solvers import Solver, make_solver
@@ -97,15 +98,10 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def with_classes(*arguments: Any, **static: Any) -> Any:
-        return program(_classes(jax.tree.structure(arguments)), tuple(static.items()), arguments)
+        return program(tuple(classes_of(jax.tree.structure(arguments))), tuple(static.items()), arguments)
 
     with_classes._cache_size = program._cache_size  # type: ignore[attr-defined]
     return with_classes
-
-
-def _classes(structure: Any) -> Any:
-    node = structure.node_data()
-    return node and node[0], *map(_classes, structure.children())
 
 
 def rps_reference() -> dict:

@@ -97,7 +97,7 @@ def name_of(said: Any, options: Mapping[str, Any], arguments: Any) -> str | None
     Those are programs of other people's classes, whose text is not known here, and of arrays not on one CPU.
     """
     leaves, structure = jax.tree.flatten(arguments)
-    classes = list(_classes(structure))
+    classes = list(classes_of(structure))
     foreign = {kind.__module__.partition(".")[0] for kind in classes} - _KNOWN
     if not folder or foreign or not all(map(_is_on_one_cpu, leaves)):
         return None
@@ -108,12 +108,12 @@ def name_of(said: Any, options: Mapping[str, Any], arguments: Any) -> str | None
     return None if " at 0x" in made_of else hashlib.sha256(made_of.encode()).hexdigest()
 
 
-def _classes(structure: Any) -> Iterator[type]:
-    """Every class in a tree."""
+def classes_of(structure: Any) -> Iterator[type]:
+    """The class of every node of a tree, from the root on."""
     if node := structure.node_data():
         yield node[0]
     for child in structure.children():
-        yield from _classes(child)
+        yield from classes_of(child)
 
 
 def _is_on_one_cpu(leaf: Any) -> bool:

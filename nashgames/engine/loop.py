@@ -26,7 +26,7 @@ from nashgames.core.metrics import METRICS, STOPPING, Seen
 from nashgames.core.next_tokens import Chains
 from nashgames.core.sequences import Sequences
 from nashgames.engine import exported
-from nashgames.engine.exported import Exported, name_of
+from nashgames.engine.exported import Exported, classes_of, name_of
 from nashgames.learning import measuring
 from nashgames.learning.generated import At
 from nashgames.solvers.protocol import Solver
@@ -202,8 +202,8 @@ def advance(
         like = Point._make([0, 0, 0, dict.fromkeys(recording.metrics, 0), 0]), 0
         points, last = programs.measure(game, problem.log_equilibrium, seen, like=like)
         return runs, points, last
-    structure, form = jax.tree.structure(problem), form if _is_known(form) else "optimised"
-    runs, seen = _ADVANCE[form](problem, runs, targets, stacked=stacked, target=target, classes=_classes(structure))
+    classes, form = tuple(classes_of(jax.tree.structure(problem))), form if _is_known(form) else "optimised"
+    runs, seen = _ADVANCE[form](problem, runs, targets, stacked=stacked, target=target, classes=classes)
     with _ONE_AT_A_TIME:
         points, last = _MEASURE[form](game, problem.log_equilibrium, seen, asked, stacked=stacked, recording=recording)
     return runs, points, last
@@ -239,12 +239,6 @@ def kept_programs(
     if kept.advance.is_there or _is_known(form):
         return kept
     return kept_programs(problem, targets, stacked=stacked, target=target, recording=recording)
-
-
-def _classes(structure: Any) -> Any:
-    """Every class in a tree, in its place."""
-    node = structure.node_data()
-    return node and node[0], *map(_classes, structure.children())
 
 
 @cache
