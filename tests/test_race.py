@@ -512,8 +512,8 @@ def test_the_preset_races_every_method_tuned_alike_on_every_family_and_shipped_g
     experiment = load_preset("race")
     assert experiment.verdict == "race" and experiment.seeds == 5 and experiment.tune["trials"] == 8
     assert set(experiment.every("beta")) == {1, 0.1, 0.01, 0}
-    # Large; of the kind of `voters`, younger than the kept race; and games for policies that are networks.
-    left_out = {"castles", "spatial-voters", "sequence-embedding", "sequence-voters", "sequence-styles"}
+    # Games for policies that are networks.
+    left_out = {"sequence-embedding", "sequence-voters", "sequence-styles"}
     assert {text.partition("[")[0] for text in experiment.every("game")} == {*FAMILIES, *TABLES} - left_out
     # One algorithm of several names races once.
     twins = {"inpo", "magnetic-mirror-descent", "uniform-ipo", "egpo", "apmd", "onpo"}
