@@ -24,8 +24,9 @@ from nashgames.experiments.exact_path import Certified, certified, frames, mixtu
 from nashgames.experiments.experiment import Experiment, exact_betas
 from nashgames.experiments.plan import plan_equilibria
 from nashgames.games.families import generate
-from nashgames.plots.equilibria import _spread, equilibria
-from nashgames.plots.palette import CATEGORIES
+from nashgames.plots.equilibria import equilibria
+from nashgames.plots.labels import NAME, spread
+from nashgames.plots.palette import CATEGORIES, legible
 from nashgames.store import CERTIFICATE_COLUMNS, Results
 from tests.games import log_softmax, random_game, soccer_reference, value_of_deviation
 
@@ -483,6 +484,11 @@ def names_of(ax):
     return [text.get_text() for text in ax.texts]
 
 
+def curves_of(ax):
+    """The lines of data, without the symbols of names."""
+    return [line for line in ax.get_lines() if line.get_gid() != NAME]
+
+
 def random_path(betas, n, seed=0):
     rng = np.random.default_rng(seed)
     return path_of([np.exp(log_softmax(rng.normal(size=n) / (0.1 + beta))) for beta in betas], betas)
@@ -494,20 +500,21 @@ def test_the_path_falls_to_the_right_and_its_lines_are_named_at_their_ends():
     assert (ax.get_xscale(), ax.figure.get_suptitle()) == ("log", "mine")
     assert ax.get_xlim()[0] > ax.get_xlim()[1]
     assert names_of(ax) == ["a2", "a1", "a0"], "in the order of the ends"
-    curves = {to_hex(line.get_color()).upper(): line.get_ydata().tolist() for line in ax.get_lines()}
+    curves = {to_hex(line.get_color()).upper(): line.get_ydata().tolist() for line in curves_of(ax)}
     assert curves[CATEGORIES[0]] == [0.3, 0.3, 0.75]
-    assert [text.get_color() for text in ax.texts] == list(CATEGORIES[:3])
+    assert [text.get_color() for text in ax.texts] == [legible(colour) for colour in CATEGORIES[:3]]
+    assert len({line.get_marker() for line in curves_of(ax)}) == 3, "told apart in grey"
 
 
 def test_the_limit_is_marked_beyond_the_last_beta_and_joined_by_dots():
     frame = path_of([[0.5, 0.5], [0.8, 0.2], [0.9, 0.1]], [1, 0.01, 0])
     ax = drawn(frame).axes[0]
-    diamonds = [line for line in ax.get_lines() if line.get_marker() == "D"]
-    assert [line.get_ydata().tolist() for line in diamonds] == [[0.9], [0.1]]
-    assert all(line.get_xdata()[0] < 0.01 for line in diamonds)
+    limits = [line for line in curves_of(ax) if line.get_markerfacecolor() == "white"]
+    assert [line.get_ydata().tolist() for line in limits] == [[0.9], [0.1]]
+    assert all(line.get_xdata()[0] < 0.01 for line in limits)
     ticks = dict(zip([text.get_text() for text in ax.get_xticklabels()], ax.get_xticks(), strict=True))
-    assert ticks["0"] == diamonds[0].get_xdata()[0] and ticks["0.01"] == pytest.approx(0.01)
-    solid = [line for line in ax.get_lines() if line.get_marker() == "o"]
+    assert ticks["0"] == limits[0].get_xdata()[0] and ticks["0.01"] == pytest.approx(0.01)
+    solid = [line for line in curves_of(ax) if line.get_linestyle() == "-" and len(line.get_xdata()) > 1]
     assert [len(line.get_xdata()) for line in solid] == [2, 2], "the limit is no point of the axis"
 
 
@@ -518,7 +525,7 @@ def test_ten_actions_are_named_and_the_others_pooled_on_a_scale_of_their_own():
     ax = figure.axes[0]
     (strip,) = ax.child_axes
     assert len(names_of(ax)) == 10 and names_of(strip) == ["30 others"]
-    lines = {to_hex(line.get_color()).upper(): line.get_ydata() for line in ax.get_lines()}
+    lines = {to_hex(line.get_color()).upper(): line.get_ydata() for line in curves_of(ax)}
     rest = strip.get_lines()[0].get_ydata()
     assert sum(lines[colour] for colour in CATEGORIES) + rest == pytest.approx([1, 1, 1])
     highest = frame.groupby("label")["probability"].max().sort_values(ascending=False)
@@ -538,7 +545,7 @@ def test_names_keep_their_distance_inside_the_axes():
 @pytest.mark.parametrize("ends", [[0.9, 0.5, 0.1], [0.5] * 8, [0.02, 0.01, 0, 0, 0], [1, 1, 1]])
 def test_the_spread_is_the_nearest_one(ends):
     gap = 0.05
-    found = _spread(np.array(ends, float), gap)
+    found = spread(np.array(ends, float), gap)
     assert (np.diff(found) <= -gap + 1e-12).all() and found.max() <= 1 + 1e-12 and found.min() >= -1e-12
     rng = np.random.default_rng(0)
     best = np.sum((found - ends) ** 2)

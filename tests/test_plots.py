@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from nashgames import plots, solvers
 from nashgames.errors import NashGamesError
-from nashgames.plots import distances, estimates, labels, layout, methods, palette, panels
+from nashgames.plots import distances, estimates, labels, layout, methods, naming, palette, panels
 from nashgames.plots.convergence import convergence
+from nashgames.plots.page import Page, drawn_for
 from nashgames.plots.preferences import preferences
 from nashgames.plots.queries import queries
 from nashgames.plots.rates import rates
@@ -322,7 +323,8 @@ def test_runs_on_samples_are_drawn_over_comparisons_and_never_beside_exact_feedb
     assert figure.axes[0].get_xlabel() == "comparisons"
     assert figure.axes[0].get_lines()[0].get_xdata().tolist() == [0, 200]
     assert (
-        figure.get_suptitle().replace("\n", " · ") == f"random-logits · uniform reference · n = 100 · {DUELS} · β = 0.1"
+        figure.get_suptitle().replace("\n", " · ")
+        == "random-logits · uniform reference · n = 100 · duels (batch 100) · β = 0.1"
     )
     by_queries = convergence(curves, runs, x="queries")
     assert by_queries.axes[0].get_xlabel() == "queries"
@@ -348,19 +350,65 @@ def test_policies_and_feedback_have_panels_and_optimisers_labels():
     parts = [sampled(decay(), policy=policy, beta=beta) for policy in policies for beta in (0.1, 0.01)]
     figure = draw(convergence(*reversed(join(*parts))))
     titles = titles_of(figure)
-    usual_first = ("tabular", "log-linear", "mlp[depth=3]")
+    usual_first = ("tabular", "log-linear", "mlp (depth 3)")
     assert titles == [f"{policy}, β = {beta}" for policy in usual_first for beta in (0.1, 0.01)]
     feedbacks = ("duels", "duels[label=probability]")
     runs, curves = join(*[sampled(decay(), seed=i) for i in range(2)])
     runs["feedback"] = feedbacks
     figure = convergence(curves, runs)
-    assert [ax.get_title().replace("\n", "") for ax in figure.axes] == list(feedbacks)
+    assert [ax.get_title().replace("\n", "") for ax in figure.axes] == ["duels", "duels (label probability)"]
     parts = [sampled(decay(), policy="log-linear", optimiser=optimiser) for optimiser in ("sgd", "adam[clip=1]")]
     figure = convergence(*reversed(join(*parts)))
-    assert legend_of(figure) == ["nash-mp", "nash-mp · adam[clip=1]"]
-    assert figure.get_suptitle().replace("\n", " · ").endswith(f"log-linear · {DUELS} · β = 0.1")
+    assert legend_of(figure) == ["nash-mp", "nash-mp · adam (clip 1)"]
+    assert figure.get_suptitle().replace("\n", " · ").endswith("log-linear · duels (batch 100) · β = 0.1")
     alone = convergence(*reversed(parts[1]))
-    assert alone.get_suptitle().replace("\n", " · ").endswith("β = 0.1 · adam[clip=1]")
+    assert alone.get_suptitle().replace("\n", " · ").endswith("β = 0.1 · adam (clip 1)")
+
+
+def test_names_say_what_tells_methods_apart_in_the_symbols_of_the_field():
+    both = ["nash-prox[eta=0.05,inner=40,step=4]", "nash-prox[eta=0.05,inner=1,kappa=0.1,step=4]"]
+    told = naming.told_apart([*both, "egpo", "average[sppo]", "nash-mp[eta=0.2] · adam[rate=0.1]", "mine [2", "a[b]"])
+    assert list(told.values()) == [
+        *("nash-prox (40 inner)", "nash-prox (1 inner, κ = 0.1)", "egpo", "average of sppo"),
+        *("nash-mp (η = 0.2) · adam (rate 0.1)", "mine [2", "a of b"),
+    ]
+    assert naming.told_apart([*both[:1], "nash-prox"])[both[0]] == "nash-prox (η = 0.05, 40 inner, step 4)"
+    alike = ["nash-mp[eta=0.2,h=1]", "nash-mp[h=1,eta=0.2]", "halves[nash-mp[eta=0.2]]"]
+    assert len(set(naming.told_apart(alike).values())) == 3, "no two curves have one name"
+    assert (
+        naming.spoken("weighted-cycle[a12=-0.5,a23=0.16666666666666666]") == "weighted-cycle (A₁₂ = −0.5, A₂₃ = 0.1667)"
+    )
+    assert naming.spoken("castles[round=2]") == "castles (round 2)", "the T of another method's rounds is not its own"
+
+
+def lasting(values, last, status):
+    return estimates.Trace(np.linspace(0, last, len(values)), np.array(values), status)
+
+
+def test_an_axis_of_costs_ends_where_nothing_falls_any_more():
+    geometric = np.geomspace(1, 1e-8, 400)
+    converged, flat = lasting(geometric, 100, "converged"), lasting([1.0, *[1e-3] * 4000], 4000, "budget")
+    found = distances.extent_of([converged, converged, flat])
+    assert (found.scale, found.cut, found.last) == ("linear", True, pytest.approx(115))
+    falling = lasting(np.geomspace(1, 1e-4, 4000), 4000, "budget")
+    found = distances.extent_of([converged, falling])
+    assert (found.cut, found.last) == (False, 4000), "what goes on to fall is shown"
+    assert distances.extent_of([flat]).last == 4000, "nothing converges"
+    with drawn_for(Page(x_scale="log")):
+        found = distances.extent_of([converged, converged, flat])
+    assert (found.cut, found.last) == (False, 4000), "and all of it where a tenth of the axis is a decade"
+
+
+def test_panels_of_other_costs_have_axes_of_their_own():
+    fast, slow = (
+        rows(decay(rate, 3000, 1e-9), beta=beta, status="converged") for beta, rate in ((1, 2.0), (0.01, 0.01))
+    )
+    figure = draw(convergence(*reversed(join(fast, slow))))
+    assert [ax.get_xscale() for ax in figure.axes] == ["linear", "linear"]
+    near, far = (ax.get_xlim()[1] for ax in figure.axes)
+    assert near < 15 and far > 1900, "and a rate is a slope in both"
+    alike = join(fast, rows(decay(1.5, 3000, 1e-9), beta=0.01, status="converged"))
+    assert len({ax.get_xlim() for ax in draw(convergence(*reversed(alike))).axes}) == 1
 
 
 def test_titles_break_where_they_have_places_to():
@@ -458,7 +506,7 @@ def test_of_swept_steps_every_solver_shows_its_best():
     made = figures_of(runs, curves, walk(runs.assign(n=3)))
     assert set(made) == {"convergence", "phases"}
     figure = made["convergence"]
-    assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
+    assert legend_of(figure) == ["nash-prox (2 inner)", "online-ipo (2 inner)"]
     assert captions_of(figure)[-1] == "every solver with its best step, chosen on the same seeds from up to 6 per panel"
     for ax in figure.axes:
         line = lines_of(ax, palette.colour("online-ipo"))[0]
@@ -466,7 +514,7 @@ def test_of_swept_steps_every_solver_shows_its_best():
     chosen = runs[runs["label"].str.contains("step=3") == (runs["beta"] == 0.1)]
     chosen = chosen[chosen["label"].str.contains("step=[34]")]
     figure = figures_of(chosen, curves)["convergence"]
-    assert legend_of(figure) == ["nash-prox[inner=2]", "online-ipo[inner=2]"]
+    assert legend_of(figure) == ["nash-prox (2 inner)", "online-ipo (2 inner)"]
     assert captions_of(figure)[-1] == "a step that is not in the name differs between panels"
     fewer = runs[runs["label"].str.contains("step=[1234]")]
     assert "phases" not in figures_of(fewer, curves), "four steps are no sweep"
@@ -624,7 +672,7 @@ def test_the_simplex_joins_only_records_whose_way_is_known():
     figure = simplex(walk(runs), runs)
     path = max(lines_of(figure.axes[0], palette.colour("nash-mp")), key=lambda line: len(line.get_xdata()))
     assert len(path.get_xdata()) == 4, "the steps 3→5, 5→9 and 9→17 turn by more than 60°"
-    assert captions_of(figure) == ["each drawn as far as its recorded points are close enough to be joined"]
+    assert captions_of(figure) == ["without it where recorded points are too far apart to be joined to the end"]
 
 
 def test_a_small_part_of_the_simplex_is_enlarged():
@@ -654,7 +702,7 @@ def test_the_game_is_ordered_by_rating_and_centred_at_one_half():
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["b", "a", "c"]
     image = ax.images[0]
     assert image.get_array()[0].tolist() == pytest.approx([0.5, 0.6, 0.9])
-    assert (image.norm.vmin, image.norm.vmax) == pytest.approx((0, 1)), "the next of the few ranges"
+    assert (image.norm.vmin, image.norm.vmax) == pytest.approx((0.1, 0.9)), "as far as the preferences go"
     assert bar.get_ylabel() == "probability that the row wins"
     assert "probability that the row is preferred to the column" in figure.caption
 

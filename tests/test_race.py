@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from scipy import stats
 
 from nashgames import plots
@@ -35,6 +36,7 @@ from nashgames.experiments.sources import find_source
 from nashgames.experiments.values import VERDICTS
 from nashgames.games.families import generate
 from nashgames.games.properties import cyclic_share, facts
+from nashgames.plots.labels import NAME
 from tests.test_cli import call, complaint, data, in_an_empty_folder  # noqa: F401
 from tests.test_plots import draw, join, legend_of, rows
 
@@ -402,6 +404,31 @@ def test_the_figures_show_the_shares_and_the_probabilities():
     assert [text.get_text() for text in cell.get_yticklabels()] == ["b", "a"]
     # By hand: (0.5 + 0.25 + 0.5)/3 for a over b.
     assert {(text.get_position(), text.get_text()) for text in cell.texts} == {((1, 0), "58"), ((0, 1), "42")}
+
+
+def test_names_stand_beside_their_curves_and_panels_of_single_betas_colour_the_best():
+    methods = ["nash-mp", "nash-prox", "online-ipo", "mirror-descent", "omwu", "comal", "nash-ema"]
+    parts = [
+        played(10 * (1 + place), solver=solver, game=game, beta=beta)
+        for place, solver in enumerate(methods)
+        for game in ("disc", "melo")
+        for beta in (0.1, 0.01)
+    ]
+    rows = plots.Rows(*join(*parts))
+    figure = draw(plots.figures(rows, ["profiles"])["profiles"])
+    everything, *of_beta = figure.axes
+    names = [text for text in everything.texts if text.get_gid() == NAME]
+    assert [text.get_text() for text in names] == methods, "all are solved: in the order of their efficiency"
+    boxes = [Text.get_window_extent(text) for text in names]
+    assert all(above.y0 >= below.y1 - 1 for above, below in itertools.pairwise(boxes))
+    assert all(box.x0 > everything.bbox.x1 and box.x1 <= figure.bbox.x1 for box in boxes)
+    colours = {line.get_color() for line in everything.get_lines()}
+    for ax in of_beta:
+        own = {line.get_color() for line in ax.get_lines()}
+        assert (len(own & colours), len(own - colours)) == (5, 1), "the rest is of one grey"
+    assert legend_of(figure)[-1] == "not among the 5 most efficient at this β"
+    narrow = plots.figures(rows, ["profiles"], page=plots.Page(width="column", font=20))["profiles"]
+    assert not draw(narrow).axes[0].texts and legend_of(narrow)[:7] == methods, "no room beside: a legend"
 
 
 def test_one_game_and_seed_have_no_intervals_in_the_table():

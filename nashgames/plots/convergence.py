@@ -16,7 +16,9 @@ from nashgames.plots import estimates, panels
 from nashgames.plots.distances import (
     CURVES,
     DISTANCES,
+    Extent,
     check_distance,
+    extent_of,
     linear_limits,
     said,
     scale_cost,
@@ -26,8 +28,9 @@ from nashgames.plots.distances import (
 from nashgames.plots.estimates import Band, Floats, Trace
 from nashgames.plots.labels import Curve, name_ends
 from nashgames.plots.layout import Handle, axes_of, legend, name_axes
+from nashgames.plots.naming import told_apart
 from nashgames.plots.page import styled
-from nashgames.plots.palette import BOUND, FAINT, Look, looks, plain
+from nashgames.plots.palette import BOUND, FAINT, Look, looks
 from nashgames.plots.panels import Panel, axis_of, traces_of
 from nashgames.plots.rows import Rows
 from nashgames.plots.seeds import MANY_SEEDS
@@ -41,12 +44,14 @@ _HEADROOM = 1e3
 _ROOM = 2.0
 # A bound is informative when it ends a decade below the first value of the method.
 _INFORMS = 0.1
+# One axis of costs serves panels whose curves all fill half of it.
+_FILLED = 0.5
 # Symbols on a line are a fifth of the panel apart: they tell apart lines that hide each other.
 _APART = 0.2
 # Bands of more methods than this cover each other: they are light enough that two of them can be seen.
 _MANY_BANDS = 3
 # The style of single runs, which are drawn under their median: thin and pale enough not to hide it.
-_SINGLE: Mapping[str, Any] = {"linewidth": 0.5, "alpha": 0.45}
+_SINGLE: Mapping[str, Any] = {"linewidth": 0.6, "alpha": 0.6}
 # The column of prepared runs that says which are drawn beside their tuned ones, and their lines.
 _UNTUNED = "untuned"
 _DOTTED: Mapping[str, Any] = {"linestyle": (0, (1, 1.6)), "linewidth": 1.2, "zorder": 2.3}
@@ -108,18 +113,22 @@ def convergence(
     traces = traces_of(curves, runs, distance, x)
     bound = bound and x == "queries" and not on_samples(runs).any()
     drawn = _informed([_estimate(panel, traces, distance, bound) for panel in laid.panels])
-    figure, axes = axes_of(laid, ax)
+    share, extents = _extents(laid, drawn)
+    figure, axes = axes_of(laid, ax, x=share)
     look = looks(panels.named_by(runs[~runs[_UNTUNED]]))
     low, high = _limits(drawn, distance)
-    for cell, curves_here in zip(axes, drawn, strict=True):
+    for cell, curves_here, extent in zip(axes, drawn, extents, strict=True):
         scale_values(cell, distance, (low, high))
-        scale_cost(cell, *_costs(drawn))
+        scale_cost(cell, extent)
         _draw(cell, curves_here, look, low, high)
     name_axes(axes, x, CURVES[distance])
     names, others = _handles(drawn, look, distance)
     others += _dotted(runs)
     if ax is None and len(axes) == 1 and name_ends(figure, axes[0], *_named(drawn[0], look, names, low)):
         names = {}
+    if any(extent.cut for extent in extents):
+        cut = "an axis ends behind the last curve that converges where the others have stopped falling"
+        remark = "; ".join(filter(None, [cut, remark]))
     legend(figure, ax, [*names.values(), *others], _caption(drawn, distance, x, remark))
     return figure
 
@@ -223,7 +232,7 @@ def _draw(ax: Axes, curves: _Curves, look: Mapping[str, Look], low: float, high:
             # Of a few seeds a band between the extremes hides all others, and bands on each other make one grey.
             for trace in curves.traces[label]:
                 values = np.where(np.isfinite(trace.values), np.clip(trace.values, low, 10 * high), np.nan)
-                ax.plot(trace.cost, values, color=own.colour, linestyle=own.dashes, zorder=2.2, **_SINGLE)
+                ax.plot(trace.cost, values, color=own.colour, zorder=2.2, **_SINGLE)
         cost, shown = _median(band, curves.traces[label], low)
         ax.plot(
             cost,
@@ -285,6 +294,23 @@ def _dots(ax: Axes, colour: str, marker: str, size: float, x: Floats, y: Floats)
         ax.plot(x, y, color=colour, marker=marker, markersize=size, rasterized=len(x) > _MANY, **style)
 
 
+def _extents(laid: panels.Facets, drawn: Sequence[_Curves]) -> tuple[str, list[Extent]]:
+    """Which panels share an axis of costs, as `layout.axes_of`, and that of every panel.
+
+    One for all serves where it is linear and curves fill half of it in every panel. Else each column of a grid has its
+    own, and so has each panel of a list.
+    """
+    every = extent_of(*_costs(drawn))
+    grid = any(panel.heading for panel in laid.panels)
+    places = [panel.column if grid else place for place, panel in enumerate(laid.panels)]
+    groups = {at: [each for each, place in zip(drawn, places, strict=True) if place == at] for at in places}
+    own = {at: extent_of(*_costs(mine)) for at, mine in groups.items()}
+    alike = all(each.scale == every.scale and _FILLED * every.last <= each.last for each in own.values())
+    if len(own) == 1 or alike:
+        return "all", [every] * len(drawn)
+    return "col" if grid else "none", [own[at] for at in places]
+
+
 def _costs(drawn: Sequence[_Curves]) -> tuple[list[Trace], list[Trace]]:
     """The traces of all panels, and those of solvers that are not tuned beside them."""
     own = [trace for curves in drawn for group in curves.traces.values() for trace in group]
@@ -331,15 +357,18 @@ def _handles(
 ) -> tuple[dict[str, Line2D], list[Handle]]:
     """The legend entry of every label, and those of everything else."""
     names = {}
+    called = told_apart(look)
     for label, own in look.items():
         statuses = [trace.status for curves in drawn for trace in curves.traces.get(label, [])]
         lost = statuses.count("diverged")
-        names[label] = own.handle(plain(label) + (f" ({lost} of {len(statuses)} diverged)" if lost else ""))
+        names[label] = own.handle(called[label] + (f" ({lost} of {len(statuses)} diverged)" if lost else ""))
     theorems = {theorem.label: theorem for curves in drawn for theorem in curves.theorems}
     handles: list[Handle] = []
     what = "slope proved" if distance == "span_to_equilibrium" else "proved bound"
     for label in theorems:
-        handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, {what}", **BOUND))
+        handles.append(Line2D([], [], color=look[label].colour, label=f"{called[label]}, {what}", **BOUND))
+    if any(1 < band.runs < MANY_SEEDS for curves in drawn for band in curves.bands.values()):
+        handles.append(Line2D([], [], color=FAINT, label="single seeds", **_SINGLE))
     present = {trace.status for curves in drawn for trace in curves.all}
     for status, marker, size in _ENDS:
         if status in present:

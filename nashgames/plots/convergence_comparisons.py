@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from nashgames.analysis.outcomes import levels, quantiles
 from nashgames.plots import estimates, panels
 from nashgames.plots.convergence import convergence, marked
-from nashgames.plots.distances import DISTANCES, check_distance, has_distance, said, scale_cost, usual
+from nashgames.plots.distances import DISTANCES, check_distance, extent_of, has_distance, said, scale_cost, usual
 from nashgames.plots.estimates import Floats, Trace
 from nashgames.plots.layout import axes_of, legend, name_axes
 from nashgames.plots.page import styled
@@ -81,7 +81,7 @@ def tails(
     ended = False
     for cell, group in zip(axes, drawn, strict=True):
         cell.set(yscale="log", ylim=(low, high))
-        scale_cost(cell, [trace for each in groups for traces in each.values() for trace in traces])
+        scale_cost(cell, extent_of([trace for each in groups for traces in each.values() for trace in traces]))
         _draw_tolerance(cell, tolerances, low)
         for place, (label, own) in enumerate(look.items()):
             if label in group:

@@ -1,6 +1,7 @@
 """The metrics that curves can show, distances and others, and the scales of their axes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,8 @@ _CROWDED = 0.1
 _FALLEN = 0.01
 # The place of 0 on a logarithmic axis, as a part of a decade: enough for its tick label beside that of the first power.
 _ZERO = 0.7
+# A curve that falls by less than half beyond a cost has stopped there; the room behind that cost, as a factor.
+_STILL, _BEYOND = 0.5, 1.15
 # From numbers of six letters on, the inches that one of them takes.
 _LONG, _TICK = 10_000, 0.55
 # Room to the right of the last record: its marker is whole, on a logarithmic and on a linear axis.
@@ -88,22 +91,61 @@ def said(distance: str) -> str:
     return every()[distance].label
 
 
-def scale_cost(ax: Axes, traces: Sequence[Trace], beside: Sequence[Trace] = ()) -> None:
-    """The axis of queries or comparisons: linear, or logarithmic with a place for 0, as the page asks or `scale_of`.
+@dataclass(frozen=True)
+class Extent:
+    """An axis of queries or comparisons: its `scale`, one of `page.SCALES`; the first positive cost and the last, or 0
+    and 0; and whether it is `cut` where the last curve that goes on falling ends."""
 
-    It is logarithmic too where curves `beside` would leave less than a tenth of a linear one to the others.
+    scale: str
+    first: float
+    last: float
+    cut: bool = False
+
+
+def extent_of(traces: Sequence[Trace], beside: Sequence[Trace] = ()) -> Extent:
+    """The axis of these curves: linear, or logarithmic, as the page asks or `scale_of`.
+
+    It is logarithmic too where curves `beside` would leave less than a tenth of a linear one to the others. A linear
+    axis is cut where curves that have stopped falling are all that goes on.
     """
     every = np.concatenate([np.zeros(1), *(trace.cost for trace in [*traces, *beside])])
     last, positive = float(every.max()), every[every > 0]
-    crowded = max((float(trace.cost[-1]) for trace in traces), default=last) < _CROWDED * last
-    if len(positive) and (page().x_scale or ("log" if crowded else scale_of([*traces, *beside]))) == "log":
-        first = 10.0 ** np.floor(np.log10(positive.min()))
+    if not len(positive):
+        return Extent("linear", 0.0, 0.0)
+    first = float(positive.min())
+    end = _falling_end([*traces, *beside], last)
+    shown = [_until(trace, end) for trace in [*traces, *beside]]
+    crowded = max((float(trace.cost[-1]) for trace in shown[: len(traces)]), default=end) < _CROWDED * end
+    scale = page().x_scale or ("log" if crowded else scale_of(shown))
+    return Extent(scale, first, end if scale == "linear" else last, cut=scale == "linear" and end < last)
+
+
+def _falling_end(traces: Sequence[Trace], last: float) -> float:
+    """Where an axis may end because what goes on beyond has stopped falling, with some room; else `last`."""
+    ends = [float(trace.cost[-1]) for trace in traces if trace.status == "converged" and len(trace.cost)]
+    end = _BEYOND * max(ends, default=last)
+    for trace in traces:
+        before, after = trace.values[trace.cost <= end], trace.values[trace.cost > end]
+        if end < last and len(after) and (not len(before) or np.nanmin(after) < _STILL * np.nanmin(before)):
+            return last
+    return min(end, last)
+
+
+def _until(trace: Trace, end: float) -> Trace:
+    """The points of a trace up to a cost."""
+    return replace(trace, cost=trace.cost[trace.cost <= end], values=trace.values[trace.cost <= end])
+
+
+def scale_cost(ax: Axes, extent: Extent) -> None:
+    """Give an axis of queries or comparisons its scale, its limits, and on a logarithmic one a place for 0."""
+    if extent.scale == "log":
+        first = 10.0 ** np.floor(np.log10(extent.first))
         ax.set_xscale("symlog", linthresh=first, linscale=_ZERO)
         ax.xaxis.set_minor_locator(ticker.SymmetricalLogLocator(base=10, linthresh=first, subs=list(range(2, 10))))
-        ax.set_xlim(0, last * _ROOM)
+        ax.set_xlim(0, extent.last * _ROOM)
     else:
-        ax.set_xlim(0, max(last * _ROOM_LINEAR, 1.0))
-        if last >= _LONG:
+        ax.set_xlim(0, max(extent.last * (1 if extent.cut else _ROOM_LINEAR), 1.0))
+        if extent.last >= _LONG:
             figure = ax.get_figure(root=True)
             assert figure is not None
             inches = ax.get_position().width * figure.get_figwidth()

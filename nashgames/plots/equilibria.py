@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
+from nashgames.plots.labels import End, name_beside
 from nashgames.plots.layout import new_figure, tell
 from nashgames.plots.page import page, styled
 from nashgames.plots.palette import CATEGORIES, FAINT, INK, plain
@@ -27,10 +28,12 @@ _BARS = 15
 _HIGH, _BAR, _AROUND = 0.62, 1.55, 5.0
 # Letters of an action's name: a longer one would take half of the figure.
 _NAMED = 24
-# More dots than this on a line touch each other.
-_DOTS = 40
-# Height of a name as a part of the panel's.
-_SPACING = 0.045
+# A symbol for each of them, so that lines are told apart in grey.
+_MARKERS = "os^DvP*Xph"
+# More symbols than this on a line touch each other: then one of so many is drawn.
+_DOTS, _APART = 40, 4
+# The size of names, as "small" type, in sizes of type.
+_SMALL = 0.833
 # Decades of the axis from which the place of β = 0 is reckoned, at least: beside two close β it would touch the last.
 _DECADES = 1.5
 # Height of the strip above the panel as a part of the panel's: three tick labels fit.
@@ -53,8 +56,8 @@ def equilibria(policies: pd.DataFrame, *, title: str = "", ax: Axes | None = Non
 
     `policies` has a row for every β and action, with the columns beta, action, label and probability, as
     `experiments.exact_path.mixtures` makes them; of several contexts the first is shown. Ten actions (of a single β,
-    fifteen) are named, those that reach the highest probability; what the others share is grey. Dots are the β that
-    were computed, diamonds the limit β → 0. Raises NashGamesError for columns or rows that are missing or repeated.
+    fifteen) are named, those that reach the highest probability; what the others share is grey. Symbols are the β that
+    were computed, open ones the limit β → 0. Raises NashGamesError for columns or rows that are missing or repeated.
     """
     table, names = _table(policies)
     if "context" in policies and (several := policies["context"].nunique()) > 1:
@@ -144,31 +147,35 @@ def _lines(ax: Axes, table: pd.DataFrame, names: Sequence[str], title: str) -> N
     high = 1.06 * float(values[:, order].max())
     ax.set(xscale="log", ylim=(-0.015 * high, high), xlabel="β, decreasing to the right", ylabel="probability")
     _scale(ax, betas, x)
-    for colour, action in zip(CATEGORIES, order, strict=False):
-        _line(ax, betas, x, values[:, action], colour)
-    _name(ax, x[-1], values[-1, order], [names[i] for i in order])
+    ends = []
+    for colour, marker, action in zip(CATEGORIES, _MARKERS, order, strict=False):
+        _line(ax, betas, x, values[:, action], colour, marker)
+        ends.append(End(names[action], colour, marker, float(values[-1, action])))
+    name_beside(ax, ends, _SMALL * page().font)
     if len(names) > len(order):
         # The others together may be hundreds of times what any action is: they have their own scale.
         strip = ax.inset_axes((0, 1.05, 1, _STRIP), sharex=ax)
         rest = np.delete(values, order, axis=1).sum(axis=1)
-        _line(strip, betas, x, rest, FAINT)
+        _line(strip, betas, x, rest, FAINT, "o")
         strip.fill_between(x, rest, color=FAINT, alpha=0.18, linewidth=0)
         strip.set(ylim=(0, 1.06), yticks=(0, 0.5, 1))
         strip.tick_params(which="both", labelbottom=False, bottom=False)
-        _name(strip, x[-1], rest[-1:], [f"{len(names) - len(order):,} others"], FAINT)
+        others = f"{len(names) - len(order):,} others"
+        name_beside(strip, [End(others, FAINT, "o", float(rest[-1]))], _SMALL * page().font)
         strip.set_title(title)
     else:
         ax.set_title(title)
 
 
-def _line(ax: Axes, betas: Floats, x: Floats, values: Floats, colour: str) -> None:
+def _line(ax: Axes, betas: Floats, x: Floats, values: Floats, colour: str, marker: str) -> None:
     positive = betas > 0
-    marker = "o" if positive.sum() <= _DOTS else ""
-    ax.plot(x[positive], values[positive], color=colour, marker=marker, markersize=2.2)
+    each = None if positive.sum() <= _DOTS else int(positive.sum() / _DOTS * _APART)
+    ax.plot(x[positive], values[positive], color=colour, marker=marker, markersize=3, markevery=each)
     if not positive.all():
         # Between the last β and the limit nothing was computed.
         ax.plot(x[-2:], values[-2:], color=colour, linewidth=0.8, linestyle=(0, (1.2, 1.2)))
-        ax.plot(x[-1:], values[-1:], color=colour, marker="D", markersize=3.4, clip_on=False, zorder=3)
+        limit: dict[str, Any] = {"markersize": 4.5, "markerfacecolor": "white", "clip_on": False, "zorder": 3}
+        ax.plot(x[-1:], values[-1:], color=colour, marker=marker, **limit)
 
 
 def _places(betas: Floats) -> Floats:
@@ -188,36 +195,3 @@ def _scale(ax: Axes, betas: Floats, x: Floats) -> None:
     ax.set_xticks([*ticks, *x[betas == 0]], [*texts, *("0" for _ in x[betas == 0])])
     margin = (x[0] / x[-1]) ** 0.03
     ax.set_xlim(x[0] * margin, x[-1] / margin)
-
-
-def _name(ax: Axes, x: float, ends: Floats, names: Sequence[str], colour: str | None = None) -> None:
-    """The names of the lines at their right ends `[k]`, falling, moved apart where they would overlap."""
-    low, high = ax.get_ylim()
-    wanted = (ends - low) / (high - low)
-    heights = _spread(wanted, _SPACING)
-    for rank, (height, wish, name) in enumerate(zip(heights, wanted, names, strict=True)):
-        own = colour or CATEGORIES[rank]
-        where: dict[str, Any] = {
-            "xycoords": ax.transAxes,
-            "textcoords": ax.transAxes,
-            "va": "center",
-            "fontsize": "small",
-        }
-        lead = {"arrowstyle": "-", "color": own, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)}
-        ax.annotate(name, (1.0, wish), (1.05, height), color=own, arrowprops=lead, annotation_clip=False, **where)
-
-
-def _spread(wanted: Floats, gap: float) -> Floats:
-    """The falling heights `[k]` in [0, 1] nearest to `wanted` `[k]` with at least `gap` between neighbours."""
-    shifted = np.asarray(wanted) + gap * np.arange(len(wanted))
-    blocks: list[list[float]] = []
-    for value in shifted:
-        blocks.append([float(value), 1.0])
-        # Pool adjacent violators: what must not rise is averaged where it would.
-        while len(blocks) > 1 and blocks[-2][0] < blocks[-1][0]:
-            mean, weight = blocks.pop()
-            total = blocks[-1][1] + weight
-            blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * weight) / total, total]
-    level = np.concatenate([np.full(int(weight), mean) for mean, weight in blocks])
-    # In these coordinates the limits of the lowest and of the highest are limits of all.
-    return np.asarray(np.clip(level, gap * (len(wanted) - 1), 1) - gap * np.arange(len(wanted)))

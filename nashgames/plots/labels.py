@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from nashgames.plots.estimates import Floats
@@ -17,7 +18,7 @@ from nashgames.plots.page import page
 from nashgames.plots.palette import legible
 
 NAME = "name of a curve"
-"""The gid of a name in a figure."""
+"""The gid of a name in a figure, and of a symbol beside one."""
 
 # More names than this are read faster in a list.
 _MOST = 6
@@ -29,6 +30,8 @@ _MOVED, _BELOW = 5, 3
 _LAST, _PLACES = 0.5, 40
 # Costs in lines of type: a name right of the end is best, along the curve it costs this and its way from the end.
 _ALONG = 0.8
+# In points, from the edge of a panel: the end of the line that leads to a name, its symbol, and the name.
+_LEAD, _SYMBOL, ASIDE = 10.0, 15.0, 20.0
 # A line of type in sizes of type, with what keeps two of them apart.
 _LINE = 1.25
 
@@ -110,7 +113,7 @@ def _placed(
     """The cheapest free spot of every name, taken in this order; None where one of them has none."""
     found: dict[int, _Spot] = {}
     for i in order:
-        width, height = _width(curves[i].text, page().font), _LINE * page().font
+        width, height = width_of(curves[i].text, page().font), _LINE * page().font
         others = np.concatenate([np.empty((0, 2)), *hidden, *(way for k, way in enumerate(ways) if k != i)])
         free = (
             spot
@@ -144,10 +147,68 @@ def _spots(way: Floats, width: float, height: float) -> Iterator[_Spot]:
 
 
 @lru_cache
-def _width(text: str, size: float) -> float:
+def width_of(text: str, size: float) -> float:
     """How wide a line of text of this size is, in points; it is asked for again in every order of the names."""
     drawn = TextPath((0, 0), text, prop=FontProperties(family="DejaVu Sans"), size=size)
     return float(drawn.get_extents().width) + 1
+
+
+@dataclass(frozen=True)
+class End:
+    """A curve that ends at `height` on the right edge of a panel: its name, its colour and its symbol."""
+
+    text: str
+    colour: str
+    marker: str
+    height: float
+
+
+def name_beside(ax: Axes, ends: Sequence[End], size: float | None = None) -> None:
+    """Write the name of every curve right of the panel, with its symbol, at its end or as near as names stand apart.
+
+    Of curves with one end the first given stands highest. `size` is that of the type, in points, or that of the page.
+    """
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    size = page().font if size is None else size
+    points = ax.get_window_extent().height / figure.dpi * 72
+    low, high = ax.get_ylim()
+    ranked = sorted(ends, key=lambda end: -end.height)
+    wanted = (np.array([end.height for end in ranked]) - low) / (high - low)
+    where: dict[str, Any] = {"xycoords": ax.transAxes, "textcoords": "offset points", "annotation_clip": False}
+    for end, wish, up in zip(ranked, wanted, points * (spread(wanted, _LINE * size / points) - wanted), strict=True):
+        ax.plot(
+            1.0,
+            wish,
+            color=end.colour,
+            marker=end.marker,
+            gid=NAME,
+            clip_on=False,
+            transform=ax.transAxes + ScaledTranslation(_SYMBOL / 72, up / 72, figure.dpi_scale_trans),
+        )
+        # It ends before the symbol.
+        lead = {"arrowstyle": "-", "color": end.colour, "linewidth": 0.5, "shrinkA": ASIDE - _LEAD, "shrinkB": 0}
+        style: dict[str, Any] = {"va": "center", "color": legible(end.colour), "fontsize": size, "gid": NAME}
+        ax.annotate(end.text, (1.0, wish), (ASIDE, up), arrowprops=lead | {"relpos": (0, 0.5)}, **style, **where)
+
+
+def spread(wanted: Floats, gap: float) -> Floats:
+    """The falling heights `[k]` in [0, 1] nearest to `wanted` `[k]` with at least `gap` between neighbours."""
+    shifted = np.asarray(wanted) + gap * np.arange(len(wanted))
+    blocks: list[list[float]] = []
+    for value in shifted:
+        blocks.append([float(value), 1.0])
+        # Pool adjacent violators: what must not rise is averaged where it would.
+        while len(blocks) > 1 and blocks[-2][0] < blocks[-1][0]:
+            mean, weight = blocks.pop()
+            total = blocks[-1][1] + weight
+            blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * weight) / total, total]
+    level = np.concatenate([np.full(int(weight), mean) for mean, weight in blocks])
+    # In these coordinates the limits of the lowest and of the highest are limits of all.
+    return np.asarray(np.clip(level, gap * (len(wanted) - 1), 1) - gap * np.arange(len(wanted)))
 
 
 def _inside(box: tuple[float, float, float, float], size: tuple[float, float]) -> bool:

@@ -56,11 +56,12 @@ def fold(text: str, letters: float) -> str:
 
 
 def axes_of(
-    laid: Facets, ax: Axes | None, *, share: bool = True, alone: float = _ALONE, each: float = _OF_SEVERAL
+    laid: Facets, ax: Axes | None, *, x: str = "all", y: str = "all", alone: float = _ALONE, each: float = _OF_SEVERAL
 ) -> tuple[Figure, list[Axes]]:
     """A figure with one axes for every panel, titled; or the figure of `ax`, which holds a single panel.
 
-    It is as wide as the page; a panel is as high as the part `alone` of its width, or `each` where there are several.
+    Panels share the axes `x` and `y` all, in a row, in a col(umn), or none. The figure is as wide as the page; a panel
+    is as high as the part `alone` of its width, or `each` where there are several.
     """
     if ax is not None:
         if len(laid.panels) != 1:
@@ -78,8 +79,10 @@ def axes_of(
     # A narrow page has no low panels: the type is as large there.
     height = max((alone if len(laid.panels) == 1 else each) * width, 1.1)
     above = max(_lines(titles[panel]) + _lines(headings[panel]) for panel in laid.panels)
-    made = new_figure(laid.title, laid.rows * (height + above * line) + _BELOW * line)
-    cells = made.subplots(laid.rows, laid.columns, sharex=share, sharey=share, squeeze=False)
+    made = new_figure(
+        laid.title, laid.rows * (height + above * line) + _BELOW * line * (laid.rows if x == "none" else 1)
+    )
+    cells = made.subplots(laid.rows, laid.columns, sharex=x, sharey=y, squeeze=False)
     used = {(panel.row, panel.column) for panel in laid.panels}
     for place, cell in np.ndenumerate(cells):
         if place not in used:

@@ -65,9 +65,9 @@ METHODS: Mapping[str, Style] = {
     "regularised-optimistic-gradient": Style(_SKY, _DASH_DOT, "^"),
     "apmd": Style(_AMBER, _DASH_DOT, "P"),
     "regret-matching-plus": Style(_GREY, _DASHED, "v"),
-    "predictive-regret-matching-plus": Style(_GREY, _DASH_DOT, "v"),
-    "smooth-predictive-regret-matching-plus": Style(_GREY, _DOTTED, "v"),
-    "extragradient-regret-matching-plus": Style(_GREY, _DASH_DOT_DOT, "v"),
+    "predictive-regret-matching-plus": Style(_BROWN, _DASH_DOT, "v"),
+    "smooth-predictive-regret-matching-plus": Style(_OLIVE, _DOTTED, "v"),
+    "extragradient-regret-matching-plus": Style(_INDIGO, _DASH_DOT_DOT, "v"),
     "fictitious-play": Style(_BLACK, _DASH_DOT, "o"),
     "smooth-fictitious-play": Style(_BLACK, _DASH_DOT_DOT, "o"),
 }

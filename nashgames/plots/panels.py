@@ -11,6 +11,7 @@ from nashgames.analysis import outcomes
 from nashgames.analysis.outcomes import VARIANTS, complete
 from nashgames.errors import NashGamesError, unknown
 from nashgames.plots.estimates import Floats, Trace
+from nashgames.plots.naming import spoken
 from nashgames.plots.page import page
 from nashgames.plots.palette import plain
 
@@ -177,14 +178,11 @@ def say(key: str, value: Any) -> str:
     if key in words:
         return words[key].format(value)
     if key in VARIANTS:
-        return plain(str(value), 60)
-    if key == "game":
-        name, bracket, parameters = str(value).partition("[")
-        return plain(f"{_TITLES.get(name, name)}{bracket}{parameters}")
+        return spoken(str(value))
     if key in _SAY_THEMSELVES:
-        return plain(str(value))
+        return spoken(_TITLES.get(str(value), str(value)) if key == "game" else str(value))
     if key == "reference":
-        return f"{plain(str(value))} reference"
+        return f"{spoken(str(value))} reference"
     return f"{key.replace('_', ' ')} {plain(f'{value:g}' if isinstance(value, float) else str(value))}"
 
 

@@ -14,8 +14,9 @@ from nashgames.analysis.stability import measured
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
 from nashgames.plots.layout import Handle, fold, legend, new_figure, plain_ticks
+from nashgames.plots.naming import told_apart
 from nashgames.plots.page import page, styled
-from nashgames.plots.palette import INK, THEOREM, Look, looks, plain
+from nashgames.plots.palette import INK, THEOREM, Look, looks
 from nashgames.plots.panels import say, several, some
 from nashgames.plots.rows import Rows
 
@@ -89,8 +90,9 @@ def phases(curves: pd.DataFrame, runs: pd.DataFrame, limits: pd.DataFrame | None
     _never_stable(cells, shown, look)
     for cell in cells.flat:
         plain_ticks(cell)
+    called = told_apart(look)
     handles: list[Handle] = [
-        Line2D([], [], label=plain(name), **_mark(own, place)) for place, (name, own) in enumerate(look.items())
+        Line2D([], [], label=called[name], **_mark(own, place)) for place, (name, own) in enumerate(look.items())
     ]
     if any(map(len, derived)):
         handles.append(Line2D([], [], color=INK, label="derived at the equilibrium", **_DERIVED))

@@ -27,8 +27,8 @@ _LABELLED = 48
 _FEW, _WIDE, _HIGH = 20, 4.4, 0.84
 # With more actions a cell is narrower than a number of two decimals.
 _NUMBERED = 12
-# How far colours reach from ½: few reaches, so that a colour means the same in most figures.
-_REACHES = (0.05, 0.1, 0.25, 0.5)
+# What rounding may add to a largest margin, in per cent.
+_ROUNDING = 1e-6
 # Cells a side of a large game, at more than one pixel each in a file of 220 dpi.
 _CELLS = 500
 # Actions up to which each has a cell of its own, at two to a pixel and 8 MB; beyond, cells would grow with n².
@@ -81,7 +81,8 @@ def preferences(
     ratings = np.asarray(estimates.hodge_ratings(_blocks(margins)) if ratings is None else ratings, np.float64)
     shown = estimates.ordered_preferences(_blocks(margins), ratings, _CELLS if n > _FULL else n)
     largest = float(np.abs(shown - 0.5).max())
-    reach = next((step for step in _REACHES if largest <= step), 0.5) if largest else 0.5
+    # Up to the next whole per cent: a colour bar ends at a number that can be read.
+    reach = np.ceil(100 * largest - _ROUNDING) / 100 if largest > _ROUNDING / 100 else 0.5
     if ax is None:
         figure: Figure = new_figure(title, _HIGH * min(_WIDE, page().inches), _WIDE)
         ax = figure.add_subplot()

@@ -16,8 +16,9 @@ from nashgames.defaults import TARGET
 from nashgames.plots.distances import check_distance, said, usual
 from nashgames.plots.estimates import Floats
 from nashgames.plots.layout import Handle, axes_of, legend, name_axes, plain_ticks, scale_places
+from nashgames.plots.naming import told_apart
 from nashgames.plots.page import styled
-from nashgames.plots.palette import BOUND, FAINT, Look, PaperFigure, looks, plain
+from nashgames.plots.palette import BOUND, FAINT, Look, PaperFigure, looks
 from nashgames.plots.panels import PROBLEM, facets, floats, prepare, several
 from nashgames.plots.rows import Rows, by_game
 
@@ -158,11 +159,10 @@ def _draw(ax: Axes, rows: pd.DataFrame, look: Look, place: int) -> None:
 
 
 def _handles(table: pd.DataFrame, look: dict[str, Look], proved: set[str]) -> list[Handle]:
-    handles: list[Handle] = []
-    for label, own in look.items():
-        handles.append(own.handle(plain(label)))
+    called = told_apart(look)
+    handles: list[Handle] = [own.handle(called[label]) for label, own in look.items()]
     for label in sorted(proved):
-        handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, proved bound", **BOUND))
+        handles.append(Line2D([], [], color=look[label].colour, label=f"{called[label]}, proved bound", **BOUND))
     if np.isinf(table["median"]).any():
         style: dict[str, Any] = {"color": FAINT, "linestyle": "none", "marker": "o", "markerfacecolor": "white"}
         handles.append(Line2D([], [], label="not reached; queries made", **style))

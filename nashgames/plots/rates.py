@@ -16,8 +16,9 @@ from nashgames.core.metrics import METRICS
 from nashgames.plots import estimates
 from nashgames.plots.estimates import Trace
 from nashgames.plots.layout import Handle, axes_of, legend, name_axes, plain_ticks, scale_places
+from nashgames.plots.naming import told_apart
 from nashgames.plots.page import styled
-from nashgames.plots.palette import BOUND, Look, looks, plain
+from nashgames.plots.palette import BOUND, Look, looks
 from nashgames.plots.panels import PROBLEM, facets, floats, prepare, several, traces_of
 from nashgames.plots.rows import Rows
 
@@ -83,13 +84,14 @@ def rates(curves: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) -
             _draw_rates(cell, panel.runs[panel.runs["label"] == label], own, place, low)
     name_axes(axes, "β", "rate $r$ per query\n" r"(errors fall like $e^{-rN}$)")
     handles: list[Handle] = []
+    called = told_apart(look)
     for label, own in look.items():
         mine = runs["rate"][runs["label"] == label]
         counts = ((int((mine == 0).sum()), "without contraction"), (int(mine.isna().sum()), "too short to fit"))
         notes = ", ".join(f"{count} of {len(mine)} {what}" for count, what in counts if count)
-        handles.append(own.handle(plain(label) + (f" ({notes})" if notes else "")))
+        handles.append(own.handle(called[label] + (f" ({notes})" if notes else "")))
     for label in owners:
-        handles.append(Line2D([], [], color=look[label].colour, label=f"{plain(label)}, proved rate", **BOUND))
+        handles.append(Line2D([], [], color=look[label].colour, label=f"{called[label]}, proved rate", **BOUND))
     seeds = int(runs["seed"].nunique())
     said = [f"rate fitted to the tail of the {METRICS[distance].label}, after N queries"]
     said += [f"median and 10–90 % quantiles over {seeds} seeds"] * (seeds > 1)

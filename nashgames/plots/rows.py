@@ -85,8 +85,10 @@ class Rows:
         if steps > 1:
             return f"every solver with its best step, chosen on the same seeds from up to {steps} per panel"
         if "step_source" in self.runs and (self.runs["step_source"] == "tuned").any():
-            same = (self.runs["role"] == BOTH).any()
-            return f"steps tuned on {'the same game' if same else 'other seeds'}"
+            own = self.runs["role"][self.runs["step_source"] == "tuned"] == BOTH
+            if own.any() and not own.all():
+                return "steps tuned on other seeds, or on the game itself where seeds draw no other"
+            return f"steps tuned on {'the same game' if own.any() else 'other seeds'}"
         return "a step that is not in the name differs between panels" if steps else ""
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 
 from nashgames.plots.estimates import Trace
 from nashgames.plots.layout import Handle
-from nashgames.plots.palette import Look, plain
+from nashgames.plots.naming import told_apart
+from nashgames.plots.palette import Look
 from nashgames.plots.panels import Facets, traces_of
 
 MANY_SEEDS = 10
@@ -29,10 +30,11 @@ def handles_of(look: Mapping[str, Look], statuses: Sequence[tuple[str, str]]) ->
     """An entry for every solver, with the count of the seeds that diverged."""
     table = pd.DataFrame(statuses, columns=["label", "status"])
     handles: list[Handle] = []
+    called = told_apart(look)
     for label, own in look.items():
         mine = table["status"][table["label"] == label]
         lost = int((mine == "diverged").sum())
-        text = plain(label) + (f" ({lost:,} of {len(mine):,} diverged)" if lost else "")
+        text = called[label] + (f" ({lost:,} of {len(mine):,} diverged)" if lost else "")
         handles.append(own.handle(text))
     return handles
 

@@ -10,7 +10,7 @@ from nashgames.analysis.outcomes import interval
 from nashgames.errors import NashGamesError
 from nashgames.plots import estimates
 from nashgames.plots.convergence import marked
-from nashgames.plots.distances import scale_cost
+from nashgames.plots.distances import extent_of, scale_cost
 from nashgames.plots.layout import axes_of, legend, name_axes
 from nashgames.plots.page import styled
 from nashgames.plots.palette import looks
@@ -53,7 +53,7 @@ def shares(
     figure, axes = axes_of(laid, ax)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
     for cell, group in zip(axes, groups, strict=True):
-        scale_cost(cell, [trace for each in groups for traces in each.values() for trace in traces])
+        scale_cost(cell, extent_of([trace for each in groups for traces in each.values() for trace in traces]))
         cell.set(ylim=(-0.02, 1.02))
         cell.yaxis.set_major_locator(ticker.MultipleLocator(0.25))
         cell.yaxis.set_major_formatter(ticker.PercentFormatter(1, symbol=" %"))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nashgames.errors import NashGamesError
 from nashgames.plots.estimates import Floats
 from nashgames.plots.layout import Handle, axes_of, legend
+from nashgames.plots.naming import told_apart
 from nashgames.plots.page import page, styled
 from nashgames.plots.palette import INK, Look, looks, plain
 from nashgames.plots.panels import facets, floats, prepare
@@ -80,7 +81,7 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
         laid = dataclasses.replace(laid, title=f"{laid.title} · first of {runs['contexts'].max()} contexts")
     paths = paths[paths["run_id"].isin(runs["run_id"]) & (paths["context"] == paths["context"].min())]
     points = {str(run): rows.sort_values(["step", "action"]) for run, rows in paths.groupby("run_id")}
-    figure, axes = axes_of(laid, ax, share=False, alone=0.6, each=0.76)
+    figure, axes = axes_of(laid, ax, x="none", y="none", alone=0.6, each=0.76)
     look = looks(dict(zip(runs["label"], runs["solver"], strict=True)))
     apart, least = False, _least(paths)
     for cell, panel in zip(axes, laid.panels, strict=True):
@@ -93,11 +94,12 @@ def simplex(paths: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes | None = None) 
             apart |= _way(cell, *_path(mine[run], least), look[label], diverged=status == "diverged")
         for name, column in _MARKED.items():
             _mark(cell, name, _place(first[column], least)[:1])
-    handles: list[Handle] = [own.handle(plain(label)) for label, own in look.items()]
+    called = told_apart(look)
+    handles: list[Handle] = [own.handle(called[label]) for label, own in look.items()]
     marked = {str(line.get_gid()) for cell in axes for line in cell.get_lines()}
     handles += [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items() if name in marked]
     said = ["paths of the policies from the start, with a symbol at the last iterate"]
-    said += ["each drawn as far as its recorded points are close enough to be joined"] * apart
+    said += ["without it where recorded points are too far apart to be joined to the end"] * apart
     said += ["enlarged: at a corner its action has the probability given there"] * bool(least.any())
     legend(figure, ax, handles, "; ".join(said))
     return figure
@@ -155,7 +157,7 @@ def _way(ax: Axes, points: Floats, steps: Floats, look: Look, *, diverged: bool)
     """A path `[t, 2]` over its `steps` `[t]`, arrow heads at a quarter and three quarters of it, a mark at its end.
 
     It is drawn up to the first record that is not close enough to the one before: pieces of what follows would look
-    like separate paths. Returns whether there is one.
+    like separate paths, and a mark at its end like a point of no path. Returns whether there is one.
     """
     if not len(points):
         return False
@@ -163,7 +165,8 @@ def _way(ax: Axes, points: Floats, steps: Floats, look: Look, *, diverged: bool)
     joined = (np.diff(steps) == 1) | _known_between(moves)
     last = int(np.argmin(joined)) if not joined.all() else len(joined)
     ax.plot(*points[: last + 1].T, color=look.colour, linestyle=look.dashes, linewidth=1.0, zorder=3)
-    ax.plot(*points[-1:].T, color=look.colour, marker="x" if diverged else look.marker, zorder=4)
+    if last == len(joined):
+        ax.plot(*points[-1:].T, color=look.colour, marker="x" if diverged else look.marker, zorder=4)
     travelled = np.cumsum(np.hypot(*moves[:last].T))
     for share in (0.25, 0.75):
         if len(travelled) and travelled[-1] > 0.05:

@@ -1,5 +1,6 @@
 """Proved bounds as lines and measured runs in shades that tell n."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from nashgames.analysis import theorems
 from nashgames.analysis.theorems import Law, kl_bound, laws_of
 from nashgames.plots.layout import Handle, axes_of, legend, name_axes
 from nashgames.plots.page import styled
-from nashgames.plots.palette import THEOREM, plain
+from nashgames.plots.palette import THEOREM
 from nashgames.plots.panels import facets, floats, prepare, say
 from nashgames.plots.rows import Rows
 
@@ -21,6 +22,8 @@ _SHADES = "viridis_r"
 _LIGHTEST, _DARKEST = 0.12, 0.95
 # Half a decade above the bound at the start, and below the least value: no line runs along the edge.
 _HEADROOM = 3.0
+# Height of a panel as a part of its width: straight lines need little of it, and four rows are no higher than a page.
+_HIGH = 0.55
 # Points of the bound, a straight line on this axis but at its start: more than the pixels of a panel.
 _POINTS = 1000
 # More names of games than this make the caption longer than the panels are wide.
@@ -46,8 +49,12 @@ def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     covered = prepare(runs[runs["run_id"].isin(laws)])
     # The bound knows no reference: runs with several are lines of one panel.
     laid = facets(covered, ["label", "beta"])
+    games = list(covered["game"].unique())
+    played = say("game", games[0]) if len(games) == 1 else f"{len(games)} games"
+    titles = [f"KL to the equilibrium and its proved bound: {played}", laid.title]
+    laid = replace(laid, title=" · ".join(filter(None, titles)))
     sizes = np.sort(covered["n"].unique())
-    figure, axes = axes_of(laid, None, share=False)
+    figure, axes = axes_of(laid, None, x="none", y="none", each=_HIGH)
     points = dict(tuple(curves.groupby("run_id", sort=False)))
     low, high = _limits(curves[curves["run_id"].isin(covered["run_id"])], covered)
     for panel, cell in zip(laid.panels, axes, strict=True):
@@ -67,8 +74,7 @@ def bounds(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     name_axes(axes, "queries", "KL to equilibrium\n" r"$\mathrm{KL}(\pi^{*}\,\Vert\,\pi)$")
     handles: list[Handle] = [Line2D([], [], color=_shade(n, sizes), label=say("n", n)) for n in sizes]
     handles.append(Line2D([], [], label=r"proved, from $1/(2\beta)$", **THEOREM))
-    games = list(covered["game"].unique())
-    named = ", ".join(map(plain, games)) if len(games) <= _NAMED else f"{len(games)} games"
+    named = ", ".join(say("game", game) for game in games) if len(games) <= _NAMED else f"{len(games)} games"
     said = "KL to the equilibrium against queries, each line a run" + (f" on {named}" if len(games) > 1 else "")
     legend(figure, None, handles, f"{said}; dashed: the proved bound")
     return figure

@@ -15,6 +15,7 @@ from nashgames.core.metrics import OF_SEQUENCES
 from nashgames.defaults import REFEREE
 from nashgames.plots.estimates import Floats
 from nashgames.plots.layout import legend, new_figure, tell
+from nashgames.plots.naming import told_apart
 from nashgames.plots.page import page, styled
 from nashgames.plots.palette import FAINT, INK, Look, looks, plain
 from nashgames.plots.panels import axis_of, named_by, prepare, say, traces_of
@@ -223,10 +224,11 @@ def _moves(count: int) -> Floats:
 
 
 def _handles(of_methods: dict[str, Look]) -> list[Line2D | Patch]:
+    called = told_apart(of_methods)
     made: list[Line2D | Patch] = [
         Patch(color=_PALE, label="equilibrium"),
         Line2D([], [], color=INK, marker="|", linestyle="none", markersize=7, label="reference"),
     ]
     for label, look in of_methods.items():
-        made.append(Line2D([], [], color=look.colour, marker=look.marker, linestyle="none", label=plain(label)))
+        made.append(Line2D([], [], color=look.colour, marker=look.marker, linestyle="none", label=called[label]))
     return made

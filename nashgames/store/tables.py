@@ -26,6 +26,8 @@ ASKED = "nashgames"
 """Where a Parquet file keeps what was asked: the key of its metadata."""
 
 _GROUP = 2**16
+# Numbers of which no two are alike: no dictionary of them is shorter, and byte by byte they are a quarter smaller.
+_SPLIT = ("probability", "log_probability")
 """Rows of a group in a Parquet file: 25 MB of curves, three times that while they are folded. 700,000 rows are read as
 fast as in groups of twice as many."""
 
@@ -85,7 +87,10 @@ def pieces_to_parquet(pieces: Iterable[pa.Table], schema: pa.Schema, asked: str 
     first = next(pieces, schema.empty_table())
     schema = first.schema if asked is None else first.schema.with_metadata({ASKED: asked})
     waiting = schema.empty_table()
-    with pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer:
+    split = [name for name in _SPLIT if name in schema.names]
+    others = [name for name in schema.names if name not in split]
+    options = {"compression": "zstd", "use_dictionary": others, "use_byte_stream_split": split}
+    with pq.ParquetWriter(sink, schema, write_page_checksum=True, **options) as writer:
 
         def write(group: pa.Table) -> None:
             # Pieces of an overlay would make other pages; all of a large table at once would be in memory twice.

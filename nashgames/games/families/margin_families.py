@@ -33,6 +33,7 @@ from nashgames.games.families.recipes import (
     rotations,
     scaled,
 )
+from nashgames.parameters import Number
 
 Shares = Annotated[str, "weights of the mixture: equal, or drawn (uniform on the simplex)"]
 
@@ -69,9 +70,9 @@ def weighted_cycle(
     rng: np.random.Generator,
     actions: int,
     *,
-    a12: Annotated[float, "margin of action 1 over action 2, in [-0.5, 0.5]"] = 0.4,
-    a23: Annotated[float, "margin of action 2 over action 3, of the same sign"] = 0.4,
-    a31: Annotated[float, "margin of action 3 over action 1, of the same sign"] = 0.3,
+    a12: Annotated[float, Number("margin of action 1 over action 2, in [-0.5, 0.5]", symbol="A₁₂")] = 0.4,
+    a23: Annotated[float, Number("margin of action 2 over action 3, of the same sign", symbol="A₂₃")] = 0.4,
+    a31: Annotated[float, Number("margin of action 3 over action 1, of the same sign", symbol="A₃₁")] = 0.3,
 ) -> Recipe:
     """Three actions in a cycle of unequal margins: A_12, A_23, A_31 as given.
 
