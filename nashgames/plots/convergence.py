@@ -29,7 +29,7 @@ from nashgames.plots.estimates import Band, Floats, Trace
 from nashgames.plots.labels import Curve, name_ends
 from nashgames.plots.layout import Handle, axes_of, legend, name_axes
 from nashgames.plots.naming import told_apart
-from nashgames.plots.page import styled
+from nashgames.plots.page import SCALES, styled
 from nashgames.plots.palette import BOUND, FAINT, Look, looks
 from nashgames.plots.panels import Panel, axis_of, traces_of
 from nashgames.plots.rows import Rows
@@ -304,7 +304,11 @@ def _extents(laid: panels.Facets, drawn: Sequence[_Curves]) -> tuple[str, list[E
     grid = any(panel.heading for panel in laid.panels)
     places = [panel.column if grid else place for place, panel in enumerate(laid.panels)]
     groups = {at: [each for each, place in zip(drawn, places, strict=True) if place == at] for at in places}
-    own = {at: extent_of(*_costs(mine)) for at, mine in groups.items()}
+    # Curves that are straight in one panel of a column may be a line along the axis in another.
+    scales = {
+        at: max((extent_of(*_costs([each])).scale for each in mine), key=SCALES.index) for at, mine in groups.items()
+    }
+    own = {at: extent_of(*_costs(mine), scale=scales[at]) for at, mine in groups.items()}
     alike = all(each.scale == every.scale and _FILLED * every.last <= each.last for each in own.values())
     if len(own) == 1 or alike:
         return "all", [every] * len(drawn)

@@ -102,8 +102,8 @@ class Extent:
     cut: bool = False
 
 
-def extent_of(traces: Sequence[Trace], beside: Sequence[Trace] = ()) -> Extent:
-    """The axis of these curves: linear, or logarithmic, as the page asks or `scale_of`.
+def extent_of(traces: Sequence[Trace], beside: Sequence[Trace] = (), scale: str | None = None) -> Extent:
+    """The axis of these curves: linear, or logarithmic, as the page asks, or `scale` does, or else by `scale_of`.
 
     It is logarithmic too where curves `beside` would leave less than a tenth of a linear one to the others. A linear
     axis is cut where curves that have stopped falling are all that goes on.
@@ -116,7 +116,7 @@ def extent_of(traces: Sequence[Trace], beside: Sequence[Trace] = ()) -> Extent:
     end = _falling_end([*traces, *beside], last)
     shown = [_until(trace, end) for trace in [*traces, *beside]]
     crowded = max((float(trace.cost[-1]) for trace in shown[: len(traces)]), default=end) < _CROWDED * end
-    scale = page().x_scale or ("log" if crowded else scale_of(shown))
+    scale = page().x_scale or scale or ("log" if crowded else scale_of(shown))
     return Extent(scale, first, end if scale == "linear" else last, cut=scale == "linear" and end < last)
 
 
@@ -156,9 +156,9 @@ def scale_cost(ax: Axes, extent: Extent) -> None:
 def scale_of(traces: Sequence[Trace]) -> str:
     """The scale on which curves over a logarithmic distance are read: `linear` where most are straight on it.
 
-    There the slope of geometric convergence is its rate. It is `log` where most are straighter on that, or where the
-    shortest of them would be too short to see on a linear axis, and always linear where records span less than two
-    decades.
+    There the slope of geometric convergence is its rate. It is `log` where most are straighter on that, where half of
+    them would take less than a tenth of a linear axis or the shortest be too short to see, and always linear where
+    records span less than two decades.
     """
     costs = np.concatenate([np.zeros(1), *(trace.cost for trace in traces)])
     positive = costs[costs > 0]
@@ -166,8 +166,9 @@ def scale_of(traces: Sequence[Trace]) -> str:
         return "linear"
     falling = [trace for trace in traces if _falls(trace)]
     straight = sum(_straightness(trace, np.asarray) >= _straightness(trace, np.log) for trace in falling)
-    shortest = min((float(trace.cost[-1]) for trace in falling), default=0.0)
-    return "linear" if 2 * straight > len(falling) and shortest >= _SHORTEST * positive.max() else "log"
+    ends = np.array([trace.cost[-1] for trace in falling]) / positive.max()
+    wide = len(ends) and ends.min() >= _SHORTEST and np.median(ends) >= _CROWDED
+    return "linear" if 2 * straight > len(falling) and wide else "log"
 
 
 def _falls(trace: Trace) -> bool:
