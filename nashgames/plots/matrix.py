@@ -1,5 +1,6 @@
 """A share of every ordered pair, as a matrix of numbers and colours."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ from matplotlib.figure import Figure
 
 from nashgames.plots.estimates import Floats
 from nashgames.plots.labels import width_of
-from nashgames.plots.layout import fold
 from nashgames.plots.naming import told_apart
 from nashgames.plots.page import page
 from nashgames.plots.palette import PaperFigure
@@ -21,8 +21,6 @@ _DARK = 0.45
 _CELL, _BESIDE, _NARROWEST = 0.36, 0.6, 3.6
 # Inches of the title.
 _ABOVE = 0.4
-# Letters of the title to the inch.
-_LETTERS = 12
 # Points of the numbers in the cells, at most and at least; letters of a share of 100 %, and the width of a bold one
 # with what keeps two apart, in sizes of type.
 _SIZE, _SMALLEST = 6.0, 4.0
@@ -73,5 +71,6 @@ def matrix(
     cell.tick_params(length=0)
     cell.spines[:].set_visible(False)
     # Above all of the figure: names of rows take as much of its width as cells do.
-    figure.suptitle(fold(title, _LETTERS * side))
+    if page().title or ax is not None:
+        figure.suptitle(textwrap.fill(title, int(page().letters(side))))
     return figure

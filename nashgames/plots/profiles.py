@@ -80,8 +80,13 @@ def draw_profiles(race: Race, *, remark: str = "", ax: Axes | None = None) -> Fi
         _draw(cell, part, look, order, last, _best(part))
     for cell in (first, *below[:1]):
         cell.set_ylabel("share of games solved" if cell is first else "share solved")
-    for cell in below or [first]:
-        cell.set_xlabel(f"{race.axis} over those\nof the cheapest method")
+    if below:
+        # One for all of them: three would touch each other in a column.
+        lower = below[0].get_figure(root=False)
+        assert lower is not None
+        lower.supxlabel(f"{race.axis} over those of the cheapest method", fontsize="medium")
+    else:
+        first.set_xlabel(f"{race.axis} over those\nof the cheapest method")
     if beside:
         ends = dict(zip(race.methods, profiles(race, np.array([last]))[0], strict=True))
         name_beside(first, [End(called[name], look[name].colour, look[name].marker, ends[name]) for name in order])
