@@ -122,10 +122,10 @@ def _regimes(table: "pd.DataFrame") -> Sheet:
         (
             f"{row['factor']} {row['level']}",
             words.count(row["problems"]),
-            row["first"],
+            _solving(row["first"], row["efficiency"]),
             _between(row["low"], row["efficiency"], row["high"]),
             words.share(row["solved"]),
-            row["second"],
+            _solving(row["second"], row["second_efficiency"]),
             words.share(row["second_efficiency"]),
             words.DASH if row["leads"] != row["leads"] else words.share(row["leads"]),
         )
@@ -134,6 +134,11 @@ def _regimes(table: "pd.DataFrame") -> Sheet:
     headings = ("regime", "games", "first", "efficiency", "solved", "then", "its efficiency", "leads")
     caption = "leads: share of resampled races in which the first is the most efficient method"
     return Sheet(headings, frozenset({"regime", "first", "then"}), lines, caption, spare=("solved", "leads"))
+
+
+def _solving(method: str, efficiency: float) -> str:
+    """The method, or a dash where it solved nothing and is in its place by its name alone."""
+    return method if efficiency > 0 else words.DASH
 
 
 def _of(row: dict[str, Any], name: str) -> str:
