@@ -27,7 +27,7 @@ from nashgames.plots.distances import (
 )
 from nashgames.plots.estimates import Band, Floats, Trace
 from nashgames.plots.labels import Curve, name_ends
-from nashgames.plots.layout import Handle, axes_of, legend, name_axes
+from nashgames.plots.layout import Handle, Sharing, axes_of, legend, name_axes
 from nashgames.plots.naming import told_apart
 from nashgames.plots.page import SCALES, styled
 from nashgames.plots.palette import BOUND, FAINT, Look, looks
@@ -294,7 +294,7 @@ def _dots(ax: Axes, colour: str, marker: str, size: float, x: Floats, y: Floats)
         ax.plot(x, y, color=colour, marker=marker, markersize=size, rasterized=len(x) > _MANY, **style)
 
 
-def _extents(laid: panels.Facets, drawn: Sequence[_Curves]) -> tuple[str, list[Extent]]:
+def _extents(laid: panels.Facets, drawn: Sequence[_Curves]) -> tuple[Sharing, list[Extent]]:
     """Which panels share an axis of costs, as `layout.axes_of`, and that of every panel.
 
     One for all serves where it is linear and curves fill half of it in every panel. Else each column of a grid has its

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import ticker
@@ -55,8 +55,18 @@ def fold(text: str, letters: float) -> str:
     return "\n".join(line.rstrip(" ·") for line in lines)
 
 
+Sharing = Literal["all", "row", "col", "none"]
+"""Which panels share an axis."""
+
+
 def axes_of(
-    laid: Facets, ax: Axes | None, *, x: str = "all", y: str = "all", alone: float = _ALONE, each: float = _OF_SEVERAL
+    laid: Facets,
+    ax: Axes | None,
+    *,
+    x: Sharing = "all",
+    y: Sharing = "all",
+    alone: float = _ALONE,
+    each: float = _OF_SEVERAL,
 ) -> tuple[Figure, list[Axes]]:
     """A figure with one axes for every panel, titled; or the figure of `ax`, which holds a single panel.
 

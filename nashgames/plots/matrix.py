@@ -21,9 +21,9 @@ _DARK = 0.45
 _CELL, _BESIDE, _NARROWEST = 0.36, 0.6, 3.6
 # Inches of the title.
 _ABOVE = 0.4
-# Points of the numbers in the cells, at most and at least; letters of a share of 100 %, and the width of a bold one
-# with what keeps two apart, in sizes of type.
+# Points of the numbers in the cells, at most and at least.
 _SIZE, _SMALLEST = 6.0, 4.0
+# Letters of a share of 100 %, and the width of a bold one, with what keeps two apart, in sizes of type.
 _DIGITS, _LETTER = 3, 0.85
 # The size of names, as "small" type, in sizes of type; the gap between them and the cells in inches.
 _TICKS, _GAP = 0.833, 0.1

@@ -124,7 +124,8 @@ def _cells(title: str, named: int, parts: int) -> tuple[Figure, Axes, list[Axes]
     low = max(_LOW * (page().inches - _AXIS) / parts, 1.1) + (_ABOVE + _BELOW) * line
     figure = new_figure(title, high + low + _ABOVE * line)
     # Two layouts: what stands beside the upper panel takes no place from those below it.
-    upper, lower = figure.subfigures(2, 1, height_ratios=[high + _ABOVE * line, low])
+    cells = figure.subfigures(2, 1, squeeze=False, height_ratios=[high + _ABOVE * line, low])
+    upper, lower = cells[:, 0]
     return figure, upper.add_subplot(), list(lower.subplots(1, parts, sharey=True, squeeze=False)[0])
 
 
