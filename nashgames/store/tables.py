@@ -30,7 +30,7 @@ _GROUP = 2**16
 fast as in groups of twice as many."""
 
 _SPLIT = ("probability", "log_probability")
-"""Columns of numbers of which no two are alike: no dictionary is shorter, and byte by byte they are a quarter smaller."""
+"""Columns of numbers of which no two are alike: no dictionary is shorter, and byte by byte a quarter is saved."""
 
 _JSON = ("game_parameters", "hyperparameters")
 """Columns of text that others read as JSON."""
