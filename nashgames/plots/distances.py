@@ -35,8 +35,9 @@ _CROWDED = 0.1
 _FALLEN = 0.01
 # The place of 0 on a logarithmic axis, as a part of a decade: enough for its tick label beside that of the first power.
 _ZERO = 0.7
-# A curve that falls by less than half beyond a cost has stopped there; the room behind that cost, as a factor.
-_STILL, _BEYOND = 0.5, 1.15
+# A curve that falls by less than half beyond a cost has stopped there; the room behind that cost, as a factor; and the
+# part of an axis that has to be left, or nothing is gained.
+_STILL, _BEYOND, _SAVED = 0.5, 1.15, 0.8
 # From numbers of six letters on, the inches that one of them takes.
 _LONG, _TICK = 10_000, 0.55
 # Room to the right of the last record: its marker is whole, on a logarithmic and on a linear axis.
@@ -124,11 +125,13 @@ def _falling_end(traces: Sequence[Trace], last: float) -> float:
     """Where an axis may end because what goes on beyond has stopped falling, with some room; else `last`."""
     ends = [float(trace.cost[-1]) for trace in traces if trace.status == "converged" and len(trace.cost)]
     end = _BEYOND * max(ends, default=last)
+    if end > _SAVED * last:
+        return last
     for trace in traces:
         before, after = trace.values[trace.cost <= end], trace.values[trace.cost > end]
-        if end < last and len(after) and (not len(before) or np.nanmin(after) < _STILL * np.nanmin(before)):
+        if len(after) and (not len(before) or np.nanmin(after) < _STILL * np.nanmin(before)):
             return last
-    return min(end, last)
+    return end
 
 
 def _until(trace: Trace, end: float) -> Trace:
