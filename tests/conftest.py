@@ -11,6 +11,9 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
 
+# Each worker of pytest has a core: threads of a linear algebra library that wait for one another take a sixth more.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import ctypes
 import functools
 import gc

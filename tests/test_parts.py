@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from nashgames.errors import NashGamesError
-from nashgames.store import SCHEMAS, Results, folding, parts, results, snapshot, tables
+from nashgames.store import SCHEMAS, Results, files, folding, parts, results, snapshot, tables
 from nashgames.verification.files import check_files
 from nashgames.verification.ledger import Report
 from tests.stored import POINTS, Died, Disk, contents, fill, look, rows
@@ -453,6 +453,17 @@ def test_two_that_found_no_directory_make_one(directory):
     first.add(**rows("aaa"))
     second.add(**rows("bbb", 0.5))
     assert look(directory) == {"aaa": 0.25, "bbb": 0.5}
+
+
+def test_a_command_that_begins_in_the_same_empty_directory_leaves_no_foreign_files(directory, monkeypatch):
+    directory.mkdir(parents=True)
+
+    def begin(there):
+        (there / "manifest.json").touch()
+        return False
+
+    monkeypatch.setattr(files, "has_results", begin)
+    assert files.check_ours(directory)
 
 
 def test_folding_takes_in_what_others_have_added_since_the_directory_was_opened(directory):

@@ -44,8 +44,9 @@ def check_ours(directory: Path) -> bool:
             raise NashGamesError(f"'{directory}' cannot be made, '{parent}' {reason}; give another directory")
         if not directory.is_dir():
             raise NashGamesError(f"'{directory}' is a file; give a directory for the results")
-        ours = (directory / MANIFEST).exists() or has_results(directory)
-        foreign = [] if ours else sorted(item.name for item in directory.iterdir() if not item.name.startswith("."))
+        # Listed before it is asked whose they are: another command may begin here in between, with a manifest.
+        files = sorted(item.name for item in directory.iterdir() if not item.name.startswith("."))
+        foreign = [] if (directory / MANIFEST).exists() or has_results(directory) else files
     except OSError as error:
         raise cannot_read(directory, error) from error
     if foreign:

@@ -1,13 +1,13 @@
 """Frames ⇄ Arrow ⇄ Parquet: columns of the right type or a sentence, and many layers of rows as one table."""
 
 import collections
+import contextlib
 import io
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -112,36 +112,46 @@ def from_parquet(name: str, path: Path, data: bytes) -> pa.Table:
 
     Raises NashGamesError for bytes that are no sound Parquet file, and for a column that holds something else.
     """
-    return _ours(name, path, _read(path, data, lambda file: file.read(use_threads=False)))
+    file = _opened(path, data)
+    return _ours(name, path, _sound(path, partial(file.read, use_threads=False)))
 
 
 def groups_of(name: str, path: Path, data: bytes) -> Iterator[pa.Table]:
     """The rows of the table that `from_parquet` gives, group by group."""
-
-    def read(group: int, file: pq.ParquetFile) -> pa.Table:
-        return file.read_row_group(group, use_threads=False)
-
-    for group in range(_read(path, data, lambda file: file.num_row_groups)):
-        yield _ours(name, path, _read(path, data, partial(read, group)))
+    file = _opened(path, data)
+    for group in range(file.num_row_groups):
+        yield _ours(name, path, _sound(path, partial(file.read_row_group, group, use_threads=False)))
 
 
 def peeked(path: Path, data: bytes) -> tuple[pa.Table, list[str]]:
     """Of a Parquet file the columns that say which runs it has rows of (`ids_by_table`), and the names of all."""
-    names = _read(path, data, lambda file: file.schema_arrow.names)
-    return _read(path, data, lambda file: file.read(["run_id", "storage"], use_threads=False)), names
+    file = _opened(path, data)
+    return _sound(path, partial(file.read, ["run_id", "storage"], use_threads=False)), file.schema_arrow.names
 
 
-def _read(path: Path, data: bytes, look: Callable[[pq.ParquetFile], Any]) -> Any:
-    """What is read of a Parquet file, which has to be sound."""
+def _opened(path: Path, data: bytes) -> pq.ParquetFile:
+    with _soundness(path):
+        return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+
+
+def _sound(path: Path, read: Callable[[], pa.Table]) -> pa.Table:
+    """What is read of a Parquet file.
+
+    On this thread alone: one of Arrow's own may still hold the bytes, which are Python's, when the interpreter ends,
+    and letting them go then aborts the process.
+    """
+    with _soundness(path):
+        table = read()
+        table.validate(full=True)
+    return table
+
+
+@contextlib.contextmanager
+def _soundness(path: Path) -> Iterator[None]:
     try:
-        # On this thread alone: one of Arrow's own may still hold these bytes, which are Python's, when the interpreter
-        # ends, and letting them go then aborts the process.
-        found = look(pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True))
-        if isinstance(found, pa.Table):
-            found.validate(full=True)
+        yield
     except (pa.ArrowException, OSError):
         raise damaged(path, "Parquet") from None
-    return found
 
 
 def _ours(name: str, path: Path, table: pa.Table) -> pa.Table:
