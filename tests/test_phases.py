@@ -99,7 +99,7 @@ def test_problems_have_rows_and_optimisers_labels():
     assert [axes.get_title(loc="left") for axes in figure.axes[::2]] == ["tilted reference", "uniform reference"]
     other = one[0].assign(optimiser="adam[clip=1]")
     figure = draw(phases(one[1], pd.concat([one[0].assign(optimiser="sgd"), other]), limits()))
-    assert labels_of(figure) == ["online-ipo · adam[clip=1]", "online-ipo · sgd", "derived at the equilibrium"]
+    assert labels_of(figure) == ["online-ipo · adam (clip 1)", "online-ipo · sgd", "derived at the equilibrium"]
     lines = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == "--"]
     assert len(lines) == 1, "only plain steps have a derived limit"
 
