@@ -85,7 +85,12 @@ def pieces_to_parquet(pieces: Iterable[pa.Table], schema: pa.Schema, asked: str 
     first = next(pieces, schema.empty_table())
     schema = first.schema if asked is None else first.schema.with_metadata({ASKED: asked})
     waiting = schema.empty_table()
-    with pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer:
+    # Measured numbers hardly ever repeat: a dictionary of them is given up after a megabyte. Byte by byte they are a
+    # sixth smaller, and written and read in half the time.
+    numbers = [field.name for field in schema if pa.types.is_floating(field.type)]
+    others = [name for name in schema.names if name not in numbers]
+    encoded: Any = {"use_dictionary": others, "use_byte_stream_split": numbers}
+    with pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True, **encoded) as writer:
 
         def write(group: pa.Table) -> None:
             # Pieces of an overlay would make other pages; all of a large table at once would be in memory twice.
@@ -111,12 +116,9 @@ def from_parquet(name: str, path: Path, data: bytes) -> pa.Table:
 
 def groups_of(name: str, path: Path, data: bytes) -> Iterator[pa.Table]:
     """The rows of the table that `from_parquet` gives, group by group."""
-
-    def read(group: int, file: pq.ParquetFile) -> pa.Table:
-        return file.read_row_group(group, use_threads=False)
-
-    for group in range(_read(path, data, lambda file: file.num_row_groups)):
-        yield _ours(name, path, _read(path, data, partial(read, group)))
+    file = _read(path, data, lambda file: file)
+    for group in range(file.num_row_groups):
+        yield _ours(name, path, _sound(path, partial(file.read_row_group, group, use_threads=False)))
 
 
 def peeked(path: Path, data: bytes) -> tuple[pa.Table, list[str]]:
@@ -127,10 +129,14 @@ def peeked(path: Path, data: bytes) -> tuple[pa.Table, list[str]]:
 
 def _read(path: Path, data: bytes, look: Callable[[pq.ParquetFile], Any]) -> Any:
     """What is read of a Parquet file, which has to be sound."""
+    # On this thread alone: one of Arrow's own may still hold these bytes, which are Python's, when the interpreter
+    # ends, and letting them go then aborts the process.
+    return _sound(path, lambda: look(pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)))
+
+
+def _sound(path: Path, read: Callable[[], Any]) -> Any:
     try:
-        # On this thread alone: one of Arrow's own may still hold these bytes, which are Python's, when the interpreter
-        # ends, and letting them go then aborts the process.
-        found = look(pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True))
+        found = read()
         if isinstance(found, pa.Table):
             found.validate(full=True)
     except (pa.ArrowException, OSError):
