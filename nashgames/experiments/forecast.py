@@ -96,9 +96,9 @@ class Forecast:
 
     `grid` counts the values of every field that has several; of `runs`, `trials` only try steps, and `finished` are in
     the directory already. `memory` and `disk` are bytes; `disk_peak` has the parts and the tables that they are folded
-    into. `exact_seconds` are for games and equilibria, `other_seconds` for the start, rows, storing, tables and figures;
-    `least_seconds` are those of a whole command whose programs are kept and whose runs converge at once. `measured_in`
-    is how many seconds measuring took.
+    into. `exact_seconds` are for games and equilibria, `other_seconds` for the start, rows, the disk, tables and
+    figures; `least_seconds` are those of a whole command whose programs are kept and whose runs converge at once.
+    `measured_in` is how many seconds measuring took.
     """
 
     directory: Path
@@ -289,7 +289,7 @@ class _Timer:
             by_key.setdefault(self._key(batch), []).append(batch)
         groups = sorted(by_key.values(), key=lambda group: -sum(map(self._work, group)))
         found = [self._seconds(group[0]) for group in groups]
-        # What was not looked at takes as long to compile as those that were, and a unit of work as that of the costliest.
+        # What was not looked at takes as long to compile as those that were, and a unit of work as in the costliest.
         known = [(each, group) for each, group in zip(found, groups, strict=True) if each is not None]
         pace = [each[1] / max(self._work(group[0]), 1) for each, group in known]
         usual = (float(np.mean([each[0] for each, _ in known])), pace[0]) if known else (0.0, 0.0)
