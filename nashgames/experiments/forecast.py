@@ -186,7 +186,8 @@ def forecast(experiment: Experiment, directory: Path | None = None, *, force: bo
         disk_free=_disk_free(directory),
         exact_seconds=exact_seconds,
         other_seconds=_ONCE + _A_BATCH * len(batches) + _A_RUN * len(left) if left else 0.0,
-        least_seconds=_IMPORTS + _LEAST_OF_A_BATCH * len(batches) + exact_seconds / 2 if left else 0.0,
+        # Equilibria of small games are found together, in a twentieth of the time that one takes alone.
+        least_seconds=_IMPORTS + _LEAST_OF_A_BATCH * len(batches) + exact_seconds / 20 if left else 0.0,
         measured_in=timer.spent,
         notes=tuple(notes),
     )
