@@ -14,6 +14,7 @@ from nashgames.experiments import runner
 from nashgames.experiments.events import Finished, Planned
 from nashgames.experiments.experiment import Experiment
 from nashgames.experiments.forecast import forecast
+from nashgames.experiments.plan import plan, settings_of
 from nashgames.memory import Room
 from nashgames.store import Results
 
@@ -189,3 +190,10 @@ def test_a_directory_that_is_read_is_left_as_it_is(tmp_path):
     assert call("sweep", *ASKED, "--out", "out", "--dry-run").exit_code == 0
     assert everything_in(tmp_path) == before
     assert len(Results.read(tmp_path / "out").runs) == 8
+
+
+@pytest.mark.parametrize(("storage", "times"), [("dense", 9), ("lowrank", 3)])
+def test_a_product_grows_like_the_entries_that_are_read_and_with_factors_like_the_actions(storage, times):
+    asked = small(storage=storage, game=("bilinear",))
+    run = plan(asked, settings_of(asked))[0][0]
+    assert module._growth(run, 3) == times

@@ -48,7 +48,7 @@ _LOOK = 0.3
 """Seconds for which a program is played: as long as a chunk of a real run."""
 _ACTIONS = 1000
 """Actions of a game that is made only to be measured: it takes two seconds with its equilibrium, and from there on time
-grows like n², because A no longer fits into the cache."""
+grows like n², because A no longer fits into the cache, or like n where A is kept as factors."""
 _RUNS = 256
 """Runs of a batch that are played to measure it; beyond that time grows like their number."""
 
@@ -330,16 +330,17 @@ class _Timer:
             elif self.spent > MEASURING / 3 or n > _ACTIONS:
                 break
             self._look_at_game(first[n])
-        making = sum(len(games) * self._of_size(n)[0] for n, (games, _) in by_size.items())
-        solving = sum(len(solved) * self._of_size(n)[1] for n, (_, solved) in by_size.items())
+        making = sum(len(games) * self._of_size(first[n], n)[0] for n, (games, _) in by_size.items())
+        solving = sum(len(solved) * self._of_size(first[n], n)[1] for n, (_, solved) in by_size.items())
         # A path has more β than are left to play: see `count_equilibria`.
         return making + solving * equilibria / max(sum(len(solved) for _, solved in by_size.values()), 1)
 
-    def _of_size(self, n: int) -> tuple[float, float]:
+    def _of_size(self, run: Run, n: int) -> tuple[float, float]:
         """Seconds to make a game and to solve it."""
         nearest = min(self._exact, key=lambda each: abs(each - n))
         making, solving = self._exact[nearest]
-        return making * max(n / nearest, 1) ** 2, solving * max(n / nearest, 1) ** 2
+        more = max(_growth(run, n / nearest), 1)
+        return making * more, solving * more
 
     def _key(self, batch: Lanes) -> Any:
         first = batch[0][0]
@@ -352,7 +353,7 @@ class _Timer:
         n, contexts = self.size(first)
         steps = max(_steps(run, self._settings, self) for lanes in batch for run in lanes)
         # As many again for what is done to vectors: twenty or so operations on each of n numbers.
-        of_step = first.solver.queries_per_step * len(batch) * contexts * len(batch[0]) * n * (n + 20)
+        of_step = first.solver.queries_per_step * len(batch) * contexts * len(batch[0]) * n * (_columns(first, n) + 20)
         return float(steps * (of_step + _STEP))
 
     def _seconds(self, batch: Lanes) -> tuple[float, float, str] | None:
@@ -380,7 +381,7 @@ class _Timer:
                 looked.advance()
             left = 0.0 if looked.finished else looked.seconds_left
         n, played = self.size(batch[0][0])[0], games[0].actions
-        more = sum(map(len, batch)) / looked.size * max(n / played, 1) ** 2
+        more = sum(map(len, batch)) / looked.size * max(_growth(batch[0][0], n / played), 1)
         return looked.compile_seconds, (looked.solve_seconds + left) * more
 
     def _look_at_game(self, run: Run) -> None:
@@ -411,6 +412,16 @@ class _Timer:
         began = time.perf_counter()
         yield
         self.spent += time.perf_counter() - began
+
+
+def _growth(run: Run, times: float) -> float:
+    """How much longer a product with the margins of a run takes where n is so many times as large."""
+    return times if run.storage == "lowrank" else times**2
+
+
+def _columns(run: Run, n: int) -> float:
+    """Multiplications for one entry of such a product."""
+    return _growth(run, n) / n
 
 
 def _lane(run: Run, game: Game) -> Lane:
