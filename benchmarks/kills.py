@@ -1,7 +1,8 @@
 """A sweep killed at random moments until it is finished: what is lost, repeated, or other than undisturbed.
 
-`python benchmarks/kills.py [KILLS]` prints committed runs that were lost or played again, the computing that a kill
-costs, and whether the final tables have the bits of an undisturbed sweep. Half of the kills are SIGKILL, half SIGTERM.
+`python benchmarks/kills.py [KILLS [QUERIES]]` prints committed runs that were lost or played again, the computing that
+a kill costs, and whether the final tables have the bits of an undisturbed sweep. Half of the kills are SIGKILL, half
+SIGTERM.
 """
 
 import random
@@ -18,9 +19,10 @@ from nashgames.store import Results
 
 GRID = [
     "sweep", "--game", "random-logits,disc,bradley-terry,uniform", "--actions", "5,8,11,14,17", "--beta", "0.1,0.03",
-    "--solver", "nash-mp,mirror-descent[step=0.01]", "--seeds", "3", "--queries", "30000", "--tolerance", "0",
-    "--no-plot", "--quiet",
+    "--solver", "nash-mp,mirror-descent[step=0.01]", "--seeds", "3", "--tolerance", "0", "--no-plot", "--quiet",
 ]  # fmt: skip
+# Of every run; sweeps with fewer take less, down to the start of a process.
+QUERIES = sys.argv[2] if len(sys.argv) > 2 else "30000"
 TIMES = ["seconds", "compile_seconds", "solve_seconds"]
 TABLES = ("runs", "curves", "policies")
 # The moments are drawn, and the same in every run of this script.
@@ -29,7 +31,8 @@ DRAWN = random.Random(0)
 
 def start(out: Path) -> subprocess.Popen[bytes]:
     """The sweep into a directory, as a process of its own."""
-    return subprocess.Popen([sys.executable, "-m", "nashgames", *GRID, "--out", str(out)], stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "nashgames", *GRID, "--queries", QUERIES, "--out", str(out)]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
 def timeless(out: Path, name: str) -> pd.DataFrame:

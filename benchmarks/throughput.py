@@ -1,12 +1,13 @@
 """What a sweep of many short runs takes, by its parts, and whether adding depends on what is there.
 
-n = 10, four solvers, five β, 1,000 queries and 20 records, played into a results directory as `nashgames sweep` does.
-The programs are compiled in threads, beside the rest: the seconds of the parts overlap there, and do not add up to
-the wall time.
+n = 10, four solvers, five β, 1,000 queries and 20 records, played into a results directory as `nashgames sweep` does:
+with the programs that an earlier one has kept, or with `--cold` without. These are made ready in threads, beside the
+rest: the seconds of the parts overlap there, and do not add up to the wall time.
 """
 
 import argparse
 import functools
+import gc
 import resource
 import tempfile
 import time
@@ -19,6 +20,7 @@ from typing import Any
 import psutil
 from timing import machine, table, verdict
 
+from nashgames.cli import backend
 from nashgames.engine.batch import Batch
 from nashgames.experiments import playing, preparing, runner
 from nashgames.experiments.experiment import Experiment
@@ -39,8 +41,12 @@ def main() -> None:
     parser.add_argument("--actions", type=int, default=10)
     parser.add_argument("--plan", action="store_true", help="plan alone")
     parser.add_argument("--profile", type=Path, help="where pyinstrument writes its page")
+    parser.add_argument("--cold", action="store_true", help="compile every program, and keep none")
     given = parser.parse_args()
     print(machine())
+    backend.start("cpu", keep=not given.cold)
+    # As in `cli.failures`.
+    gc.set_threshold(100_000)
     experiment = Experiment(
         solver=SOLVERS,
         beta=BETAS,
@@ -97,7 +103,7 @@ def watch() -> None:
     timed(runner, "plan", "planning")
     timed(playing.Chunk, "_prepare", "games and equilibria", generator=True)
     timed(preparing, "equilibrium_path", "of which equilibria", generator=True)
-    timed(playing, "Batch", "compiling (in threads)")
+    timed(playing, "Batch", "making ready (in threads)")
     timed(Batch, "advance", "solving")
     timed(playing, "frames_of", "rows")
     timed(runner, "_finished", "folding and reading")

@@ -115,7 +115,8 @@ def _times(found: "Forecast") -> list[tuple[str, str]]:
         ("equilibria", f"{words.count(found.equilibria)}, with their games {words.elapsed(found.exact_seconds)}"),
         ("compiling", f"≤ {words.elapsed(found.compile_seconds)}"),
         ("solving", f"≤ {words.elapsed(found.solve_seconds)}"),
-        ("time", f"≤ {words.duration(found.seconds)}; {', '.join(told)}"),
+        ("other", f"≤ {words.elapsed(found.other_seconds)}; start, rows, disk, figures"),
+        ("time", f"{words.duration(found.least_seconds)} to {words.duration(found.seconds)}; {', '.join(told)}"),
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nashgames.cli.main import app
+from nashgames.engine import exported
 from nashgames.errors import NashGamesError
 from nashgames.experiments import runner
 from nashgames.experiments.events import Advanced, BatchFinished, Noted
@@ -34,8 +35,18 @@ def workers():
     return [child for child in children if "spawn_main" in " ".join(child.cmdline()) and not child.children()]
 
 
-def test_two_workers_play_the_runs_of_one_process_to_the_bit_and_one_may_die(tmp_path):
+@pytest.fixture
+def programs(tmp_path):
+    """Where the programs of this process are kept."""
+    exported.keep_in(tmp_path / "programs")
+    yield tmp_path / "programs"
+    exported.keep_in(None)
+    exported.loaded.clear()
+
+
+def test_two_workers_play_the_runs_of_one_process_to_the_bit_and_one_may_die(tmp_path, programs):
     play(tmp_path / "alone", **LONG)
+    made = {*programs.iterdir()}
     killed, labels, finished = False, set(), []
     for event in runner.execute(experiment(**LONG), tmp_path / "out", crew=Crew(workers=2)):
         if isinstance(event, Advanced):
@@ -46,6 +57,8 @@ def test_two_workers_play_the_runs_of_one_process_to_the_bit_and_one_may_die(tmp
                 killed = True
         finished += [event] if isinstance(event, BatchFinished) else []
     assert killed
+    # JAX is stricter in tests than in workers, whose programs are therefore others.
+    assert made < {*programs.iterdir()}
     assert labels == {"nash-mp", "mirror-descent"}
     assert sorted((one.batch, len(one.runs)) for one in finished) == [(1, 2), (2, 2)]
     assert (event.failed, len(event.runs)) == (0, 4)

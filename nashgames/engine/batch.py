@@ -183,9 +183,12 @@ class Batch:
         the metric by which the runs stop is always kept. Runs at β = 0 are all of the batch or none; their target is
         the original game, and what divides by β is the limit (`metrics.AT_ZERO`).
         """
-        self.follows_budget = any(has_open_horizon(lane.solver) for row in lanes for lane in row)
+        # Runs that differ in their seed alone share a solver.
+        solvers = {id(lane.solver): lane.solver for row in lanes for lane in row}
+        self.follows_budget = any(map(has_open_horizon, solvers.values()))
         """Whether the steps of a run depend on its budget, because a schedule falls over all of it."""
-        lanes = [[lane.settled(settings, games[0].contexts) for lane in row] for row in lanes]
+        if self.follows_budget:
+            lanes = [[lane.settled(settings, games[0].contexts) for lane in row] for row in lanes]
         flat = [lane for row in lanes for lane in row]
         self._at_zero = flat[0].beta == 0
         if any((lane.beta == 0) != self._at_zero for lane in flat):
@@ -261,10 +264,18 @@ class Batch:
         dtype = self.settings.precision.numpy
         device = self.settings.precision.jax_device()
 
-        def of_runs(*values: Any) -> Any:
-            array = np.asarray(values)
-            kind = {"u": np.uint32, "i": np.int32}.get(array.dtype.kind, dtype)
-            return array.astype(kind).reshape(self._shape + array.shape[1:])
+        def of_runs(parts: Sequence[Any]) -> Any:
+            # What runs share is looked at once.
+            own = {id(part): part for part in parts}
+            places = {key: place for place, key in enumerate(own)}
+            which = [places[id(part)] for part in parts]
+
+            def numbers(*values: Any) -> Any:
+                array = np.asarray(values)
+                kind = {"u": np.uint32, "i": np.int32}.get(array.dtype.kind, dtype)
+                return array.astype(kind)[which].reshape(self._shape + array.shape[1:])
+
+            return jax.tree.map(numbers, *own.values())
 
         starts = [lane.log_start for lane in lanes if lane.log_start is not None]
         if starts and len(starts) < len(lanes):
@@ -276,20 +287,20 @@ class Batch:
 
         game = Game(
             margins=placed_margins(games, self.settings.precision) if margins is None else margins,
-            log_reference=jax.tree.map(of_runs, *[lane.log_reference for lane in lanes]),
-            beta=of_runs(*[lane.beta for lane in lanes]),
+            log_reference=of_runs([lane.log_reference for lane in lanes]),
+            beta=of_runs([lane.beta for lane in lanes]),
             weights=of_games(*[g.weights for g in games]),
             features=jax.tree.map(of_games, *[g.features for g in games]),
-            log_start=of_runs(*starts) if starts else None,
-            feedback=jax.tree.map(of_runs, *[lane.feedback for lane in lanes]),
+            log_start=of_runs(starts) if starts else None,
+            feedback=of_runs([lane.feedback for lane in lanes]),
         )
         problem = loop.Problem(
             game=game,
-            solver=jax.tree.map(of_runs, *[lane.solver for lane in lanes]),
-            log_equilibrium=jax.tree.map(of_runs, *[lane.log_equilibrium for lane in lanes]),
-            tolerance=of_runs(*[float(self.settings.tolerance)] * len(lanes)),
-            max_steps=of_runs(*self._limits),
-            seed=of_runs(*np.array([lane.seed for lane in lanes], np.uint32)),
+            solver=of_runs([lane.solver for lane in lanes]),
+            log_equilibrium=of_runs([lane.log_equilibrium for lane in lanes]),
+            tolerance=of_runs([float(self.settings.tolerance)] * len(lanes)),
+            max_steps=of_runs(self._limits),
+            seed=of_runs([*np.array([lane.seed for lane in lanes], np.uint32)]),
         )
         # Margins are where they are: on one device, or some of their rows on each of several.
         several = len(jax.tree.leaves(game.margins)[0].devices()) > 1

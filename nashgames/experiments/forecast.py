@@ -48,7 +48,7 @@ _LOOK = 0.3
 """Seconds for which a program is played: as long as a chunk of a real run."""
 _ACTIONS = 1000
 """Actions of a game that is made only to be measured: it takes two seconds with its equilibrium, and from there on time
-grows like n², because A no longer fits into the cache."""
+grows like n², because A no longer fits into the cache, or like n where A is kept as factors."""
 _RUNS = 256
 """Runs of a batch that are played to measure it; beyond that time grows like their number."""
 
@@ -59,6 +59,17 @@ _POINT, _ACTION, _PATH, _RUN = 80, 23, 10, 120
 _PART = 30_000
 # Of a row while the tables are read at the end: 47 kB were measured for a run of 50 points and 10 actions.
 _ROW_IN_MEMORY = 800
+
+# Seconds beside those of games, programs and steps, at most, on a machine that is shared: 7 to 10 were measured for the
+# start, the tables and the figures of `default`, `theorems` and a small race, up to 80 ms for a batch that reaches the
+# disk, and 0.2 to 0.6 ms for the rows of a run, which are made, folded, chosen from and judged.
+_ONCE, _A_BATCH, _A_RUN = 12.0, 0.1, 0.001
+# The least: JAX and pandas are imported, nothing is drawn.
+_IMPORTS, _LEAST_OF_A_BATCH = 1.0, 0.01
+# What was measured once may take half as long again: of a small race 17 s for 10, beside other work.
+_AGAIN = 1.5
+# Multiplications that what a step does beside them is worth: some operations of XLA, 10 to 30 µs.
+_STEP = 30_000
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,9 @@ class Forecast:
 
     `grid` counts the values of every field that has several; of `runs`, `trials` only try steps, and `finished` are in
     the directory already. `memory` and `disk` are bytes; `disk_peak` has the parts and the tables that they are folded
-    into. `exact_seconds` are for games and equilibria. `measured_in` is how many seconds measuring took.
+    into. `exact_seconds` are for games and equilibria, `other_seconds` for the start, rows, the disk, tables and
+    figures; `least_seconds` are those of a whole command whose programs are kept and whose runs converge at once.
+    `measured_in` is how many seconds measuring took.
     """
 
     directory: Path
@@ -105,6 +118,8 @@ class Forecast:
     disk_peak: int
     disk_free: int
     exact_seconds: float
+    other_seconds: float
+    least_seconds: float
     measured_in: float
     notes: tuple[str, ...]
 
@@ -120,8 +135,8 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """From the first game to the last batch."""
-        return self.compile_seconds + self.solve_seconds + self.exact_seconds
+        """Of the whole command, at most."""
+        return _AGAIN * (self.compile_seconds + self.solve_seconds + self.exact_seconds) + self.other_seconds
 
 
 def forecast(experiment: Experiment, directory: Path | None = None, *, force: bool = False) -> Forecast:
@@ -170,6 +185,9 @@ def forecast(experiment: Experiment, directory: Path | None = None, *, force: bo
         disk_peak=2 * disk + _PART * len(batches),
         disk_free=_disk_free(directory),
         exact_seconds=exact_seconds,
+        other_seconds=_ONCE + _A_BATCH * len(batches) + _A_RUN * len(left) if left else 0.0,
+        # Equilibria of small games are found together, in a twentieth of the time that one takes alone.
+        least_seconds=_IMPORTS + _LEAST_OF_A_BATCH * len(batches) + exact_seconds / 20 if left else 0.0,
         measured_in=timer.spent,
         notes=tuple(notes),
     )
@@ -272,10 +290,10 @@ class _Timer:
             by_key.setdefault(self._key(batch), []).append(batch)
         groups = sorted(by_key.values(), key=lambda group: -sum(map(self._work, group)))
         found = [self._seconds(group[0]) for group in groups]
-        # What was not looked at takes as long a unit of work as the costliest that was.
+        # What was not looked at takes as long to compile as those that were, and a unit of work as in the costliest.
         known = [(each, group) for each, group in zip(found, groups, strict=True) if each is not None]
         pace = [each[1] / max(self._work(group[0]), 1) for each, group in known]
-        usual = (float(np.median([each[0] for each, _ in known])), pace[0]) if known else (0.0, 0.0)
+        usual = (float(np.mean([each[0] for each, _ in known])), pace[0]) if known else (0.0, 0.0)
         programs = []
         for group, each in zip(groups, found, strict=True):
             first = group[0][0][0]
@@ -312,16 +330,17 @@ class _Timer:
             elif self.spent > MEASURING / 3 or n > _ACTIONS:
                 break
             self._look_at_game(first[n])
-        making = sum(len(games) * self._of_size(n)[0] for n, (games, _) in by_size.items())
-        solving = sum(len(solved) * self._of_size(n)[1] for n, (_, solved) in by_size.items())
+        making = sum(len(games) * self._of_size(first[n], n)[0] for n, (games, _) in by_size.items())
+        solving = sum(len(solved) * self._of_size(first[n], n)[1] for n, (_, solved) in by_size.items())
         # A path has more β than are left to play: see `count_equilibria`.
         return making + solving * equilibria / max(sum(len(solved) for _, solved in by_size.values()), 1)
 
-    def _of_size(self, n: int) -> tuple[float, float]:
+    def _of_size(self, run: Run, n: int) -> tuple[float, float]:
         """Seconds to make a game and to solve it."""
         nearest = min(self._exact, key=lambda each: abs(each - n))
         making, solving = self._exact[nearest]
-        return making * max(n / nearest, 1) ** 2, solving * max(n / nearest, 1) ** 2
+        more = max(_growth(run, n / nearest), 1)
+        return making * more, solving * more
 
     def _key(self, batch: Lanes) -> Any:
         first = batch[0][0]
@@ -334,7 +353,8 @@ class _Timer:
         n, contexts = self.size(first)
         steps = max(_steps(run, self._settings, self) for lanes in batch for run in lanes)
         # As many again for what is done to vectors: twenty or so operations on each of n numbers.
-        return float(steps * first.solver.queries_per_step * len(batch) * contexts * len(batch[0]) * n * (n + 20))
+        of_step = first.solver.queries_per_step * len(batch) * contexts * len(batch[0]) * n * (_columns(first, n) + 20)
+        return float(steps * (of_step + _STEP))
 
     def _seconds(self, batch: Lanes) -> tuple[float, float, str] | None:
         """Compiling, solving, and where that is known from; None where there is no more time to look."""
@@ -361,7 +381,7 @@ class _Timer:
                 looked.advance()
             left = 0.0 if looked.finished else looked.seconds_left
         n, played = self.size(batch[0][0])[0], games[0].actions
-        more = sum(map(len, batch)) / looked.size * max(n / played, 1) ** 2
+        more = sum(map(len, batch)) / looked.size * max(_growth(batch[0][0], n / played), 1)
         return looked.compile_seconds, (looked.solve_seconds + left) * more
 
     def _look_at_game(self, run: Run) -> None:
@@ -392,6 +412,16 @@ class _Timer:
         began = time.perf_counter()
         yield
         self.spent += time.perf_counter() - began
+
+
+def _growth(run: Run, times: float) -> float:
+    """How much longer a product with the margins of a run takes where n is so many times as large."""
+    return times if run.storage == "lowrank" else times**2
+
+
+def _columns(run: Run, n: int) -> float:
+    """Multiplications for one entry of such a product."""
+    return _growth(run, n) / n
 
 
 def _lane(run: Run, game: Game) -> Lane:

@@ -344,11 +344,12 @@ class Chunk:
         def lane(run: Run) -> Lane:
             ready = self._prepared[run.run_id]
             found = ready.equilibrium
-            unlisted = isinstance(ready.log_reference, Chains)
-            like = found and found.log_policy if unlisted else ready.log_reference
-            known = jax.tree.map(lambda values: np.full_like(values, np.nan), like)
             if found is not None and found.converged and found.inside is None:
                 known = found.log_policy
+            else:
+                unlisted = isinstance(ready.log_reference, Chains)
+                like = found and found.log_policy if unlisted else ready.log_reference
+                known = jax.tree.map(lambda values: np.full_like(values, np.nan), like)
             start = None
             if distance_of(run.start) is not None:
                 start = ready.log_reference if found is None else start_of(run, found)

@@ -100,7 +100,7 @@ def prepare(
         first = of_reference[0]
         path: Iterable[Equilibrium] | None = paths.get((first.game_key, key))
         log_reference = resolve_reference(first.reference, game, first.seed)
-        prepared |= {run.run_id: Prepared(game, log_reference, None) for run in of_reference}
+        prepared |= dict.fromkeys([run.run_id for run in of_reference], Prepared(game, log_reference, None))
         played = game.replace(log_reference=log_reference)
         if isinstance(log_reference, Chains) and not has_chains(played):
             continue
@@ -108,10 +108,10 @@ def prepare(
             find = chain_path if isinstance(log_reference, Chains) else equilibrium_path
             path = find(played, _path_of(of_reference, done))
         for found in path:
-            at_beta = [run for run in of_reference if run.beta == found.beta]
+            at_beta = [run.run_id for run in of_reference if run.beta == found.beta]
             several = found.converged and found.inside is not None
             of_policy = nearest(game, found) if several and at_beta else None
-            prepared |= {run.run_id: Prepared(game, log_reference, found, of_policy) for run in at_beta}
+            prepared |= dict.fromkeys(at_beta, Prepared(game, log_reference, found, of_policy))
             yield Refereed(title, found)
             if several:
                 measured = ", ".join(OF_EQUILIBRIUM)

@@ -16,7 +16,7 @@ from nashgames.engine.settings import Settings
 from nashgames.environment import now
 from nashgames.exact.referee import Equilibrium
 from nashgames.experiments.run import Run
-from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS, RUN_KEYS
+from nashgames.store import CURVE_COLUMNS, PATH_COLUMNS, POLICY_COLUMNS, RUN_COLUMNS
 
 OPTIONAL_INTEGERS = {"queries_to_tolerance": "Int64", "diverged_step": "Int64"}
 """Whole numbers that a run may not have."""
@@ -65,10 +65,10 @@ def frames_of(
         every = (RUN_COLUMNS, CURVE_COLUMNS, POLICY_COLUMNS, PATH_COLUMNS)
         return Frames(*(pd.DataFrame(columns=list(names)) for names in every))
     told = told or Told()
-    rows = [told.keys(run, game, batch.settings) for game, run, _, _ in played]
-    keys = {name: [row[name] for row in rows] for name in RUN_KEYS}
+    described = told.keys([run for _, run, _, _ in played], [game for game, *_ in played], batch.settings)
+    keys = {name: pd.Series(values) for name, values in described.items()}
     counts = curves.counts.tolist()
-    repeated = {name: pd.Series(values).repeat(counts).array for name, values in keys.items()}
+    repeated = {name: values.repeat(counts).array for name, values in keys.items()}
     points = _points(curves, played)
     last = {name: values[curves.last] for name, values in points.items()} | {"status": curves.statuses}
     status = np.full(len(curves.steps), "running", object)
@@ -109,12 +109,12 @@ def failure_of(run: Run, settings: Settings, status: str, reason: str, attempts:
 
 def keys_of(run: Run, game: Game | None, settings: Settings) -> dict[str, Any]:
     """The columns `store.RUN_KEYS`, by which every row describes its run; without a game what was asked of it."""
-    return Told().keys(run, game, settings)
+    return {name: values[0] for name, values in Told().keys([run], [game], settings).items()}
 
 
 def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves, told: "Told") -> Block:
     """The columns of runs alone, beside the last point."""
-    settings, count, contexts = batch.settings, len(played), played[0][0].contexts
+    settings, contexts = batch.settings, played[0][0].contexts
     costs = [run.solver.queries_per_step for _, run, _, _ in played]
     stopped = [
         int(step) * cost if status == "converged" and not run.feedback.comparisons else None
@@ -122,20 +122,22 @@ def _of_runs(batch: Batch, played: Sequence[_Played], curves: Curves, told: "Tol
             curves.steps[curves.last], costs, curves.statuses, played, strict=True
         )
     ]
-    labels = [run.told for _, run, _, _ in played]
     return {
         "selection": [
             told.once("selection", run.solver, lambda one: str(one.selection), run) for _, run, _, _ in played
         ],
-        **{name: [label[name] for label in labels] for name in labels[0]},
+        "label": [str(run.label) for _, run, _, _ in played],
+        "step_source": [run.step_source for _, run, _, _ in played],
+        "role": [run.role for _, run, _, _ in played],
+        "tuned": [run.tuned for _, run, _, _ in played],
         "game_fingerprint": [run.source.fingerprint for _, run, _, _ in played],
-        "tolerance": [settings.tolerance] * count,
+        "tolerance": settings.tolerance,
         "budget": [_budget(run, contexts, settings) for _, run, _, _ in played],
         "queries_to_tolerance": pd.array(stopped, "Int64"),
         "diverged_step": pd.array(curves.diverged_steps, "Int64"),
-        "compile_seconds": [batch.compile_seconds] * count,
-        "solve_seconds": [batch.solve_seconds] * count,
-        "batch_size": [batch.size] * count,
+        "compile_seconds": batch.compile_seconds,
+        "solve_seconds": batch.solve_seconds,
+        "batch_size": batch.size,
         "equilibrium_residual": [found.residual for *_, found in played],
         "equilibrium_solves": [found.solves for *_, found in played],
     }
@@ -154,11 +156,10 @@ def _points(curves: Curves, played: Sequence[_Played]) -> Block:
     steps = curves.steps.astype(np.int64)
     queries = np.array([run.solver.queries_per_step for _, run, _, _ in played])
     contexts = played[0][0].contexts
-    ends = np.cumsum(curves.counts)[:-1]
-    comparisons = [
-        run.comparisons(mine, contexts) if run.feedback.comparisons else 0 * mine
-        for mine, (_, run, _, _) in zip(np.split(steps, ends), played, strict=True)
-    ]
+    comparisons = [np.zeros_like(steps)]
+    if any(run.feedback.comparisons for _, run, _, _ in played):
+        each = zip(np.split(steps, np.cumsum(curves.counts)[:-1]), played, strict=True)
+        comparisons = [run.comparisons(mine, contexts) for mine, (_, run, _, _) in each]
     return {
         "step": steps,
         "queries": steps * np.repeat(queries, curves.counts),
@@ -264,29 +265,39 @@ class Told:
             self._texts[key] = (of, make(given))
         return self._texts[key][1]
 
-    def keys(self, run: Run, game: Game | None, settings: Settings) -> dict[str, Any]:
-        """The columns `store.RUN_KEYS` of a run."""
-        described = None if game is None else game.description
-        parameters = None if described is None else described.parameters
+    def keys(self, runs: Sequence[Run], games: Sequence[Game | None], settings: Settings) -> dict[str, list[Any]]:
+        """The columns `store.RUN_KEYS` of runs, each with its game where that is known."""
+        described = [None if game is None else game.description for game in games]
+        parameters = [None if told is None else told.parameters for told in described]
+        pairs = [*zip(runs, games, strict=True)]
+        parts = [self.once("parts", run.parts, _texts, run.parts) for run in runs]
         return {
-            "run_id": run.run_id,
-            "game": str(run.source.text),
-            "game_family": None if described is None else described.name,
-            "game_parameters": None if parameters is None else self.once("game", parameters, _json, parameters),
-            "n": run.actions if game is None else game.actions,
-            "contexts": None if game is None else game.contexts,
-            "seed": run.seed,
-            "reference": str(run.reference),
-            "solver": run.solver.name,
-            "hyperparameters": self.once("solver", run.solver, lambda one: _json(one.hyperparameters), run),
-            **self.once("parts", run.parts, lambda parts: {key: str(text) for key, text in parts.items()}, run.parts),
-            "start": str(run.start),
-            "target": run.target,
-            "beta": run.beta,
-            "dtype": settings.precision.dtype,
-            "device": settings.precision.device,
-            "storage": run.storage if game is None else game.margins.storage,
+            "run_id": [run.run_id for run in runs],
+            "game": [str(run.source.text) for run in runs],
+            "game_family": [None if told is None else told.name for told in described],
+            "game_parameters": [None if of is None else self.once("game", of, _json, of) for of in parameters],
+            "n": [run.actions if game is None else game.actions for run, game in pairs],
+            "contexts": [None if game is None else game.contexts for game in games],
+            "seed": [run.seed for run in runs],
+            "reference": [str(run.reference) for run in runs],
+            "solver": [run.solver.name for run in runs],
+            "hyperparameters": [self.once("solver", run.solver, _numbers, run) for run in runs],
+            **{name: [texts[name] for texts in parts] for name in parts[0]},
+            "start": [str(run.start) for run in runs],
+            "target": [run.target for run in runs],
+            "beta": [run.beta for run in runs],
+            "dtype": [settings.precision.dtype] * len(runs),
+            "device": [settings.precision.device] * len(runs),
+            "storage": [run.storage if game is None else game.margins.storage for run, game in pairs],
         }
+
+
+def _texts(parts: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(text) for key, text in parts.items()}
+
+
+def _numbers(run: Run) -> str:
+    return _json(run.hyperparameters)
 
 
 def _json(values: Mapping[str, Any]) -> str:

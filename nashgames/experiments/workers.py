@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import pandas as pd
 
 from nashgames import memory
+from nashgames.engine import exported
 from nashgames.engine.settings import Settings
 from nashgames.errors import NashGamesError
 from nashgames.experiments.batches import batches_of, game_chunks
@@ -45,6 +47,14 @@ _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 30
 # News from a worker, a second apart: a person sees no more, and a thousand workers stay silent enough.
 _NEWS_SECONDS = 1.0
+
+_CACHE = (
+    "jax_enable_compilation_cache",
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+)
+"""What JAX is told of compiled programs that are kept."""
 
 TRIALS, REPORTED = "trials", "reported"
 """What is played: the runs on which steps are tuned, or those that are reported."""
@@ -89,6 +99,7 @@ class Crew:
             "stage": task.stage,
             "conditions": dataclasses.asdict(task.conditions),
             "batches": len(batches),
+            "programs": [str(place) for place in exported.folder],
         }
         with self._client(len(batches), settings.precision.device) as client:
             return (yield from _Coordinator(client, batches, set(done)).play(told))
@@ -136,6 +147,9 @@ def _distributed() -> Any:
 def _worker(distributed: Any, number: int, count: int, device: str) -> Mapping[str, Any]:
     """One process with one thread, its share of the memory, and one GPU of its own."""
     environment = {"CUDA_VISIBLE_DEVICES": str(number)} if device == "gpu" else {}
+    # They find the programs that this process keeps where JAX is told the same.
+    told = {name: jax.config.values[name] for name in ("jax_platforms", *_CACHE)}
+    environment |= {name.upper(): str(value) for name, value in told.items() if value is not None}
     # What workers have to say they tell the coordinator.
     environment["DASK_LOGGING__DISTRIBUTED"] = "critical"
     options = {
@@ -231,6 +245,8 @@ class _Coordinator:
 def play_batch(task: Mapping[str, Any]) -> dict[str, Any]:
     """Play one batch in a worker, and write its rows; the label, queries and suboptimality of its runs."""
     os.chdir(task["folder"])
+    # Where the coordinator keeps its own, and nowhere else: the compiler sees one text in every process.
+    exported.keep_in(next(map(Path, task["programs"]), None))
     planned = _planned(task)
     games, lanes = planned.batches[task["batch"]]
     results = Results.open(Path(task["directory"]))

@@ -29,9 +29,6 @@ _GROUP = 2**16
 """Rows of a group in a Parquet file: 25 MB of curves, three times that while they are folded. 700,000 rows are read as
 fast as in groups of twice as many."""
 
-_SPLIT = ("probability", "log_probability")
-"""Columns of numbers of which no two are alike: no dictionary is shorter, and byte by byte a quarter is saved."""
-
 _JSON = ("game_parameters", "hyperparameters")
 """Columns of text that others read as JSON."""
 
@@ -88,10 +85,12 @@ def pieces_to_parquet(pieces: Iterable[pa.Table], schema: pa.Schema, asked: str 
     first = next(pieces, schema.empty_table())
     schema = first.schema if asked is None else first.schema.with_metadata({ASKED: asked})
     waiting = schema.empty_table()
-    split = [name for name in _SPLIT if name in schema.names]
-    others = [name for name in schema.names if name not in split]
-    options = {"compression": "zstd", "use_dictionary": others, "use_byte_stream_split": split}
-    with pq.ParquetWriter(sink, schema, write_page_checksum=True, **options) as writer:
+    # Measured numbers hardly ever repeat: a dictionary of them is given up after a megabyte. Byte by byte they are a
+    # sixth smaller, and written and read in half the time.
+    numbers = [field.name for field in schema if pa.types.is_floating(field.type)]
+    others = [name for name in schema.names if name not in numbers]
+    encoded: dict[str, list[str]] = {"use_dictionary": others, "use_byte_stream_split": numbers}
+    with pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True, **encoded) as writer:
 
         def write(group: pa.Table) -> None:
             # Pieces of an overlay would make other pages; all of a large table at once would be in memory twice.
