@@ -47,11 +47,16 @@ class Commands(TyperGroup):
                 raise NashGamesError(f"'{args[0]}' is an option, not a command; write: nashgames --{args[0]}")
             raise unknown("command", args[0], self.list_commands(ctx))
         resolved: Any = super().resolve_command(ctx, args)
-        for parameter in resolved[1].params:
-            if parameter.param_type_name == "argument":
-                # The help of an argument says what it is; its Python type, list[Path], would say it worse.
-                parameter.display_type_rich = lambda ctx: ""
+        parameters = _without_types(resolved[1].get_params(ctx))
+        options = [each for each in parameters if each.param_type_name == "option"]
+        once = {name for each in options if not each.multiple and not each.is_flag for name in each.opts}
+        given = [argument.partition("=")[0] for argument in args if argument.partition("=")[0] in once]
+        if twice := next((name for place, name in enumerate(given) if name in given[:place]), None):
+            raise NashGamesError(f"{twice} is given twice; give it once")
         return resolved
+
+    def get_params(self, ctx: Any) -> Any:
+        return _without_types(super().get_params(ctx))
 
     def main(
         self,
@@ -80,6 +85,17 @@ class Commands(TyperGroup):
             sentence, code = explain(error, arguments[0] if arguments else None)
             streams.complain(sentence)
         raise SystemExit(code)
+
+
+def _without_types(parameters: Any) -> Any:
+    """The parameters of a command, those that are arguments or take no value without a type in the help.
+
+    The help of an argument says what it is; its Python type, list[Path], would say it worse.
+    """
+    for parameter in parameters:
+        if parameter.param_type_name == "argument" or getattr(parameter, "is_flag", False):
+            parameter.display_type_rich = lambda ctx: ""
+    return parameters
 
 
 def explain(error: Exception, command: str | None = None) -> tuple[str, int]:
@@ -120,7 +136,11 @@ def _usage(error: Any, command: str | None) -> str:
         # typer leaves the context out of this error, so that what the option accepts is looked up by its name.
         key = SHORT.get(name, name.removeprefix("--").replace("-", "_"))
         key = f"{command} {key}" if f"{command} {key}" in ACCEPTED else key
-        return f"{name} needs a value; accepted: {ACCEPTED[key]}" if key in ACCEPTED else f"{name} takes no value"
+        return (
+            f"{name} needs a value; accepted: {ACCEPTED[key]}"
+            if key in ACCEPTED
+            else f"{name} takes no value; leave it out"
+        )
     if error.ctx is None:
         return str(error.format_message())
     path = error.ctx.command_path

@@ -11,7 +11,18 @@ from typing import Any
 from nashgames import plugins
 from nashgames.errors import NashGamesError, has_no, unknown
 from nashgames.parameters import Choice, Number, Parameter, parameters_of
-from nashgames.selections import MOST_VALUES, Selection, expand, is_range, parse, render, split, values_of, wrapped
+from nashgames.selections import (
+    MOST_VALUES,
+    Selection,
+    digits,
+    expand,
+    is_range,
+    parse,
+    render,
+    split,
+    values_of,
+    wrapped,
+)
 
 __all__ = [
     "MOST_VALUES",
@@ -22,6 +33,7 @@ __all__ = [
     "Selection",
     "bind",
     "convert",
+    "digits",
     "expand",
     "is_range",
     "parameters_of",
@@ -59,7 +71,7 @@ def convert(what: str, text: str, kind: type, form: str | None = None) -> Any:
             return text.lower() == "true"
         raise NashGamesError(f"{what} is '{text}'; accepted: true, false")
     try:
-        return kind(text)
+        return kind(text if kind is str else digits(text))
     except ValueError:
         form = form or {int: "an integer", float: "a number"}.get(kind, kind.__name__)
         raise NashGamesError(f"{what} is '{text}'; accepted: {form}") from None

@@ -250,6 +250,11 @@ def make_game(
         raise NashGamesError(f"margins have shape {shape}; a game needs [n, n] or [contexts, n, n] with n ≥ 2")
     margins.check()
     check_beta(beta)
+    if description.labels is not None and not len(set(description.labels)) == len(description.labels) == shape[-1]:
+        raise NashGamesError(
+            f"{len(description.labels):,} labels, {len(set(description.labels)):,} of them different, are given for "
+            f"{shape[-1]:,} actions; give each action a label of its own, or none"
+        )
     if log_reference is None:
         log_reference = np.full(shape[:-1], -np.log(shape[-1]))
     if not isinstance(log_reference, Chains):

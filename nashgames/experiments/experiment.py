@@ -31,6 +31,9 @@ RECORDS = 200
 MAX_RUNS = 1_000_000
 # A file of an experiment has some dozen lines.
 _MOST_BYTES = 10**6
+_OF_THE_COMMAND = ("timeout", "retries", "workers", "scheduler", "out", "json", "quiet", "force", "dry_run", "no_plot")
+"""Options that say how an experiment is executed, and not what it is."""
+
 _OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict", "tune")
 DEFAULT_GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
 """The default solvers where the policy or the optimiser needs policy gradients."""
@@ -165,6 +168,11 @@ class Experiment:
         given: dict[str, Any] = {}
         for key, value in mapping.items():
             field = str(key).replace("-", "_")
+            if field in _OF_THE_COMMAND:
+                option = f"--{field.replace('_', '-')}"
+                raise NashGamesError(
+                    f"'{key}' is no key of an experiment, but an option of the command; write {option}"
+                )
             if field not in fields:
                 raise unknown("experiment key", str(key), fields)
             if field in given:

@@ -71,7 +71,7 @@ def real(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, str | Real):
         return None
     try:
-        number = float(value)
+        number = float(registry.digits(value) if isinstance(value, str) else value)
     except (ValueError, OverflowError):
         return None
     vanished = number == 0 and isinstance(value, str) and _says_more_than_zero(value)
