@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,9 @@ _SEVERAL = {
 # (modules, programs): after every 700 of them the search takes a tenth of all the time. So many are 10 MB.
 _OBJECTS = 100_000
 
+# Columns from which no word of a help is longer than its column: those of the smallest terminal.
+_SMALLEST = 80
+
 _BAD_PATH = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.EEXIST)
 
 
@@ -47,16 +51,20 @@ class Commands(TyperGroup):
                 raise NashGamesError(f"'{args[0]}' is an option, not a command; write: nashgames --{args[0]}")
             raise unknown("command", args[0], self.list_commands(ctx))
         resolved: Any = super().resolve_command(ctx, args)
-        parameters = _without_types(resolved[1].get_params(ctx))
-        options = [each for each in parameters if each.param_type_name == "option"]
+        if {"-h", "--help"} & set(args):
+            _as_shown(resolved[1], resolved[1].get_params(ctx))
+        options = [each for each in resolved[1].params if each.param_type_name == "option"]
         once = {name for each in options if not each.multiple and not each.is_flag for name in each.opts}
         given = [argument.partition("=")[0] for argument in args if argument.partition("=")[0] in once]
         if twice := next((name for place, name in enumerate(given) if name in given[:place]), None):
             raise NashGamesError(f"{twice} is given twice; give it once")
         return resolved
 
-    def get_params(self, ctx: Any) -> Any:
-        return _without_types(super().get_params(ctx))
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for command in self.commands.values():
+            _as_shown(command, [])
+        _as_shown(self, self.get_params(ctx))
+        super().format_help(ctx, formatter)
 
     def main(
         self,
@@ -87,15 +95,26 @@ class Commands(TyperGroup):
         raise SystemExit(code)
 
 
-def _without_types(parameters: Any) -> Any:
-    """The parameters of a command, those that are arguments or take no value without a type in the help.
+def _as_shown(command: Any, parameters: Any) -> None:
+    """Write a command and its parameters as its help shows them, in the characters of standard output.
 
-    The help of an argument says what it is; its Python type, list[Path], would say it worse.
+    The help of an argument says what it is; its Python type, list[Path], would say it worse. A flag has no value.
     """
+    from nashgames.cli.streams import spelled
+
+    command.help = spelled(command.help or "")
+    plain = shutil.get_terminal_size().columns < _SMALLEST or spelled("…") != "…"
+    if plain:
+        # rich cuts words that are longer than their column; without it they are broken.
+        command.rich_markup_mode = None
+        command.short_help = command.help
     for parameter in parameters:
         if parameter.param_type_name == "argument" or getattr(parameter, "is_flag", False):
             parameter.display_type_rich = lambda ctx: ""
-    return parameters
+        text = spelled(parameter.help or "")
+        # rich would take a bracket for its own.
+        parameter.help = text.replace("\\[", "[") if plain else text
+        parameter.metavar = parameter.metavar and spelled(parameter.metavar)
 
 
 def explain(error: Exception, command: str | None = None) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nashgames.core.metrics import METRICS, every
 from nashgames.defaults import AUTO, STORAGES
 from nashgames.errors import NashGamesError, NoRoom, UnknownName, wrong_word
-from nashgames.registry import digits, split
+from nashgames.registry import split
 
 if TYPE_CHECKING:
     from nashgames.experiments.playing import Conditions
@@ -135,7 +135,7 @@ def crew(given: Mapping[str, Any]) -> "Crew | None":
 def _number(key: str, text: str, kind: type[_Kind], above: float) -> _Kind:
     """The finite number above a limit that an option was given."""
     try:
-        value = kind(digits(text))
+        value = kind(text if text.isascii() else above)
     except ValueError:
         value = kind(above)
     # NaN is above nothing.

@@ -14,7 +14,6 @@ from nashgames.cli import options
 from nashgames.disk import replace
 from nashgames.errors import NashGamesError
 from nashgames.plugins import is_file_name
-from nashgames.registry import digits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +125,9 @@ def _number(key: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return float(digits(text))
+        if text.isascii():
+            return float(text)
+        raise ValueError
     except ValueError:
         accepted = options.ACCEPTED[key]
         raise NashGamesError(f"{options.flag(key)} is '{text}'; accepted: {accepted}") from None

@@ -79,7 +79,9 @@ def choices(given: str, accepted: Iterable[str]) -> str:
     if not names:
         return ", as there is none; leave it out"
     # Who writes Game or NASH-MP means game and nash-mp; of names that differ in that alone the first is offered.
-    folded = {name.casefold(): name for name in reversed(names)}
+    folded: dict[str, str] = {}
+    for name in names:
+        folded.setdefault(name.casefold(), name)
     wanted = given.casefold()
     nearest = [folded[near] for near in difflib.get_close_matches(wanted, folded, n=1, cutoff=0.5)]
     nearest = nearest or [name for near, name in folded.items() if len(given) > 1 and near.startswith(wanted)]

@@ -6,6 +6,7 @@ Their help, bounds, error sentences, symbol, and whether a step search varies th
 import inspect
 import math
 import numbers
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from nashgames.errors import NashGamesError, wrong_word
 
 # Integers of a compiled program have 32 bits.
 _LARGEST_INTEGER = 2**31 - 1
-# The smallest normal number of float32: compiled programs compute with 0 in place of what is below.
-_SMALLEST = 2.0**-126
+# Compiled programs compute with 0 in place of what is below the normal numbers of float64.
+_SMALLEST = sys.float_info.min
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from nashgames.parameters import Choice, Number, Parameter, parameters_of
 from nashgames.selections import (
     MOST_VALUES,
     Selection,
-    digits,
     expand,
     is_range,
     parse,
@@ -33,7 +32,6 @@ __all__ = [
     "Selection",
     "bind",
     "convert",
-    "digits",
     "expand",
     "is_range",
     "parameters_of",
@@ -71,7 +69,10 @@ def convert(what: str, text: str, kind: type, form: str | None = None) -> Any:
             return text.lower() == "true"
         raise NashGamesError(f"{what} is '{text}'; accepted: true, false")
     try:
-        return kind(text if kind is str else digits(text))
+        # Python reads digits of every script, and a person of another one means something else.
+        if kind is not str and not text.isascii():
+            raise ValueError
+        return kind(text)
     except ValueError:
         form = form or {int: "an integer", float: "a number"}.get(kind, kind.__name__)
         raise NashGamesError(f"{what} is '{text}'; accepted: {form}") from None

@@ -61,8 +61,8 @@ def split(text: str) -> list[str]:
     if depth != 0:
         raise NashGamesError(f"'{text}' has unbalanced brackets; write name[parameter=value,…]")
     parts.append(current.strip())
-    if any(parts) and not all(parts):
-        raise NashGamesError(f"{shown(text)} has nothing on one side of a comma; drop that comma, or add a name")
+    if any(parts) and not all(parts[:-1]):
+        raise NashGamesError(f"{shown(text)} has nothing in front of a comma; drop that comma, or add a name")
     return [part for part in parts if part]
 
 
@@ -96,8 +96,8 @@ def values_of(range_: str, inside: str) -> list[str]:
     """
     parts = range_.split(":")
     try:
-        low, high, count = float(digits(parts[0])), float(digits(parts[1])), int(digits(parts[2]))
-        accepted = len(parts) == 3 and 0 < low < high < math.inf and 2 <= count <= MOST_VALUES
+        low, high, count = float(parts[0]), float(parts[1]), int(parts[2])
+        accepted = range_.isascii() and len(parts) == 3 and 0 < low < high < math.inf and 2 <= count <= MOST_VALUES
     except (ValueError, IndexError):
         accepted = False
     if not accepted:
@@ -106,13 +106,6 @@ def values_of(range_: str, inside: str) -> list[str]:
             f"first, and a count from 2 to {MOST_VALUES}, e.g. 0.1:10:21"
         )
     return [f"{low * (high / low) ** (i / (count - 1)):.6g}" for i in range(count)]
-
-
-def digits(text: str) -> str:
-    """`text`, of which a number is to be made; ValueError where only Python reads one, as 3 in ٣."""
-    if not text.isascii():
-        raise ValueError(text)
-    return text
 
 
 def is_range(text: str) -> bool:

@@ -74,7 +74,7 @@ def _entries(key: str, given: Any, solver: str = "") -> Iterable[tuple[str, Any]
 def _count(key: str, name: str, value: Any) -> int:
     try:
         whole = isinstance(value, str | Integral) and not isinstance(value, bool)
-        number = int(registry.digits(value) if isinstance(value, str) else value) if whole else 0
+        number = int(value) if whole and str(value).isascii() else 0
     except ValueError:
         number = 0
     # More than a range may have are a typing error.
