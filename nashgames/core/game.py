@@ -205,7 +205,7 @@ class Game:
             advantage: q(π') where it was queried before (`foresee`), `[n]`, `[m, n]`; only exact feedback uses it
 
         Returns:
-            Unbiased estimates of ν ∘ Aπ' (`margins`) and of ν (`visits`), `[n]`, `[m, n]`; both exact on exact feedback.
+            Unbiased estimates of ν ∘ Aπ' (`margins`) and of ν (`visits`), `[n]`, `[m, n]`; exact on exact feedback.
 
         Example:
             >>> import jax, nashgames as ng
