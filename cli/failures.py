@@ -126,7 +126,8 @@ def explain(error: Exception, command: str | None = None) -> tuple[str, int]:
     if isinstance(error, OSError):
         place = f"'{error.filename}'" if error.filename else "the output"
         reason = error.strerror or str(error)
-        if error.errno in (errno.EACCES, errno.EPERM) and Path(str(error.filename)).is_file():
+        # Path.is_file would raise where a folder above may not be entered.
+        if error.errno in (errno.EACCES, errno.EPERM) and os.path.isfile(str(error.filename)):
             return f"cannot read {place}: {reason}; change its permissions, or name another file", USAGE
         if error.errno in _BAD_PATH:
             return f"cannot use {place}: {reason}; name a place that can be written with --out", USAGE

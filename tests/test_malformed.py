@@ -556,3 +556,11 @@ def test_a_file_that_may_not_be_read_is_not_answered_with_where_to_write(monkeyp
     sentence, code = failures.explain(PermissionError(13, "Permission denied", "mine.csv"))
     assert sentence.startswith("cannot read 'mine.csv': Permission denied; change its permissions")
     assert code == 2
+
+
+def test_a_folder_that_may_not_be_entered_is_refused_in_one_sentence(monkeypatch):
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    refused(["run", "--out", "mine"], "cannot use 'mine': Permission denied; name a place that can be written")
