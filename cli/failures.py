@@ -7,7 +7,6 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -127,7 +126,7 @@ def explain(error: Exception, command: str | None = None) -> tuple[str, int]:
         place = f"'{error.filename}'" if error.filename else "the output"
         reason = error.strerror or str(error)
         # Path.is_file would raise where a folder above may not be entered.
-        if error.errno in (errno.EACCES, errno.EPERM) and os.path.isfile(str(error.filename)):
+        if error.errno in (errno.EACCES, errno.EPERM) and os.path.isfile(str(error.filename)):  # noqa: PTH113
             return f"cannot read {place}: {reason}; change its permissions, or name another file", USAGE
         if error.errno in _BAD_PATH:
             return f"cannot use {place}: {reason}; name a place that can be written with --out", USAGE
