@@ -287,12 +287,17 @@ class Progress(Working):
         suboptimality = words.small(float(batch.runs["suboptimality"].max()))
         self._finished.append((f"{batch.batch}/{batch.batches}", label, queries, suboptimality, "done"))
         left = self._clock.left(batch.batch, batch.batches)
+        # The reported runs follow, whose batches are counted anew.
+        trials = self.planned is not None and self.planned.tuning
         if not self._err.is_terminal and batch.batches > 1:
             told = f"; about {words.duration(left)} left" if batch.batch < batch.batches else ""
             reached = f"{queries} queries, suboptimality {suboptimality}"
-            self.note(f"batch {batch.batch} of {batch.batches}: {label}, {reached}{told}")
-        more = f"compiling; about {words.duration(left)} left in all"
-        self.wait(more if batch.batch < batch.batches else "writing the files")
+            told += " for the trials" if told and trials else ""
+            name = "batch of trials" if trials else "batch"
+            self.note(f"{name} {batch.batch} of {batch.batches}: {label}, {reached}{told}")
+        more = f"compiling; about {words.duration(left)} left {'for the trials' if trials else 'in all'}"
+        last = "choosing steps" if trials else "writing the files"
+        self.wait(more if batch.batch < batch.batches else last)
 
     def _on_elsewhere(self, played: "PlayedElsewhere") -> None:
         self.finished_runs += played.runs

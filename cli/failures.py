@@ -38,7 +38,7 @@ _OBJECTS = 100_000
 # Columns from which no word of a help is longer than its column: those of the smallest terminal.
 _SMALLEST = 80
 
-_BAD_PATH = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.EEXIST)
+_BAD_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.EEXIST)
 
 
 class Commands(TyperGroup):
@@ -128,6 +128,9 @@ def explain(error: Exception, command: str | None = None) -> tuple[str, int]:
         # Path.is_file would raise where a folder above may not be entered.
         if error.errno in (errno.EACCES, errno.EPERM) and os.path.isfile(str(error.filename)):  # noqa: PTH113
             return f"cannot read {place}: {reason}; change its permissions, or name another file", USAGE
+        if error.errno in (errno.EACCES, errno.EPERM):
+            # Of something to read or to write: who raised it did not say.
+            return f"cannot use {place}: {reason}; change the permissions there, or give another path", USAGE
         if error.errno in _BAD_PATH:
             return f"cannot use {place}: {reason}; name a place that can be written with --out", USAGE
         return f"cannot write {place}: {reason}; finished runs are kept; the same command continues", FAILED

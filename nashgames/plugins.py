@@ -50,7 +50,8 @@ def fingerprint(name: str) -> str:
     try:
         return hashlib.sha256(_located(file).read_bytes()).hexdigest()[:12]
     except OSError as error:
-        raise NashGamesError(f"cannot read '{file}': {(error.strerror or str(error)).lower()}") from None
+        reason = (error.strerror or str(error)).lower()
+        raise NashGamesError(f"cannot read '{file}': {reason}; make it readable, or name another file") from None
 
 
 def from_packages(group: str) -> dict[str, metadata.EntryPoint]:

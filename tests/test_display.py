@@ -787,6 +787,14 @@ def test_in_a_pipe_a_finished_batch_is_one_plain_line_with_the_time_left(capsys,
     assert printed.out.startswith("random-logits · 100 actions")
 
 
+def test_batches_of_trials_are_called_so(capsys):
+    with Progress(Experiment(tune={"seeds": 2})) as screen:
+        screen.show(Planned(Path("somewhere"), 4, 0, 2, tuning=True, tried=(1,)))
+        screen.show(BatchFinished(1, 2, frame(row())))
+    told = capsys.readouterr().err
+    assert told.startswith("batch of trials 1 of 2: nash-mp, ") and told.endswith(" left for the trials\n")
+
+
 @pytest.mark.parametrize(("settings", "notes"), [({"quiet": True}, False), ({"data": True}, True)])
 def test_quiet_and_data_print_no_result(capsys, settings, notes):
     screen = play(**settings)

@@ -563,4 +563,4 @@ def test_a_folder_that_may_not_be_entered_is_refused_in_one_sentence(monkeypatch
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "stat", refuse)
-    refused(["run", "--out", "mine"], "cannot use 'mine': Permission denied; name a place that can be written")
+    refused(["run", "--out", "mine"], "cannot use 'mine': Permission denied; change the permissions there")
