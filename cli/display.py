@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import os
+import textwrap
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,7 +20,7 @@ from rich.text import Text
 from nashgames.cli import signals, words
 from nashgames.cli.columns import fitted
 from nashgames.cli.sheet import Sheet
-from nashgames.cli.streams import emit
+from nashgames.cli.streams import emit, spelled
 from nashgames.errors import printable
 
 if TYPE_CHECKING:
@@ -58,6 +60,24 @@ def _console(stderr: bool) -> Console:
     return console
 
 
+def _shown(text: str) -> str:
+    """A text as standard output shows it, so that what is laid out has the widths that are written."""
+    return spelled(printable(text))
+
+
+def _as_written(sheet: Sheet) -> Sheet:
+    """The sheet with its headings and cells as standard output shows them."""
+    told = dict(zip(sheet.headings, map(_shown, sheet.headings), strict=True))
+    return dataclasses.replace(
+        sheet,
+        headings=tuple(told.values()),
+        names=frozenset(told[name] for name in sheet.names & told.keys()),
+        rows=tuple(tuple("\n".join(map(_shown, text.split("\n"))) for text in row) for row in sheet.rows),
+        spare=tuple(told[name] for name in sheet.spare if name in told),
+        prose=told.get(sheet.prose or ""),
+    )
+
+
 class Screen:
     """What a command prints: results on standard output, notes and progress on standard error."""
 
@@ -74,30 +94,35 @@ class Screen:
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line of the result, not shown with --quiet or --json."""
-        self._print(Text(printable(text), style=style))
+        self._print(Text(_shown(text), style=style))
 
     def sheet(self, sheet: Sheet) -> None:
         """A table of the result and its caption."""
-        cells = tuple(tuple("\n".join(map(printable, text.split("\n"))) for text in row) for row in sheet.rows)
-        tables, padding = fitted(dataclasses.replace(sheet, rows=cells), self._out.width - 1, cell_len)
+        tables, padding = fitted(_as_written(sheet), self._out.width - 1, cell_len)
         if len(sheet.rows) > _STYLED and len(tables) == 1 and not (self.quiet or self.data):
             emit(_unstyled(tables[0], padding))
         else:
             for place, table in enumerate(tables):
                 self._print(Padding(_table(table, padding), (1 if place else 0, 0, 0, 1)))
         if tables[-1].caption:
-            self._print(Text(f" {printable(tables[-1].caption)}", style="dim"))
+            self._print(Text(f" {_shown(tables[-1].caption)}", style="dim"))
 
     def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Lines of a name and what it is, aligned; never cut, because paths and commands are there to be copied."""
+        """Lines of a name and what it is, aligned; paths and commands are never broken, they are there to be copied."""
         width = max((len(name) for name, _ in rows), default=0)
         for name, text in rows:
-            self._print(Text.assemble((f" {name:<{width}}   ", "dim"), printable(text)), soft_wrap=True)
+            lines, first = [_shown(text)], text.partition(" ")[0]
+            if first != "nashgames" and os.sep not in first:
+                room = max(self._out.width - width - 4, _LEGIBLE)
+                lines = textwrap.wrap(lines[0], room, break_long_words=False, break_on_hyphens=False) or lines
+            for place, line in enumerate(lines):
+                told = "" if place else name
+                self._print(Text.assemble((f" {told:<{width}}   ", "dim"), line), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A remark on standard error, not shown with --quiet."""
         if not self.quiet:
-            self._err.print(Text(printable(text), style="dim"), soft_wrap=True)
+            self._err.print(Text(printable(text), style="dim"), soft_wrap=not self._err.is_terminal)
 
     def _print(self, renderable: RenderableType, soft_wrap: bool = False) -> None:
         if self.quiet or self.data:
@@ -262,12 +287,17 @@ class Progress(Working):
         suboptimality = words.small(float(batch.runs["suboptimality"].max()))
         self._finished.append((f"{batch.batch}/{batch.batches}", label, queries, suboptimality, "done"))
         left = self._clock.left(batch.batch, batch.batches)
+        # The reported runs follow, whose batches are counted anew.
+        trials = self.planned is not None and self.planned.tuning
         if not self._err.is_terminal and batch.batches > 1:
             told = f"; about {words.duration(left)} left" if batch.batch < batch.batches else ""
             reached = f"{queries} queries, suboptimality {suboptimality}"
-            self.note(f"batch {batch.batch} of {batch.batches}: {label}, {reached}{told}")
-        more = f"compiling; about {words.duration(left)} left in all"
-        self.wait(more if batch.batch < batch.batches else "writing the files")
+            told += " for the trials" if told and trials else ""
+            name = "batch of trials" if trials else "batch"
+            self.note(f"{name} {batch.batch} of {batch.batches}: {label}, {reached}{told}")
+        more = f"compiling; about {words.duration(left)} left {'for the trials' if trials else 'in all'}"
+        last = "choosing steps" if trials else "writing the files"
+        self.wait(more if batch.batch < batch.batches else last)
 
     def _on_elsewhere(self, played: "PlayedElsewhere") -> None:
         self.finished_runs += played.runs

@@ -57,7 +57,7 @@ def equilibrium(game: str, given: Mapping[str, Any], arguments: list[str] | None
             written = [] if given["no_plot"] else _draw(runs, rows, directory, formats, screen)
             vertex = _vertex(found, screen) if given["vertex"] else None
             rated = _rated(runs, found, directory, screen) if given["ratings"] else None
-            _close(runs, found, {"vertex": vertex, "ratings": rated}, directory, written, screen)
+            _close(experiment, runs, found, {"vertex": vertex, "ratings": rated}, directory, written, screen)
         except KeyboardInterrupt:
             screen.clear()
             kept = f"; what was found is kept in '{directory}'" if directory and directory.exists() else ""
@@ -270,6 +270,7 @@ def _rated(
 
 
 def _close(
+    experiment: "Experiment",
     runs: Sequence["Run"],
     found: Sequence["Certified"],
     beside: Mapping[str, Any],
@@ -304,7 +305,12 @@ def _close(
         lines.insert(0, ("files", f"{directory / 'policies.parquet'}, and {also}"))
         lines += [("plot", f"nashgames plot {place}"), ("verify", f"nashgames verify {place}")]
     elif len(runs) == 1:
-        lines.append(("next", f"nashgames equilibrium {shlex.quote(runs[0].source.text)} {_PATH}"))
+        # The same game: what was asked of it stays.
+        usual = type(experiment)().reference[0]
+        asked = [f"--actions {size}" for size in experiment.actions]
+        asked += [f"--reference {shlex.quote(text)}" for text in experiment.reference if text != usual]
+        asked += [f"--seed {experiment.seed}"] * (experiment.seed > 0)
+        lines.append(("next", " ".join(["nashgames equilibrium", shlex.quote(runs[0].source.text), *asked, _PATH])))
     screen.line()
     screen.pairs(lines)
 

@@ -4,9 +4,9 @@ import errno
 import gc
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -35,7 +35,10 @@ _SEVERAL = {
 # (modules, programs): after every 700 of them the search takes a tenth of all the time. So many are 10 MB.
 _OBJECTS = 100_000
 
-_BAD_PATH = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.EEXIST)
+# Columns from which no word of a help is longer than its column: those of the smallest terminal.
+_SMALLEST = 80
+
+_BAD_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.EEXIST)
 
 
 class Commands(TyperGroup):
@@ -47,11 +50,20 @@ class Commands(TyperGroup):
                 raise NashGamesError(f"'{args[0]}' is an option, not a command; write: nashgames --{args[0]}")
             raise unknown("command", args[0], self.list_commands(ctx))
         resolved: Any = super().resolve_command(ctx, args)
-        for parameter in resolved[1].params:
-            if parameter.param_type_name == "argument":
-                # The help of an argument says what it is; its Python type, list[Path], would say it worse.
-                parameter.display_type_rich = lambda ctx: ""
+        if {"-h", "--help"} & set(args):
+            _as_shown(resolved[1], resolved[1].get_params(ctx))
+        options = [each for each in resolved[1].params if each.param_type_name == "option"]
+        once = {name for each in options if not each.multiple and not each.is_flag for name in each.opts}
+        given = [argument.partition("=")[0] for argument in args if argument.partition("=")[0] in once]
+        if twice := next((name for place, name in enumerate(given) if name in given[:place]), None):
+            raise NashGamesError(f"{twice} is given twice; give it once")
         return resolved
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for command in self.commands.values():
+            _as_shown(command, [])
+        _as_shown(self, self.get_params(ctx))
+        super().format_help(ctx, formatter)
 
     def main(
         self,
@@ -82,6 +94,28 @@ class Commands(TyperGroup):
         raise SystemExit(code)
 
 
+def _as_shown(command: Any, parameters: Any) -> None:
+    """Write a command and its parameters as its help shows them, in the characters of standard output.
+
+    The help of an argument says what it is; its Python type, list[Path], would say it worse. A flag has no value.
+    """
+    from nashgames.cli.streams import spelled
+
+    command.help = spelled(command.help or "")
+    plain = shutil.get_terminal_size().columns < _SMALLEST or spelled("…") != "…"
+    if plain:
+        # rich cuts words that are longer than their column; without it they are broken.
+        command.rich_markup_mode = None
+        command.short_help = command.help
+    for parameter in parameters:
+        if parameter.param_type_name == "argument" or getattr(parameter, "is_flag", False):
+            parameter.display_type_rich = lambda ctx: ""
+        text = spelled(parameter.help or "")
+        # rich would take a bracket for its own.
+        parameter.help = text.replace("\\[", "[") if plain else text
+        parameter.metavar = parameter.metavar and spelled(parameter.metavar)
+
+
 def explain(error: Exception, command: str | None = None) -> tuple[str, int]:
     """The sentence and the exit code for an error of any kind, of this command where it says so."""
     if isinstance(error, NashGamesError):
@@ -91,8 +125,12 @@ def explain(error: Exception, command: str | None = None) -> tuple[str, int]:
     if isinstance(error, OSError):
         place = f"'{error.filename}'" if error.filename else "the output"
         reason = error.strerror or str(error)
-        if error.errno in (errno.EACCES, errno.EPERM) and Path(str(error.filename)).is_file():
+        # Path.is_file would raise where a folder above may not be entered.
+        if error.errno in (errno.EACCES, errno.EPERM) and os.path.isfile(str(error.filename)):  # noqa: PTH113
             return f"cannot read {place}: {reason}; change its permissions, or name another file", USAGE
+        if error.errno in (errno.EACCES, errno.EPERM):
+            # Of something to read or to write: who raised it did not say.
+            return f"cannot use {place}: {reason}; change the permissions there, or give another path", USAGE
         if error.errno in _BAD_PATH:
             return f"cannot use {place}: {reason}; name a place that can be written with --out", USAGE
         return f"cannot write {place}: {reason}; finished runs are kept; the same command continues", FAILED
@@ -120,7 +158,11 @@ def _usage(error: Any, command: str | None) -> str:
         # typer leaves the context out of this error, so that what the option accepts is looked up by its name.
         key = SHORT.get(name, name.removeprefix("--").replace("-", "_"))
         key = f"{command} {key}" if f"{command} {key}" in ACCEPTED else key
-        return f"{name} needs a value; accepted: {ACCEPTED[key]}" if key in ACCEPTED else f"{name} takes no value"
+        return (
+            f"{name} needs a value; accepted: {ACCEPTED[key]}"
+            if key in ACCEPTED
+            else f"{name} takes no value; leave it out"
+        )
     if error.ctx is None:
         return str(error.format_message())
     path = error.ctx.command_path

@@ -135,7 +135,7 @@ def crew(given: Mapping[str, Any]) -> "Crew | None":
 def _number(key: str, text: str, kind: type[_Kind], above: float) -> _Kind:
     """The finite number above a limit that an option was given."""
     try:
-        value = kind(text)
+        value = kind(text if text.isascii() else above)
     except ValueError:
         value = kind(above)
     # NaN is above nothing.

@@ -125,7 +125,9 @@ def _number(key: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return float(text)
+        if text.isascii():
+            return float(text)
+        raise ValueError
     except ValueError:
         accepted = options.ACCEPTED[key]
         raise NashGamesError(f"{options.flag(key)} is '{text}'; accepted: {accepted}") from None

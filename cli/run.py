@@ -45,6 +45,8 @@ def sweep_experiment(source: str | None, given: Mapping[str, Any]) -> "Experimen
             del base["name"]
         if "game" in values:
             del base["actions"]
+    elif source.lower().endswith((".csv", ".parquet", ".npy")):
+        raise NashGamesError(f"EXPERIMENT is '{source}', a table; play it with: nashgames sweep --game {source}")
     elif source.endswith(".toml") or Path(source).is_file():
         base = Experiment.from_toml(source).to_dict()
     elif source in presets():

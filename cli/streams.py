@@ -2,7 +2,9 @@
 
 import codecs
 import os
+import shutil
 import sys
+import textwrap
 import unicodedata
 
 from nashgames.errors import sentence as as_printed
@@ -47,6 +49,12 @@ def make_tolerant() -> None:
             reconfigure(errors="nashgames")
 
 
+def spelled(text: str) -> str:
+    """A text in the characters that standard output has."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "nashgames").decode(encoding)
+
+
 def emit(text: str) -> None:
     """One piece of data on standard output; when its reader has gone away the command still finishes its work."""
     if sys.stdout is None:
@@ -67,6 +75,9 @@ def complain(sentence: str) -> None:
         return
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     line = f"error: {as_printed(sentence)}"
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
     try:
         sys.stderr.write(f"\x1b[31m{line}\x1b[0m\n" if colour else f"{line}\n")
         sys.stderr.flush()

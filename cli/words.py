@@ -196,7 +196,8 @@ def header(
     seeds = f"seed {experiment.seed}"
     if experiment.seeds > 1:
         seeds = f"seeds {experiment.seed}–{experiment.seed + experiment.seeds - 1}"
-    if experiment.tune is not None:
+    # None are tried where every step is given.
+    if experiment.tune is not None and (tried is None or tried):
         seeds += f" · tuned on {_tried(experiment.tuning_seeds, experiment.tuning_seeds if tried is None else tried)}"
     sizes = [actions] if actions is not None else list(experiment.every("actions"))
     games = list(experiment.every("game"))

@@ -78,8 +78,13 @@ def choices(given: str, accepted: Iterable[str]) -> str:
     names = list(accepted)
     if not names:
         return ", as there is none; leave it out"
-    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    nearest = nearest or [name for name in names if len(given) > 1 and name.startswith(given)]
+    # Who writes Game or NASH-MP means game and nash-mp; of names that differ in that alone the first is offered.
+    folded: dict[str, str] = {}
+    for name in names:
+        folded.setdefault(name.casefold(), name)
+    wanted = given.casefold()
+    nearest = [folded[near] for near in difflib.get_close_matches(wanted, folded, n=1, cutoff=0.5)]
+    nearest = nearest or [name for near, name in folded.items() if len(given) > 1 and near.startswith(wanted)]
     hint = f"; did you mean '{nearest[0]}'? Accepted" if nearest else "; accepted"
     return f"{hint}: {some_of(names)}"
 

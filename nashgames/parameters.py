@@ -6,6 +6,7 @@ Their help, bounds, error sentences, symbol, and whether a step search varies th
 import inspect
 import math
 import numbers
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from nashgames.errors import NashGamesError, wrong_word
 
 # Integers of a compiled program have 32 bits.
 _LARGEST_INTEGER = 2**31 - 1
+# Compiled programs compute with 0 in place of what is below the normal numbers of float64.
+_SMALLEST = sys.float_info.min
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ class Parameter:
         what = f"{owner}[{self.name}]"
         if self.words is not None and value not in self.words:
             raise wrong_word(what, value, self.words)
+        if isinstance(value, float) and 0 < abs(value) < _SMALLEST:
+            raise NashGamesError(f"{what} is {value:g}, which programs take for 0; give 0 or a larger number")
         if self.number is not None and not self.number.holds(value):
             told = f"{value:g}" if isinstance(value, float) else value
             raise NashGamesError(f"{what} is {told}; accepted: {self.number.accepted(self.kind)}")

@@ -50,7 +50,8 @@ def fingerprint(name: str) -> str:
     try:
         return hashlib.sha256(_located(file).read_bytes()).hexdigest()[:12]
     except OSError as error:
-        raise NashGamesError(f"cannot read '{file}': {(error.strerror or str(error)).lower()}") from None
+        reason = (error.strerror or str(error)).lower()
+        raise NashGamesError(f"cannot read '{file}': {reason}; make it readable, or name another file") from None
 
 
 def from_packages(group: str) -> dict[str, metadata.EntryPoint]:
@@ -91,12 +92,16 @@ def _module(path: str, contents: str) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        if not isinstance(error, Exception):
+        # A file that ends the process is no end of ours; KeyboardInterrupt is the person's.
+        if not isinstance(error, Exception | SystemExit):
             raise
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
         line = lines[-1] if lines else getattr(error, "lineno", None)
         place = f" at line {line}" if line else ""
-        raise NashGamesError(f"'{Path(path).name}' does not run: {type(error).__name__}{place}: {error}") from error
+        told = " ".join(str(error).split())[:_LONGEST]
+        raise NashGamesError(
+            f"'{Path(path).name}' does not run: {type(error).__name__}{place}: {told}; correct that file"
+        ) from error
     finally:
         sys.path.remove(folder)
     return module
@@ -109,14 +114,14 @@ def explaining(what: str, brought: Any) -> Iterator[None]:
         yield
     except (NashGamesError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # What the device could not do is no mistake of the code.
         if _of_nashgames(brought) or {"XlaRuntimeError", "JaxRuntimeError"} & _kinds(error):
             raise
         raise NashGamesError(f"{what} fails: {explained(error)}") from error
 
 
-def explained(error: Exception) -> str:
+def explained(error: BaseException) -> str:
     """An error in the code of a user: what, at which line, and for the usual one what to do."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".py")]
     own = [f for f in frames if "site-packages" not in f.filename and not Path(f.filename).is_relative_to(_FOLDER)]
@@ -124,10 +129,10 @@ def explained(error: Exception) -> str:
     if "ConcretizationTypeError" in _kinds(error):
         return f"a Python condition or conversion asks for a traced number{place}; use jnp.where or jax.lax.cond"
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}{place}: {text[:_LONGEST]}"
+    return f"{type(error).__name__}{place}: {text[:_LONGEST]}; correct that code"
 
 
-def _kinds(error: Exception) -> set[str]:
+def _kinds(error: BaseException) -> set[str]:
     return {kind.__name__ for kind in type(error).__mro__}
 
 

@@ -11,7 +11,17 @@ from typing import Any
 from nashgames import plugins
 from nashgames.errors import NashGamesError, has_no, unknown
 from nashgames.parameters import Choice, Number, Parameter, parameters_of
-from nashgames.selections import MOST_VALUES, Selection, expand, is_range, parse, render, split, values_of, wrapped
+from nashgames.selections import (
+    MOST_VALUES,
+    Selection,
+    expand,
+    is_range,
+    parse,
+    render,
+    split,
+    values_of,
+    wrapped,
+)
 
 __all__ = [
     "MOST_VALUES",
@@ -59,6 +69,9 @@ def convert(what: str, text: str, kind: type, form: str | None = None) -> Any:
             return text.lower() == "true"
         raise NashGamesError(f"{what} is '{text}'; accepted: true, false")
     try:
+        # Python reads digits of every script, and a person of another one means something else.
+        if kind is not str and not text.isascii():
+            raise ValueError
         return kind(text)
     except ValueError:
         form = form or {int: "an integer", float: "a number"}.get(kind, kind.__name__)

@@ -60,7 +60,10 @@ def split(text: str) -> list[str]:
             current += character
     if depth != 0:
         raise NashGamesError(f"'{text}' has unbalanced brackets; write name[parameter=value,…]")
-    return [part for part in [*parts, current.strip()] if part]
+    parts.append(current.strip())
+    if any(parts) and not all(parts[:-1]):
+        raise NashGamesError(f"{shown(text)} has nothing in front of a comma; drop that comma, or add a name")
+    return [part for part in parts if part]
 
 
 def expand(text: str) -> list[str]:
@@ -94,13 +97,13 @@ def values_of(range_: str, inside: str) -> list[str]:
     parts = range_.split(":")
     try:
         low, high, count = float(parts[0]), float(parts[1]), int(parts[2])
-        accepted = len(parts) == 3 and 0 < low < math.inf and 0 < high < math.inf and 2 <= count <= MOST_VALUES
+        accepted = range_.isascii() and len(parts) == 3 and 0 < low < high < math.inf and 2 <= count <= MOST_VALUES
     except (ValueError, IndexError):
         accepted = False
     if not accepted:
         raise NashGamesError(
-            f"'{range_}' in '{inside}' is not a range; accepted: low:high:count with numbers above 0 and a count from "
-            f"2 to {MOST_VALUES}, e.g. 0.1:10:21"
+            f"'{range_}' in '{inside}' is not a range; accepted: low:high:count with numbers above 0, the smaller "
+            f"first, and a count from 2 to {MOST_VALUES}, e.g. 0.1:10:21"
         )
     return [f"{low * (high / low) ** (i / (count - 1)):.6g}" for i in range(count)]
 

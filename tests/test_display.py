@@ -714,6 +714,7 @@ def test_what_is_noted_of_trials_and_of_reported_runs_is_read_once(capsys):
     ],
 )
 def test_the_header_says_on_what_steps_are_tuned(tried, said):
+    assert "tuned" not in words.header(Experiment(tune={"seeds": 2}), tried=())
     assert said in words.header(Experiment(tune={"seeds": 2}), tried=tried)
 
 
@@ -786,6 +787,14 @@ def test_in_a_pipe_a_finished_batch_is_one_plain_line_with_the_time_left(capsys,
     assert printed.out.startswith("random-logits · 100 actions")
 
 
+def test_batches_of_trials_are_called_so(capsys):
+    with Progress(Experiment(tune={"seeds": 2})) as screen:
+        screen.show(Planned(Path("somewhere"), 4, 0, 2, tuning=True, tried=(1,)))
+        screen.show(BatchFinished(1, 2, frame(row())))
+    told = capsys.readouterr().err
+    assert told.startswith("batch of trials 1 of 2: nash-mp, ") and told.endswith(" left for the trials\n")
+
+
 @pytest.mark.parametrize(("settings", "notes"), [({"quiet": True}, False), ({"data": True}, True)])
 def test_quiet_and_data_print_no_result(capsys, settings, notes):
     screen = play(**settings)
@@ -813,6 +822,37 @@ def test_a_table_in_a_pipe_is_whole_and_has_no_trailing_blanks(capsys):
     assert len(lines) == 3
     assert any(long in line for line in lines)
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_what_ascii_writes_in_more_letters_is_laid_out_so(monkeypatch):
+    """A column of β is as wide as the word beta, and stays a column."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="nashgames")
+    monkeypatch.setattr(sys, "stdout", out)
+    screen = Screen()
+    screen.sheet(Sheet(("β", "solver", "∞"), frozenset({"solver"}), (("0.1", "α…", "1"), ("1", "b", "2"))))
+    screen.pairs([("η", "½")])
+    out.seek(0)
+    assert out.read().splitlines() == [
+        " beta   solver     inf",
+        "  0.1   alpha...     1",
+        "    1   b            2",
+        " eta   1/2",
+    ]
+
+
+def test_what_stands_below_a_table_breaks_between_words_but_for_paths_and_commands(terminal, monkeypatch):
+    out, err = terminal()
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen = Screen()
+    command, place = "nashgames plot " + "directory " * 5, "results/" + "word " * 10
+    screen.pairs([("caption", "a word " * 10), ("plot", command.strip()), ("curves", place.strip())])
+    screen.note("a word " * 10)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    assert lines[-2:] == [f" plot      {command.strip()}", f" curves    {place.strip()}"]
+    assert lines[:2] == [" caption   a word a word a word a word a", "           word a word a word a word a"]
+    notes = re.sub(r"\x1b\[[0-9;]*m", "", err.getvalue()).splitlines()
+    assert all(len(line) <= 40 for line in [*lines[:-2], *notes])
 
 
 @pytest.mark.parametrize(("columns", "step"), [(120, "η = 0.1 = 2β, theory"), (72, "η = 0.1 = 2β,")])

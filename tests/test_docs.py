@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -266,6 +266,37 @@ def test_a_public_class_or_function_has_an_example_that_runs(name):
     text = inspect.getdoc(WITH_EXAMPLES[name]).partition("Example:\n")[2]
     example = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
     assert example.examples and not doctest.DocTestRunner().run(example).failed
+
+
+def methods_of(owner: type) -> dict[str, Callable[..., object]]:
+    """The public methods that a class has of its own, as functions."""
+    found = {name: getattr(value, "__func__", value) for name, value in vars(owner).items() if name[0] != "_"}
+    return {f"{owner.__name__}.{name}": value for name, value in found.items() if inspect.isfunction(value)}
+
+
+PUBLIC = [getattr(ng, name) for name in ng.__all__ if inspect.isclass(getattr(ng, name))]
+METHODS = {
+    name: method
+    # Those of solvers are one protocol's, whose table in docs/write-a-solver.md says what they take.
+    for owner in (*PUBLIC, *(getattr(estimators, name) for name in estimators.__all__))
+    if inspect.isclass(owner) and not hasattr(owner, "queries_per_step")
+    for name, method in methods_of(owner).items()
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_public_method_says_what_it_takes_and_its_example_runs(name):
+    text = inspect.getdoc(METHODS[name])
+    said = re.findall(r"^    (\w+): ", text.partition("Args:\n")[2].partition("\n\n")[0], re.MULTILINE)
+    assert said == [each for each in inspect.signature(METHODS[name]).parameters if each not in ("self", "cls")]
+    assert "Raises NashGamesError" not in text
+    example = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
+    assert example.examples and not doctest.DocTestRunner().run(example).failed
+    plt.close("all")
+
+
+def test_methods_are_found():
+    assert {"Game.query", "Result.save", "Experiment.from_toml"} <= METHODS.keys()
 
 
 SIMPLEX = [value for name, value in vars(simplex).items() if inspect.isfunction(value) and name[0] != "_"]

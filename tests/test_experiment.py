@@ -197,8 +197,8 @@ def test_it_is_frozen_and_hashable():
         ),
         (
             {"tune": "step=0:10:8"},
-            "'0:10:8' in 'step=0:10:8' is not a range; accepted: low:high:count with numbers above 0 and a count from "
-            "2 to 1000, e.g. 0.1:10:21",
+            "'0:10:8' in 'step=0:10:8' is not a range; accepted: low:high:count with numbers above 0, the "
+            "smaller first, and a count from 2 to 1000, e.g. 0.1:10:21",
         ),
         ({"tune": {"step": 3}}, "tune has step = 3; accepted: a range low:high:count, e.g. '1e-3:10:8'"),
         ({"tune": "trials=0"}, "tune has trials = 0; accepted: an integer from 1 to 1,000"),

@@ -50,7 +50,7 @@ def test_lists_integers_and_single_precision_are_read_and_an_array_is_not_copied
         (np.zeros((1, 1, 3, 3)), {}, r"margins have shape"),
         ("castles", {}, "margins cannot be read as numbers"),
         ([[0, 1], [2]], {}, "margins cannot be read as numbers"),
-        (ROCK_PAPER_SCISSORS + 0.5, {}, r"margins\[0, 0\] is 0.5 .*subtract ½ from probabilities"),
+        (ROCK_PAPER_SCISSORS + 0.5, {}, r"margins\[0, 0\] is 0.5; .*subtract ½ from probabilities"),
         (2 * ROCK_PAPER_SCISSORS, {}, r"margins\[0, 1\] is 1 and margins\[1, 0\] is -1; .*rescale payoffs"),
         (np.abs(ROCK_PAPER_SCISSORS), {}, r"margins\[0, 1\] is 0.5 and margins\[1, 0\] is 0.5"),
         (ROCK_PAPER_SCISSORS * np.nan, {}, r"margins\[0, 0\] is nan"),

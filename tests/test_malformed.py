@@ -1,5 +1,6 @@
 """Two hundred malformed inputs: each is one clear sentence that names what was given and says what to do."""
 
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from nashgames.cli import failures
 from nashgames.cli.main import app
+from nashgames.store.manifest import new
 
 P = np.array([[0.5, 0.7, 0.2], [0.3, 0.5, 0.6], [0.8, 0.4, 0.5]])
 
@@ -92,6 +94,12 @@ TABLES = {
     "open-quote.csv": (table('winner,loser\na,"b\n'), "a quotation mark in row 2 is never closed"),
     "arabic.csv": (table("0.5,٠.٧\n0.3,0.5\n"), "row 1, column 2 holds '٠.٧', which is not a number"),
     "underscore.csv": (table("0.5,0_7\n0.3,0.5\n"), "row 1, column 2 holds '0_7', which is not a number"),
+    "wide-cell.csv": (table(f"winner,loser\n{'x' * 140_000},b\n"), "is not a CSV table: field larger than field limit"),
+    "reference.csv": (table("label,probability\na,0.5\nb,0.5\n"), "those of a reference policy; give it with"),
+    "kept": (lambda path: (path.mkdir(), (path / "manifest.json").touch()), "is a results directory; draw it with"),
+    "folder": (lambda path: path.mkdir(), "'folder' is a folder; name a file in it"),
+    "mine.py": (table("def game(): ..."), "'mine.py' is a Python file; add the name of the game in it"),
+    "mine.py:game": (table(""), "there is no file 'mine.py'; give the path"),
     "self.csv": (table("winner,loser\na,a\n"), "'a' against 'a'"),
     "negative.csv": (table("winner,loser,count\na,b,-3\n"), "counts -3 wins"),
     "nan-count.csv": (table("winner,loser,count\na,b,nan\n"), "'nan'"),
@@ -167,6 +175,24 @@ OPTIONS = {
     "run --beta 1e-300": "'1e-300'",
     "run --beta 1e-9": "beta is 1e-09",
     "run --beta ''": "--beta is empty",
+    "run --beta ٣": "--beta is '٣'; accepted: 0, or a number",
+    "run --queries ٣٠": "--queries is '٣٠'; accepted: an integer",
+    "run --timeout ٣": "--timeout is '٣'; accepted: a number of seconds",
+    "run --tune trials=٣": "trials = ٣; accepted: an integer from 1",
+    "run disc[strength=٣]": "disc[strength] is '٣'; accepted: a number",
+    "run -s 'nash-mp[eta=٣]'": "nash-mp[eta] is '٣'; accepted: a finite number",
+    "run -s 'nash-mp[eta=1e-320]'": "nash-mp[eta] is 9.99989e-321, which programs take for 0",
+    "run -s 'nash-mp[eta=1:0.1:5]'": "'1:0.1:5' in 'nash-mp[eta=1:0.1:5]' is not a range; accepted: low:high:count",
+    "run -s 'nash-mp[eta=1:1:5]'": "the smaller first",
+    "run --tune eta=10:0.1:5": "the smaller first",
+    "run -s nash-mp,,online-ipo": "'nash-mp,,online-ipo' has nothing in front of a comma",
+    "run -s NASH-MP": "did you mean 'nash-mp'?",
+    "run --out here --out there": "--out is given twice; give it once",
+    "run --seeds=2 --seeds 3": "--seeds is given twice; give it once",
+    "run --no-plot=1": "--no-plot takes no value; leave it out",
+    "run -s mine.py": "'mine.py' is a Python file; add the name of the solver in it",
+    "list GAMES": "did you mean 'games'?",
+    "sweep wins.csv": "EXPERIMENT is 'wins.csv', a table; play it with: nashgames sweep --game wins.csv",
     "run --beta 0.1,0.2": "--beta has 2 values (0.1,0.2)",
     "run --beta 1e": "'1e'",
     f"run --beta {BIG}": "'1111",
@@ -353,6 +379,9 @@ EXPERIMENTS = {
     "beta = 0.1\nbeta = 0.2": "line 2",
     "beta = ": "line 1",
     "beta 0.1": "line 1",
+    "Game = 'disc'": "'Game'; did you mean 'game'?",
+    "timeout = 3": "'timeout' is no key of an experiment, but an option of the command; write --timeout",
+    "no-plot = true": "write --no-plot",
     "betas = 0.1": "'betas'; did you mean 'beta'?",
     "game = 3": "game is 3",
     "game = ''": "game is ''",
@@ -393,12 +422,30 @@ REFERENCES = {
     "label,probability\nrock,.5\npaper,\nscissors,.5\n": "'paper' the probability nan",
     "label,probability\nrock,.5\npaper,nan\nscissors,.5\n": "'nan'",
     "label,probability\nrock,.5\nrock,.2\nscissors,.3\n": "'rock' twice",
+    "label,action,probability\nrock,1,.5\npaper,0,.2\nscissors,2,.3\n": "names other actions by label than by action",
     "label,prob\nrock,1\n": "'probability' by 'prob'",
     "probability\n.5\n.2\n.3\n": "does not say whose its probabilities are",
     "a,b\n1,2\n": "the columns a, b",
     "": "is empty",
 }
 """Texts of reference files for rock-paper-scissors, and what the sentence says of each."""
+
+
+CODE = {
+    "def f(:": "'mine.py' does not run: SyntaxError at line 1",
+    "raise RuntimeError('one\\ntwo')": "'mine.py' does not run: RuntimeError at line 1: one two; correct that file",
+    "import sys; sys.exit(3)": "'mine.py' does not run: SystemExit at line 1: 3; correct that file",
+    "def game(): raise SystemExit(3)": "the game 'mine.py:game' fails: SystemExit at line 1 of mine.py: 3; ",
+    "def game(): return game()": "the game 'mine.py:game' fails: RecursionError",
+    "def game(needed): ...": "missing 1 required positional argument: 'needed'; correct that code",
+    "def game(): ...": "'mine.py:game' is not a game: it returned NoneType",
+    "def game(): return make_game([[0.2, 0.1], [-0.1, 0]])": "margins[0, 0] is 0.2; accepted: A = P − ½",
+    "def game(): return make_game([[0, 0.7], [0.3, 0]])": "margins[0, 1] is 0.7 and margins[1, 0] is 0.3; accepted:",
+    "def game(): return make_game([[0, 0], [0, 0]], description=Description(labels=('a',)))": "1 labels, 1 of them",
+    "def game(): return make_game([[0, 0], [0, 0]], description=Description(labels=('a', 'a')))": "2 labels, 1 of them",
+    "game = 3": "'mine.py' defines no game; write a class or a function in it",
+}
+"""Python files with a game, and what the sentence says of each."""
 
 
 @pytest.fixture(autouse=True)
@@ -443,6 +490,13 @@ def test_a_malformed_experiment_is_refused(text):
     refused(["sweep", "mine.toml"], EXPERIMENTS[text])
 
 
+@pytest.mark.parametrize("text", CODE, ids=lambda text: text[:40])
+def test_malformed_code_is_refused(text):
+    imported = "from nashgames import make_game; from nashgames.core.game import Description\n"
+    Path("mine.py").write_text(imported * ("make_game" in text) + text)
+    refused(["show", "mine.py:game", "--no-plot"], CODE[text])
+
+
 @pytest.mark.parametrize("text", REFERENCES, ids=lambda text: text[:40])
 def test_a_malformed_reference_is_refused(text):
     Path("mu.csv").write_text(text)
@@ -466,6 +520,8 @@ DIRECTORIES = {
     "a list": (manifest("[]"), "manifest.json"),
     "another schema": (manifest('{"schema": 99}'), "manifest.json"),
     "nothing said": (manifest("{}"), "manifest.json"),
+    "figures of others": (manifest(json.dumps(new() | {"figures": ["../mine.png"]})), "is not a manifest of nashgames"),
+    "no names": (manifest(json.dumps(new() | {"figures": [3]})), "is not a manifest of nashgames"),
 }
 
 
@@ -484,7 +540,7 @@ def test_a_place_that_is_a_link_to_nothing_is_refused_before_anything_is_played(
 
 
 def test_there_are_two_hundred_of_them():
-    assert sum(map(len, (TABLES, OPTIONS, EXPERIMENTS, REFERENCES, DIRECTORIES))) >= 200
+    assert sum(map(len, (TABLES, OPTIONS, EXPERIMENTS, REFERENCES, CODE, DIRECTORIES))) >= 200
 
 
 def test_a_file_that_may_not_be_read_is_not_answered_with_where_to_write(monkeypatch):
@@ -500,3 +556,11 @@ def test_a_file_that_may_not_be_read_is_not_answered_with_where_to_write(monkeyp
     sentence, code = failures.explain(PermissionError(13, "Permission denied", "mine.csv"))
     assert sentence.startswith("cannot read 'mine.csv': Permission denied; change its permissions")
     assert code == 2
+
+
+def test_a_folder_that_may_not_be_entered_is_refused_in_one_sentence(monkeypatch):
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    refused(["run", "--out", "mine"], "cannot use 'mine': Permission denied; change the permissions there")

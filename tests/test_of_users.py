@@ -169,7 +169,7 @@ def test_a_mistake_is_one_sentence_before_anything_is_played(mine, values, said)
     [
         ("number", "'mine.py:number' is not a game: it returned int; name a function that returns a Game"),
         ("late", "'mine.py:late' is a solver, not a game; write nashgames run --solver mine.py:late"),
-        ("broken", "fails: RuntimeError: no data"),
+        ("broken", "fails: RuntimeError at line .* of mine.py: no data; correct that code"),
     ],
 )
 def test_a_game_that_is_none_is_told(mine, name, said):

@@ -26,7 +26,7 @@ NAMES = st.text(string.ascii_lowercase + string.digits + "-_", min_size=1, max_s
 KEYS = st.text(string.ascii_lowercase + "_", min_size=1, max_size=8)
 VALUES = st.one_of(
     st.integers(-(10**12), 10**12),
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False),
     st.booleans(),
     st.text(string.ascii_letters + string.digits + "./+-_", min_size=1, max_size=10),
 )

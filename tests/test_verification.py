@@ -459,7 +459,9 @@ def test_the_file_of_a_user_s_game_runs_only_where_it_is_named(tmp_path):
     assert f"nashgames verify takes it with --code {here}" in unnamed.reason and not ran.exists()
     other = tmp_path / "other.py"
     other.write_text(text)
-    assert report_of(directory, code=[other]).unverified and not Path(f"{other}.ran").exists()
+    with pytest.raises(NashGamesError, match=r"no run of .* has a game or a solver of a file 'other.py'; leave it out"):
+        report_of(directory, code=[other])
+    assert not Path(f"{other}.ran").exists()
     there.parent.mkdir()
     here.rename(there)
     report = report_of(directory, code=[there])

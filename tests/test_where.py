@@ -56,6 +56,12 @@ def test_a_condition_keeps_what_python_keeps(runs, condition):
     assert where(runs.head(0), condition).empty
 
 
+def test_a_ratio_that_does_not_exist_fulfils_no_comparison(runs):
+    assert list(where(runs, "1 / (n - 10) > 0")["n"]) == [20, 30]
+    assert list(where(runs, "not 1 / (n - 10) < 1")["n"]) == [10]
+    assert list(where(runs, "1 / (1 / (n - 10)) == n - 10")["n"]) == [20, 30]
+
+
 def test_the_conditions_tell_runs_apart(runs):
     assert len({tuple(where(runs, condition)["run_id"]) for condition in CONDITIONS}) >= 5
 
@@ -76,6 +82,8 @@ MISTAKES = {
     "solver.str.len() > 2": "has `solver.str.len()`; accepted: columns",
     "solver.name == 'x'": "has `solver.name`; accepted: columns",
     "n[0] == 1": "has `n[0]`; accepted: columns",
+    "beta / 0 > 1": "divides by 0 in `beta / 0`; divide by another number",
+    "1 / (2 - 2) < n": "divides by 0 in `1 / (2 - 2)`",
     "n ** 2 > 1": "has `n ** 2`; accepted: columns",
     "n == True": "has `True`; accepted: columns",
     "n in 3": "in needs a list",
@@ -86,7 +94,7 @@ MISTAKES = {
     "hyperparameters == 'x'": "names 'hyperparameters', which is not a column",
     "__import__('os').system('x') == n": "names '__import__', which is not a column",
     "[n for n in (1,)] == n": "has `[n for n in (1,)]`",
-    f"n == {'1' * 400}": "has the number 11111111111111111111…; give a smaller one",
+    f"n == {'1' * 400}": "…; give a smaller one",
     f"{'-' * 950}n == 1": "nests too deeply",
     f"{'(' * 300}n{')' * 300} == 1": "which is not a condition",
     f"n == {'1 + ' * 400}1": "has 1,606 letters; write at most 1,000",

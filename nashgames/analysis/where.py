@@ -6,12 +6,13 @@ A condition is read with `ast` and refused unless all of it is names of columns,
 
 import ast
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nashgames.analysis.reaching import numbers_of, varying
-from nashgames.errors import NashGamesError, choices
+from nashgames.errors import NashGamesError, choices, shown
 
 EXAMPLE = "beta < 0.1 and solver == 'nash-mp'"
 
@@ -39,8 +40,7 @@ def where(runs: pd.DataFrame, condition: str) -> pd.DataFrame:
     frame = pd.DataFrame({name: _column(runs, name) for name in names}, index=runs.index)
     try:
         _Checked({name: _NUMBER if frame[name].dtype == np.float64 else _TEXT for name in names}).condition(body)
-        # One line, and with it nothing that pandas reads otherwise than Python does.
-        kept = frame.eval(ast.unparse(body), engine="python", parser="pandas")
+        kept = _answer(_Divisors(frame).visit(body), frame)
     except RecursionError:
         raise _refused("nests too deeply", "leave out some brackets") from None
     return runs[np.asarray(kept, bool)]
@@ -87,6 +87,32 @@ def _column(runs: pd.DataFrame, name: str) -> pd.Series:
     raise _refused(f"names '{name}', which is not a column of runs{choices(name, known)}", "")
 
 
+def _answer(node: ast.expr, frame: pd.DataFrame) -> Any:
+    """What pandas answers: of one line, and with it nothing that it reads otherwise than Python does."""
+    return frame.eval(ast.unparse(node), engine="python", parser="pandas")
+
+
+class _Divisors(ast.NodeTransformer):
+    """Puts columns in the place of divisors, in which 0 is missing: a ratio that does not exist fulfils nothing.
+
+    NashGamesError for a divisor without a column that is 0.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.BinOp:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Div):
+            by = _answer(node.right, self._frame)
+            if not isinstance(by, pd.Series) and by == 0:
+                raise _refused(f"divides by 0 in {_said(node)}", "divide by another number")
+            name = f"_divisor_{self._frame.shape[1]}"
+            self._frame[name] = np.where(np.equal(by, 0), np.nan, by)
+            node.right = ast.Name(name)
+        return node
+
+
 class _Checked:
     """Goes through a condition whose columns are of these kinds; NashGamesError for what is not in the language."""
 
@@ -108,7 +134,7 @@ class _Checked:
                 return _TEXT
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
                 if abs(value) > sys.float_info.max:
-                    raise _refused(f"has the number {str(value)[:20]}…", "give a smaller one")
+                    raise _refused(f"has the number {shown(value)}", "give a smaller one")
                 return _NUMBER
             case ast.Name(id=name):
                 return self._kinds[name]

@@ -70,6 +70,11 @@ class Result:
 
         Raises:
             NashGamesError: for a column that does not exist.
+
+        Example:
+            >>> import nashgames as ng
+            >>> result = ng.solve("circulant", "nash-mp", actions=3, reference="tilted", queries=10)
+            >>> figure = result.plot("duality_gap")
         """
         from nashgames.plots.convergence import convergence
 
@@ -88,6 +93,13 @@ class Result:
 
         Raises:
             NashGamesError: where it cannot be written, or is something else.
+
+        Example:
+            >>> import tempfile, nashgames as ng
+            >>> result = ng.solve("circulant", "nash-mp", actions=3, reference="tilted", queries=10)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     len(ng.read(result.save(folder)).runs)
+            1
         """
         with Results.open(directory) as results:
             told = environment() | Precision(self.experiment.dtype, self.experiment.device).description()

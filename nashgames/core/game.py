@@ -161,6 +161,12 @@ class Game:
 
         Args:
             log_policy: log π in nats, `[n]`, `[m, n]`
+
+        Example:
+            >>> import nashgames as ng
+            >>> game = ng.make_game([[0.0, 0.5], [-0.5, 0.0]])
+            >>> game.advantage(game.start).tolist()
+            [0.25, -0.25]
         """
         return self.margins.matvec(jnp.exp(log_policy))
 
@@ -174,6 +180,12 @@ class Game:
 
         Returns:
             The margins of all actions against π, `[n]`, `[m, n]`.
+
+        Example:
+            >>> import jax, nashgames as ng
+            >>> game = ng.make_game([[0.0, 0.5], [-0.5, 0.0]])
+            >>> game.query(game.start, jax.random.key(0)).tolist()
+            [0.25, -0.25]
         """
         return self.feedback.query(self, log_policy, key)
 
@@ -184,30 +196,88 @@ class Game:
         key: jax.Array,
         advantage: jax.Array | None = None,
     ) -> Tally:
-        """One query for a policy gradient: actions y ~ ν = `log_behaviour` against y' ~ π' = `log_opponent`.
+        """One query for a policy gradient: actions y ~ ν against y' ~ π'.
 
-        `advantage` is q(π') where it was queried before (`foresee`); only exact feedback has a use for it.
+        Args:
+            log_behaviour: log ν in nats, `[n]`, `[m, n]`
+            log_opponent: log π' in nats, `[n]`, `[m, n]`
+            key: key from which duels are drawn
+            advantage: q(π') where it was queried before (`foresee`), `[n]`, `[m, n]`; only exact feedback uses it
+
+        Returns:
+            Unbiased estimates of ν ∘ Aπ' (`margins`) and of ν (`visits`), `[n]`, `[m, n]`; exact on exact feedback.
+
+        Example:
+            >>> import jax, nashgames as ng
+            >>> game = ng.make_game([[0.0, 0.5], [-0.5, 0.0]])
+            >>> tally = game.tally(game.start, game.start, jax.random.key(0))
+            >>> tally.margins.tolist()
+            [0.125, -0.125]
         """
         return self.feedback.tally(self, log_behaviour, log_opponent, key, advantage)
 
     def duel(self, ours: jax.Array, theirs: jax.Array, key: jax.Array) -> jax.Array:
-        """One query of policies that are only sampled: o − ½ of every duel of one of `ours` against one of `theirs`, on
-        exact feedback A itself; `[b]`, `[m, b]` over contexts."""
+        """One query of policies that are only sampled: the answer o − ½ of each duel, on exact feedback A itself.
+
+        Args:
+            ours: actions of one side, integers `[b]`, `[m, b]` over contexts
+            theirs: those of the other side, of the same shape
+            key: key from which the answers are drawn
+
+        Returns:
+            The answers of ours against theirs, `[b]`, `[m, b]`.
+
+        Example:
+            >>> import jax, nashgames as ng
+            >>> game = ng.make_game([[0.0, 0.5], [-0.5, 0.0]])
+            >>> game.duel(jax.numpy.array([0, 1]), jax.numpy.array([1, 1]), jax.random.key(0)).tolist()
+            [0.5, 0.0]
+        """
         return self.feedback.duel(self, ours, theirs, key)
 
     def foresee(self, log_policy: jax.Array) -> jax.Array | None:
         """The query of the next step, made now where feedback is exact, because it also gives the suboptimality of π.
 
-        None on duels, which are drawn by the step that uses them.
+        Args:
+            log_policy: log π in nats, `[n]`, `[m, n]`
+
+        Returns:
+            q(π), `[n]`, `[m, n]`; None on duels, which are drawn by the step that uses them.
+
+        Example:
+            >>> import nashgames as ng
+            >>> game = ng.make_game([[0.0, 0.5], [-0.5, 0.0]])
+            >>> game.foresee(game.start).tolist()
+            [0.25, -0.25]
         """
         return None if self.feedback.comparisons else self.advantage(log_policy)
 
     def average(self, values: jax.Array) -> jax.Array:
-        """The average over contexts, Σ_x ρ_x values_x, of one number a context (theory, table of symbols)."""
+        """The average over contexts, Σ_x ρ_x values_x (theory, table of symbols).
+
+        Args:
+            values: one number for each context, `[m]`; a scalar where there are none
+
+        Example:
+            >>> import jax, nashgames as ng
+            >>> game = ng.make_game([[[0.0, 0.5], [-0.5, 0.0]]] * 2, weights=[0.25, 0.75])
+            >>> float(game.average(jax.numpy.array([1.0, 2.0])))
+            1.75
+        """
         return jnp.sum(self.weights * values)
 
     def replace(self, **changes: Any) -> "Game":
-        """A copy with some fields changed: `game.replace(beta=0.01)`."""
+        """A copy with some fields changed.
+
+        Args:
+            changes: fields of the game and their new values; they are not checked, as those of `make_game` are
+
+        Example:
+            >>> import nashgames as ng
+            >>> game = ng.make_game([[0.0, 0.5], [-0.5, 0.0]])
+            >>> game.replace(beta=0.01).beta
+            0.01
+        """
         return dataclasses.replace(self, **changes)
 
 
@@ -250,6 +320,11 @@ def make_game(
         raise NashGamesError(f"margins have shape {shape}; a game needs [n, n] or [contexts, n, n] with n ≥ 2")
     margins.check()
     check_beta(beta)
+    if description.labels is not None and not len(set(description.labels)) == len(description.labels) == shape[-1]:
+        raise NashGamesError(
+            f"{len(description.labels):,} labels, {len(set(description.labels)):,} of them different, are given for "
+            f"{shape[-1]:,} actions; give each action a label of its own, or none"
+        )
     if log_reference is None:
         log_reference = np.full(shape[:-1], -np.log(shape[-1]))
     if not isinstance(log_reference, Chains):

@@ -31,6 +31,9 @@ RECORDS = 200
 MAX_RUNS = 1_000_000
 # A file of an experiment has some dozen lines.
 _MOST_BYTES = 10**6
+_OF_THE_COMMAND = ("timeout", "retries", "workers", "scheduler", "out", "json", "quiet", "force", "dry_run", "no_plot")
+"""Options that say how an experiment is executed, and not what it is."""
+
 _OPTIONAL = ("name", "queries", "comparisons", "record_every", "verdict", "tune")
 DEFAULT_GRADIENTS = ("online-ipo", "nash-prox", "approximate-nash-mp", "nash-md-pg")
 """The default solvers where the policy or the optimiser needs policy gradients."""
@@ -155,16 +158,29 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any], *, usual: Iterable[str] | None = None) -> Self:
-        """The experiment of plain values by name; `record-every` is `record_every`, None is "not given".
+        """The experiment of plain values by name.
 
-        `usual` are the default solvers, unless policies, optimisers or β = 0 need others.
+        Args:
+            mapping: values by the names of fields; `record-every` is `record_every`, None is "not given"
+            usual: the default solvers, unless policies, optimisers or β = 0 need others
 
-        Raises NashGamesError for an unknown name (with the nearest valid one) or a wrong value.
+        Raises:
+            NashGamesError: for an unknown name (with the nearest valid one) or a wrong value.
+
+        Example:
+            >>> import nashgames as ng
+            >>> ng.Experiment.from_dict({"game": "disc", "beta": "0.1"}).beta
+            (0.1,)
         """
         fields = [field.name for field in dataclasses.fields(cls)]
         given: dict[str, Any] = {}
         for key, value in mapping.items():
             field = str(key).replace("-", "_")
+            if field in _OF_THE_COMMAND:
+                option = f"--{field.replace('_', '-')}"
+                raise NashGamesError(
+                    f"'{key}' is no key of an experiment, but an option of the command; write {option}"
+                )
             if field not in fields:
                 raise unknown("experiment key", str(key), fields)
             if field in given:
@@ -186,7 +202,13 @@ class Experiment:
         return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values by name, lists for tuples, without what is not set: `from_dict` gives the same experiment."""
+        """Plain values by name, lists for tuples, without what is not set: `from_dict` gives the same experiment.
+
+        Example:
+            >>> import nashgames as ng
+            >>> ng.Experiment(game="disc").to_dict()["game"]
+            ['disc']
+        """
         unused = "records" if self.record_every is not None else "record_every"
         values = {key: value for key, value in vars(self).items() if key not in (unused, "also") and value is not None}
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
@@ -198,7 +220,19 @@ class Experiment:
     def from_toml(cls, path: str | Path) -> Self:
         """The experiment in a TOML file; its keys are the fields.
 
-        Raises NashGamesError, naming the file and for a mistake in the syntax the line.
+        Args:
+            path: the file, in UTF-8
+
+        Raises:
+            NashGamesError: naming the file, and for a mistake in the syntax the line.
+
+        Example:
+            >>> import pathlib, tempfile, nashgames as ng
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     file = pathlib.Path(folder) / "mine.toml"
+            ...     _ = file.write_text(ng.Experiment(game="disc").to_toml())
+            ...     ng.Experiment.from_toml(file) == ng.Experiment(game="disc")
+            True
         """
         try:
             if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
@@ -215,7 +249,13 @@ class Experiment:
         return cls._from_bytes(data, str(path))
 
     def to_toml(self) -> str:
-        """The text of a TOML file that `from_toml` reads as the same experiment."""
+        """The text of a TOML file that `from_toml` reads as the same experiment.
+
+        Example:
+            >>> import nashgames as ng
+            >>> ng.Experiment(game="disc").to_toml().splitlines()[0]
+            'game = ["disc"]'
+        """
         return "".join(f"{key} = {_toml(value)}\n" for key, value in self.to_dict().items())
 
     @property
@@ -229,7 +269,13 @@ class Experiment:
     def cells(self, seeds: Iterable[int] | None = None) -> list[Cell]:
         """The runs in the order of the fields of `Cell`, the last changing fastest; a repeated one counts once.
 
-        On the seeds that are reported, unless others are given.
+        Args:
+            seeds: seeds in place of those that are reported
+
+        Example:
+            >>> import nashgames as ng
+            >>> [cell.beta for cell in ng.Experiment(solver="nash-mp", beta=[1, 0.1]).cells()]
+            [1.0, 0.1]
         """
         seeds = range(self.seed, self.seed + self.seeds) if seeds is None else seeds
         products = (
@@ -244,7 +290,16 @@ class Experiment:
         return list(dict.fromkeys(itertools.starmap(Cell, itertools.chain.from_iterable(products))))
 
     def every(self, field: str) -> tuple[Any, ...]:
-        """The values of a field that holds several, in the grid and in those of `also`, each once."""
+        """The values of a field that holds several, in the grid and in those of `also`, each once.
+
+        Args:
+            field: its name: game, solver, feedback, policy, optimiser, beta, actions or reference
+
+        Example:
+            >>> import nashgames as ng
+            >>> ng.Experiment(beta=[1, 0.1], also=[{"beta": [0.1, 0.01]}]).every("beta")
+            (1.0, 0.1, 0.01)
+        """
         return tuple(dict.fromkeys(value for grid in self._grids() for value in grid[field]))
 
     def _grids(self) -> list[dict[str, tuple[Any, ...]]]:

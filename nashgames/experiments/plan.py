@@ -146,6 +146,8 @@ class _Planner:
         beside: dict[str, Run] = {}
         notes = dict.fromkeys([*self._left_out, *self._ignored(), *self._beyond_rounding()])
         for cell in self._cells():
+            if self._experiment.seed and self._experiment.seeds == 1 and self._is_fixed(cell):
+                notes[f"{self._what(cell)} does not depend on the seed: another one plays the same run"] = None
             if self._is_fixed(cell) and cell.seed != self._experiment.seed:
                 seed = self._experiment.seed
                 notes[f"{self._what(cell)} does not depend on the seed: it is played once, with seed {seed}"] = None

@@ -137,10 +137,7 @@ def _flaw(title: str, found: Equilibrium) -> str:
 def start_of(run: Run, found: Equilibrium) -> np.ndarray:
     """log π_0 of a run that starts near the equilibrium: its logits moved by independent normal numbers."""
     if not found.converged:
-        raise NashGamesError(
-            f"start is '{run.start}', but the equilibrium of {run.source.text} at β = {run.beta:g} could be computed "
-            f"only to a residual of {found.residual:.1e}; start at the reference"
-        )
+        raise NashGamesError(f"start is '{run.start}', but {_flaw(run.source.text, found)}; start at the reference")
     if not np.isfinite(found.log_policy).all():
         raise NashGamesError(
             f"start is '{run.start}', but the equilibrium of {run.source.text} at β = 0 leaves actions out, whose "

@@ -124,6 +124,8 @@ def find_source(text: str, *, code: bool = True) -> Source:
                 f"nashgames verify takes it with --code {name.rpartition(':')[0]}"
             )
         return Source(**vars(users.find(parse(text))), coded=True)
+    if name.endswith(".py"):
+        users.GAMES.find(name)
     if tables.is_path(text):
         file = locate(tables.path_selection(text).name)
         return _table(text, file, fingerprint(file))

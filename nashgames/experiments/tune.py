@@ -73,7 +73,8 @@ def _entries(key: str, given: Any, solver: str = "") -> Iterable[tuple[str, Any]
 
 def _count(key: str, name: str, value: Any) -> int:
     try:
-        number = int(value) if isinstance(value, str | Integral) and not isinstance(value, bool) else 0
+        whole = isinstance(value, str | Integral) and not isinstance(value, bool)
+        number = int(value) if whole and str(value).isascii() else 0
     except ValueError:
         number = 0
     # More than a range may have are a typing error.

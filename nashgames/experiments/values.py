@@ -70,6 +70,9 @@ def real(value: Any) -> float | None:
     """`value` as a float, None where it is no finite number; a bool is no number."""
     if isinstance(value, bool) or not isinstance(value, str | Real):
         return None
+    if isinstance(value, str) and not value.isascii():
+        # Digits of other scripts, which Python reads too.
+        return None
     try:
         number = float(value)
     except (ValueError, OverflowError):

@@ -73,8 +73,8 @@ def make(selection: Selection, *, actions: int | None, seed: int, beta: float) -
             made = made.make(**{key: context[key] for key in _accepted(made.make)})
     except NashGamesError:
         raise
-    except Exception as error:
-        raise NashGamesError(f"the game '{selection.name}' fails: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise NashGamesError(f"the game '{selection.name}' fails: {plugins.explained(error)}") from error
     if not isinstance(made, Game):
         _check_no_solver(selection.name, made)
         raise NashGamesError(

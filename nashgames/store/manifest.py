@@ -60,7 +60,9 @@ def parse(directory: Path, text: str) -> Manifest:
             f"'{path}' has schema {schema}, newer than {SCHEMA}, the newest known here; "
             f"upgrade nashgames or give another directory"
         )
-    if schema != SCHEMA or not all(isinstance(manifest.get(key), kind) for key, kind in _KINDS.items()):
+    fits = schema == SCHEMA and all(isinstance(manifest.get(key), kind) for key, kind in _KINDS.items())
+    # They are removed when they are outdated: a name with a folder in it would be another's file.
+    if not fits or not all(isinstance(name, str) and Path(name).name == name for name in manifest["figures"]):
         raise NashGamesError(f"'{path}' is not a manifest of nashgames; give another directory")
     return manifest
 

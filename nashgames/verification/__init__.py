@@ -101,6 +101,12 @@ def verify(
     rows = stored.records(results.runs.drop_duplicates("run_id"))
     if not rows:
         raise NashGamesError(f"'{directory}' has no finished run to verify; start its command again")
+    told = " ".join(f"{row['game']} {row['selection']}" for row in rows)
+    for name, path in files.items():
+        if f"{name}:" not in told:
+            raise NashGamesError(
+                f"code is '{path}', and no run of '{directory}' has a game or a solver of a file '{name}'; leave it out"
+            )
     report = Report(results.directory, runs=len(rows), external=[check.checked for check in checks])
     content = check_files(results.directory, report)
     stored.check_complete(results, report)

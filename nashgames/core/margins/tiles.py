@@ -106,8 +106,9 @@ def check_margins(margins: Readable) -> None:
         if not held.all():
             i, j = np.argwhere(~held)[0] + (rows.start, columns.start)
             here, there = block[i - rows.start, j - columns.start], mirrored[i - rows.start, j - columns.start]
+            found = f"margins[{i}, {j}] is {here:g}" + (f" and margins[{j}, {i}] is {there:g}" if i != j else "")
             raise NashGamesError(
-                f"margins[{i}, {j}] is {here:g} and margins[{j}, {i}] is {there:g}; accepted: "
+                f"{found}; accepted: "
                 f"A = P − ½ in [−½, ½] with A[j, i] = −A[i, j] (subtract ½ from probabilities, rescale payoffs)"
             )
 

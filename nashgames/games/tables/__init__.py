@@ -23,12 +23,12 @@ __all__ = ["PARAMETERS", "TABLES", "Table", "is_path", "load", "path_selection",
 
 
 def is_path(text: str) -> bool:
-    """Whether a selection names a file: it has a path separator, a table's ending, or is the name of a file here.
+    """Whether a selection is a path: it has a separator, a table's ending, or is the name of what is here.
 
     The registries go first: ask this of a name that none of them knows.
     """
     name, _ = _split(text)
-    return os.sep in name or "/" in name or name.lower().endswith(SUFFIXES) or (name not in TABLES and _is_file(name))
+    return os.sep in name or "/" in name or name.lower().endswith(SUFFIXES) or (name not in TABLES and _is_there(name))
 
 
 def path_selection(text: str) -> Selection:
@@ -97,13 +97,16 @@ def read_reference(path: str | os.PathLike[str], game: Game) -> np.ndarray:
         )
     if doubled := next((column for column in header if column and header.count(column) > 1), None):
         raise NashGamesError(f"'{name}' has two columns '{doubled}'; keep one")
-    key = next((column for column in ("label", "action") if column in header), None)
-    texts, numbers = sheet.read([header.index(key)] if key else [], [header.index("probability")], header=True)
+    keys = [column for column in ("label", "action") if column in header]
+    texts, numbers = sheet.read([header.index(key) for key in keys], [header.index("probability")], header=True)
     probabilities = numbers[:, 0]
-    if key:
-        known = game.description.labels if key == "label" else None
-        known = known or tuple(map(str, range(game.actions)))
-        probabilities = probabilities[_order(sheet, texts[0].rows(), known, key)]
+    if keys:
+        counted = tuple(map(str, range(game.actions)))
+        known = {"label": game.description.labels or counted, "action": counted}
+        orders = [_order(sheet, text.rows(), known[key], key) for key, text in zip(keys, texts, strict=True)]
+        if orders[0] != orders[-1]:
+            raise NashGamesError(f"'{name}' names other actions by label than by action; drop one of these columns")
+        probabilities = probabilities[orders[0]]
     elif labels := game.description.labels:
         raise NashGamesError(
             f"'{name}' does not say whose its probabilities are; add a column label, with {', '.join(labels[:3])}"
@@ -148,16 +151,16 @@ def _order(sheet: Sheet, rows: Sequence[str], known: Sequence[str], key: str) ->
     return [place[label] for label in known]
 
 
-def _is_file(name: str) -> bool:
+def _is_there(name: str) -> bool:
     try:
-        return Path(name).expanduser().is_file()
+        return Path(name).expanduser().exists()
     except OSError:
         return False
 
 
 def _split(text: str) -> tuple[str, str]:
     text = text.strip()
-    if not text.endswith("]") or "[" not in text or _is_file(text):
+    if not text.endswith("]") or "[" not in text or _is_there(text):
         return text, ""
     name, bracket, rest = text.rpartition("[")
     return name.strip(), bracket + rest

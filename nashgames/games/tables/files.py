@@ -96,8 +96,10 @@ def refusing(name: str) -> Iterator[None]:
     except UnicodeDecodeError as error:
         bad = f"byte 0x{error.object[error.start]:02x}"
         raise NashGamesError(f"'{name}' is not UTF-8 text ({bad}); save it as CSV in UTF-8") from None
-    except (OSError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    except csv.Error as error:
+        raise NashGamesError(f"'{name}' is not a CSV table: {error}; correct it, or name another file") from None
+    except OSError as error:
+        reason = error.strerror or error
         raise NashGamesError(f"'{name}' cannot be read: {reason}; make it readable, or name another file") from None
 
 

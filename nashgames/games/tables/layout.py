@@ -88,6 +88,11 @@ def arrange(name: str, path: Path, wins: bool) -> Layout:
 def _long_columns(sheet: Sheet) -> tuple[str, ...]:
     """The columns of a long table, `()` for a matrix; NashGamesError when they look misspelt."""
     header = [cell.strip().lower() for cell in sheet.first]
+    if "probability" in header and {"label", "action"} & set(header):
+        raise NashGamesError(
+            f"'{sheet.name}' has the columns {', '.join(sheet.first[:6])}, those of a reference policy; give it with "
+            f"--reference, and for the game a matrix or a long table with {ACCEPTED}"
+        )
     for needed, columns in ((DUELS[:2], DUELS), (SCORES, SCORES)):
         if set(needed) <= set(header):
             return columns
