@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nashgames.cli import hints
-from nashgames.cli.list import LISTS, Entry, default_of
+from nashgames.cli.list import LISTS, Entry, default_of, entry_of
 from nashgames.cli.sheet import Sheet
 from nashgames.errors import NashGamesError
+from nashgames.plugins import from_file, is_file_name
 from nashgames.registry import parse
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _FULL = 90
 
 def find(name: str) -> list[tuple[str, Entry]]:
     """What kinds of things a name without parameters is, but a game, each with its entry: `phases` is two."""
+    if is_file_name(name):
+        return _of_file(name)
     return [
         (called, entry)
         for kind, (called, entries) in LISTS.items()
@@ -30,6 +33,16 @@ def find(name: str) -> list[tuple[str, Entry]]:
         for entry in entries()
         if entry["name"].partition("[")[0] == name
     ]
+
+
+def _of_file(name: str) -> list[tuple[str, Entry]]:
+    """The solver that `file.py:Name` names; nothing where that is a game."""
+    from nashgames.solvers import SOLVERS
+
+    if not hasattr(from_file("solver or game", name), "queries_per_step"):
+        return []
+    brought = SOLVERS.find(name)
+    return [("solver", entry_of(name, brought.__doc__ or "", SOLVERS.parameters(brought)))]
 
 
 def check(name: str) -> None:
@@ -117,7 +130,7 @@ def _text(called: str, name: str) -> str:
         from nashgames.experiments.experiment import presets
 
         return presets()[name].read_text(encoding="utf-8").strip()
-    found = _registry(called).get(name)
+    found = from_file(called, name) if is_file_name(name) else _registry(called).get(name)
     if found is None:
         return ""
     if called in ("metric", "figure"):

@@ -50,30 +50,30 @@ def _games() -> list[Entry]:
     from nashgames.games.tables import PARAMETERS, TABLES
     from nashgames.games.users import GAMES
 
-    families = [_entry(name, family.summary, family.parameters) for name, family in FAMILIES.items()]
-    tables = [_entry(name, table.summary, table.parameters) for name, table in TABLES.items()]
-    own = _entry("PATH", "A square matrix or a table of wins or scores: CSV, Parquet, NPY", PARAMETERS)
+    families = [entry_of(name, family.summary, family.parameters) for name, family in FAMILIES.items()]
+    tables = [entry_of(name, table.summary, table.parameters) for name, table in TABLES.items()]
+    own = entry_of("PATH", "A square matrix or a table of wins or scores: CSV, Parquet, NPY", PARAMETERS)
     return [
         *families,
         *tables,
         *_brought(GAMES),
         own,
-        _entry("FILE.py:NAME", "A game made by a Python file of yours", {}),
+        entry_of("FILE.py:NAME", "A game made by a Python file of yours", {}),
     ]
 
 
 def _references() -> list[Entry]:
     from nashgames.learning.references import REFERENCES
 
-    named = [_entry(name, reference.summary, reference.parameters) for name, reference in REFERENCES.items()]
-    return [*named, _entry("PATH", "A table with the columns probability and label or action", {})]
+    named = [entry_of(name, reference.summary, reference.parameters) for name, reference in REFERENCES.items()]
+    return [*named, entry_of("PATH", "A table with the columns probability and label or action", {})]
 
 
 def _solvers() -> list[Entry]:
     from nashgames.solvers import SOLVERS, WRAPPERS
 
-    wrappers = [_entry(f"{name}[{_wrapped(wrapper)}]", wrapper.__doc__ or "", {}) for name, wrapper in WRAPPERS.items()]
-    own = _entry("FILE.py:NAME", "A solver in a Python file of yours; test it with: nashgames check FILE.py:NAME", {})
+    wrappers = [entry_of(f"{name}[{_wrapped(wrapper)}]", wrapper.__doc__ or "", {}) for name, wrapper in WRAPPERS.items()]
+    own = entry_of("FILE.py:NAME", "A solver in a Python file of yours; test it with: nashgames check FILE.py:NAME", {})
     return [*_registered(SOLVERS), *wrappers, *_brought(SOLVERS), own]
 
 
@@ -148,7 +148,7 @@ def _wrapped(wrapper: type[Any]) -> str:
 
 def _registered(registry: "Registry") -> list[Entry]:
     """The entries of this package."""
-    return [_entry(name, entry.__doc__ or "", registry.parameters(entry)) for name, entry in registry.items()]
+    return [entry_of(name, entry.__doc__ or "", registry.parameters(entry)) for name, entry in registry.items()]
 
 
 def _brought(registry: "Registry") -> list[Entry]:
@@ -159,7 +159,8 @@ def _brought(registry: "Registry") -> list[Entry]:
     ]
 
 
-def _entry(name: str, text: str, parameters: "Mapping[str, Parameter]") -> Entry:
+def entry_of(name: str, text: str, parameters: "Mapping[str, Parameter]") -> Entry:
+    """What is listed of an item: its name, the first line of its text and its parameters."""
     first = text.strip().partition("\n")[0].rstrip(":;,. ")
     return {
         "name": name,

@@ -38,7 +38,7 @@ def show(
     from nashgames.cli.streams import emit
 
     name = selection.partition("[")[0].strip()
-    if not _is_game(selection) and (found := item.find(name)):
+    if (is_file_name(name) or not _is_game(selection)) and (found := item.find(name)):
         given = {"actions": actions, "seed": seed, "reference": reference, "format": formats, "out": out}
         _check_of_games(given, name, found[0][0])
         for called, _ in found:

@@ -177,6 +177,20 @@ def test_a_game_that_is_none_is_told(mine, name, said):
         list(runner.execute(asked(game=f"mine.py:{name}"), mine.with_name("out")))
 
 
+def test_show_explains_a_solver_of_a_file_and_the_facts_of_its_game(mine):
+    shown = CliRunner().invoke(app, ["show", "mine.py:Mine"])
+    assert shown.exit_code == 0
+    assert [line.split() for line in shown.output.splitlines() if line][:2] == [
+        ["mine.py:Mine", "·", "solver"],
+        ["Self-play."],
+    ]
+    assert "nashgames run --solver mine.py:Mine" in shown.output
+    assert "step" in shown.output and "0.1" in shown.output
+    game = CliRunner().invoke(app, ["show", "mine.py:ladder", "--no-plot"])
+    assert "Condorcet winner" in game.output
+    assert "'mine.py' has no solver or game 'Nobody'" in CliRunner().invoke(app, ["show", "mine.py:Nobody"]).output
+
+
 def test_nothing_in_a_results_directory_is_imported(mine):
     list(runner.execute(asked(solver="mine.py:Mine"), mine.with_name("out")))
     mine.write_text("raise SystemExit('this file must not run')\n")
