@@ -72,7 +72,9 @@ def _references() -> list[Entry]:
 def _solvers() -> list[Entry]:
     from nashgames.solvers import SOLVERS, WRAPPERS
 
-    wrappers = [entry_of(f"{name}[{_wrapped(wrapper)}]", wrapper.__doc__ or "", {}) for name, wrapper in WRAPPERS.items()]
+    wrappers = [
+        entry_of(f"{name}[{_wrapped(wrapper)}]", wrapper.__doc__ or "", {}) for name, wrapper in WRAPPERS.items()
+    ]
     own = entry_of("FILE.py:NAME", "A solver in a Python file of yours; test it with: nashgames check FILE.py:NAME", {})
     return [*_registered(SOLVERS), *wrappers, *_brought(SOLVERS), own]
 

@@ -160,10 +160,14 @@ def _complaints(report: "Report") -> list[str]:
         sentences.append(
             f"{words.plural(more, 'more value')} differ, {words.plural(differing, 'run')} in all; see --json"
         )
-    unverified = list(report.unverified.values())
-    sentences += [f"{_run(found)} cannot be verified: {found.reason}" for found in unverified[:_LISTED]]
-    if len(unverified) > _LISTED:
-        sentences.append(f"{words.plural(len(unverified) - _LISTED, 'more run')} cannot be verified; see --json")
+    alike: dict[str, list[Unverified]] = {}
+    for found in report.unverified.values():
+        alike.setdefault(found.reason, []).append(found)
+    for reason, runs in list(alike.items())[:_LISTED]:
+        others = f" and {words.plural(len(runs) - 1, 'more run')}" if len(runs) > 1 else ""
+        sentences.append(f"{_run(runs[0])}{others} cannot be verified: {reason}")
+    if left := sum(map(len, list(alike.values())[_LISTED:])):
+        sentences.append(f"{words.plural(left, 'more run')} cannot be verified; see --json")
     return sentences
 
 

@@ -727,6 +727,16 @@ def test_a_run_whose_file_is_gone_fails_the_command_by_name(played, tmp_path):
     assert f"on {gone} at β = 0.3) cannot be verified: there is no file '{gone}'" in result.stderr
 
 
+def test_runs_that_cannot_be_verified_for_one_reason_are_one_sentence(played, tmp_path):
+    def change(frames):
+        frames["runs"]["game"] = str(tmp_path / "gone.csv")
+
+    result = call(altered(played, tmp_path, change), "--quiet")
+    assert result.exit_code == 1
+    (sentence,) = [line for line in result.stderr.splitlines() if "cannot be verified" in line]
+    assert "and 13 more runs cannot be verified: there is no file" in sentence
+
+
 def test_the_command_says_what_external_solvers_checked(exact):
     result = call(exact, "--check-with", "highs", "--json")
     assert result.exit_code == 0
