@@ -36,7 +36,7 @@ def test_a_row_a_solver_a_column_a_beta_and_no_line_above_its_bound(played):
     assert len(figure.axes) == 4
     assert [axes.get_title() for axes in figure.axes] == ["β = 0.5", "β = 0.1"] * 2
     headings = [axes.get_title(loc="left").strip() for axes in figure.axes]
-    assert headings == ["halves[nash-mp]", "", "proximal-point", ""]
+    assert headings == ["halves of nash-mp", "", "proximal-point", ""]
     runs = played["runs"][played["runs"]["solver"] != "mirror-descent"]
     runs = runs.sort_values(["label", "beta"], ascending=[True, False])
     for axes, (_, group) in zip(figure.axes, runs.groupby(["label", "beta"], sort=False), strict=True):

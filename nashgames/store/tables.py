@@ -1,13 +1,13 @@
 """Frames ⇄ Arrow ⇄ Parquet: columns of the right type or a sentence, and many layers of rows as one table."""
 
 import collections
-import contextlib
 import io
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -129,28 +129,23 @@ def peeked(path: Path, data: bytes) -> tuple[pa.Table, list[str]]:
 
 
 def _opened(path: Path, data: bytes) -> pq.ParquetFile:
-    with _soundness(path):
-        return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+    file: pq.ParquetFile = _sound(path, lambda: pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True))
+    return file
 
 
-def _sound(path: Path, read: Callable[[], pa.Table]) -> pa.Table:
-    """What is read of a Parquet file.
+def _sound(path: Path, read: Callable[[], Any]) -> Any:
+    """What is read of a Parquet file; its rows are looked through.
 
     On this thread alone: one of Arrow's own may still hold the bytes, which are Python's, when the interpreter ends,
     and letting them go then aborts the process.
     """
-    with _soundness(path):
-        table = read()
-        table.validate(full=True)
-    return table
-
-
-@contextlib.contextmanager
-def _soundness(path: Path) -> Iterator[None]:
     try:
-        yield
+        found = read()
+        if isinstance(found, pa.Table):
+            found.validate(full=True)
     except (pa.ArrowException, OSError):
         raise damaged(path, "Parquet") from None
+    return found
 
 
 def _ours(name: str, path: Path, table: pa.Table) -> pa.Table:
