@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from nashgames.analysis.gather import Gathered
-from nashgames.analysis.sequence_statistics import writing
+from nashgames.analysis.sequence_statistics import prompt_of, writing
 from nashgames.analysis.win_rates import EQUILIBRIUM, PROBLEM, REFERENCE, WinRates, win_rates
 from nashgames.cli.verdict import judge
 from nashgames.cli.win_rates import judged
@@ -18,6 +18,7 @@ from nashgames.errors import NashGamesError
 from nashgames.exact.referee import equilibrium
 from nashgames.experiments.experiment import Experiment, load_preset
 from nashgames.experiments.sources import find_source, game_of
+from nashgames.games.families import generate
 from nashgames.learning.references import resolve_reference
 from nashgames.plots import figures, rows_of
 from nashgames.reporting import write
@@ -205,3 +206,11 @@ def test_a_game_that_rows_do_not_hold_is_refused_before_anything_is_played():
         judge("win-rates").check(Experiment(game="mine.py:G", verdict="win-rates"))
     judge("win-rates").check(load_preset("language"))
     assert load_preset("language").verdict == "win-rates"
+
+
+def test_prompts_that_read_alike_are_told_apart_by_their_numbers():
+    # Of three tokens there are six orders.
+    alike = generate("sequence-styles[vocabulary=3,length=2,contexts=7]", seed=0)
+    texts = [prompt_of(alike, context) for context in range(7)]
+    assert len(set(texts)) == 7
+    assert any(text.endswith(f" ({context})") for context, text in enumerate(texts))

@@ -38,8 +38,9 @@ def writing(log_policy: np.ndarray, sequences: Sequences) -> Writing:
 
 
 def prompt_of(game: "Game", context: int) -> str:
-    """The text of a prompt, its number where it has none."""
+    """The text of a prompt, with its number where another reads the same; its number where it has none."""
     told = game.description
     if told.prompts is None or told.sequences is None:
         return str(context)
-    return written(told.sequences, told.prompts[context])
+    texts = [written(told.sequences, prompt) for prompt in told.prompts]
+    return texts[context] if texts.count(texts[context]) == 1 else f"{texts[context]} ({context})"
