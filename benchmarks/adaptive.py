@@ -37,7 +37,9 @@ from nashgames.learning.references import resolve_reference
 from nashgames.solvers import AdaptiveNashMP, NashMP, SecantNashMP, Solver
 
 TOLERANCE = 1e-12
+"""Suboptimality that separates rates: nothing but rounding is left below."""
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
+"""η/β of the fixed steps: theory's is 2."""
 THEORY = MULTIPLES.index(2)
 REFERENCES = ("own", "random[scale=1]")
 OURS = {"adaptive": AdaptiveNashMP(), "secant": SecantNashMP()}

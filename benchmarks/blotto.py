@@ -27,6 +27,7 @@ from nashgames.plots.page import styled
 from nashgames.solvers import make_solver
 
 TOLERANCE = 1e-12
+"""Suboptimality at which no probability that a picture shows still moves."""
 SHOWN = 12
 """Deployments in the picture: as many as have readable names."""
 

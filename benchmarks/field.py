@@ -17,9 +17,11 @@ from nashgames.games.families import FAMILIES, generate
 from nashgames.solvers import Solver, compose, make_solver, with_theory_defaults
 
 SIZES, BETAS = (9, 41), (0.3, 0.1, 0.03)
+"""Those of the prototype; odd, as circulants want it."""
 YOUNGER = ("spatial-voters", "sequence-embedding", "sequence-voters", "sequence-styles")
 """Families that the prototype did not play, of which those of sequences have thousands of actions."""
 QUERIES, TOLERANCE = 3000, 1e-8
+"""The budget and the suboptimality of the prototype."""
 QUARTERS, BELOW = (0.25, 0.5, 0.75), "inverted_cdf"
 """Quantiles that are counts of a game, as some are infinite."""
 METHODS = ("nash-mp", "adaptive-nash-mp", "secant-nash-mp", "mirror-descent")

@@ -45,9 +45,12 @@ try:
 except ModuleNotFoundError:
     torch = torch_language = None
 
+# What is wanted is said for these sizes.
 VOCABULARY, LENGTH, PROMPTS = 8, 6, 4
+# And for this network.
 LAYERS, WIDTH, HEADS = 2, 64, 4
 POLICY = f"transformer[layers={LAYERS},width={WIDTH},heads={HEADS}]"
+# The step changes nothing in what is measured: small enough to stay finite.
 SOLVER, BETA, STEP = "online-ipo", 0.1, 0.003
 ROWS = 1024
 """Rows of the matrices whose product gives the machine's rate."""
@@ -55,6 +58,7 @@ VOCABULARIES = (3, 5, 7, 10, 100)
 """1,093 to 1,111,111 sequences of up to six tokens, which are listed, and 10^12, which are not."""
 PARTS = ("rates", "torch", "memory")
 THREADS = (1, 2)
+"""Threads of PyTorch, of which the faster counts."""
 CALLS = 5
 """Calls of a program in a row, so that what the clock does not resolve is small."""
 

@@ -14,6 +14,7 @@ from nashgames.core.precision import Precision
 from nashgames.learning.references import resolve_reference
 
 BETAS = (1.0, 0.1, 0.01, 0.001)
+"""From strongly regularised to as sharp as the sampled protocols go."""
 TARGETS = {
     "float64": dict.fromkeys(BETAS, 1e-25),
     "float32": {1.0: 1e-12, 0.1: 1e-12, 0.01: 1e-12, 0.001: 1e-10},

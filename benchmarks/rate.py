@@ -15,6 +15,7 @@ from nashgames.core.precision import Precision
 from nashgames.learning.references import resolve_reference
 
 BETAS = (0.5, 0.1, 0.01, 0.001)
+"""From where a query gains a factor of √2 to where it gains a thousandth."""
 FAMILIES = ("random-logits", "tournament", "disc", "circulant", "blotto")
 ROUNDING = 1e-16
 """Bounds below this are not tested: the equilibrium is known to rounding only."""

@@ -28,8 +28,10 @@ from nashgames.exact.referee import equilibrium, equilibrium_path
 from nashgames.games import families, tables
 from nashgames.learning.references import resolve_reference
 
+# As users sweep β: two values a decade, down to where few actions are left.
 PATH = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 TOLERANCES = (1e-4, 1e-6, 1e-8)
+"""MPAX's: its default and two tighter ones."""
 COMPILED_ONLY = 0.9
 """A tolerance at which MPAX stops where it first looks: what is left is tracing, compilation and scaling."""
 

@@ -42,10 +42,15 @@ except ModuleNotFoundError:
     torch = torch_loop = None
 
 GAMES = 10
+"""Games, β and share of the reference in Nash-MD's opponent are those of the EGPO protocol."""
 BETAS = (0.001, 0.01, 0.1)
+"""See `GAMES`."""
 MIXTURE = 0.125
+"""See `GAMES`."""
 THREADS = (1, 2)
+"""Threads of PyTorch, of which the faster counts."""
 SEEDS = 1000
+"""Enough that a step is long against its call."""
 DRAWS = ("uniform[seed=0]", "uniform")
 """One game for all seeds, and a game for every seed."""
 PARTS = ("protocol", "throughput", "single")

@@ -30,6 +30,7 @@ from nashgames.games import families
 from nashgames.solvers import make_solver
 
 TOLERANCE = 1e-8
+"""Suboptimality that every one of the programs can reach."""
 METHODS = ("nash-mp", "adaptive-nash-mp", "secant-nash-mp", "mirror-descent", "nash-prox", "online-ipo")
 # A dense linear program of more actions takes HiGHS minutes.
 MOST_HIGHS = 2_000

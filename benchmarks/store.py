@@ -15,6 +15,7 @@ from timing import machine, options, table, verdict
 
 from nashgames.store import METRICS, Results
 
+# A usual batch: the default number of recorded points and of actions.
 POINTS, ACTIONS, RUNS = 100, 100, 8
 NEAR = 5
 """Batches at either end whose median is taken: one alone measures the disk's mood."""

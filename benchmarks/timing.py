@@ -17,6 +17,7 @@ from nashgames.games import families
 from nashgames.solvers import Solver, make_solver
 
 BETA = 0.05
+"""That of a run which is given none."""
 
 Side = Callable[[], float | None]
 

@@ -249,9 +249,12 @@ def unexplained(source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", FILES)
+BENCHMARKS = {f"benchmarks/{path.name}": path for path in sorted((ROOT / "benchmarks").glob("*.py"))}
+
+
+@pytest.mark.parametrize("name", [*FILES, *BENCHMARKS])
 def test_every_numeric_constant_has_its_reason_beside_it(name):
-    assert not unexplained(FILES[name].read_text(encoding="utf-8"))
+    assert not unexplained((FILES | BENCHMARKS)[name].read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
