@@ -200,6 +200,7 @@ class Progress(Working):
         self._noted: set[str] = set()
         self._refereed = 0
         self._clock = _Clock()
+        self._labels: dict[str, str] = {}
 
     def show(self, event: "Event") -> None:
         """Show one event of the runner; `Finished` only clears the progress."""
@@ -234,7 +235,7 @@ class Progress(Working):
     def _on_planned(self, planned: "Planned") -> None:
         self.planned = planned
         self._refereed = 0
-        self._clock = _Clock()
+        self._clock, self._labels = _Clock(), {}
         if len(self._experiment.every("game")) > 1 or len(self._experiment.every("actions")) > 1:
             self.header(None, None)
         if planned.batches:
@@ -267,9 +268,11 @@ class Progress(Working):
 
     def _on_advanced(self, advanced: "Advanced") -> None:
         label = _label(advanced.label, advanced.betas)
+        position = f"{advanced.batch}/{advanced.batches}"
+        self._labels[position] = f"{label} · {words.plural(advanced.runs, 'run')}" if advanced.runs > 1 else label
         self._current = (
-            f"{advanced.batch}/{advanced.batches}",
-            f"{label} · {words.plural(advanced.runs, 'run')}" if advanced.runs > 1 else label,
+            position,
+            self._labels[position],
             f"{words.count(advanced.queries)} of {words.count(advanced.budget)}",
             words.small(advanced.distance),
             f"≤ {words.duration(advanced.seconds_left)}",
@@ -282,10 +285,12 @@ class Progress(Working):
             return
         labels = list(dict.fromkeys(batch.runs["label"]))
         played = labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} more"
-        label = self._current[1] if self._current else played
+        # Of workers another batch may have told last.
+        position = f"{batch.batch}/{batch.batches}"
+        label = self._labels.pop(position, played)
         queries = words.count(float(batch.runs["queries"].max()))
         suboptimality = words.small(float(batch.runs["suboptimality"].max()))
-        self._finished.append((f"{batch.batch}/{batch.batches}", label, queries, suboptimality, "done"))
+        self._finished.append((position, label, queries, suboptimality, "done"))
         left = self._clock.left(batch.batch, batch.batches)
         # The reported runs follow, whose batches are counted anew.
         trials = self.planned is not None and self.planned.tuning

@@ -787,6 +787,15 @@ def test_in_a_pipe_a_finished_batch_is_one_plain_line_with_the_time_left(capsys,
     assert printed.out.startswith("random-logits · 100 actions")
 
 
+def test_a_batch_has_its_own_name_where_that_of_another_worker_was_told_last(capsys):
+    with Progress(Experiment()) as screen:
+        screen.show(Planned(Path("somewhere"), 4, 0, 2))
+        for batch, label in ((1, "nash-mp · disc"), (2, "online-ipo · disc")):
+            screen.show(Advanced(batch, 2, label, 1, 1, 10, 5000, 0.1, 2.0))
+        screen.show(BatchFinished(1, 2, frame(row())))
+    assert capsys.readouterr().err.startswith("batch 1 of 2: nash-mp · disc, ")
+
+
 def test_batches_of_trials_are_called_so(capsys):
     with Progress(Experiment(tune={"seeds": 2})) as screen:
         screen.show(Planned(Path("somewhere"), 4, 0, 2, tuning=True, tried=(1,)))
