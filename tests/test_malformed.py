@@ -443,7 +443,7 @@ CODE = {
     "def game(): return make_game([[0, 0.7], [0.3, 0]])": "margins[0, 1] is 0.7 and margins[1, 0] is 0.3; accepted:",
     "def game(): return make_game([[0, 0], [0, 0]], description=Description(labels=('a',)))": "1 labels, 1 of them",
     "def game(): return make_game([[0, 0], [0, 0]], description=Description(labels=('a', 'a')))": "2 labels, 1 of them",
-    "game = 3": "'mine.py' defines no game; write a class or a function in it",
+    "game = 3": "'mine.py' defines no solver or game; write a class or a function in it",
 }
 """Python files with a game, and what the sentence says of each."""
 
